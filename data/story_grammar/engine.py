@@ -1,0 +1,327 @@
+"""One engine that samples stories from a grammar and says exactly how likely any text is.
+
+A grammar is a set of variables (who, where, with what) and a start node. Sampling walks the nodes from left to right.
+A variable is bound where it is first printed, so a text is explained from left to right too, and scoring is the
+forward algorithm: hypotheses (what is still to be said, what is bound, how far the text is explained) advance
+together, hypotheses that have become the same are merged by adding their probabilities, and the sum over those that
+reach the end is the probability of the text, over all its derivations.
+"""
+
+import heapq
+import math
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from data.story_grammar.templates import (
+    Choice,
+    Literal,
+    Node,
+    Sequence,
+    Variable,
+    article,
+    choice,
+    parse,
+    sequence,
+)
+
+
+class Entry:
+    """One row of a table: its `text`, its `weight`, and attributes, each a string (a template) or a list of rows."""
+
+    __slots__ = ("text", "weight", "attributes", "nodes")
+
+    def __init__(self, text: str, weight: float = 1.0, **attributes):
+        self.text, self.weight, self.attributes = text, weight, attributes
+        self.nodes: dict[str, Node] = {}
+
+    def __repr__(self) -> str:
+        return f"Entry({self.text!r})"
+
+
+@dataclass
+class Table:
+    """Where a variable's values come from.
+
+    Args:
+        rows: the entries (strings are entries without attributes), or, with `of`, the name of the attribute of the
+            parent's entry that holds them.
+        of: the variable this one depends on. It is bound first, in silence, where nothing has printed it yet.
+        differs_from: variables of the same rows whose values this one may not take.
+    """
+
+    rows: list | str
+    of: str | None = None
+    differs_from: tuple[str, ...] = ()
+
+
+@dataclass
+class Span:
+    """Where a variable was printed: characters `start` to `end` (exclusive) of the story."""
+
+    start: int
+    end: int
+    role: str
+    attribute: str
+    text: str
+
+
+@dataclass
+class Sample:
+    """A story, the log-probability of the derivation that made it, where its variables stand, and their values."""
+
+    text: str
+    log_prob: float
+    spans: list[Span] = field(default_factory=list)
+    values: dict[str, str] = field(default_factory=dict)
+
+
+def _styled(text: str, style: str) -> str:
+    if style == "^":
+        return text[:1].upper() + text[1:]
+    word = article(text)
+    return f"{word if style == 'a' else word.capitalize()} {text}"
+
+
+def _draw(generator: random.Random, log_weights: Iterable[float]) -> int:
+    """The index of one option, drawn in proportion to exp(log_weights)."""
+    left = generator.random()
+    index = 0
+    for index, log_weight in enumerate(log_weights):
+        left -= math.exp(log_weight)
+        if left < 0:
+            break
+    return index
+
+
+def log_add(a: float, b: float) -> float:
+    """log(exp(a) + exp(b)) without overflow."""
+    if a < b:
+        a, b = b, a
+    return a if b == -math.inf else a + math.log1p(math.exp(b - a))
+
+
+class Grammar:
+    """A probabilistic story grammar with variables.
+
+    Args:
+        variables: name -> `Table`.
+        rules: name -> template, or a list of templates of which one is chosen; a rule may use those before it.
+        start: a template, usually `<story>`.
+    """
+
+    def __init__(self, variables: dict[str, Table], rules: dict[str, "str | list | Node"], start: str):
+        self.variables = variables
+        self.slot = {name: i for i, name in enumerate(variables)}
+        self.rules: dict[str, Node] = {}
+        for name, rule in rules.items():
+            self.rules[name] = self._rule_node(name, rule)
+        self.start = parse(start, self.rules)
+        self._rows: dict[str, list[Entry]] = {}
+        self._styled: dict[tuple[int, str], Node] = {}
+        self._drawn: dict[tuple, list[tuple[Entry, float]]] = {}
+        for name, table in variables.items():
+            if isinstance(table.rows, list):
+                self._rows[name] = [self._entry(row) for row in table.rows]
+        self._check(self.start, set())
+
+    def _rule_node(self, name: str, rule) -> Node:
+        if isinstance(rule, str):
+            return parse(rule, self.rules)
+        if isinstance(rule, list):
+            pairs = [option if isinstance(option, tuple) else (1.0, option) for option in rule]
+            return choice([parse(text, self.rules) for _, text in pairs], [w for w, _ in pairs], name)
+        return rule
+
+    def _entry(self, row) -> Entry:
+        entry = row if isinstance(row, Entry) else Entry(row)
+        entry.nodes["text"] = Literal(entry.text)
+        for key, value in entry.attributes.items():
+            if isinstance(value, str):
+                entry.nodes[key] = parse(value, self.rules)
+            else:
+                entry.attributes[key] = [self._entry(child) for child in value]
+        return entry
+
+    def _check(self, node: Node, seen: set[int]) -> None:
+        """Every variable is known, and every entry it can take has the attribute asked for."""
+        if id(node) in seen:
+            return
+        seen.add(id(node))
+        if isinstance(node, Choice | Sequence):
+            for child in node.options if isinstance(node, Choice) else node.parts:
+                self._check(child, seen)
+        elif isinstance(node, Variable):
+            if node.name not in self.variables:
+                raise ValueError(f"no variable named {node.name!r}; known: {', '.join(self.variables)}")
+            for entry in self.entries(node.name):
+                if node.attribute not in entry.nodes:
+                    raise ValueError(f"[{node.name}.{node.attribute}]: {entry} has no attribute {node.attribute!r}")
+                self._check(entry.nodes[node.attribute], seen)
+
+    def entries(self, name: str) -> list[Entry]:
+        """Every entry that a variable can take, whatever its parent."""
+        table = self.variables[name]
+        if table.of is None:
+            return self._rows[name]
+        return [child for parent in self.entries(table.of) for child in parent.attributes[table.rows]]
+
+    def _candidates(self, name: str, bound: tuple) -> list[tuple[Entry, float]]:
+        """What an unbound variable can become, with log-probabilities, given what is bound."""
+        table = self.variables[name]
+        rows = self._rows[name] if table.of is None else bound[self.slot[table.of]].attributes[table.rows]
+        if table.differs_from:
+            taken = {bound[self.slot[other]].text for other in table.differs_from if bound[self.slot[other]]}
+        else:
+            taken = set()
+        key = (name, id(rows), frozenset(taken))
+        if key not in self._drawn:
+            left = [row for row in rows if row.text not in taken]
+            if not left:
+                raise ValueError(f"nothing is left for the variable {name!r}")
+            total = math.log(sum(row.weight for row in left))
+            self._drawn[key] = [(row, math.log(row.weight) - total) for row in left]
+        return self._drawn[key]
+
+    def _unbound(self, name: str, bound: tuple) -> str | None:
+        """The variable that has to be drawn before `name` can be printed: its first unbound ancestor, or itself."""
+        first = None
+        while name is not None and bound[self.slot[name]] is None:
+            first, name = name, self.variables[name].of
+        return first
+
+    def _bind(self, bound: tuple, name: str, entry: Entry) -> tuple:
+        slot = self.slot[name]
+        return bound[:slot] + (entry,) + bound[slot + 1 :]
+
+    def _styled_node(self, node: Node, style: str) -> Node:
+        """`node` with a capital first letter or an article before it, whatever its first word turns out to be."""
+        if not style:
+            return node
+        key = (id(node), style)
+        if key not in self._styled:
+            if isinstance(node, Literal):
+                made: Node = Literal(_styled(node.text, style))
+            elif isinstance(node, Sequence):
+                made = Sequence((self._styled_node(node.parts[0], style), *node.parts[1:]))
+            elif isinstance(node, Choice):
+                options = tuple(self._styled_node(option, style) for option in node.options)
+                made = Choice(options, node.log_weights, node.name)
+            else:
+                made = Variable(node.name, node.attribute, style)
+            self._styled[key] = made
+        return self._styled[key]
+
+    # ---- sampling -------------------------------------------------------------------------------------------------
+
+    def sample(self, generator: random.Random) -> Sample:
+        """One story, drawn with `generator`."""
+        bound: tuple = (None,) * len(self.slot)
+        pieces: list[str] = []
+        spans: list[Span] = []
+        length, log_prob = 0, 0.0
+        todo: list = [self.start]
+        while todo:
+            node = todo.pop()
+            if isinstance(node, Literal):
+                pieces.append(node.text)
+                length += len(node.text)
+            elif isinstance(node, Sequence):
+                todo.extend(reversed(node.parts))
+            elif isinstance(node, Choice):
+                index = _draw(generator, node.log_weights)
+                log_prob += node.log_weights[index]
+                todo.append(node.options[index])
+            elif isinstance(node, Variable):
+                while (first := self._unbound(node.name, bound)) is not None:
+                    candidates = self._candidates(first, bound)
+                    index = _draw(generator, [weight for _, weight in candidates])
+                    log_prob += candidates[index][1]
+                    bound = self._bind(bound, first, candidates[index][0])
+                inner = self._styled_node(bound[self.slot[node.name]].nodes[node.attribute], node.style)
+                if isinstance(inner, Literal):
+                    bare = len(inner.text) - (inner.text.find(" ") + 1 if node.style in ("a", "A") else 0)
+                    end = length + len(inner.text)
+                    spans.append(Span(end - bare, end, node.name, node.attribute, inner.text[-bare:]))
+                todo.append(inner)
+        values = {name: bound[i].text for name, i in self.slot.items() if bound[i] is not None}
+        return Sample("".join(pieces), log_prob, spans, values)
+
+    # ---- scoring --------------------------------------------------------------------------------------------------
+
+    def log_prob(self, text: str) -> float:
+        """The natural logarithm of the probability of `text`, summed over its derivations; -inf if it has none."""
+        return self._forward(text, prefix=False)
+
+    def prefix_log_prob(self, text: str) -> float:
+        """The logarithm of the probability that a story begins with `text`."""
+        return self._forward(text, prefix=True)
+
+    def _forward(self, text: str, prefix: bool) -> float:
+        cells: dict[tuple[int, int], tuple] = {}
+
+        def push(node: Node, rest: tuple | None) -> tuple:
+            # Equal continuations are one object, so hypotheses can be compared by identity.
+            key = (id(node), id(rest))
+            if key not in cells:
+                cells[key] = (node, rest)
+            return cells[key]
+
+        total = -math.inf
+        mass: dict[tuple, float] = {}
+        queue: list[tuple[int, int, tuple, tuple | None]] = []
+        count = 0
+
+        def add(position: int, bound: tuple, todo: tuple | None, log_prob: float) -> None:
+            nonlocal count, total
+            if prefix and position >= len(text):
+                total = log_add(total, log_prob)
+                return
+            key = (position, bound, id(todo))
+            if key in mass:
+                mass[key] = log_add(mass[key], log_prob)
+            else:
+                mass[key] = log_prob
+                count += 1
+                heapq.heappush(queue, (position, count, bound, todo))
+
+        end = len(text)
+        add(0, (None,) * len(self.slot), push(self.start, None), 0.0)
+        while queue:
+            position, _, bound, todo = heapq.heappop(queue)
+            log_prob = mass.pop((position, bound, id(todo)))
+            if todo is None:
+                if position == end:
+                    total = log_add(total, log_prob)
+                continue
+            node, rest = todo
+            if isinstance(node, Literal):
+                if text.startswith(node.text, position):
+                    add(position + len(node.text), bound, rest, log_prob)
+                elif prefix and node.text.startswith(text[position:]):
+                    add(end, bound, rest, log_prob)
+            elif isinstance(node, Sequence):
+                for part in reversed(node.parts):
+                    rest = push(part, rest)
+                add(position, bound, rest, log_prob)
+            elif isinstance(node, Choice):
+                for option, weight in zip(node.options, node.log_weights, strict=True):
+                    if isinstance(option, Literal) and not prefix and not text.startswith(option.text, position):
+                        continue
+                    add(position, bound, push(option, rest), log_prob + weight)
+            else:
+                first = self._unbound(node.name, bound)
+                if first is not None:
+                    prints = first == node.name and not prefix
+                    for entry, weight in self._candidates(first, bound):
+                        if prints:
+                            inner = entry.nodes[node.attribute]
+                            if isinstance(inner, Literal) and not text.startswith(
+                                self._styled_node(inner, node.style).text, position
+                            ):
+                                continue
+                        add(position, self._bind(bound, first, entry), todo, log_prob + weight)
+                    continue
+                inner = bound[self.slot[node.name]].nodes[node.attribute]
+                add(position, bound, push(self._styled_node(inner, node.style), rest), log_prob)
+        return total
