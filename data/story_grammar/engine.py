@@ -10,7 +10,7 @@ reach the end is the probability of the text, over all its derivations.
 import heapq
 import math
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from data.story_grammar.templates import (
@@ -22,7 +22,6 @@ from data.story_grammar.templates import (
     article,
     choice,
     parse,
-    sequence,
 )
 
 
@@ -68,12 +67,16 @@ class Span:
 
 @dataclass
 class Sample:
-    """A story, the log-probability of the derivation that made it, where its variables stand, and their values."""
+    """A story, the log-probability of the derivation that made it, where its variables stand, and their values.
+
+    `choices` holds the number of the option that was taken at each named choice.
+    """
 
     text: str
     log_prob: float
     spans: list[Span] = field(default_factory=list)
     values: dict[str, str] = field(default_factory=dict)
+    choices: dict[str, int] = field(default_factory=dict)
 
 
 def _styled(text: str, style: str) -> str:
@@ -86,12 +89,13 @@ def _styled(text: str, style: str) -> str:
 def _draw(generator: random.Random, log_weights: Iterable[float]) -> int:
     """The index of one option, drawn in proportion to exp(log_weights)."""
     left = generator.random()
-    index = 0
+    last = 0
     for index, log_weight in enumerate(log_weights):
         left -= math.exp(log_weight)
+        last = index
         if left < 0:
             break
-    return index
+    return last
 
 
 def log_add(a: float, b: float) -> float:
@@ -219,6 +223,7 @@ class Grammar:
         bound: tuple = (None,) * len(self.slot)
         pieces: list[str] = []
         spans: list[Span] = []
+        choices: dict[str, int] = {}
         length, log_prob = 0, 0.0
         todo: list = [self.start]
         while todo:
@@ -231,6 +236,8 @@ class Grammar:
             elif isinstance(node, Choice):
                 index = _draw(generator, node.log_weights)
                 log_prob += node.log_weights[index]
+                if node.name:
+                    choices[node.name] = index
                 todo.append(node.options[index])
             elif isinstance(node, Variable):
                 while (first := self._unbound(node.name, bound)) is not None:
@@ -245,7 +252,7 @@ class Grammar:
                     spans.append(Span(end - bare, end, node.name, node.attribute, inner.text[-bare:]))
                 todo.append(inner)
         values = {name: bound[i].text for name, i in self.slot.items() if bound[i] is not None}
-        return Sample("".join(pieces), log_prob, spans, values)
+        return Sample("".join(pieces), log_prob, spans, values, choices)
 
     # ---- scoring --------------------------------------------------------------------------------------------------
 
@@ -257,26 +264,48 @@ class Grammar:
         """The logarithm of the probability that a story begins with `text`."""
         return self._forward(text, prefix=True)
 
+    def derivations(self, text: str) -> list[Sample]:
+        """Every way in which the grammar can say `text`, each with its own probability, spans and values."""
+        found = []
+        stack = [(0, (None,) * len(self.slot), (self.start, None), 0.0, None)]
+        cells: dict = {}
+        while stack:
+            position, bound, todo, log_prob, history = stack.pop()
+            if todo is None:
+                if position == len(text):
+                    found.append(self._as_sample(text, log_prob, bound, history))
+                continue
+            for after, now_bound, rest, weight in self._successors(text, position, bound, todo, False, cells):
+                event = (position, after, todo[0]) if after > position or isinstance(todo[0], Variable) else None
+                stack.append((after, now_bound, rest, log_prob + weight, (history, event) if event else history))
+        return found
+
+    def _as_sample(self, text: str, log_prob: float, bound: tuple, history: tuple | None) -> Sample:
+        """A finished hypothesis of `derivations`; a variable's span is the literal printed right after it."""
+        events = []
+        while history is not None:
+            history, event = history
+            events.append(event)
+        events.reverse()
+        spans = []
+        for (_, _, node), (start, end, literal) in zip(events, events[1:], strict=False):
+            if isinstance(node, Variable) and isinstance(literal, Literal):
+                inner = bound[self.slot[node.name]].nodes[node.attribute]
+                if isinstance(inner, Literal):
+                    start = end - len(inner.text)
+                    spans.append(Span(start, end, node.name, node.attribute, text[start:end]))
+        values = {name: bound[i].text for name, i in self.slot.items() if bound[i] is not None}
+        return Sample(text, log_prob, spans, values)
+
     def _forward(self, text: str, prefix: bool) -> float:
-        cells: dict[tuple[int, int], tuple] = {}
-
-        def push(node: Node, rest: tuple | None) -> tuple:
-            # Equal continuations are one object, so hypotheses can be compared by identity.
-            key = (id(node), id(rest))
-            if key not in cells:
-                cells[key] = (node, rest)
-            return cells[key]
-
+        cells: dict = {}
         total = -math.inf
         mass: dict[tuple, float] = {}
         queue: list[tuple[int, int, tuple, tuple | None]] = []
         count = 0
 
         def add(position: int, bound: tuple, todo: tuple | None, log_prob: float) -> None:
-            nonlocal count, total
-            if prefix and position >= len(text):
-                total = log_add(total, log_prob)
-                return
+            nonlocal count
             key = (position, bound, id(todo))
             if key in mass:
                 mass[key] = log_add(mass[key], log_prob)
@@ -285,43 +314,56 @@ class Grammar:
                 count += 1
                 heapq.heappush(queue, (position, count, bound, todo))
 
-        end = len(text)
-        add(0, (None,) * len(self.slot), push(self.start, None), 0.0)
+        add(0, (None,) * len(self.slot), (self.start, None), 0.0)
         while queue:
             position, _, bound, todo = heapq.heappop(queue)
             log_prob = mass.pop((position, bound, id(todo)))
-            if todo is None:
-                if position == end:
+            if todo is None or prefix and position == len(text):
+                if position == len(text):
                     total = log_add(total, log_prob)
                 continue
-            node, rest = todo
-            if isinstance(node, Literal):
-                if text.startswith(node.text, position):
-                    add(position + len(node.text), bound, rest, log_prob)
-                elif prefix and node.text.startswith(text[position:]):
-                    add(end, bound, rest, log_prob)
-            elif isinstance(node, Sequence):
-                for part in reversed(node.parts):
-                    rest = push(part, rest)
-                add(position, bound, rest, log_prob)
-            elif isinstance(node, Choice):
-                for option, weight in zip(node.options, node.log_weights, strict=True):
-                    if isinstance(option, Literal) and not prefix and not text.startswith(option.text, position):
-                        continue
-                    add(position, bound, push(option, rest), log_prob + weight)
-            else:
-                first = self._unbound(node.name, bound)
-                if first is not None:
-                    prints = first == node.name and not prefix
-                    for entry, weight in self._candidates(first, bound):
-                        if prints:
-                            inner = entry.nodes[node.attribute]
-                            if isinstance(inner, Literal) and not text.startswith(
-                                self._styled_node(inner, node.style).text, position
-                            ):
-                                continue
-                        add(position, self._bind(bound, first, entry), todo, log_prob + weight)
-                    continue
-                inner = bound[self.slot[node.name]].nodes[node.attribute]
-                add(position, bound, push(self._styled_node(inner, node.style), rest), log_prob)
+            for after, now_bound, rest, weight in self._successors(text, position, bound, todo, prefix, cells):
+                add(after, now_bound, rest, log_prob + weight)
         return total
+
+    def _successors(
+        self, text: str, position: int, bound: tuple, todo: tuple, prefix: bool, cells: dict
+    ) -> Iterator[tuple[int, tuple, tuple | None, float]]:
+        """Where a hypothesis can go in one step: (position, bound, todo, log-probability of the step).
+
+        `todo` is what is still to be said, a chain of (node, rest). `cells` keeps one object for equal chains, so that
+        hypotheses can be compared by identity.
+        """
+
+        def push(node: Node, rest: tuple | None) -> tuple:
+            return cells.setdefault((id(node), id(rest)), (node, rest))
+
+        def fits(literal: Node) -> bool:
+            # A look ahead that saves making hypotheses which the next step would drop.
+            if not isinstance(literal, Literal) or text.startswith(literal.text, position):
+                return True
+            return prefix and literal.text.startswith(text[position:])
+
+        node, rest = todo
+        if isinstance(node, Literal):
+            if text.startswith(node.text, position):
+                yield position + len(node.text), bound, rest, 0.0
+            elif fits(node):
+                yield len(text), bound, rest, 0.0
+        elif isinstance(node, Sequence):
+            for part in reversed(node.parts):
+                rest = push(part, rest)
+            yield position, bound, rest, 0.0
+        elif isinstance(node, Choice):
+            for option, weight in zip(node.options, node.log_weights, strict=True):
+                if fits(option):
+                    yield position, bound, push(option, rest), weight
+        else:
+            first = self._unbound(node.name, bound)
+            if first is None:
+                inner = bound[self.slot[node.name]].nodes[node.attribute]
+                yield position, bound, push(self._styled_node(inner, node.style), rest), 0.0
+                return
+            for entry, weight in self._candidates(first, bound):
+                if first != node.name or fits(self._styled_node(entry.nodes[node.attribute], node.style)):
+                    yield position, self._bind(bound, first, entry), todo, weight

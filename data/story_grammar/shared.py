@@ -28,12 +28,12 @@ RULES = {
     # The loved thing, for the first time, with its color.
     "meet_toy": [
         "[^hero.he] {loved|liked|treasured} [hero.his] [color] [toy] {best of all|more than anything|very much}, and "
-        "[hero.he] {wanted|liked|used} to [toy.play] {every day|all day long|whenever [hero.he] could|"
+        "[hero.he] {wanted|liked|asked} to [toy.play] {every day|all day long|whenever [hero.he] could|"
         "before breakfast|after lunch|with [hero.his] [family.kin]}.",
         "[^hero.his] {favorite|dearest|most precious} thing was [a color] [toy] {from|that came from|once owned by} "
         "[hero.his] [family.kin], and [hero.he] {loved|liked|wanted|hoped} to [toy.play] "
         "{every day|all day long|whenever [hero.he] could|in the {morning|evening}}.",
-        "For {[hero.his] birthday|being so [trait]|Christmas|helping at home} [hero.he] {got|was given|had been "
+        "For {[hero.his] birthday|Christmas|helping at home} [hero.he] {got|was given|had been "
         "given} [a color] [toy] by [hero.his] [family.kin], and now [hero.he] {wanted|loved|hoped} to [toy.play] "
         "{every day|all day long|whenever [hero.he] could}.",
         "[hero] had [a color] [toy], {a present|a gift} from [hero.his] [family.kin], and "

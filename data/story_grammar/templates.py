@@ -2,13 +2,12 @@
 
 A template is ordinary English with four kinds of mark:
 
-| mark              | meaning                                                                      |
-|-------------------|------------------------------------------------------------------------------|
-| `{one|two|}`      | one of the wordings, each equally likely; `{3*one|two}` makes the first three times as likely; a wording may be empty |
-| `[hero]`          | the text of a variable; drawn from its table where it is first printed         |
-| `[hero.he]`       | an attribute of what the variable is bound to                                  |
-| `[^hero.he]`      | the same with a capital first letter; `[a toy]`, `[A toy]` put a or an before  |
-| `<greeting>`      | another template, by name                                                      |
+`{one|two|}`     one of the wordings, each equally likely; `{3*one|two}` makes the first three times as likely; a
+                 wording may be empty
+`[hero]`         the text of a variable; drawn from its table where it is first printed
+`[hero.he]`      an attribute of what the variable is bound to
+`[^hero.he]`     the same with a capital first letter; `[a toy]` and `[A toy]` put a or an before it
+`<greeting>`     another template, by name
 
 Marks nest: a wording may hold variables, an attribute may itself be a template.
 Everything is parsed once into the four node types below; `engine.py` samples and scores them.
