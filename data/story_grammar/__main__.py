@@ -53,17 +53,20 @@ def sample_chunk(task: tuple[str, int, bool]) -> list[dict]:
 def sample_split(split: str, count: int, taken: set[str], pool, with_truth: bool) -> list[dict]:
     """`count` stories, none of them in `taken` and none twice; their texts are added to `taken`."""
     rows: list[dict] = []
-    tasks = ((split, number, with_truth) for number in range(10 * count // CHUNK))
+    done = 0  # chunks
     with tqdm(total=count, desc=split, unit="story") as bar:
-        for chunk in pool.imap(sample_chunk, tasks):
-            for row in chunk:
-                if row["text"] not in taken and len(rows) < count:
-                    taken.add(row["text"])
-                    rows.append(row)
-                    bar.update()
-            if len(rows) == count:
-                return rows
-    raise RuntimeError(f"the grammar is too small for {count} different stories")
+        while len(rows) < count:
+            more = math.ceil((count - len(rows)) / CHUNK)
+            if done > 10 * math.ceil(count / CHUNK):
+                raise RuntimeError(f"the grammar is too small for {count} different stories")
+            for chunk in pool.imap(sample_chunk, [(split, done + i, with_truth) for i in range(more)]):
+                for row in chunk:
+                    if row["text"] not in taken and len(rows) < count:
+                        taken.add(row["text"])
+                        rows.append(row)
+                        bar.update()
+            done += more
+    return rows
 
 
 def write_parquet(rows: list[dict], path: Path) -> None:
