@@ -1,0 +1,60 @@
+"""Execute notebooks and store them clean, as they are kept in the repository.
+
+    python docs/tools/refresh.py                               all notebooks
+    python docs/tools/refresh.py notebooks/03_baselines.ipynb  this one
+    python docs/tools/refresh.py notebooks/03_baselines.ipynb --source draft.py
+
+With `--source` the cells are taken from a script in jupytext's py:percent format. The setup cell and the
+Colab badge are filled in; outputs lose machine paths, timings and widget state; a cell that fails leaves the
+file as it was.
+"""
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from helpers import notebooks
+from helpers.errors import CourseError
+
+
+def refresh(path: Path, source: Path | None = None) -> float:
+    """Execute one notebook and write it back clean; the seconds it took."""
+    if source:
+        import jupytext
+
+        book = jupytext.read(source, fmt="py:percent")
+    else:
+        book = notebooks.read(path)
+    notebooks.fill_in(book, path.stem)
+    started = time.perf_counter()
+    notebooks.execute(book)
+    seconds = time.perf_counter() - started
+    notebooks.clean(book)
+    notebooks.write(path, book)
+    print(f"{path.stem}: {seconds:.0f} s", flush=True)
+    return seconds
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("notebook", nargs="*", type=Path, help="notebooks; all of them if none is named")
+    parser.add_argument("--source", type=Path, help="a py:percent script to take the cells from")
+    asked = parser.parse_args(arguments)
+    if asked.source and len(asked.notebook) != 1:
+        parser.error("--source goes with exactly one notebook")
+    try:
+        for path in asked.notebook or notebooks.all_notebooks():
+            refresh(path, asked.source)
+    except CourseError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,189 @@
+"""A notebook's start: what machine this is, what stories are told, which seed, and how long it will take."""
+
+import importlib.util
+import os
+import platform
+import random
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from helpers.errors import CourseError
+from helpers.files import data_folder, read_json, repository_root, runs_folder
+
+SEED = 1337
+
+# What a notebook may import, by the name it is imported under and the name it is installed under. torch is
+# not here: a machine's own torch fits its own GPU, and is never replaced.
+PACKAGES = {
+    "numpy": "numpy", "matplotlib": "matplotlib", "tokenizers": "tokenizers", "datasets": "datasets",
+    "pyarrow": "pyarrow", "transformers": "transformers", "safetensors": "safetensors", "regex": "regex",
+    "tqdm": "tqdm", "wordcloud": "wordcloud", "ipywidgets": "ipywidgets",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a notebook knows about where it runs: everything a cell may need to ask."""
+
+    number: str  # "03"
+    device: str  # "cpu" or "cuda"
+    profile: str  # "cpu", "t4" or "gpu": which budgets apply
+    seed: int
+    stories: str  # the source that `helpers.stories.load_stories` is asked for
+
+
+_current: Session | None = None
+
+
+def current() -> Session | None:
+    """The session that the notebook's setup cell started, or None outside a notebook."""
+    return _current
+
+
+def start(number: str) -> Session:
+    """Prepare notebook `number` ("03"): install what is missing, seed every generator, say where we are.
+
+    `COURSE_STORIES` names another source of stories than the bundled ones, `COURSE_DEVICE` another device,
+    `COURSE_SEED` another seed.
+
+    Raises:
+        CourseError: torch is not installed, or a variable holds something that cannot be.
+    """
+    global _current
+    _install_missing()
+    _current = Session(
+        number=number,
+        device=_device(),
+        profile=_profile(),
+        seed=_seed(),
+        stories=os.environ.get("COURSE_STORIES") or "bundled",
+    )
+    seed_everything(_current.seed)
+    print(f"Notebook {number}: device {_current.device}, profile {_current.profile}, "
+          f"stories {_current.stories}, seed {_current.seed}.")  # fmt: skip
+    print(_time_sentence(number, _current.profile))
+    return _current
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, numpy's and torch's generators."""
+    import numpy
+    import torch
+
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def artifact(name: str) -> Path:
+    """Where `name` ("storyteller", "tokenizer.json") is: made here, in `runs/`, or else shipped, in `data/`.
+
+    Prints which of the two it is.
+
+    Raises:
+        CourseError: it is in neither.
+    """
+    made, shipped = runs_folder() / name, data_folder() / name
+    if made.exists():
+        print(f"Using your own {name} (in runs/).")
+        return made
+    if shipped.exists():
+        print(f"Using the shipped {name} (in data/); run the notebook that makes it to have your own.")
+        return shipped
+    raise CourseError(f"there is no {name} in runs/ and none in data/; run the notebook that makes it")
+
+
+def machine() -> dict[str, str]:
+    """This machine in words: Python, torch, processor cores, memory, GPU."""
+    import torch
+
+    facts = {
+        "Python": platform.python_version(),
+        "torch": torch.__version__,
+        "system": f"{platform.system()} on {platform.machine()}",
+        "processor cores": str(_cores()),
+        "memory": _memory(),
+        "GPU": "none",
+    }
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        facts["GPU"] = f"{properties.name}, {properties.total_memory / 2**30:.0f} GB"
+    return facts
+
+
+def notebook_seconds(profile: str) -> dict[str, float]:
+    """Measured seconds by notebook ("03_baselines": 41.0) from data/notebook_times.json; empty if none
+    measured.
+    """
+    path = data_folder() / "notebook_times.json"
+    return read_json(path).get(profile, {}).get("seconds", {}) if path.exists() else {}
+
+
+def in_words(seconds: float) -> str:
+    """A duration as a person would say it."""
+    if seconds < 50:
+        return f"{max(5, round(seconds / 5) * 5)} seconds"
+    minutes = round(seconds / 60)
+    return "about a minute" if minutes <= 1 else f"{minutes} minutes"
+
+
+def _time_sentence(number: str, profile: str) -> str:
+    for notebook, seconds in notebook_seconds(profile).items():
+        if notebook.startswith(f"{number}_"):
+            return f"Running all of it took {in_words(seconds)} when last timed on a machine of this profile."
+    return "Its time on a machine of this profile has not been measured yet."
+
+
+def _device() -> str:
+    import torch
+
+    asked = os.environ.get("COURSE_DEVICE")
+    if asked and asked not in ("cpu", "cuda"):
+        raise CourseError(f"COURSE_DEVICE is {asked!r}; it can be 'cpu' or 'cuda'")
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise CourseError("COURSE_DEVICE is 'cuda', but torch sees no GPU here; unset it, or set it to 'cpu'")
+    return asked or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def _profile() -> str:
+    if _device() == "cpu":
+        return "cpu"
+    import torch
+
+    return "t4" if "T4" in torch.cuda.get_device_name(0) else "gpu"
+
+
+def _seed() -> int:
+    asked = os.environ.get("COURSE_SEED", str(SEED))
+    if not asked.isdecimal():
+        raise CourseError(f"COURSE_SEED is {asked!r}; it must be a whole number, 0 or more")
+    return int(asked)
+
+
+def _cores() -> int:
+    """Cores that this process may use, which in a container can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory() -> str:
+    try:
+        return f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GB"
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return "unknown"
+
+
+def _install_missing() -> None:
+    """Install the packages that cannot be found, as on a fresh Colab machine; touch nothing that is there."""
+    if importlib.util.find_spec("torch") is None:
+        raise CourseError(
+            "torch is not installed here: run the first command of README.md, or see pytorch.org"
+        )
+    missing = [package for module, package in PACKAGES.items() if importlib.util.find_spec(module) is None]
+    if not missing:
+        return
+    lines = (repository_root() / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    exact = [line.split()[0] for line in lines if line.partition("==")[0] in missing]
+    print("Installing what is missing here:", ", ".join(exact))
+    subprocess.run([sys.executable, "-m", "pip", "install", "-q", *exact], check=True)

@@ -1,0 +1,142 @@
+"""One look for every figure: colours that survive greyscale and colour-blindness, a fixed light ground,
+alternative text.
+
+@style.figure
+def lengths(words_per_story: list[int]):
+    fig, ax = style.canvas(height=3.2)
+    ax.hist(words_per_story, color=style.COLOURS[0])
+    ax.set_xlabel("words in a story")
+    return fig, f"Histogram of {len(words_per_story):,} story lengths, from ... to ... words."
+"""
+
+import functools
+import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import matplotlib
+from cycler import cycler
+from matplotlib.figure import Figure
+
+# Dark to light in nearly equal steps of lightness (L* 18, 34, 47, 59, 72, 84), so a greyscale print keeps
+# them apart, and neighbours differ in blueness, which the common kinds of colour-blindness preserve.
+COLOURS = ("#1d2b53", "#9c1c4e", "#1b75bc", "#2f9e8f", "#e9a23b", "#c5d6ec")
+NAMES = ("navy", "berry", "blue", "teal", "orange", "sky")
+NAVY, BERRY, BLUE, TEAL, ORANGE, SKY = COLOURS
+INK, QUIET, GROUND = "#22232b", "#62636f", "#fdfcf8"
+
+# A second, colourless way to tell series apart; use the same index as for the colour.
+MARKERS = ("o", "s", "^", "D", "v", "P")
+LINESTYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
+HATCHES = ("", "///", "...", "\\\\\\", "xx", "--")
+
+# For heat maps: one hue, lightness strictly increasing with the value's distance from the ground.
+HEAT = matplotlib.colors.LinearSegmentedColormap.from_list("course", [GROUND, SKY, BLUE, NAVY])
+# For values around zero: both ends dark, told apart by hue, so the sign should also be written or marked.
+DIVERGING = matplotlib.colors.LinearSegmentedColormap.from_list("course_diverging", [BERRY, GROUND, NAVY])
+
+WIDTH, DPI = 7.4, 110  # inches and dots per inch: 814 pixels, the width of a notebook's text
+
+_RC = {
+    "figure.facecolor": GROUND, "savefig.facecolor": GROUND, "axes.facecolor": GROUND,
+    "figure.dpi": DPI, "savefig.dpi": DPI,
+    "font.family": ["DejaVu Sans"], "font.size": 10.5,
+    "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK,
+    "axes.edgecolor": QUIET,
+    "axes.titlesize": 12, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 9,
+    "axes.labelsize": 10.5, "axes.spines.top": False, "axes.spines.right": False,
+    "axes.grid": True, "axes.grid.axis": "y", "axes.axisbelow": True,
+    "grid.color": "#e4e2da", "grid.linewidth": 0.8,
+    "axes.prop_cycle": cycler(color=COLOURS[:5]) + cycler(linestyle=LINESTYLES[:5]),
+    "lines.linewidth": 2.0, "lines.markersize": 5.5, "hatch.linewidth": 0.7,
+    "legend.frameon": False, "legend.fontsize": 9.5,
+    "svg.hashsalt": "course",
+}  # fmt: skip
+
+
+@contextmanager
+def applied() -> Iterator[None]:
+    """The course's look inside a `with` block; matplotlib's global settings are put back afterwards."""
+    with matplotlib.rc_context(_RC):
+        yield
+
+
+def canvas(rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: float = 3.6, **subplots):
+    """A new figure and its axes, as `plt.subplots` gives them, but outside pyplot's global state.
+
+    `width` and `height` are in inches; anything else goes to `Figure.subplots`. Call it inside a `@figure`
+    function.
+    """
+    fig = Figure(figsize=(width, height), layout="constrained")
+    return fig, fig.subplots(rows, columns, **subplots)
+
+
+class Picture:
+    """A finished figure: a PNG and the words that stand for it where it cannot be seen."""
+
+    def __init__(self, png: bytes, alt: str):
+        self.png = png
+        self.alt = alt
+
+    def __repr__(self) -> str:
+        return f"Picture: {self.alt}"
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        """What Jupyter shows: the image, its alternative text in the image's metadata, the text alone as a
+        fallback.
+        """
+        return {"image/png": self.png, "text/plain": repr(self)}, {"image/png": {"alt": self.alt}}
+
+
+def picture(fig: Figure, alt: str) -> Picture:
+    """Draw `fig` to a PNG with `alt` as its alternative text: one or more sentences that say what a reader
+    should see.
+
+    Raises:
+        ValueError: `alt` is empty, or too short to say anything.
+    """
+    alt = " ".join(alt.split())
+    if len(alt) < 20:
+        raise ValueError(f"alternative text must say what the figure shows; {alt!r} is too short")
+    with applied():
+        buffer = io.BytesIO()
+        fig.savefig(buffer, format="png", metadata={"Software": None})
+    return Picture(_smaller(buffer.getvalue()), alt)
+
+
+def _smaller(png: bytes) -> bytes:
+    """The same image with a palette of 256 colours, which is plenty for a chart: a third of the size."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    # An opaque ground: the page behind may be dark.
+    Image.open(io.BytesIO(png)).convert("RGB").quantize(256).save(buffer, format="PNG", optimize=True)
+    return min(png, buffer.getvalue(), key=len)
+
+
+def figure(draw: Callable[..., tuple[Figure, str]]) -> Callable[..., Picture]:
+    """Decorator for figure functions: `draw` returns `(fig, alt)` in the course's style, the caller gets a
+    `Picture`.
+    """
+
+    @functools.wraps(draw)
+    def drawn(*args, **kwargs) -> Picture:
+        with applied():
+            fig, alt = draw(*args, **kwargs)
+            return picture(fig, alt)
+
+    return drawn
+
+
+def lightness(colour: str) -> float:
+    """CIE L* of a colour, 0 (black) to 100 (white): what remains of it in greyscale."""
+    linear = [
+        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in matplotlib.colors.to_rgb(colour)
+    ]
+    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+    return 116 * luminance ** (1 / 3) - 16 if luminance > 0.008856 else 903.3 * luminance
+
+
+def text_colour(ground: str) -> str:
+    """Ink or white, whichever is easier to read on `ground`."""
+    return INK if lightness(ground) > 58 else "#ffffff"

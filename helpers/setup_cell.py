@@ -1,0 +1,42 @@
+"""The one place that knows the course's public address; the setup cell and the badge of every notebook.
+
+`python -m helpers publish OWNER/NAME` rewrites `ADDRESS` here and what is derived from it everywhere else.
+"""
+
+ADDRESS = "OWNER/NAME"
+UNSET = "OWNER/" + "NAME"  # in two parts: the `publish` command must not rewrite this one
+
+_CELL = """\
+# Setup: finds the course, or on Colab fetches it; the same in every notebook but for the number.
+import subprocess
+import sys
+from pathlib import Path
+
+ADDRESS = "{address}"  # on github.com; written here by `python -m helpers publish OWNER/NAME`
+places = [Path.cwd(), *Path.cwd().parents, Path(ADDRESS.split("/")[1]).resolve()]
+root = next((p for p in places if (p / "helpers" / "course.py").is_file()), None)
+if root is None and ADDRESS == "{unset}":
+    raise RuntimeError("The course is not here and has no public address yet: set ADDRESS to its OWNER/NAME")
+if root is None:
+    root = places[-1]
+    subprocess.run(["git", "clone", "-q", "--depth=1", f"https://github.com/{{ADDRESS}}", root], check=True)
+sys.path.insert(0, str(root))
+
+from helpers import course
+
+session = course.start("{number}")"""
+
+_BADGE = (
+    "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+    "(https://colab.research.google.com/github/{address}/blob/main/notebooks/{notebook}.ipynb)"
+)
+
+
+def setup_cell(number: str, address: str | None = None) -> str:
+    """The source of the setup cell of notebook `number` ("03")."""
+    return _CELL.format(number=number, address=address or ADDRESS, unset=UNSET)
+
+
+def badge(notebook: str, address: str | None = None) -> str:
+    """The Markdown of the Colab badge of a notebook ("03_baselines")."""
+    return _BADGE.format(notebook=notebook, address=address or ADDRESS)
