@@ -1,0 +1,242 @@
+"""Counting models: uniform, unigram, bigram, trigram, ... with interpolated Kneser-Ney smoothing.
+
+A model of order n sees the n - 1 tokens before the one it predicts. Its estimate mixes what was counted after that
+context with the estimate of the model one order lower (Kneser and Ney 1995; Chen and Goodman 1999, section 2.7):
+
+    P_k(w | h) = max(c(h, w) - D_k, 0) / c(h)  +  D_k * N(h) / c(h) * P_{k-1}(w | h without its oldest token)
+
+`c` counts occurrences for the highest order. For the lower ones it counts in how many different contexts the token was
+met, since a lower order is asked only where the higher one does not know. N(h) is the number of different tokens met
+after h, and P_0 is uniform: every token of the vocabulary has some probability, and each distribution sums to one.
+"""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from helpers.errors import CourseError
+
+
+class NGramModel:
+    """Token counts of a fixed order, smoothed.
+
+    Args:
+        order: 0 is the uniform model, 1 the unigram, 2 the bigram, 3 the trigram and so on.
+        vocab_size: how many ids there are.
+        end_id: the id that ends a story. It also stands for everything before a story's first token, so no context
+            ever reaches back into the story before.
+        discount: D above, between 0 and 1, the same for every order; None estimates one for each order from the
+            counts: n1 / (n1 + 2 n2) with n1, n2 the number of grams seen once and twice (Ney, Essen and Kneser 1994).
+    """
+
+    def __init__(self, order: int, vocab_size: int, end_id: int = 0, discount: float | None = None):
+        if order < 0 or vocab_size < 1:
+            raise CourseError(
+                f"an n-gram model needs order >= 0 and vocab_size >= 1, got {order} and {vocab_size}"
+            )
+        if discount is not None and not 0 < discount < 1:
+            raise CourseError(f"the discount must lie between 0 and 1, got {discount}")
+        self.order, self.vocab_size, self.end_id, self.discount = order, vocab_size, end_id, discount
+        # For contexts of m tokens (m = 0 ... order - 1). A context is known by its index in the sorted `_longer[m]`,
+        # whose keys say how it grows to the left: index of the context of m - 1 tokens * vocab_size + older token.
+        self._longer: list[np.ndarray] = []
+        self._grams: list[np.ndarray] = []  # sorted keys: context index * vocab_size + token that follows
+        self._counts: list[np.ndarray] = []  # c(h, w) of each gram
+        self._totals: list[np.ndarray] = []  # c(h) of each context
+        self._first: list[
+            np.ndarray
+        ] = []  # where a context's grams begin in `_grams`, and one more: where they end
+        self._discounts: list[float] = []
+
+    # ------------------------------------------------------------------ counting
+
+    def fit(self, stories: np.ndarray | Iterable[Sequence[int]]) -> "NGramModel":
+        """Count.
+
+        Args:
+            stories: one flat array of ids in which every story is followed by `end_id` (as `TokenFile` keeps them), or
+                an iterable of stories, each a sequence of ids without end token, which is added here.
+
+        Returns:
+            The model itself.
+        """
+        if not isinstance(stories, np.ndarray):
+            end = np.array([self.end_id])
+            parts = [part for ids in stories for part in (np.asarray(ids, dtype=np.int64), end)]
+            stories = np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
+        ids = np.asarray(stories).astype(np.int64)
+        if ids.ndim != 1 or len(ids) == 0:
+            raise CourseError("an n-gram model needs a flat array of at least one token to count")
+        self._check_ids(ids)
+        self._longer, self._grams, self._counts, self._totals, self._first = [], [], [], [], []
+        self._discounts = []
+        place = _place_in_story(ids, self.end_id)
+        context = np.zeros(
+            len(ids), dtype=np.int64
+        )  # the index of each position's context of m tokens; m = 0 now
+        for m in range(self.order):
+            if m == 0:
+                self._longer.append(np.zeros(1, dtype=np.int64))
+            else:
+                keys, context = np.unique(
+                    context * self.vocab_size + self._older(ids, place, m), return_inverse=True
+                )
+                self._longer.append(keys)
+            grams, counts = np.unique(context * self.vocab_size + ids, return_counts=True)
+            self._grams.append(grams)
+            self._counts.append(counts)
+        self._smooth()
+        return self
+
+    def _older(self, ids: np.ndarray, place: np.ndarray, m: int) -> np.ndarray:
+        """The token m before each position, or the end token where that would be in another story."""
+        older = np.full(len(ids), self.end_id, dtype=np.int64)
+        older[m:] = ids[:-m]
+        older[place < m] = self.end_id
+        return older
+
+    def _smooth(self) -> None:
+        """Replace the lower orders' counts by numbers of contexts; sum them; choose the discounts."""
+        for m in range(self.order - 1):
+            longer_context, token = np.divmod(self._grams[m + 1], self.vocab_size)
+            context = self._longer[m + 1][longer_context] // self.vocab_size  # without its oldest token
+            where = np.searchsorted(self._grams[m], context * self.vocab_size + token)
+            self._counts[m] = np.bincount(where, minlength=len(self._grams[m]))
+        for m in range(self.order):
+            context = self._grams[m] // self.vocab_size
+            size = len(self._longer[m])
+            self._totals.append(np.bincount(context, weights=self._counts[m], minlength=size))
+            self._first.append(np.searchsorted(context, np.arange(size + 1)))
+            once, twice = np.count_nonzero(self._counts[m] == 1), np.count_nonzero(self._counts[m] == 2)
+            estimate = once / (once + 2 * twice) if once and twice else 0.5
+            self._discounts.append(estimate if self.discount is None else self.discount)
+
+    # ------------------------------------------------------------------ asking
+
+    def log_probs(self, row: Sequence[int]) -> np.ndarray:
+        """log P(row[i] | what is before it in `row`) for i = 1, 2, ...
+
+        Args:
+            row: ids, as `[end_id, *story, end_id]` to score a whole story.
+
+        Returns:
+            float64 array `(len(row) - 1,)`, natural logarithms.
+        """
+        return self.score_rows([row])[0]
+
+    def score_rows(self, rows: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        """`log_probs` of many rows at once, which is much faster than one by one."""
+        history, target, lengths = self._positions(rows)
+        probability = np.full(len(target), 1.0 / self.vocab_size)
+        for m, context in enumerate(self._contexts(history)):
+            known = np.flatnonzero(context >= 0)
+            keys = context[known] * self.vocab_size + target[known]
+            gram = _find(self._grams[m], keys)
+            counts = np.where(gram >= 0, self._counts[m][gram], 0)
+            kept, back_off = self._weights(m, context[known])
+            seen = np.maximum(counts - self._discounts[m], 0) * kept
+            probability[known] = seen + back_off * probability[known]
+        return np.split(np.log(probability), np.cumsum(lengths)[:-1])
+
+    def next_log_probs(self, ids: Sequence[int]) -> np.ndarray:
+        """The logarithm of the whole distribution of the token after `ids`: float64 `(vocab_size,)`."""
+        self._check_ids(np.asarray(ids, dtype=np.int64))
+        history = self._histories(np.asarray([*ids, self.end_id], dtype=np.int64))[-1:]
+        return np.log(self._distributions(history)[0])
+
+    def most_likely(self, rows: Sequence[Sequence[int]], chunk: int = 256) -> list[np.ndarray]:
+        """The most probable token at each position that `score_rows` scores: int64 `(len(row) - 1,)` for each row."""
+        history, _, lengths = self._positions(rows)
+        distinct, which = np.unique(history, axis=0, return_inverse=True)
+        best = [
+            self._distributions(distinct[i : i + chunk]).argmax(axis=1)
+            for i in range(0, len(distinct), chunk)
+        ]
+        return np.split(np.concatenate(best)[which.reshape(-1)], np.cumsum(lengths)[:-1])
+
+    def sample(self, max_new_tokens: int, ids: Sequence[int] = (), seed: int | None = None) -> list[int]:
+        """Ids drawn one after the other, each from its distribution, until `end_id` (left out) or the limit."""
+        generator = np.random.default_rng(seed)
+        row, new = [self.end_id, *ids], []
+        while len(new) < max_new_tokens:
+            probability = np.exp(self.next_log_probs(row[-max(self.order - 1, 1) :]))
+            token = int(generator.choice(self.vocab_size, p=probability / probability.sum()))
+            if token == self.end_id:
+                break
+            row.append(token)
+            new.append(token)
+        return new
+
+    # ------------------------------------------------------------------ inside
+
+    def _check_ids(self, ids: np.ndarray) -> None:
+        if len(ids) and (ids.min() < 0 or ids.max() >= self.vocab_size):
+            wrong = int(ids.max() if ids.max() >= self.vocab_size else ids.min())
+            raise CourseError(f"id {wrong} is outside the vocabulary of {self.vocab_size}")
+
+    def _histories(self, row: np.ndarray) -> np.ndarray:
+        """For each position from 1 on, the order - 1 tokens before it, newest first: `(len(row) - 1, order - 1)`."""
+        reach = max(self.order - 1, 0)
+        padded = np.concatenate([np.full(reach, self.end_id), row])
+        columns = [padded[reach - m + 1 : len(padded) - m] for m in range(1, reach + 1)]
+        return np.stack(columns, axis=1) if columns else np.empty((len(row) - 1, 0), dtype=np.int64)
+
+    def _positions(self, rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray, list[int]]:
+        if self.order and not self._grams:
+            raise CourseError("this n-gram model has counted nothing yet: call fit first")
+        arrays = [np.asarray(row, dtype=np.int64) for row in rows]
+        if not arrays or min(len(row) for row in arrays) < 1:
+            raise CourseError("there is nothing to score: every row needs at least one id")
+        for row in arrays:
+            self._check_ids(row)
+        history = np.concatenate([self._histories(row) for row in arrays])
+        return history, np.concatenate([row[1:] for row in arrays]), [len(row) - 1 for row in arrays]
+
+    def _contexts(self, history: np.ndarray) -> Iterable[np.ndarray]:
+        """The index of each history's context of 0, 1, ... tokens, -1 where that context was never met."""
+        context = np.zeros(len(history), dtype=np.int64)
+        for m in range(self.order):
+            if m:
+                keys = context * self.vocab_size + history[:, m - 1]
+                context = np.where(context >= 0, _find(self._longer[m], keys), -1)
+            yield context
+
+    def _weights(self, m: int, context: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """1 / c(h), and the weight of the lower order, for known contexts."""
+        total = self._totals[m][context]
+        kinds = self._first[m][context + 1] - self._first[m][context]
+        return 1 / total, self._discounts[m] * kinds / total
+
+    def _distributions(self, history: np.ndarray) -> np.ndarray:
+        """Every token's probability after each history: `(len(history), vocab_size)`."""
+        if self.order and not self._grams:
+            raise CourseError("this n-gram model has counted nothing yet: call fit first")
+        probability = np.full((len(history), self.vocab_size), 1.0 / self.vocab_size)
+        for m, context in enumerate(self._contexts(history)):
+            known = np.flatnonzero(context >= 0)
+            kept, back_off = self._weights(m, context[known])
+            probability[known] *= back_off[:, None]
+            first = self._first[m][context[known]]
+            length = self._first[m][context[known] + 1] - first
+            # The grams of one context lie side by side: list all their places without a loop.
+            place = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length - first, length)
+            token = self._grams[m][place] % self.vocab_size
+            seen = np.maximum(self._counts[m][place] - self._discounts[m], 0) * np.repeat(kept, length)
+            probability[np.repeat(known, length), token] += seen
+        return probability
+
+
+def _place_in_story(ids: np.ndarray, end_id: int) -> np.ndarray:
+    """0 for a story's first token, 1 for its second, ...; the end token is its story's last."""
+    index = np.arange(len(ids))
+    starts = np.zeros(len(ids), dtype=np.int64)
+    after_end = np.flatnonzero(ids[:-1] == end_id) + 1
+    starts[after_end] = after_end
+    return index - np.maximum.accumulate(starts)
+
+
+def _find(sorted_keys: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """Where each key is in `sorted_keys`, -1 where it is not."""
+    where = np.searchsorted(sorted_keys, keys)
+    where[where == len(sorted_keys)] = 0
+    return np.where(sorted_keys[where] == keys, where, -1)
