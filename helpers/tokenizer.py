@@ -1,0 +1,220 @@
+"""Text to ids and back, at the speed of the `tokenizers` library: the course's tokenizer, GPT-2's, or one's
+own.
+
+How the algorithm works is in `helpers.bpe`, which gives the same ids.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from helpers.bpe import END, checked
+from helpers.errors import CourseError
+from helpers.files import data_folder, write_atomically
+from helpers.hub import require_hub
+
+GPT2 = "openai-community/gpt2"
+
+
+class Tokenizer:
+    """A `tokenizers.Tokenizer` with the habits of this course.
+
+    - The name of a special token inside a text, such as `<|endoftext|>`, is read as plain characters, unless
+      `allowed_special=True` is given: a story cannot end itself.
+    - Nothing is added at the start or the end of a text.
+
+    Attributes:
+        name: where it came from: "bundled", "gpt2", a path, "trained".
+        end_id: the id of `<|endoftext|>`, which stands between stories.
+        vocab_size: the number of ids; an id is below it.
+        fingerprint: 16 hexadecimal digits that two tokenizers share only if they give the same ids.
+    """
+
+    def __init__(self, content: str, name: str):
+        """`content` is the text of a tokenizer.json.
+
+        Raises:
+            CourseError: it is not a tokenizer, or has no `<|endoftext|>`.
+        """
+        import tokenizers
+
+        try:
+            self._special = tokenizers.Tokenizer.from_str(content)
+            self._plain = tokenizers.Tokenizer.from_str(content)
+        except Exception as error:  # the library raises bare Exception
+            raise CourseError(f"{name} is not a tokenizer.json that `tokenizers` can read: {error}") from error
+        for each in (self._special, self._plain):  # a file may ask for cut or padded texts; here never
+            each.no_truncation()
+            each.no_padding()
+        self._plain.encode_special_tokens = True
+        self.name = name
+        self.end_id = self._special.token_to_id(END)
+        if self.end_id is None:
+            raise CourseError(f"the tokenizer {name} has no {END} token, which the course puts between stories")
+        self.vocab_size = 1 + max(self._special.get_vocab(with_added_tokens=True).values())
+        self.fingerprint = _fingerprint(json.loads(self._special.to_str()))
+
+    def __repr__(self) -> str:
+        return f"Tokenizer({self.name!r}, vocab_size={self.vocab_size}, end_id={self.end_id})"
+
+    def __len__(self) -> int:
+        return self.vocab_size
+
+    def encode(self, text: str, allowed_special: bool = False) -> list[int]:
+        """The ids of `text`; nothing is added.
+
+        Raises:
+            CourseError: `text` has a lone surrogate, which UTF-8 cannot write.
+        """
+        library = self._special if allowed_special else self._plain
+        return library.encode(checked(text), add_special_tokens=False).ids
+
+    def encode_batch(self, texts: Sequence[str], allowed_special: bool = False) -> list[list[int]]:
+        """The ids of each text, encoded on all processors at once."""
+        library = self._special if allowed_special else self._plain
+        texts = [checked(text) for text in texts]
+        return [one.ids for one in library.encode_batch_fast(texts, add_special_tokens=False)]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The text of `ids`, special tokens by their names. Bytes that are not UTF-8 become U+FFFD.
+
+        Raises:
+            CourseError: an id is outside the vocabulary.
+        """
+        ids = [int(i) for i in ids]
+        for i in ids:
+            self._check(i)
+        return self._special.decode(ids, skip_special_tokens=False)
+
+    def id_to_token(self, i: int) -> str:
+        """How token `i` is written in the vocabulary: a character for each byte, a space as "Ġ"."""
+        self._check(int(i))
+        return self._special.id_to_token(int(i))
+
+    def token_to_id(self, token: str) -> int | None:
+        """The id of a token as the vocabulary writes it ("Ġthe"), or None."""
+        return self._special.token_to_id(token)
+
+    def to_json(self) -> str:
+        """The text of a tokenizer.json."""
+        return self._special.to_str(pretty=True) + "\n"
+
+    def save(self, path: str | Path) -> Path:
+        """Write a tokenizer.json, which `tokenizers` and `transformers` read; `path` is the file."""
+        return write_atomically(path, self.to_json())
+
+    def _check(self, i: int) -> None:
+        if not 0 <= i < self.vocab_size:
+            raise CourseError(f"id {i} is outside the vocabulary of {self.name} (0 to {self.vocab_size - 1})")
+
+
+def _fingerprint(content: dict) -> str:
+    """A hash of what decides the ids: of a byte-level BPE the vocabulary and merges, however the file is written."""
+    model = content["model"]
+    what = {
+        "type": model.get("type"),
+        "vocab": model.get("vocab"),
+        "merges": [pair.split(" ") if isinstance(pair, str) else pair for pair in model.get("merges") or []],
+        "special": sorted((token["id"], token["content"]) for token in content["added_tokens"]),
+    }
+    before = content["pre_tokenizer"] or {}
+    if before.get("type") != "ByteLevel" or before.get("add_prefix_space"):
+        what["before"] = before
+    if content["normalizer"]:
+        what["normalizer"] = content["normalizer"]
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _byte_level(model):
+    """A library tokenizer around `model` that splits and writes bytes as GPT-2 does."""
+    from tokenizers import Tokenizer as Library
+    from tokenizers import decoders, pre_tokenizers
+
+    library = Library(model)
+    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    library.decoder = decoders.ByteLevel()
+    return library
+
+
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
+    """A byte-level BPE trained on `texts`: `<|endoftext|>` is id 0, then the 256 bytes, then a token for each
+    merge.
+
+    The same texts and size always give the same tokenizer, and the same as
+    `helpers.bpe.BytePairEncoder.train`.
+
+    Raises:
+        CourseError: `vocab_size` is below the 257 that the bytes and `<|endoftext|>` need.
+    """
+    from tokenizers import models, pre_tokenizers, trainers
+
+    if isinstance(texts, str):
+        raise CourseError("texts must be a list of strings, not one string: write [text]")
+    if vocab_size < 257:
+        raise CourseError("vocab_size must be at least 257: 256 bytes and <|endoftext|>")
+    library = _byte_level(models.BPE())
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    library.train_from_iterator((checked(text) for text in texts), trainer)
+    return Tokenizer(library.to_str(), "trained")
+
+
+def load_tokenizer(source: str | Path = "bundled") -> Tokenizer:
+    """The tokenizer of the course ("bundled"), of GPT-2 ("gpt2"), or of a file or folder with a
+    tokenizer.json.
+
+    GPT-2's comes from the Hugging Face Hub the first time, then from its cache.
+
+    Raises:
+        CourseError: there is no such file, it is damaged, or the Hub cannot be reached; never another
+            tokenizer.
+    """
+    if source == "gpt2":
+        return _load_gpt2()
+    name = str(source)
+    path = data_folder() / "tokenizer.json" if name == "bundled" else Path(source)
+    path = path / "tokenizer.json" if path.is_dir() else path
+    try:
+        content = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise CourseError(
+            f'there is no tokenizer at {path}: give "bundled", "gpt2", or the path of a tokenizer.json'
+        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise CourseError(f"{path} cannot be read as a tokenizer.json: {error}") from error
+    return Tokenizer(content, name)
+
+
+def _load_gpt2() -> Tokenizer:
+    """GPT-2's 50,257 tokens, made from the two files that OpenAI published: the vocabulary and the merges."""
+    from huggingface_hub import hf_hub_download, try_to_load_from_cache
+    from tokenizers import AddedToken, models
+
+    names = ("vocab.json", "merges.txt")
+    if not all(isinstance(try_to_load_from_cache(GPT2, name), str) for name in names):
+        require_hub("GPT-2's tokenizer", 'use load_tokenizer("bundled"), or try again where the Hub answers')
+    paths = []
+    for name in names:
+        cached = try_to_load_from_cache(GPT2, name)
+        try:
+            paths.append(cached if isinstance(cached, str) else hf_hub_download(GPT2, name))
+        except Exception as error:  # a download may break in many ways; each is said in one line
+            raise CourseError(
+                f"{name} of GPT-2's tokenizer could not be fetched ({_first_line(error)}): try again, "
+                'or use load_tokenizer("bundled")'
+            ) from error
+    try:
+        library = _byte_level(models.BPE.from_file(*paths))
+    except Exception as error:
+        raise CourseError(f"GPT-2's tokenizer in the cache is damaged: delete {paths[0]} and try again") from error
+    library.add_special_tokens([AddedToken(END, special=True, normalized=False)])
+    return Tokenizer(library.to_str(), "gpt2")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,256 @@
+"""The BPE that the course teaches and the `tokenizers` library give the same merges and the same ids."""
+
+import json
+import random
+import time
+
+import pytest
+import tokenizers
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from helpers.bpe import BytePairEncoder, byte_characters, count_pairs, merge_pair, split_pieces
+from helpers.errors import CourseError
+
+STORIES = [
+    "Once upon a time, a little rabbit named Pip lost a red kite.",
+    "Pip's kite wasn't in the park. \"We'll find it,\" said Ben, and they looked under 12 bushes.\n\nThe end.",
+    "The naïve café cat said: 你好! 🙂👩‍👩‍👧   \t\x00\x07 <|endoftext|> done…",
+] * 3
+
+AWKWARD = [
+    "", " ", "\n", "\x00", "\x00\x01\x1f\x7f", " " * 5000, "a" * 3000, "\r\n\r\n  x", "it's 'tis 'S don’t 'lll",
+    "<|endoftext|>", "a<|endoftext|>b", "<|endoftext|><|endoftext|>", " <|endoftext", "🙂", "👩‍👩‍👧‍👦", "🇫🇷", "e\u0301",
+    "\ufeffBOM", "\u200b\u200d\u2028\u2029\x85\xa0", "\u0558\u088f\U0003347f", "١٢٣ ½ Ⅷ", "\ufffd\ufffe\uffff",
+    "\U0010ffff", "ﬁ ǆ ß İ", "  two  spaces  ", "\t\ttabs\t", "x = 1;\n    y = 2\n", "你好，世界", "שלום", "नमस्ते",
+]  # fmt: skip
+
+texts = st.one_of(
+    st.text(max_size=60),
+    st.text(alphabet="ab '\n1é🙂\x00", max_size=60),
+    st.lists(st.sampled_from([*AWKWARD, *STORIES]), max_size=3).map("".join),
+)
+
+
+def library(texts, vocab_size):
+    """What the `tokenizers` library trains on the same texts."""
+    made = tokenizers.Tokenizer(models.BPE())
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    made.train_from_iterator(
+        texts,
+        trainers.BpeTrainer(
+            vocab_size=vocab_size,
+            special_tokens=["<|endoftext|>"],
+            initial_alphabet=alphabet,
+            show_progress=False,
+        ),
+    )
+    return made
+
+
+def vocabulary(encoder):
+    return {encoder.token_text(i): i for i in range(encoder.vocab_size)}
+
+
+def written_merges(encoder):
+    return [[encoder.token_text(left), encoder.token_text(right)] for left, right in encoder.ranks]
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    return BytePairEncoder.train(STORIES, 420)
+
+
+@pytest.fixture(scope="module")
+def same_in_library(encoder, tmp_path_factory):
+    path = encoder.save(tmp_path_factory.mktemp("bpe") / "tokenizer.json")
+    made = tokenizers.Tokenizer.from_file(str(path))
+    made.encode_special_tokens = True
+    return made
+
+
+def test_byte_characters_are_gpt2s():
+    characters = byte_characters()
+    assert sorted(characters) == list(range(256)) and len(set(characters.values())) == 256
+    assert characters[ord(" ")] == "Ġ" and characters[ord("\n")] == "Ċ" and characters[ord("a")] == "a"
+    assert set(characters.values()) == set(pre_tokenizers.ByteLevel.alphabet())
+
+
+@settings(max_examples=300, deadline=None)
+@given(texts)
+def test_pieces_are_the_librarys_and_join_to_the_text(text):
+    pieces = split_pieces(text)
+    assert "".join(pieces) == text
+    made = pre_tokenizers.ByteLevel(add_prefix_space=False).pre_tokenize_str(text)
+    assert [text[start:end] for _, (start, end) in made] == pieces
+
+
+def test_every_code_point_is_split_as_in_the_library():
+    # The package `regex` fails here on thousands of code points, which is why the library's expressions are used.
+    made = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    for code in range(0, 0x110000, 7):
+        if not 0xD800 <= code < 0xE000:
+            text = f"a{chr(code)}1{chr(code)}!{chr(code)} {chr(code)}"
+            assert [text[s:e] for _, (s, e) in made.pre_tokenize_str(text)] == split_pieces(text), hex(code)
+
+
+def test_counting_and_merging_by_hand():
+    assert count_pairs([[1, 2, 1, 2], [2, 1]], [3, 1]) == {(1, 2): 6, (2, 1): 4}
+    assert merge_pair([1, 2, 1, 2], (1, 2), 9) == [9, 9]
+    assert merge_pair([1, 1, 1], (1, 1), 9) == [9, 1]
+    assert merge_pair([1, 1, 1, 1], (1, 1), 9, limit=1) == [9, 1, 1]
+    assert merge_pair([2, 1], (1, 2), 9) == [2, 1]
+    assert merge_pair([], (1, 2), 9) == []
+
+
+def test_training_gives_the_librarys_merges(encoder):
+    content = json.loads(library(STORIES, 420).to_str())
+    assert vocabulary(encoder) == content["model"]["vocab"]
+    assert written_merges(encoder) == content["model"]["merges"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.lists(
+        st.one_of(st.text(alphabet="ab", max_size=30), st.text(alphabet="abc é", max_size=30), texts),
+        max_size=5,
+    ),
+    st.integers(257, 320),
+)
+def test_training_breaks_ties_as_the_library_does(corpus, vocab_size):
+    ours, content = (
+        BytePairEncoder.train(corpus, vocab_size),
+        json.loads(library(corpus, vocab_size).to_str()),
+    )
+    assert vocabulary(ours) == content["model"]["vocab"]
+    assert written_merges(ours) == content["model"]["merges"]
+
+
+def test_training_stops_when_nothing_is_left_to_merge():
+    encoder = BytePairEncoder.train(["abab"], 5000)
+    assert encoder.vocab_size == 1 + 256 + 2  # "ab" and "abab"
+    assert BytePairEncoder.train([], 300).vocab_size == 257
+
+
+def test_training_says_what_is_wrong():
+    with pytest.raises(CourseError, match="at least 257"):
+        BytePairEncoder.train(STORIES, 256)
+    with pytest.raises(CourseError, match="write \\[text\\]"):
+        BytePairEncoder.train("one string", 300)
+    with pytest.raises(CourseError, match="must be a str, not NoneType"):
+        BytePairEncoder.train([None], 300)
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_awkward_texts(encoder, same_in_library, text):
+    ids = encoder.encode(text)
+    assert ids == same_in_library.encode(text).ids
+    assert encoder.decode(ids) == text
+
+
+@settings(max_examples=300, deadline=None)
+@given(texts)
+def test_any_text_has_the_librarys_ids_and_comes_back(encoder, same_in_library, text):
+    ids = encoder.encode(text)
+    assert ids == same_in_library.encode(text).ids
+    assert encoder.decode(ids) == text == same_in_library.decode(ids, skip_special_tokens=False)
+    same_in_library.encode_special_tokens = False
+    try:
+        assert encoder.encode(text, allowed_special=True) == same_in_library.encode(text).ids
+    finally:
+        same_in_library.encode_special_tokens = True
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.integers(0, 419), max_size=30))
+def test_any_ids_decode_as_in_the_library(encoder, same_in_library, ids):
+    ids = [i % encoder.vocab_size for i in ids]
+    assert encoder.decode(ids) == same_in_library.decode(ids, skip_special_tokens=False)
+
+
+def test_merges_in_no_sensible_order_still_give_the_librarys_ids():
+    # "abc" can be made in two ways here, and (abc, a) outranks one of them: all places at once would be wrong.
+    encoder = BytePairEncoder.train(["x"], 257)
+    a, b, c = (encoder.byte_ids[ord(letter)] for letter in "abc")
+    names = [*encoder.token_bytes, b"ab", b"bc", b"abc", b"abca"]
+    ab, bc, abc = 257, 258, 259
+    merges = [(b, c), (ab, c), (abc, a), (a, bc), (a, b)]
+    ours = BytePairEncoder(names, merges, {"<|endoftext|>": 0})
+    written = [(ours.token_text(left), ours.token_text(right)) for left, right in merges]
+    made = tokenizers.Tokenizer(models.BPE(vocabulary(ours), written))
+    made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    assert ours.decode(ours.encode("abcabc")) == "abcabc"
+    generator = random.Random(0)
+    for _ in range(500):
+        text = "".join(generator.choices("abc", k=generator.randint(0, 12)))
+        assert ours.encode(text) == made.encode(text).ids, text
+    shuffled = random.Random(1)
+    trained = BytePairEncoder.train(STORIES, 400)
+    for _ in range(10):
+        order = list(trained.ranks)
+        shuffled.shuffle(order)
+        ours = BytePairEncoder(trained.token_bytes, order, trained.special_tokens)
+        written = [(ours.token_text(left), ours.token_text(right)) for left, right in order]
+        made = tokenizers.Tokenizer(models.BPE(vocabulary(ours), written))
+        made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        assert [ours.encode(story) for story in STORIES] == [made.encode(story).ids for story in STORIES]
+
+
+def test_special_tokens_need_permission(encoder):
+    assert 0 not in encoder.encode("a<|endoftext|>b")
+    assert encoder.encode("<|endoftext|>b", allowed_special=True)[0] == encoder.end_id == 0
+    assert encoder.decode([0]) == "<|endoftext|>"
+
+
+def test_half_a_character_decodes_to_the_replacement_sign(encoder):
+    smile = encoder.encode("🙃")
+    assert len(smile) > 1
+    assert encoder.decode(smile[:1]) == "\ufffd"
+    with pytest.raises(CourseError, match="id 9999 is outside"):
+        encoder.decode([9999])
+    with pytest.raises(CourseError, match="id -1 is outside"):
+        encoder.decode([-1])
+
+
+def test_a_lone_surrogate_is_refused_with_its_place(encoder):
+    with pytest.raises(CourseError, match=r"U\+D83D at character 2"):
+        encoder.encode("ab\ud83d")
+
+
+def test_long_runs_are_quick(encoder, same_in_library):
+    for text in (" " * 100_000, "ab" * 20_000):
+        start = time.perf_counter()
+        ids = encoder.encode(text)
+        assert time.perf_counter() - start < 10
+        assert ids == same_in_library.encode(text).ids
+
+
+def test_saving_and_loading(encoder, tmp_path):
+    path = encoder.save(tmp_path / "deep" / "tokenizer.json")
+    again = BytePairEncoder.load(path)
+    assert (again.token_bytes, again.ranks, again.special_tokens) == (
+        encoder.token_bytes, encoder.ranks, encoder.special_tokens
+    )  # fmt: skip
+    library(STORIES, 420).save(str(tmp_path / "library.json"))
+    assert BytePairEncoder.load(tmp_path / "library.json").ranks == encoder.ranks
+    assert json.loads(path.read_text(encoding="utf-8"))["model"]["merges"] == written_merges(encoder)
+
+
+def test_loading_says_what_is_wrong(encoder, tmp_path):
+    with pytest.raises(CourseError, match="there is no file"):
+        BytePairEncoder.load(tmp_path / "missing.json")
+    path = encoder.save(tmp_path / "tokenizer.json")
+    whole = path.read_text(encoding="utf-8")
+    path.write_text(whole[: len(whole) // 2], encoding="utf-8")
+    with pytest.raises(CourseError, match="not valid JSON"):
+        BytePairEncoder.load(path)
+    path.write_text("{}", encoding="utf-8")
+    with pytest.raises(CourseError, match="not a whole tokenizer.json"):
+        BytePairEncoder.load(path)
+    content = json.loads(whole)
+    path.write_text(json.dumps(content | {"normalizer": {"type": "Lowercase"}}), encoding="utf-8")
+    with pytest.raises(CourseError, match="not a byte-level BPE"):
+        BytePairEncoder.load(path)
