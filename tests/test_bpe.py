@@ -61,7 +61,7 @@ def written_merges(encoder):
 
 @pytest.fixture(scope="module")
 def encoder():
-    return BytePairEncoder.train(STORIES, 420)
+    return BytePairEncoder.train(STORIES, 360)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ def test_counting_and_merging_by_hand():
 
 
 def test_training_gives_the_librarys_merges(encoder):
-    content = json.loads(library(STORIES, 420).to_str())
+    content = json.loads(library(STORIES, 360).to_str())
     assert vocabulary(encoder) == content["model"]["vocab"]
     assert written_merges(encoder) == content["model"]["merges"]
 
@@ -165,7 +165,7 @@ def test_any_text_has_the_librarys_ids_and_comes_back(encoder, same_in_library, 
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.lists(st.integers(0, 419), max_size=30))
+@given(st.lists(st.integers(0, 359), max_size=30))
 def test_any_ids_decode_as_in_the_library(encoder, same_in_library, ids):
     ids = [i % encoder.vocab_size for i in ids]
     assert encoder.decode(ids) == same_in_library.decode(ids, skip_special_tokens=False)
@@ -234,7 +234,7 @@ def test_saving_and_loading(encoder, tmp_path):
     assert (again.token_bytes, again.ranks, again.special_tokens) == (
         encoder.token_bytes, encoder.ranks, encoder.special_tokens
     )  # fmt: skip
-    library(STORIES, 420).save(str(tmp_path / "library.json"))
+    library(STORIES, 360).save(str(tmp_path / "library.json"))
     assert BytePairEncoder.load(tmp_path / "library.json").ranks == encoder.ranks
     assert json.loads(path.read_text(encoding="utf-8"))["model"]["merges"] == written_merges(encoder)
 

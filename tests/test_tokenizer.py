@@ -21,18 +21,18 @@ from helpers.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return train_tokenizer(STORIES, 420)
+    return train_tokenizer(STORIES, 360)
 
 
 @pytest.fixture(scope="module")
 def taught():
-    return BytePairEncoder.train(STORIES, 420)
+    return BytePairEncoder.train(STORIES, 360)
 
 
 def test_trained_as_taught(tokenizer, taught):
     assert tokenizer.vocab_size == len(tokenizer) == taught.vocab_size
     assert tokenizer.end_id == taught.end_id == 0
-    assert [tokenizer.id_to_token(i) for i in range(420)] == [taught.token_text(i) for i in range(420)]
+    assert [tokenizer.id_to_token(i) for i in range(360)] == [taught.token_text(i) for i in range(360)]
     assert tokenizer.token_to_id(tokenizer.id_to_token(300)) == 300
     assert tokenizer.token_to_id("no such token") is None
 
@@ -61,7 +61,7 @@ def test_bad_input_gets_a_clear_line(tokenizer):
         tokenizer.encode_batch(["fine", "a\udc00"])
     with pytest.raises(CourseError, match="must be a str, not int"):
         tokenizer.encode(3)
-    for bad in (420, -1):
+    for bad in (360, -1):
         with pytest.raises(CourseError, match=f"id {bad} is outside"):
             tokenizer.decode([bad])
         with pytest.raises(CourseError, match=f"id {bad} is outside"):
@@ -79,8 +79,8 @@ def test_saving_loading_and_the_fingerprint(tokenizer, taught, tmp_path):
     assert again.name == str(path)
     # How the file was written does not matter; what it says does.
     assert load_tokenizer(taught.save(tmp_path / "taught.json")).fingerprint == tokenizer.fingerprint
-    assert train_tokenizer(STORIES, 419).fingerprint != tokenizer.fingerprint
-    assert train_tokenizer(STORIES, 420).to_json() == tokenizer.to_json()
+    assert train_tokenizer(STORIES, 359).fingerprint != tokenizer.fingerprint
+    assert train_tokenizer(STORIES, 360).to_json() == tokenizer.to_json()
 
 
 def test_a_file_that_pads_or_cuts_does_neither_here(tokenizer):
@@ -181,18 +181,18 @@ def test_what_counts_as_an_answer(empty_cache, monkeypatch, status, answers):
 
 def test_gpt2s_tokenizer_is_made_from_its_two_files(empty_cache, monkeypatch, tmp_path, taught):
     # The real files are not shipped; two small ones of the same kind stand for them.
-    vocab = {taught.token_text(i): i - 1 for i in range(1, 420)} | {"<|endoftext|>": 419}
+    vocab = {taught.token_text(i): i - 1 for i in range(1, 360)} | {"<|endoftext|>": 359}
     merges = [f"{taught.token_text(left)} {taught.token_text(right)}" for left, right in taught.ranks]
     (tmp_path / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
     (tmp_path / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda _, name: str(tmp_path / name))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     tokenizer = load_tokenizer("gpt2")
-    assert (tokenizer.vocab_size, tokenizer.end_id, tokenizer.name) == (420, 419, "gpt2")
+    assert (tokenizer.vocab_size, tokenizer.end_id, tokenizer.name) == (360, 359, "gpt2")
     for text in [*STORIES, *AWKWARD]:
         assert tokenizer.encode(text) == [i - 1 for i in taught.encode(text)]
         assert tokenizer.decode(tokenizer.encode(text)) == text
-    assert tokenizer.encode("<|endoftext|>", allowed_special=True) == [419]
+    assert tokenizer.encode("<|endoftext|>", allowed_special=True) == [359]
     assert load_tokenizer(tokenizer.save(tmp_path / "tokenizer.json")).fingerprint == tokenizer.fingerprint
     (tmp_path / "vocab.json").write_text("{", encoding="utf-8")
     with pytest.raises(CourseError, match="is damaged: delete"):
