@@ -1,13 +1,15 @@
 """Counting models: uniform, unigram, bigram, trigram, ... with interpolated Kneser-Ney smoothing.
 
-A model of order n sees the n - 1 tokens before the one it predicts. Its estimate mixes what was counted after that
-context with the estimate of the model one order lower (Kneser and Ney 1995; Chen and Goodman 1999, section 2.7):
+A model of order n sees the n - 1 tokens before the one it predicts. Its estimate mixes what was counted after
+that context with the estimate of the model one order lower (Kneser and Ney 1995; Chen and Goodman 1999,
+section 2.7):
 
     P_k(w | h) = max(c(h, w) - D_k, 0) / c(h)  +  D_k * N(h) / c(h) * P_{k-1}(w | h without its oldest token)
 
-`c` counts occurrences for the highest order. For the lower ones it counts in how many different contexts the token was
-met, since a lower order is asked only where the higher one does not know. N(h) is the number of different tokens met
-after h, and P_0 is uniform: every token of the vocabulary has some probability, and each distribution sums to one.
+`c` counts occurrences for the highest order. For the lower ones it counts in how many different contexts the
+token was met, since a lower order is asked only where the higher one does not know. N(h) is the number of
+different tokens met after h, and P_0 is uniform: every token of the vocabulary has some probability, and each
+distribution sums to one.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,10 +25,11 @@ class NGramModel:
     Args:
         order: 0 is the uniform model, 1 the unigram, 2 the bigram, 3 the trigram and so on.
         vocab_size: how many ids there are.
-        end_id: the id that ends a story. It also stands for everything before a story's first token, so no context
-            ever reaches back into the story before.
-        discount: D above, between 0 and 1, the same for every order; None estimates one for each order from the
-            counts: n1 / (n1 + 2 n2) with n1, n2 the number of grams seen once and twice (Ney, Essen and Kneser 1994).
+        end_id: the id that ends a story. It also stands for everything before a story's first token, so no
+            context ever reaches back into the story before.
+        discount: D above, between 0 and 1, the same for every order; None estimates one for each order from
+            the counts: n1 / (n1 + 2 n2) with n1, n2 the number of grams seen once and twice (Ney, Essen and
+            Kneser 1994).
     """
 
     def __init__(self, order: int, vocab_size: int, end_id: int = 0, discount: float | None = None):
@@ -37,8 +40,9 @@ class NGramModel:
         if discount is not None and not 0 < discount < 1:
             raise CourseError(f"the discount must lie between 0 and 1, got {discount}")
         self.order, self.vocab_size, self.end_id, self.discount = order, vocab_size, end_id, discount
-        # For contexts of m tokens (m = 0 ... order - 1). A context is known by its index in the sorted `_longer[m]`,
-        # whose keys say how it grows to the left: index of the context of m - 1 tokens * vocab_size + older token.
+        # For contexts of m tokens (m = 0 ... order - 1). A context is known by its index in the sorted
+        # `_longer[m]`, whose keys say how it grows to the left: index of the context of m - 1 tokens *
+        # vocab_size + older token.
         self._longer: list[np.ndarray] = []
         self._grams: list[np.ndarray] = []  # sorted keys: context index * vocab_size + token that follows
         self._counts: list[np.ndarray] = []  # c(h, w) of each gram
@@ -54,8 +58,9 @@ class NGramModel:
         """Count.
 
         Args:
-            stories: one flat array of ids in which every story is followed by `end_id` (as `TokenFile` keeps them), or
-                an iterable of stories, each a sequence of ids without end token, which is added here.
+            stories: one flat array of ids in which every story is followed by `end_id` (as `TokenFile` keeps
+                them), or an iterable of stories, each a sequence of ids without end token, which is added
+                here.
 
         Returns:
             The model itself.
@@ -145,7 +150,9 @@ class NGramModel:
         return np.log(self._distributions(history)[0])
 
     def most_likely(self, rows: Sequence[Sequence[int]], chunk: int = 256) -> list[np.ndarray]:
-        """The most probable token at each position that `score_rows` scores: int64 `(len(row) - 1,)` for each row."""
+        """The most probable token at each position that `score_rows` scores: int64 `(len(row) - 1,)` for each
+        row.
+        """
         history, _, lengths = self._positions(rows)
         distinct, which = np.unique(history, axis=0, return_inverse=True)
         best = [
@@ -155,7 +162,9 @@ class NGramModel:
         return np.split(np.concatenate(best)[which.reshape(-1)], np.cumsum(lengths)[:-1])
 
     def sample(self, max_new_tokens: int, ids: Sequence[int] = (), seed: int | None = None) -> list[int]:
-        """Ids drawn one after the other, each from its distribution, until `end_id` (left out) or the limit."""
+        """Ids drawn one after the other, each from its distribution, until `end_id` (left out) or the
+        limit.
+        """
         generator = np.random.default_rng(seed)
         row, new = [self.end_id, *ids], []
         while len(new) < max_new_tokens:
@@ -175,7 +184,9 @@ class NGramModel:
             raise CourseError(f"id {wrong} is outside the vocabulary of {self.vocab_size}")
 
     def _histories(self, row: np.ndarray) -> np.ndarray:
-        """For each position from 1 on, the order - 1 tokens before it, newest first: `(len(row) - 1, order - 1)`."""
+        """For each position from 1 on, the order - 1 tokens before it, newest first: `(len(row) - 1, order -
+        1)`.
+        """
         reach = max(self.order - 1, 0)
         padded = np.concatenate([np.full(reach, self.end_id), row])
         columns = [padded[reach - m + 1 : len(padded) - m] for m in range(1, reach + 1)]

@@ -41,7 +41,8 @@ def test_unigram_and_bigram_by_hand():
     unigram = NGramModel(1, vocab_size=3, end_id=END, discount=0.5).fit(stories)
     expected = [(2 - 0.5) / 7, (3 - 0.5) / 7, (2 - 0.5) / 7] + np.float64(0.5 * 3 / 7 / 3)
     assert np.exp(unigram.next_log_probs([END])) == pytest.approx(expected)
-    # Pairs: 01 x 2, 11 x 1, 12 x 2, 20 x 2. Kneser-Ney's unigram counts the different tokens before: 0:1, 1:2, 2:1.
+    # Pairs: 01 x 2, 11 x 1, 12 x 2, 20 x 2. Kneser-Ney's unigram counts the different tokens before: 0:1,
+    # 1:2, 2:1.
     bigram = NGramModel(2, vocab_size=3, end_id=END, discount=0.5).fit(stories)
     lower = [0.5 / 4, 1.5 / 4, 0.5 / 4] + np.float64(0.5 * 3 / 4 / 3)
     after_one = np.array([0, 0.5 / 3, 1.5 / 3]) + 0.5 * 2 / 3 * lower

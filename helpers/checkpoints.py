@@ -1,0 +1,267 @@
+"""Saving and loading: a model as a folder, and a run's whole state as one file from which it goes on exactly.
+
+A model's folder holds `model.safetensors` (weights), `config.json` (shape, and what is known of its training)
+and `tokenizer.json`. The head of the safetensors file repeats the shape and holds checksums of the weights
+and of the tokenizer, so files that do not belong together, or were cut short, are refused rather than loaded.
+
+Nothing is pickled: a pickle can run any program when it is opened, safetensors and JSON cannot.
+"""
+
+import dataclasses
+import hashlib
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from helpers.errors import CourseError
+from helpers.files import read_json, write_atomically, write_json
+from helpers.model import GPT, GPTConfig
+from helpers.tokenizer import Tokenizer, load_tokenizer
+
+WEIGHTS, CONFIG, TOKENIZER, STATE = (
+    "model.safetensors",
+    "config.json",
+    "tokenizer.json",
+    "training_state.safetensors",
+)
+STORED = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+# ---------------------------------------------------------------------- a model
+
+
+def save_model(
+    folder: str | Path, model: GPT, tokenizer: Tokenizer, extra: dict | None = None, dtype: str = "float32"
+) -> Path:
+    """Write a model's folder; an interrupted write leaves what was there before.
+
+    Args:
+        folder: made if it is missing.
+        extra: anything JSON can hold, kept under "training" in config.json: the recipe, its settings, its
+            score.
+        dtype: how weights are stored: "float32", or "float16" / "bfloat16" at half the size. They load as
+            float32.
+    """
+    if dtype not in STORED:
+        raise CourseError(f"weights can be stored as {', '.join(STORED)}, not {dtype!r}")
+    folder = Path(folder)
+    weights = {
+        name: tensor.detach().to("cpu", STORED[dtype]).contiguous()
+        for name, tensor in _learned(model).items()
+    }
+    if dtype == "float16" and not all(tensor.isfinite().all() for tensor in weights.values()):
+        raise CourseError("a weight is too large for float16: store the model as float32 or bfloat16")
+    config = dataclasses.asdict(model.config)
+    tokenizer.save(folder / TOKENIZER)
+    metadata = {
+        "format": "pt",  # what other readers of safetensors expect to find
+        "config": json.dumps(config),
+        "sha256": _digest(weights),
+        "tokenizer": tokenizer.fingerprint,
+    }
+    _write_safetensors(folder / WEIGHTS, weights, metadata)
+    about = {"parameters": model.parameter_count(), "stored_as": dtype, "tokenizer": tokenizer.fingerprint}
+    write_json(folder / CONFIG, {"model": config, **about, "training": extra or {}})
+    return folder
+
+
+def load_model(folder: str | Path, device: str | torch.device = "cpu") -> tuple[GPT, Tokenizer]:
+    """The model of a folder, in float32 and evaluation mode, and its tokenizer.
+
+    Raises:
+        CourseError: a file is missing or damaged, or the files do not belong together; the message names the
+            file.
+    """
+    folder = Path(folder)
+    _check_folder(folder)
+    config = model_config(folder)
+    weights, metadata = _read_safetensors(folder / WEIGHTS)
+    if "config" in metadata and json.loads(metadata["config"]) != dataclasses.asdict(config):
+        raise CourseError(f"{folder / CONFIG} describes another model than the one in {folder / WEIGHTS}")
+    if metadata.get("sha256", _digest(weights)) != _digest(weights):
+        raise CourseError(f"{folder / WEIGHTS} is damaged (its checksum is wrong): copy or download it again")
+    tokenizer = load_tokenizer(folder / TOKENIZER)
+    if metadata.get("tokenizer", tokenizer.fingerprint) != tokenizer.fingerprint:
+        raise CourseError(
+            f"{folder / TOKENIZER} is not the tokenizer that the model in {folder} was trained with"
+        )
+    with torch.random.fork_rng(devices=[]):  # its random first weights must not disturb anybody's seed
+        model = GPT(config)
+    put_weights(model, weights, folder / WEIGHTS)
+    return model.to(device).eval(), tokenizer
+
+
+def model_config(folder: str | Path) -> GPTConfig:
+    """The shape of the model in a folder."""
+    path = Path(folder) / CONFIG
+    content = read_json(path)
+    try:
+        return GPTConfig(**content["model"])
+    except (KeyError, TypeError) as error:
+        raise CourseError(
+            f'{path} does not describe a model of this course ("model": {{...}}): {error}'
+        ) from error
+
+
+def put_weights(model: nn.Module, weights: dict[str, Tensor], source: str | Path = "the weights") -> None:
+    """Copy `weights` into `model`; every parameter must be there, with its shape, and nothing else."""
+    parameters = _learned(model)
+    missing, extra = sorted(parameters.keys() - weights.keys()), sorted(weights.keys() - parameters.keys())
+    if missing:
+        raise CourseError(
+            f"{source} lacks {_some(missing)}: it was made for another model than config.json describes"
+        )
+    if extra:
+        raise CourseError(f"{source} has {_some(extra)}, which the model of config.json does not have")
+    for name, parameter in parameters.items():
+        if weights[name].shape != parameter.shape:
+            raise CourseError(
+                f"{source}: {name} has shape {tuple(weights[name].shape)}, "
+                f"the model needs {tuple(parameter.shape)}"
+            )
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+
+
+def _learned(model: nn.Module) -> dict[str, Tensor]:
+    """Every parameter once, by name (a tied head is the embedding), and the buffers that must be kept."""
+    kept = model.state_dict(keep_vars=True)
+    named = dict(model.named_parameters())  # gives shared parameters once
+    buffers = {name for name, _ in model.named_buffers()}
+    return {name: tensor for name, tensor in kept.items() if name in named or name in buffers}
+
+
+def _check_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        raise CourseError(f"there is no model folder {folder}: train one, or give the path of one")
+    missing = [name for name in (CONFIG, WEIGHTS, TOKENIZER) if not (folder / name).is_file()]
+    if missing:
+        raise CourseError(f"{folder} is not a model's folder: it has no {' and no '.join(missing)}")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+# ---------------------------------------------------------------------- a run's state
+
+
+def save_training_state(folder: str | Path, state: dict) -> Path:
+    """Write everything a run needs to go on as if it had never stopped, as one file.
+
+    Args:
+        state: nested dicts, lists and tuples of tensors, NumPy arrays, numbers, strings, booleans and None,
+            such as `{"step": 100, "model": model.state_dict(), "optimizers": [...], "sampler": ..., "random":
+            ...}`.
+    """
+    tensors: dict[str, Tensor] = {}
+    structure = json.dumps(_pack(state, "state", tensors))
+    metadata = {"format": "pt", "state": structure, "sha256": _digest(tensors, structure)}
+    path = Path(folder) / STATE
+    _write_safetensors(path, tensors, metadata)
+    return path
+
+
+def load_training_state(folder: str | Path) -> dict:
+    """What `save_training_state` was given, every bit of it.
+
+    Raises:
+        CourseError: there is no such file in the folder, or it is damaged.
+    """
+    path = Path(folder) / STATE
+    if not path.is_file():
+        raise CourseError(f"there is nothing to resume in {folder}: it has no {STATE}")
+    tensors, metadata = _read_safetensors(path)
+    if "state" not in metadata or metadata.get("sha256") != _digest(tensors, metadata["state"]):
+        raise CourseError(f"{path} is damaged (its checksum is wrong): start the run again with --overwrite")
+    return _unpack(json.loads(metadata["state"]), tensors)
+
+
+def random_state() -> dict:
+    """The state of every generator a training step may draw from."""
+    state = {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_random_state(state: dict) -> None:
+    """Put back what `random_state` gave."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def _pack(value, name: str, tensors: dict[str, Tensor]):
+    """`value` as JSON, its tensors put aside under names; what JSON lacks is written as {"$kind": ...}."""
+    if isinstance(value, Tensor):
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {"$tensor": name}
+    if isinstance(value, np.ndarray):
+        tensors[name] = torch.from_numpy(np.array(value, order="C"))
+        return {"$array": name}
+    if isinstance(
+        value, dict
+    ):  # as pairs, since JSON would turn the integer keys of an optimiser into strings
+        return {
+            "$dict": [[_pack(k, name, tensors), _pack(v, f"{name}.{k}", tensors)] for k, v in value.items()]
+        }
+    if isinstance(value, tuple | list):
+        packed = [_pack(each, f"{name}.{i}", tensors) for i, each in enumerate(value)]
+        return packed if isinstance(value, list) else {"$tuple": packed}
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{name} is a {type(value).__name__}, which a training state cannot hold")
+
+
+def _unpack(value, tensors: dict[str, Tensor]):
+    if isinstance(value, list):
+        return [_unpack(each, tensors) for each in value]
+    if not isinstance(value, dict):
+        return value
+    (kind, content), *_ = value.items()
+    if kind == "$tensor":
+        return tensors[content]
+    if kind == "$array":
+        return tensors[content].numpy()
+    if kind == "$tuple":
+        return tuple(_unpack(each, tensors) for each in content)
+    return {_unpack(k, tensors): _unpack(v, tensors) for k, v in content}
+
+
+# ---------------------------------------------------------------------- files
+
+
+def _write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    from safetensors.torch import save
+
+    write_atomically(path, save(tensors, metadata))
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    except (SafetensorError, OSError) as error:
+        raise CourseError(f"{path} is damaged or not a safetensors file ({error}): copy it again") from error
+
+
+def _digest(tensors: dict[str, Tensor], text: str = "") -> str:
+    """SHA-256 of names, types, shapes and bytes, in the order of the names."""
+    total = hashlib.sha256(text.encode("utf-8"))
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return total.hexdigest()

@@ -1,0 +1,183 @@
+"""Choosing tokens: the filters equal the library's, and what generate promises holds."""
+
+import time
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers import generation
+from helpers.errors import CourseError
+from helpers.model import GPT, GPTConfig
+from helpers.tokenizer import train_tokenizer
+
+TEXTS = ["Once upon a time, a little rabbit named Pip lost a red kite.", "Olé! 🐇 🐇 Pip was sad."]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(TEXTS, 270)
+
+
+@pytest.fixture(scope="module")
+def model(tokenizer):
+    torch.manual_seed(0)
+    model = GPT(
+        GPTConfig(vocab_size=tokenizer.vocab_size, context_length=12, n_layer=1, n_head=2, d_model=16)
+    )
+    with torch.no_grad():
+        model.wte.weight.mul_(20)  # far from uniform, so that filters and temperatures matter
+    return model.eval()
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    temperature=st.floats(0.1, 3),
+    k=st.integers(1, 60),
+    p=st.floats(0.05, 1),
+    ties=st.booleans(),
+)
+def test_the_filters_are_those_of_transformers(seed, temperature, k, p, ties):
+    from transformers import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+    logits = torch.randn(3, 50, generator=torch.Generator().manual_seed(seed)) * 2
+    if ties:
+        logits = logits.round()
+    pairs = [
+        (TemperatureLogitsWarper(temperature), generation.apply_temperature(logits, temperature)),
+        (TopKLogitsWarper(k), generation.keep_top_k(logits, k)),
+    ]
+    if not ties:  # which of two equal tokens falls out is left open
+        pairs.append((TopPLogitsWarper(p), generation.keep_top_p(logits, p)))
+    for warper, ours in pairs:
+        assert torch.allclose(warper(None, logits), ours)
+
+
+def test_top_p_by_hand():
+    logits = torch.tensor([0.1, 0.5, 0.4]).log()
+    kept = [generation.keep_top_p(logits, p).isfinite().tolist() for p in (0.01, 0.45, 0.6, 0.89, 0.95, 1)]
+    two, three = [False, True, True], [True] * 3
+    assert kept == [[False, True, False], [False, True, False], two, two, three, three]
+
+
+def test_greedy_takes_the_best_and_temperature_zero_is_greedy(model):
+    ids = list(generation.generate(model, [1, 2], 6, greedy=True))
+    row = [1, 2]
+    for token in ids:
+        logits = model(torch.tensor([row[-12:]]))[0, -1]
+        assert token == int(logits.argmax())
+        row.append(token)
+    assert ids == list(generation.generate(model, [1, 2], 6, temperature=0))
+    assert ids == list(generation.generate(model, [1, 2], 6, top_k=1, seed=3))
+    assert ids == list(generation.generate(model, [1, 2], 6, top_p=1e-9, seed=3))
+
+
+def test_samples_follow_the_distribution():
+    logits = torch.tensor([[0.2, 0.3, 0.5]]).log().repeat(20000, 1)
+    generator = torch.Generator().manual_seed(0)
+    counts = torch.bincount(generation.choose(logits, generator=generator), minlength=3) / 20000
+    assert torch.allclose(counts, torch.tensor([0.2, 0.3, 0.5]), atol=0.02)
+    halved = torch.bincount(generation.choose(logits, 0.5, top_k=2, generator=generator), minlength=3) / 20000
+    assert torch.allclose(halved, torch.tensor([0, 9 / 34, 25 / 34]), atol=0.02)
+
+
+def test_a_seed_decides_everything_and_disturbs_nothing(model):
+    def draw(seed):
+        return list(generation.generate(model, [1], 20, temperature=2.0, seed=seed))
+
+    before = torch.random.get_rng_state()
+    assert draw(1) == draw(1) != draw(2)
+    assert draw(None) != draw(None)
+    assert torch.equal(torch.random.get_rng_state(), before)
+
+
+def test_it_stops_at_the_end_token_and_at_the_limit(model):
+    without = list(generation.generate(model, [1, 2], 10, greedy=True))
+    assert len(without) == 10
+    end = without[4]
+    with_end = list(generation.generate(model, [1, 2], 10, greedy=True, end_id=end))
+    assert with_end == without[: without.index(end)]
+
+
+def test_a_full_context_slides(model):
+    prompt = list(range(1, 13))
+    ids = prompt + list(generation.generate(model, prompt, 20, greedy=True))
+    assert len(ids) == 32
+    assert ids[-1] == int(model(torch.tensor([ids[-13:-1]]))[0, -1].argmax())
+
+
+def test_tokens_come_one_by_one_and_the_mode_is_kept(model):
+    model.train()
+    tokens = generation.generate(model, [1], 10**9, seed=0)  # would never end if it were made at once
+    assert isinstance(next(tokens), int) and model.training
+    model.eval()
+
+
+def test_another_way_to_read_can_be_given(model):
+    """The door through which a cache comes in."""
+    asked = []
+
+    def read(ids):
+        asked.append(list(ids))
+        return generation.last_logits(model, ids)
+
+    ids = list(generation.generate(model, [1, 2], 3, seed=5, next_logits=read))
+    assert ids == list(generation.generate(model, [1, 2], 3, seed=5))
+    assert asked == [[1, 2], [1, 2, ids[0]], [1, 2, ids[0], ids[1]]]
+
+
+@pytest.mark.parametrize(
+    "ids, options, message",
+    [
+        ([], {}, "empty"),
+        ([1] * 13, {}, "13 tokens and this model reads at most 12"),
+        ([1, 270], {}, "id 270 is outside"),
+        ([-1], {}, "id -1 is outside"),
+        ([1], dict(temperature=-0.1), "temperature"),
+        ([1], dict(temperature=float("nan")), "temperature"),
+        ([1], dict(top_k=0), "top-k"),
+        ([1], dict(top_p=0.0), "top-p"),
+        ([1], dict(top_p=2.0), "top-p"),
+        ([1], dict(max_new_tokens=0), "max-new-tokens"),
+    ],
+)
+def test_bad_input_is_refused_at_once(model, ids, options, message):
+    with pytest.raises(CourseError, match=message):
+        generation.generate(model, ids, **options)  # not even asked for its first token
+
+
+def test_text_streams_in_whole_characters(tokenizer):
+    for text in [*TEXTS, "🐇", "aé🐇é"]:
+        pieces = list(generation.stream_text(tokenizer, tokenizer.encode(text)))
+        assert "".join(pieces) == text and not any("\ufffd" in piece for piece in pieces)
+    rabbit = tokenizer.encode("zz🐇")[:-1]  # cut inside the character
+    assert "".join(generation.stream_text(tokenizer, rabbit)) == tokenizer.decode(rabbit)
+
+
+def test_a_story_begins_with_its_prompt(model, tokenizer):
+    teller = generation.Storyteller(model, tokenizer)
+    story = teller.tell("Pip", 8, seed=1)
+    assert story.startswith("Pip") and story == teller.tell("Pip", 8, seed=1)
+    assert story == "Pip" + "".join(teller.stream("Pip", 8, seed=1))
+    assert generation.encode_prompt(tokenizer, "Pip")[0] == tokenizer.end_id
+    for empty in ("", "  \n"):
+        with pytest.raises(CourseError, match="prompt is empty"):
+            teller.tell(empty)
+
+
+def test_a_model_and_a_tokenizer_that_do_not_match(tokenizer):
+    small = GPT(GPTConfig(vocab_size=10, context_length=12, n_layer=1, n_head=1, d_model=4))
+    with pytest.raises(CourseError, match="do not belong together"):
+        generation.tell(small, tokenizer)
+
+
+def test_150_tokens_in_about_a_second():
+    model = GPT(GPTConfig(vocab_size=2048, context_length=256, n_layer=4, n_head=4, d_model=128)).eval()
+    list(generation.generate(model, [1], 20, seed=0))
+    start = time.perf_counter()
+    assert len(list(generation.generate(model, [1], 150, seed=0))) == 150
+    assert (
+        time.perf_counter() - start < 5
+    )  # far from the usual half second: other work may share the processor
