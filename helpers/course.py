@@ -18,7 +18,7 @@ SEED = 1337
 # not here: a machine's own torch fits its own GPU, and is never replaced.
 PACKAGES = {
     "numpy": "numpy", "matplotlib": "matplotlib", "tokenizers": "tokenizers", "datasets": "datasets",
-    "pyarrow": "pyarrow", "transformers": "transformers", "safetensors": "safetensors", "regex": "regex",
+    "pyarrow": "pyarrow", "transformers": "transformers", "safetensors": "safetensors",
     "tqdm": "tqdm", "wordcloud": "wordcloud", "ipywidgets": "ipywidgets",
 }  # fmt: skip
 

@@ -57,7 +57,9 @@ def close(got, expected, tolerance: float) -> bool:
     """As `same`, but numbers may differ by `tolerance`, absolutely or relative to the expected number."""
     got, expected = _plain(got), _plain(expected)
     if _is_number(expected):
-        return _is_number(got) and math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance)
+        return _is_number(got) and (
+            same(got, expected) or math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance)
+        )
     if _is_sequence(expected):
         return (
             _is_sequence(got)

@@ -1,0 +1,42 @@
+"""For every test and every notebook under test: the network closed, runs/ left alone, the cores shared
+fairly.
+"""
+
+import os
+import shutil
+import tempfile
+
+# Set before anything is imported that reads them; the workers and the notebooks' kernels inherit them.
+CLOSED = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+OUTPUT_SECONDS = (
+    120  # nbval gives a kernel 5 s to deliver each output, which a busy machine may need more than
+)
+
+os.environ.update(CLOSED)
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("MPLBACKEND", "agg")
+for variable in ("COURSE_STORIES", "COURSE_SEED", "COURSE_DEVICE"):
+    os.environ.pop(variable, None)
+
+_scratch = None
+
+
+def pytest_configure(config):
+    """Give each worker a runs folder of its own, and as many threads as its share of the cores."""
+    global _scratch
+    _scratch = tempfile.mkdtemp(prefix="course-runs-")
+    os.environ["COURSE_RUNS"] = _scratch
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        threads = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, threads)))
+
+
+def pytest_unconfigure(config):
+    if _scratch:
+        shutil.rmtree(_scratch, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if hasattr(item.parent, "output_timeout"):
+            item.parent.output_timeout = OUTPUT_SECONDS

@@ -1,0 +1,334 @@
+"""The machinery behind every exercise: each thing a learner can do gets its state, its slug and a message
+that helps.
+"""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from helpers.checks.compare import close, same, shown
+from helpers.checks.exercise import (
+    CHANGES_INPUT,
+    NOT_ATTEMPTED,
+    RAISED,
+    REGISTRY,
+    RETURNS_NOTHING,
+    RIGHT,
+    TOO_SLOW,
+    WRONG,
+    exercise,
+)
+
+
+@pytest.fixture
+def double():
+    @exercise("99.1", title="Double", minutes=2, difficulty=1, seconds=1)
+    def double(answer, check):
+        check.equal(answer([]), [], slug="empty", hint="Nothing doubled is nothing.")
+        check.equal(answer([1, 2]), [2, 4], slug="twice", hint="Twice each number.")
+        numbers = [check.random.randrange(100) for _ in range(5)]
+        check.equal(answer(numbers), [2 * n for n in numbers], slug="random", hint="Any number may come.")
+
+    yield double
+    del REGISTRY["99.1"]
+
+
+def ellipsis_stub(numbers): ...
+
+
+def documented_stub(numbers):
+    """Twice each number."""
+    raise NotImplementedError
+
+
+def stub_with_a_message(numbers):
+    raise NotImplementedError("write me")
+
+
+def scaffolded_stub(numbers):
+    doubled = ...
+    return doubled
+
+
+def half_written(numbers):
+    doubled = []
+    for _ in numbers:
+        raise NotImplementedError
+    return doubled
+
+
+class StubOfAClass:
+    def __init__(self, width):
+        self.width = width
+
+    def forward(self, x): ...
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        None,
+        ...,
+        ellipsis_stub,
+        documented_stub,
+        stub_with_a_message,
+        scaffolded_stub,
+        half_written,
+        StubOfAClass,
+    ],
+)
+def test_a_stub_is_not_attempted(double, answer):
+    result = double(answer)
+    assert result.state == NOT_ATTEMPTED
+    assert result.slug is None
+    assert "not attempted yet" in repr(result)
+
+
+def test_the_right_answer(double):
+    result = double(lambda numbers: [2 * n for n in numbers])
+    assert (result.state, result.slug, result.passed) == (RIGHT, None, 3)
+    assert "right (3 checks passed)" in repr(result) and "right" in result._repr_html_()
+
+
+def test_a_wrong_answer_is_told_the_call_and_the_hint(double):
+    result = double(lambda numbers: list(numbers))
+    assert (result.state, result.slug, result.passed) == (WRONG, "twice", 1)
+    assert result.problem == "<lambda>([1, 2]): expected [2, 4], got [1, 2]"
+    assert result.hint in repr(result)
+
+
+def test_random_inputs_and_messages_are_the_same_every_time(double):
+    def right_for_small_numbers(numbers):
+        return [2 * n if n < 50 else 0 for n in numbers]
+
+    assert repr(double(right_for_small_numbers)) == repr(double(right_for_small_numbers))
+
+
+def test_an_exception_is_reported_with_the_learners_own_line(double):
+    def reads_past_the_end(numbers):
+        return [numbers[i + 1] for i, _ in enumerate(numbers)]
+
+    result = double(reads_past_the_end)
+    assert result.slug == RAISED
+    assert "IndexError" in result.problem
+    assert "return [numbers[i + 1]" in result.problem
+    assert (
+        "line 2 of" in result.problem or "line 1 of <listcomp>" in result.problem
+    )  # Python 3.11 names the inner
+
+
+def test_endless_recursion(double):
+    def again(numbers):
+        return again(numbers)
+
+    result = double(again)
+    assert result.slug == RAISED and "calls itself without end" in result.problem
+
+
+def test_an_endless_loop_that_swallows_exceptions(double):
+    def forever(numbers):
+        while True:
+            try:
+                sum(range(100))
+            except Exception:
+                pass
+
+    assert double(forever).slug == TOO_SLOW
+
+
+def test_an_exception_that_comes_in_a_call_to_the_library(double):
+    result = double(lambda numbers: torch.zeros(2, 3) @ torch.zeros(2, 3))
+    assert result.slug == RAISED and "RuntimeError" in result.problem and "<lambda>" in result.problem
+
+
+def test_a_forgotten_return(double):
+    def forgets(numbers):
+        numbers = [2 * n for n in numbers]
+
+    assert double(forgets).slug == RETURNS_NOTHING
+
+
+def test_a_forgotten_return_is_named_although_the_check_broke_on_it():
+    @exercise("99.2", title="Length", minutes=1, difficulty=1)
+    def length(answer, check):
+        check.equal(len(answer([1])), 1, slug="length", hint="One in, one out.")
+
+    def forgets(numbers):
+        numbers = [2 * n for n in numbers]
+
+    assert length(forgets).slug == RETURNS_NOTHING
+    del REGISTRY["99.2"]
+
+
+def test_a_changed_input(double):
+    def in_place(numbers):
+        for i in range(len(numbers)):
+            numbers[i] *= 2
+        return numbers
+
+    assert double(in_place).slug == CHANGES_INPUT
+
+
+def test_a_changed_tensor():
+    @exercise("99.3", title="Relu", minutes=1, difficulty=1)
+    def relu(answer, check):
+        x = torch.tensor([-1.0, 2.0])
+        check.close(answer(x), torch.tensor([0.0, 2.0]), slug="relu", hint="Nothing below zero.")
+        check.equal(x, [-1.0, 2.0], slug="unreachable", hint="The check's own tensor is never handed over.")
+
+    assert relu(lambda x: x.clamp_(min=0)).slug == CHANGES_INPUT
+    assert relu(lambda x: x.clamp(min=0)).state == RIGHT
+    del REGISTRY["99.3"]
+
+
+def test_changing_the_input_where_that_is_the_task():
+    @exercise("99.4", title="Zero", minutes=1, difficulty=1, may_change_input=True, may_return_none=True)
+    def zero(answer, check):
+        x = torch.ones(2)
+        answer(x)
+        check.equal(x, [0, 0], slug="zero", hint="Set every entry.")
+
+    assert zero(lambda x: x.zero_()).state == RIGHT
+    assert zero(lambda x: x * 0).slug == "zero"
+    del REGISTRY["99.4"]
+
+
+def test_gradients_flow_through_an_answer():
+    @exercise("99.5", title="Square", minutes=1, difficulty=1)
+    def square(answer, check):
+        x = torch.tensor([3.0], requires_grad=True)
+        answer(x).sum().backward()
+        check.close(x.grad, [6.0], slug="gradient", hint="d(x^2)/dx = 2x.")
+
+    assert square(lambda x: x * x).state == RIGHT
+    del REGISTRY["99.5"]
+
+
+def test_the_wrong_kinds_of_things(double):
+    assert double(3).slug == RAISED
+    assert double(lambda: []).slug == RAISED
+    assert "arguments" in double(lambda: []).hint
+    assert double(lambda numbers: "ab").slug == "empty"
+
+
+def test_what_the_answer_prints_is_kept_with_the_verdict(double, capsys):
+    def talks(numbers):
+        print("numbers:", numbers)
+        return numbers
+
+    result = double(talks)
+    assert "numbers: [1, 2]" in result.printed and "numbers: [1, 2]" in repr(result)
+    assert capsys.readouterr().out == ""
+
+
+def test_html_is_escaped(double):
+    result = double(lambda numbers: ["<b>", "&"] if numbers else [])
+    assert "<b>" not in result._repr_html_() and "&lt;b&gt;" in result._repr_html_()
+
+
+def test_a_check_leaves_the_notebooks_random_numbers_alone(double):
+    def draws(numbers):
+        random.random(), np.random.rand(), torch.rand(1)
+        return numbers
+
+    def sequence(with_check):
+        random.seed(1), np.random.seed(1), torch.manual_seed(1)
+        if with_check:
+            double(draws)
+        return random.random(), np.random.rand(), torch.rand(1).item()
+
+    assert sequence(True) == sequence(False)
+
+
+def test_raises():
+    @exercise("99.6", title="Refuse", minutes=1, difficulty=1)
+    def refuse(answer, check):
+        check.raises(ValueError, lambda: answer(-1), slug="negative", hint="Refuse what is below zero.")
+
+    def refuses(x):
+        raise ValueError(x)
+
+    def breaks(x):
+        return [][0]
+
+    assert refuse(refuses).state == RIGHT
+    assert "got -1" in refuse(lambda x: x).problem
+    assert "got IndexError" in refuse(breaks).problem
+    assert refuse(documented_stub).state == NOT_ATTEMPTED
+    del REGISTRY["99.6"]
+
+
+def test_shape_and_that_and_close():
+    @exercise("99.7", title="Softmax", minutes=1, difficulty=1)
+    def softmax(answer, check):
+        p = answer(torch.zeros(2, 4))
+        check.shape(p, (2, 4), slug="shape", hint="As many out as in.")
+        check.that(
+            p.sum() > 0, slug="positive", hint="No negative probability.", problem="the sum is not positive"
+        )
+        check.close(p, torch.full((2, 4), 0.25), slug="values", hint="Divide by the sum of the last axis.")
+
+    assert softmax(lambda x: torch.softmax(x, -1)).state == RIGHT
+    assert softmax(lambda x: x[0]).problem.endswith("expected shape (2, 4), got shape (4,)")
+    assert softmax(lambda x: [0.25] * 4).slug == "shape"
+    assert softmax(lambda x: x).problem.endswith("the sum is not positive")
+    assert softmax(lambda x: torch.softmax(x, 0)).slug == "values"
+    del REGISTRY["99.7"]
+
+
+def test_a_number_belongs_to_one_module(double):
+    def other(answer, check): ...
+
+    other.__module__ = "elsewhere"
+    with pytest.raises(ValueError, match="defined twice"):
+        exercise("99.1", title="Other", minutes=1, difficulty=1)(other)
+
+
+@pytest.mark.parametrize(
+    ("got", "expected"),
+    [
+        ([1, 2], (1, 2)),
+        (torch.tensor([1, 2]), [1, 2]),
+        (np.array([[1.0]]), [[1]]),
+        (np.int64(3), 3),
+        ({"a": (1,)}, {"a": [1]}),
+        (float("nan"), float("nan")),
+        (b"ab", b"ab"),
+    ],
+)
+def test_same(got, expected):
+    assert same(got, expected) and close(got, expected, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("got", "expected"),
+    [
+        ([1], [1, 2]),
+        (None, 0),
+        (True, 1),
+        ("ab", ["a", "b"]),
+        (b"ab", "ab"),
+        ({"a": 1}, {"a": 1, "b": 2}),
+        (torch.zeros(2, 1), torch.zeros(2)),
+        (float("nan"), 0.0),
+        ("0.5", 0.5),
+    ],
+)
+def test_not_same(got, expected):
+    assert not same(got, expected) and not close(got, expected, 1e-6)
+
+
+def test_close_is_absolute_or_relative():
+    assert close(1e-9, 0.0, 1e-6) and close(1_000_001.0, 1_000_000.0, 1e-5)
+    assert not close(1.1, 1.0, 1e-5) and not close([1.0, 2.0], [1.0, 2.1], 1e-5)
+
+
+def test_shown_is_short_and_the_same_everywhere():
+    assert shown(1 / 3) == "0.333333"
+    assert shown(torch.tensor([0.1, 0.2])) == "tensor([0.1, 0.2])"
+    assert shown(torch.zeros(4, 5)) == "tensor of shape (4, 5), float32"
+    assert shown(np.zeros((4, 5))) == "array of shape (4, 5), float64"
+    assert len(shown("x" * 1000)) <= 72
+    assert shown(same) == "same"

@@ -1,0 +1,181 @@
+"""Every exercise of every notebook: its stub is not attempted, its solution is right, each planted wrong
+answer is caught by the check that was meant to catch it.
+"""
+
+import ast
+import importlib
+import re
+from collections import Counter
+from functools import cache
+
+import pytest
+
+from helpers import notebooks
+from helpers.checks.exercise import NOT_ATTEMPTED, REGISTRY, RIGHT, WRONG
+from helpers.files import repository_root
+from tests.wrong_answers import PLANTED
+
+AT_LEAST = 5  # planted wrong answers an exercise
+
+for path in sorted((repository_root() / "tests" / "wrong_answers").glob("nb[0-9][0-9].py")):
+    importlib.import_module(f"tests.wrong_answers.{path.stem}")
+for path in sorted((repository_root() / "helpers" / "checks").glob("nb[0-9][0-9].py")):
+    importlib.import_module(f"helpers.checks.{path.stem}")
+
+NUMBERS = sorted(
+    number for number in REGISTRY if not number.startswith("99.")
+)  # 99: those of the machinery's tests
+
+
+def exercise_cells(book) -> dict[str, list]:
+    """For each exercise of a notebook its four cells: card, stub, check, hints."""
+    cells = {}
+    for i, cell in enumerate(book.cells):
+        if "exercise" in notebooks.tags_of(cell):
+            cells[str(cell.metadata["exercise"])] = book.cells[i - 1 : i + 3]
+    return cells
+
+
+@cache
+def notebook_of(number: str):
+    """The notebook that holds an exercise."""
+    path = next((p for p in notebooks.all_notebooks() if int(p.name[:2]) == int(number.split(".")[0])), None)
+    return notebooks.read(path) if path else None
+
+
+def surroundings(book, before) -> dict:
+    """What the cells before `before` import and define: imports, functions, classes and literal constants."""
+    kept: list[ast.stmt] = []
+    for cell in book.cells[: book.cells.index(before)]:
+        if (
+            cell.cell_type != "code"
+            or "setup" in notebooks.tags_of(cell)
+            or "exercise" in notebooks.tags_of(cell)
+        ):
+            continue
+        for statement in ast.parse(plain_python(cell.source)).body:
+            if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef) or (
+                isinstance(statement, ast.Assign) and is_literal(statement.value)
+            ):
+                kept.append(statement)
+    scope = {"__name__": "notebook"}
+    exec(compile(ast.Module(kept, type_ignores=[]), "<notebook>", "exec"), scope)
+    return scope
+
+
+def plain_python(source: str) -> str:
+    """A cell without IPython's own commands."""
+    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.split("\n"))
+
+
+def is_literal(node: ast.expr) -> bool:
+    try:
+        ast.literal_eval(node)
+    except ValueError:
+        return False
+    return True
+
+
+def solution_of(hints) -> str:
+    """The Python block under "Solution" in an exercise's last cell."""
+    _, _, folded = hints.source.partition("<summary>Solution</summary>")
+    block = re.search(r"```python\n(.*?)```", folded, flags=re.DOTALL)
+    assert block, "the hints cell has no Solution with a python block"
+    return block.group(1)
+
+
+def answer_from(source: str, number: str):
+    """The object that the learner would hand to the check after running `source` in its notebook."""
+    book = notebook_of(number)
+    scope = surroundings(book, exercise_cells(book)[number][1])
+    exec(compile(source, "<answer>", "exec"), scope)
+    return scope[REGISTRY[number].name]
+
+
+def cells_or_skip(number: str) -> list:
+    book = notebook_of(number)
+    if book is None:
+        pytest.skip("its notebook does not exist yet")
+    assert number in exercise_cells(book), f"exercise {number} has a check but no cell tagged for it"
+    return exercise_cells(book)[number]
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_stub_is_not_attempted(number):
+    _, stub, _, _ = cells_or_skip(number)
+    result = REGISTRY[number](answer_from(stub.source, number))
+    assert result.state == NOT_ATTEMPTED, result
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_solution_is_right(number):
+    _, _, _, hints = cells_or_skip(number)
+    result = REGISTRY[number](answer_from(solution_of(hints), number))
+    assert result.state == RIGHT, result
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_verdict_is_the_same_every_time(number):
+    for answer in [wrong for planted, _, wrong in PLANTED if planted == number][:3]:
+        assert REGISTRY[number](answer) == REGISTRY[number](answer)
+
+
+@pytest.mark.parametrize(
+    ("number", "slug", "answer"), PLANTED, ids=[f"{n}-{answer.__name__}" for n, _, answer in PLANTED]
+)
+def test_a_planted_wrong_answer_is_caught_for_what_it_is(number, slug, answer):
+    result = REGISTRY[number](answer)
+    assert (result.state, result.slug) == (WRONG, slug), result
+    assert result.hint and result.problem
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_enough_wrong_answers_are_planted(number):
+    assert Counter(planted for planted, _, _ in PLANTED)[number] >= AT_LEAST
+
+
+def test_wrong_answers_are_planted_for_exercises_that_exist():
+    assert {planted for planted, _, _ in PLANTED} <= set(NUMBERS)
+
+
+@pytest.mark.parametrize("path", notebooks.all_notebooks(), ids=lambda path: path.stem)
+def test_every_exercise_of_a_notebook_has_a_check(path):
+    assert set(exercise_cells(notebooks.read(path))) <= set(NUMBERS)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_card_stub_check_and_hints_are_in_order(number):
+    card, stub, check, hints = cells_or_skip(number)
+    one = REGISTRY[number]
+    assert card.source.startswith(f"### Exercise {number} - {one.title}\n"), card.source[:80]
+    assert f"*Difficulty {one.difficulty} of 3 - about {one.minutes} minutes*" in card.source
+    assert f"def {one.name}(" in stub.source or f"class {one.name}" in stub.source
+    assert '"""' in stub.source, "the stub says in a docstring what goes in and out"
+    assert check.source.strip().endswith(f"{one.name}({one.name})"), check.source
+    assert hints.source.count("<details>") == hints.source.count("</details>") >= 2, "a hint and the solution"
+    assert "<summary>Hint" in hints.source
+    assert "not attempted yet" in str(check.outputs), "stored with its stub untouched"
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_no_other_cell_touches_the_learners_answer(number):
+    card, stub, check, _ = cells_or_skip(number)
+    name = REGISTRY[number].name
+    for cell in notebook_of(number).cells:
+        if cell.cell_type != "code" or cell in (stub, check):
+            continue
+        tree = ast.parse(plain_python(cell.source))
+        assert name not in names_in(tree), f"{name} stands in another cell:\n{cell.source}"
+
+
+def names_in(tree: ast.AST) -> set[str]:
+    """Every plain name that a cell reads, assigns, defines, deletes or imports."""
+    found = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            found.add(node.id)
+        elif isinstance(node, ast.FunctionDef | ast.ClassDef):
+            found.add(node.name)
+        elif isinstance(node, ast.alias):
+            found.add((node.asname or node.name).split(".")[0])
+    return found

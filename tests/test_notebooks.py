@@ -1,0 +1,177 @@
+"""Every notebook as it is stored: executed in order, clean, readable without running, and built as the course
+is.
+"""
+
+import ast
+import json
+import re
+
+import nbformat
+import pytest
+
+from helpers import notebooks, setup_cell
+
+BOOKS = notebooks.all_notebooks()
+PATHS_OF_A_MACHINE = r"/(?:work|root|tmp|home|opt|Users)/|[A-Z]:\\\\|site-packages"
+LONGEST_CELL = 40
+
+each = pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
+
+
+def code_cells(book) -> list:
+    return [cell for cell in book.cells if cell.cell_type == "code"]
+
+
+def prose(book) -> str:
+    return "\n\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown")
+
+
+def text_of_outputs(book) -> str:
+    """All that the cells print or show, in plain text and as HTML."""
+    texts = []
+    for cell in code_cells(book):
+        for output in cell.outputs:
+            data = output.get("data", {})
+            texts += [output.get("text", ""), data.get("text/plain", ""), data.get("text/html", "")]
+    return "\n".join(texts)
+
+
+def test_the_notebooks_are_numbered_without_a_gap():
+    assert [path.name[:2] for path in BOOKS] == [f"{i:02d}" for i in range(len(BOOKS))]
+
+
+@each
+def test_it_is_a_valid_notebook_whose_cells_have_ids(path):
+    book = nbformat.read(path, as_version=4)
+    nbformat.validate(book)
+    ids = [cell.id for cell in book.cells]
+    assert len(set(ids)) == len(ids)
+
+
+@each
+def test_it_was_executed_from_top_to_bottom(path):
+    cells = code_cells(notebooks.read(path))
+    assert all(cell.source.strip() for cell in cells), "an empty code cell"
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+
+
+@each
+def test_no_errors_no_warnings_nothing_on_stderr(path):
+    for cell in code_cells(notebooks.read(path)):
+        for output in cell.outputs:
+            if "raises-exception" not in notebooks.tags_of(cell):
+                assert output.output_type != "error", cell.source
+            assert output.get("name") != "stderr", output.text
+            assert "Warning" not in output.get("text", ""), output.text
+
+
+@each
+def test_no_path_of_a_machine_and_nothing_that_varies(path):
+    text = path.read_text(encoding="utf-8")
+    assert re.findall(PATHS_OF_A_MACHINE, re.sub(r'"image/png": "[^"]*"', "", text)) == []
+    book = json.loads(text)
+    assert set(book["metadata"]) == {"kernelspec", "language_info"}
+    assert "application/vnd.jupyter.widget" not in text
+    assert "%%time" not in text
+
+
+@each
+def test_setup_cell_and_badge_are_the_courses_own(path):
+    book = notebooks.read(path)
+    setup = [cell for cell in book.cells if "setup" in notebooks.tags_of(cell)]
+    assert [cell.source for cell in setup] == [setup_cell.setup_cell(path.name[:2])]
+    assert code_cells(book)[0] is setup[0]
+    assert setup_cell.badge(path.stem) in book.cells[0].source
+
+
+def test_the_setup_cell_is_short():
+    assert len(setup_cell.setup_cell("00").split("\n")) <= 25
+
+
+@each
+def test_it_opens_and_closes_as_every_notebook_does(path):
+    book = notebooks.read(path)
+    opening = "\n".join(cell.source for cell in book.cells[:3] if cell.cell_type == "markdown")
+    assert opening.startswith("# ")
+    for line in ("**You will build**", "**You need**", "**It takes**"):
+        assert line in opening, line
+    headings = re.findall(r"^## (.*)$", prose(book), flags=re.MULTILINE)
+    assert headings[-1] == "Where to go next"
+    assert "Recap" in headings[-3:]
+    if path.name[:2] >= "03":
+        assert any("scoreboard.show(" in cell.source for cell in code_cells(book)[-3:])
+
+
+@each
+def test_no_cell_is_long(path):
+    for cell in code_cells(notebooks.read(path)):
+        assert sum(bool(line.strip()) for line in cell.source.split("\n")) <= LONGEST_CELL, cell.source
+
+
+@each
+def test_prose_and_code_alternate(path):
+    """Counting neither exercises nor what opens and closes: 60 to 100 words a code cell, with some room."""
+    book = notebooks.read(path)
+    words = len(re.sub(r"<details>.*?</details>|```.*?```", "", prose(book), flags=re.DOTALL).split())
+    ratio = words / len(code_cells(book))
+    assert 40 <= ratio <= 140, f"{ratio:.0f} words of prose a code cell"
+    runs = "".join(cell.cell_type[0] for cell in book.cells)
+    assert "ccccc" not in runs, "five code cells without a word between them"
+
+
+@each
+def test_every_picture_has_alternative_text_and_none_is_remote(path):
+    book = notebooks.read(path)
+    for cell in code_cells(book):
+        for output in cell.outputs:
+            if "image/png" in output.get("data", {}):
+                alt = output.metadata.get("image/png", {}).get("alt", "")
+                assert len(alt) >= 20, f"no alternative text: {cell.source}"
+                assert len(output.data["image/png"]) * 3 / 4 < 150_000, f"too large a picture: {cell.source}"
+            assert not re.search(
+                r"<img(?![^>]*\balt=\"[^\"]+\")", output.get("data", {}).get("text/html", "")
+            )
+            assert not re.search(r"<img[^>]*src=[\"']?https?:", output.get("data", {}).get("text/html", ""))
+    text = prose(book).replace(setup_cell.badge(path.stem), "")
+    assert not re.search(r"!\[\]\(|<img(?![^>]*\balt=\"[^\"]+\")", text), "a picture without alternative text"
+    assert not re.search(r"!\[[^]]*\]\(https?:|<img[^>]*src=[\"']?https?:", text), "a remote picture"
+
+
+@each
+def test_compared_cells_are_deterministic(path):
+    for cell in code_cells(notebooks.read(path)):
+        if "nbval-check-output" in notebooks.tags_of(cell):
+            shown = json.dumps(cell.outputs)
+            assert "image/png" not in shown, f"a picture is compared bit by bit: {cell.source}"
+            assert not re.search(r"0x[0-9a-f]{6,}", shown), f"an address in memory is compared: {cell.source}"
+            assert not re.search(r"time\.(time|perf_counter)|datetime\.now", cell.source), cell.source
+
+
+@each
+def test_numbers_in_prose_are_printed_by_a_cell(path):
+    """Decimals, thousands and percentages that stand in the text also stand in some output, or in some
+    code.
+    """
+    book = notebooks.read(path)
+    text = re.sub(r"```.*?```|`[^`]*`|\$[^$]*\$|\]\([^)]*\)|<!--.*?-->", " ", prose(book), flags=re.DOTALL)
+    text = re.sub(
+        r"CC0 1\.0|Python 3\.\d+|GPT-\d\.\d|\b(?:section|notebook|Exercise|exercise|figure) [\d.]+", " ", text
+    )
+    known = text_of_outputs(book) + "\n".join(cell.source.replace("_", ",") for cell in code_cells(book))
+    known += "\n".join(
+        output.metadata.get("image/png", {}).get("alt", "")
+        for cell in code_cells(book)
+        for output in cell.outputs
+        if "metadata" in output
+    )
+    typed = set(re.findall(r"(?<![\w.,])\d+(?:,\d{3})+(?:\.\d+)?(?![\w])|(?<![\w.,])\d+\.\d+(?![\w.])", text))
+    missing = sorted(number for number in typed if number not in known)
+    assert not missing, f"typed by hand, printed by no cell: {missing}"
+
+
+@each
+def test_its_code_is_python(path):
+    for cell in code_cells(notebooks.read(path)):
+        ast.parse(
+            "\n".join(line for line in cell.source.split("\n") if not line.lstrip().startswith(("%", "!")))
+        )
