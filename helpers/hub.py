@@ -1,4 +1,4 @@
-"""Is the Hugging Face Hub there? Asked before its clients are, which try for half a minute before they give up."""
+"""Is the Hugging Face Hub there? Asked before its clients are: they try for half a minute."""
 
 import os
 import threading
@@ -14,7 +14,7 @@ def hub_address() -> str:
 
 
 def hub_is_off() -> bool:
-    """Whether the reader has told the clients to stay offline (`HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE`)."""
+    """Whether the clients are told to stay offline (`HF_HUB_OFFLINE` or `TRANSFORMERS_OFFLINE`)."""
     names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     return any(os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"} for name in names)
 
@@ -30,7 +30,9 @@ def hub_answers(seconds: float = 4.0) -> bool:
             request = urllib.request.Request(hub_address(), method="HEAD")
             urllib.request.urlopen(request, timeout=seconds).close()
             answered.set()
-        except urllib.error.HTTPError as error:  # a refusal is an answer too, unless a proxy or a gateway made it
+        except (
+            urllib.error.HTTPError
+        ) as error:  # a refusal is an answer too, unless a proxy or a gateway made it
             if error.code not in {403, 407, 502, 503, 504}:
                 answered.set()
         except (OSError, ValueError):

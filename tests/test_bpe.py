@@ -15,15 +15,19 @@ from helpers.errors import CourseError
 
 STORIES = [
     "Once upon a time, a little rabbit named Pip lost a red kite.",
-    "Pip's kite wasn't in the park. \"We'll find it,\" said Ben, and they looked under 12 bushes.\n\nThe end.",
+    "Pip's kite wasn't in the park. \"We'll find it,\" said Ben. They looked under 12 bushes.\n\nThe end.",
     "The naïve café cat said: 你好! 🙂👩‍👩‍👧   \t\x00\x07 <|endoftext|> done…",
 ] * 3
 
 AWKWARD = [
-    "", " ", "\n", "\x00", "\x00\x01\x1f\x7f", " " * 5000, "a" * 3000, "\r\n\r\n  x", "it's 'tis 'S don’t 'lll",
-    "<|endoftext|>", "a<|endoftext|>b", "<|endoftext|><|endoftext|>", " <|endoftext", "🙂", "👩‍👩‍👧‍👦", "🇫🇷", "e\u0301",
-    "\ufeffBOM", "\u200b\u200d\u2028\u2029\x85\xa0", "\u0558\u088f\U0003347f", "١٢٣ ½ Ⅷ", "\ufffd\ufffe\uffff",
-    "\U0010ffff", "ﬁ ǆ ß İ", "  two  spaces  ", "\t\ttabs\t", "x = 1;\n    y = 2\n", "你好，世界", "שלום", "नमस्ते",
+    "", " ", "\n", "\x00", "\x00\x01\x1f\x7f", " " * 5000, "a" * 3000, "\r\n\r\n  x",
+    "it's 'tis 'S don’t 'lll",
+    "<|endoftext|>", "a<|endoftext|>b", "<|endoftext|><|endoftext|>", " <|endoftext", 
+    "🙂", "👩‍👩‍👧‍👦", "🇫🇷", "e\u0301",
+    "\ufeffBOM", "\u200b\u200d\u2028\u2029\x85\xa0", "\u0558\u088f\U0003347f", 
+    "١٢٣ ½ Ⅷ", "\ufffd\ufffe\uffff",
+    "\U0010ffff", "ﬁ ǆ ß İ", "  two  spaces  ", 
+    "\t\ttabs\t", "x = 1;\n    y = 2\n", "你好，世界", "שלום", "नमस्ते",
 ]  # fmt: skip
 
 texts = st.one_of(
@@ -89,7 +93,8 @@ def test_pieces_are_the_librarys_and_join_to_the_text(text):
 
 
 def test_every_code_point_is_split_as_in_the_library():
-    # The package `regex` fails here on thousands of code points, which is why the library's expressions are used.
+    # The package `regex` fails here on thousands of code points, which is why the library's expressions are
+    # used.
     made = pre_tokenizers.ByteLevel(add_prefix_space=False)
     for code in range(0, 0x110000, 7):
         if not 0xD800 <= code < 0xE000:
@@ -172,7 +177,8 @@ def test_any_ids_decode_as_in_the_library(encoder, same_in_library, ids):
 
 
 def test_merges_in_no_sensible_order_still_give_the_librarys_ids():
-    # "abc" can be made in two ways here, and (abc, a) outranks one of them: all places at once would be wrong.
+    # "abc" can be made in two ways here, and (abc, a) outranks one of them: all places at once would be
+    # wrong.
     encoder = BytePairEncoder.train(["x"], 257)
     a, b, c = (encoder.byte_ids[ord(letter)] for letter in "abc")
     names = [*encoder.token_bytes, b"ab", b"bc", b"abc", b"abca"]

@@ -120,12 +120,20 @@ def test_the_bundled_tokenizer():
         assert tokenizer.decode(tokenizer.encode(text)) == text
 
 
-# --- GPT-2's tokenizer and the Hub -----------------------------------------------------------------------------------
+# --- GPT-2's tokenizer and the Hub
+# -----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def empty_cache(monkeypatch, tmp_path):
-    for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+    for name in (
+        "HF_HUB_OFFLINE",
+        "TRANSFORMERS_OFFLINE",
+        "HTTP_PROXY",
+        "http_proxy",
+        "ALL_PROXY",
+        "all_proxy",
+    ):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))

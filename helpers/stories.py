@@ -1,0 +1,249 @@
+"""Where stories come from: bundled, TinyStories from the Hub, a saved copy, or files of one's own.
+
+What was asked for, or a clear error: a source is never silently replaced by another.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from functools import cache
+from itertools import islice
+from pathlib import Path
+
+from helpers import story_files, tinystories
+from helpers.errors import CourseError
+from helpers.files import data_folder, read_json, sha256
+
+SPLITS = ("train", "validation")
+VALIDATION_SHARE = 0.1  # of one's own stories, when they come without a validation split
+
+
+class Stories:
+    """Stories of one split: `for text in stories`, and, unless streamed, `len(stories)`, `stories[3]`,
+    `stories[:5]`.
+
+    Attributes:
+        source, split: as they were asked for.
+        description: where the stories come from, in a sentence.
+        dataset: the same as a `datasets.Dataset` (with all its columns), or an `IterableDataset` when
+            streamed.
+    """
+
+    def __init__(
+        self, texts: Callable[[], Iterator[str]], source: str, split: str, description: str, dataset=None
+    ):
+        """`texts()` starts a new pass over the stories; `dataset` is given when they are all at hand."""
+        self._texts = texts
+        self._dataset = dataset
+        self.streaming = dataset is None
+        self.source, self.split, self.description = source, split, description
+
+    @property
+    def dataset(self):
+        if self._dataset is None:
+            from datasets import IterableDataset
+
+            return IterableDataset.from_generator(lambda: ({"text": text} for text in self))
+        return self._dataset
+
+    def __iter__(self) -> Iterator[str]:
+        return self._texts()
+
+    def __len__(self) -> int:
+        if self.streaming:
+            raise TypeError("streamed stories have no known number; count them while you read them")
+        return len(self._dataset)
+
+    def __getitem__(self, at: int | slice) -> str | list[str]:
+        """The story at `at`, or a list of stories for a slice."""
+        if self.streaming:
+            raise TypeError(
+                "streamed stories can only be read in order; load them without streaming to pick one"
+            )
+        return self._dataset[at]["text"]
+
+    def __repr__(self) -> str:
+        number = "streamed" if self.streaming else f"{len(self):,} stories"
+        return f"Stories({self.source!r}, split={self.split!r}, {number}: {self.description})"
+
+
+def load_stories(
+    source: str | Path | list = "bundled",
+    split: str = "train",
+    limit: int | None = None,
+    streaming: bool = False,
+) -> Stories:
+    """The stories of one split of a source.
+
+    Args:
+        source: "bundled" (shipped with the course, works offline); "tinystories" (`roneneldan/TinyStories`
+            from the
+            Hub or its cache); a folder written by `save_to_disk`; a file, a folder, a pattern ("texts/*.txt")
+            or a list of .txt, .jsonl and .parquet files (see `helpers.story_files`).
+        split: "train" or "validation". Files of one's own are split by name if their names say "train" and
+            "valid",
+            else 90 to 10 by story, identical texts on the same side.
+        limit: take the first so many stories of the split; None takes all. With "tinystories" only what is
+            needed is
+            fetched.
+        streaming: read the stories one after another each time they are gone through, holding none in memory.
+
+    Raises:
+        CourseError: the source is not there, is damaged or holds no stories, or the Hub does not answer.
+    """
+    if split not in SPLITS:
+        raise CourseError(f'there is no split {split!r}: give "train" or "validation"')
+    if limit is not None and (not isinstance(limit, int) or limit < 1):
+        raise CourseError(f"limit must be a whole number of stories, 1 or more, not {limit!r}")
+    if source == "bundled":
+        return _bundled(split, limit, streaming)
+    if source == "tinystories":
+        return _tinystories(split, limit, streaming)
+    return _own(source, split, limit, streaming)
+
+
+def describe(source: str | Path | list = "bundled") -> str:
+    """A sentence about a source, without loading it or asking the Hub."""
+    if source == "bundled":
+        return "stories sampled from the course's own story grammar (synthetic; shipped, offline)"
+    if source == "tinystories":
+        return "TinyStories (Eldan and Li, 2023; told by GPT-3.5 and GPT-4), from the Hub or its cache"
+    files = [Path(one).name for one in source] if isinstance(source, list) else [str(source)]
+    return f"your own stories, from {', '.join(files)}"
+
+
+def in_validation(text: str, fraction: float = VALIDATION_SHARE) -> bool:
+    """Whether a story belongs to the validation split: decided by its words alone, so that every copy of a
+    story, even with other spacing, falls on the same side, whatever stands around it.
+    """
+    digest = hashlib.sha256(" ".join(text.split()).encode("utf-8", "surrogatepass")).digest()
+    return int.from_bytes(digest[:8], "big") < fraction * 2**64
+
+
+def split_stories(texts: Iterable[str], fraction: float = VALIDATION_SHARE) -> tuple[list[str], list[str]]:
+    """`(train, validation)`: about `fraction` of them in the second, no story in both, order kept."""
+    if not 0 < fraction < 1:
+        raise CourseError(f"fraction must be between 0 and 1, not {fraction}")
+    train, validation = [], []
+    for text in texts:
+        (validation if in_validation(text, fraction) else train).append(text)
+    return train, validation
+
+
+def _stories(texts: list[str] | None, table, source, split, description) -> Stories:
+    """Stories held in memory, from a list of texts or from an Arrow table that has a column `text`."""
+    import pyarrow
+    from datasets import Dataset
+    from datasets.table import InMemoryTable
+
+    table = pyarrow.table({"text": pyarrow.array(texts, pyarrow.string())}) if table is None else table
+    if not table.num_rows:
+        raise CourseError(
+            f"{description} has no {split} stories"
+            + (
+                ": give more stories, about a tenth are set aside for validation"
+                if split == "validation"
+                else ""
+            )
+        )
+    mark = hashlib.sha256(f"{source} {split} {table.num_rows} {table.nbytes}".encode())
+    for text in islice(table["text"], 1000):
+        mark.update(text.as_py().encode("utf-8", "surrogatepass"))
+    dataset = Dataset(InMemoryTable(table), fingerprint=mark.hexdigest()[:16])
+    return Stories(lambda: _batched(dataset), source, split, description, dataset)
+
+
+def _batched(dataset) -> Iterator[str]:
+    for batch in dataset.iter(batch_size=1000):
+        yield from batch["text"]
+
+
+@cache
+def _verified(folder: Path, name: str) -> Path:
+    """The bundled file `name`, its hash checked once in a process."""
+    path = folder / name
+    mend = "restore it (git checkout -- data/stories) or make it again (python -m data.story_grammar)"
+    if not path.is_file():
+        raise CourseError(f"the bundled stories {path} are missing: {mend}")
+    if sha256(path) != read_json(folder / "hashes.json").get(name):
+        raise CourseError(
+            f"the bundled stories {path} are damaged, or were changed (their hash is wrong): {mend}"
+        )
+    return path
+
+
+def _bundled(split, limit, streaming) -> Stories:
+    folder = data_folder() / "stories"
+    names = [name for name in read_json(folder / "hashes.json") if name.startswith(f"{split}-")]
+    paths = [_verified(folder, name) for name in sorted(names)]
+    if not paths:
+        raise CourseError(f"{folder / 'hashes.json'} names no {split} file: git checkout -- data/stories")
+    description = f"the bundled stories ({describe()})"
+    if streaming:
+        texts = lambda: islice(story_files.read_all(paths), limit)  # noqa: E731
+        return Stories(texts, "bundled", split, description)
+    import pyarrow
+    import pyarrow.parquet
+
+    table = pyarrow.concat_tables(pyarrow.parquet.read_table(path) for path in paths)
+    return _stories(None, table.slice(0, limit), "bundled", split, description)
+
+
+def _tinystories(split, limit, streaming) -> Stories:
+    description = describe("tinystories")
+    if streaming:
+        return Stories(tinystories.streamed(split, limit), "tinystories", split, description)
+    fetched = tinystories.fetched(split, limit)
+    if isinstance(fetched, list):
+        return _stories(fetched, None, "tinystories", split, description)
+    return Stories(lambda: _batched(fetched), "tinystories", split, description, fetched)
+
+
+def _own(source, split, limit, streaming) -> Stories:
+    name = str(source)
+    description = describe(source)
+    if not isinstance(source, list) and story_files.is_saved(Path(source)):
+        return _saved(Path(source), split, limit, description)
+    paths, divided = story_files.choose(story_files.find(source), split)
+    if streaming:
+        story_files.first(paths)  # an empty or unreadable file is told of now, not in the middle of a run
+    else:
+        story_files.require_text(paths)
+
+    def texts() -> Iterator[str]:
+        every = story_files.read_all(paths)
+        if not divided:
+            every = (text for text in every if in_validation(text) == (split == "validation"))
+        return islice(every, limit)
+
+    if streaming:
+        return Stories(texts, name, split, description)
+    return _stories(list(texts()), None, name, split, description)
+
+
+def _saved(folder: Path, split: str, limit: int | None, description: str) -> Stories:
+    """From `save_to_disk`: a dataset, which is split here, or a dictionary of splits, kept as it is."""
+    from datasets import DatasetDict, load_from_disk
+
+    try:
+        dataset = load_from_disk(str(folder))
+    except Exception as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise CourseError(f"{folder} is not a whole folder of save_to_disk: {reason}") from error
+    if isinstance(dataset, DatasetDict) and split in dataset:
+        dataset, divided = dataset[split], True
+    elif isinstance(dataset, DatasetDict) and list(dataset) == ["train"]:
+        dataset, divided = dataset["train"], False
+    elif isinstance(dataset, DatasetDict):
+        raise CourseError(f"{folder} has no split {split!r}, only {', '.join(map(repr, dataset))}")
+    else:
+        divided = False
+    if "text" not in dataset.column_names:
+        raise CourseError(f'{folder} has no column "text", only {", ".join(map(repr, dataset.column_names))}')
+    if not divided:
+        side = split == "validation"
+        at = [i for i, text in enumerate(_batched(dataset)) if in_validation(text) == side]
+        dataset = dataset.select(at)
+    dataset = dataset.select(range(min(limit or len(dataset), len(dataset))))
+    if not len(dataset):
+        raise CourseError(f"{folder} has no {split} stories")
+    return Stories(lambda: _batched(dataset), str(folder), split, description, dataset)
