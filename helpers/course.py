@@ -56,7 +56,7 @@ def start(number: str) -> Session:
     _current = Session(
         number=number,
         device=_device(),
-        profile=_profile(),
+        profile=profile(),
         seed=_seed(),
         stories=os.environ.get("COURSE_STORIES") or "bundled",
     )
@@ -147,7 +147,8 @@ def _device() -> str:
     return asked or ("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def _profile() -> str:
+def profile() -> str:
+    """Which budgets apply here: "cpu", "t4" (Colab's free GPU) or "gpu" (any other)."""
     if _device() == "cpu":
         return "cpu"
     import torch

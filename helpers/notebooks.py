@@ -1,4 +1,4 @@
-"""The course's notebooks as files: which there are, running them, and the clean form in which they are kept."""
+"""The course's notebooks as files: which there are, running them, the clean form in which they are kept."""
 
 import hashlib
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from helpers import setup_cell
 from helpers.errors import CourseError
-from helpers.files import repository_root, write_atomically
+from helpers.files import repository_root
 
 CELL_SECONDS = 900  # no single cell may run longer
 _WIDGET = "application/vnd.jupyter.widget"
@@ -32,16 +32,17 @@ def read(path: Path):
     return nbformat.read(path, as_version=4)
 
 
-def write(path: Path, book) -> None:
-    """Write a notebook as Jupyter does: indented by one space, sorted keys, a newline at the end."""
+def as_text(book) -> str:
+    """A notebook as Jupyter writes it: valid, indented by one space, sorted keys, a newline at the end."""
     import nbformat
 
     nbformat.validate(book)
-    write_atomically(path, nbformat.writes(book) + "\n")
+    return nbformat.writes(book).rstrip("\n") + "\n"
 
 
-def source_of(cell) -> str:
-    return cell["source"] if isinstance(cell["source"], str) else "".join(cell["source"])
+def title_of(path: Path) -> str:
+    """The notebook's first heading."""
+    return read(path).cells[0].source.split("\n")[0].lstrip("# ")
 
 
 def tags_of(cell) -> list[str]:
@@ -94,17 +95,15 @@ def _failed_cell(book) -> str:
     return "a cell"
 
 
-def fill_in(book, name: str) -> None:
-    """Put the current setup cell and Colab badge into notebook `name` ("03_baselines")."""
+def fill_in(book, name: str, address: str | None = None) -> None:
+    """Put the course's setup cell and Colab badge into notebook `name` ("03_baselines")."""
     for cell in book.cells:
         if "setup" in tags_of(cell):
-            cell.source = setup_cell.setup_cell(name[:2])
+            cell.source = setup_cell.setup_cell(name[:2], address)
         elif cell.cell_type == "markdown":
+            badge = setup_cell.badge(name, address)
             lines = cell.source.split("\n")
-            marked = [
-                setup_cell.badge(name) if line.startswith("[![Open in Colab]") else line for line in lines
-            ]
-            cell.source = "\n".join(marked)
+            cell.source = "\n".join(badge if line.startswith("[![Open in Colab]") else line for line in lines)
 
 
 def clean(book) -> None:
@@ -134,7 +133,7 @@ def _clean_output(output):
     if any(kind.startswith(_WIDGET) for kind in output.get("data", {})):
         return None
     # The course's own folder is of no interest; any other path of this machine is left for the tests to find.
-    root = re.escape(str(repository_root())) + r"[/\\]?"
+    root = re.escape(json.dumps(str(repository_root()))[1:-1]) + r"[/\\]*"
     texts = json.dumps({k: output[k] for k in ("text", "data") if k in output})
     output.update(json.loads(re.sub(root, "", texts)))
     output.get("metadata", {}).pop("execution", None)

@@ -18,6 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from helpers import notebooks
 from helpers.errors import CourseError
+from helpers.files import write_atomically
 
 
 def refresh(path: Path, source: Path | None = None) -> float:
@@ -33,7 +34,7 @@ def refresh(path: Path, source: Path | None = None) -> float:
     notebooks.execute(book)
     seconds = time.perf_counter() - started
     notebooks.clean(book)
-    notebooks.write(path, book)
+    write_atomically(path, notebooks.as_text(book))
     print(f"{path.stem}: {seconds:.0f} s", flush=True)
     return seconds
 
