@@ -10,13 +10,13 @@ import pytest
 import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_bpe import AWKWARD, STORIES
 
 from helpers import hub
 from helpers.bpe import BytePairEncoder
 from helpers.errors import CourseError
 from helpers.files import data_folder
 from helpers.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
+from tests.test_bpe import AWKWARD, STORIES
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,351 @@
+"""Stories to tokens to batches: nothing lost, nothing half written, every batch again after a resume."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers.batches import IGNORED, StorySampler, TokenFile, WindowSampler, tokenize_stories
+from helpers.errors import CourseError
+from helpers.files import repository_root
+from helpers.stories import Stories, load_stories
+from helpers.tokenizer import load_tokenizer, train_tokenizer
+
+TEXTS = [f"Once Pip the rabbit lost {n} kites{' in the park' * (n % 7)}. 🙂" for n in range(60)] + [
+    "",
+    "Short.",
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(TEXTS, 300)
+
+
+@pytest.fixture(scope="module")
+def tokens(tokenizer, tmp_path_factory):
+    return tokenize_stories(TEXTS, tokenizer, tmp_path_factory.mktemp("tokens"), progress=False, chunk=7)
+
+
+def folders(path):
+    return sorted(one.name for one in path.iterdir())
+
+
+# --- the file
+# --------------------------------------------------------------------------------------------------------
+
+
+def test_every_story_is_whole_and_between_end_tokens(tokens, tokenizer):
+    assert len(tokens) == len(TEXTS) == len(list(tokens))
+    assert tokens.ids.dtype == np.uint16 and tokens.ids[0] == tokens.end_id == tokenizer.end_id
+    for i, text in enumerate(TEXTS):
+        assert tokens.story(i).tolist() == [*tokenizer.encode(text), tokenizer.end_id]
+        assert tokens.row(i).tolist() == [tokenizer.end_id, *tokenizer.encode(text), tokenizer.end_id]
+    assert tokens.story(-1).tolist() == tokens.story(len(TEXTS) - 1).tolist()
+    with pytest.raises(IndexError):
+        tokens.story(len(TEXTS))
+    assert tokens.tokens == sum(tokens.lengths()) == len(tokens.ids) - 1
+    assert tokens.text_bytes == sum(len(text.encode("utf-8")) for text in TEXTS)
+    assert "62 stories" in repr(tokens)
+
+
+def test_wide_vocabularies_get_wide_ids(tokenizer, tmp_path):
+    class Wide:
+        vocab_size, end_id, fingerprint = 70_000, 69_999, "wide"
+
+        def encode_batch(self, texts):
+            return [[66_000, 1] for _ in texts]
+
+    wide = tokenize_stories(["a", "b"], Wide(), tmp_path, progress=False)
+    assert wide.ids.dtype == np.uint32
+    assert wide.ids.tolist() == [69_999, 66_000, 1, 69_999, 66_000, 1, 69_999]
+
+
+def test_the_same_stories_are_tokenised_once(tokenizer, tmp_path, monkeypatch):
+    first = tokenize_stories(TEXTS, tokenizer, tmp_path, progress=False)
+    monkeypatch.setattr(type(tokenizer), "encode_batch", lambda *_: pytest.fail("tokenised again"))
+    again = tokenize_stories(tuple(TEXTS), tokenizer, tmp_path, progress=False)
+    assert again.folder == first.folder and again.fingerprint == first.fingerprint
+
+
+def test_other_stories_or_another_tokenizer_make_another_file(tokenizer, tmp_path):
+    made = [
+        tokenize_stories(texts, one, tmp_path, progress=False).folder
+        for texts, one in [
+            (TEXTS, tokenizer),
+            (TEXTS[:-1], tokenizer),
+            (TEXTS[::-1], tokenizer),
+            (["ab", "c"], tokenizer),
+            (["a", "bc"], tokenizer),
+            (TEXTS, train_tokenizer(TEXTS, 290)),
+        ]
+    ]
+    assert len(set(made)) == len(made) == len(folders(tmp_path))
+
+
+def test_generators_and_streamed_stories_are_read_once(tokenizer, tmp_path):
+    passes = []
+
+    def texts():
+        passes.append(1)
+        return iter(TEXTS)
+
+    first = tokenize_stories(TEXTS, tokenizer, tmp_path, progress=False)
+    assert tokenize_stories(iter(TEXTS), tokenizer, tmp_path, progress=False).folder == first.folder
+    streamed = Stories(texts, "mine", "train", "streamed")
+    assert tokenize_stories(streamed, tokenizer, tmp_path, progress=False).folder == first.folder
+    assert len(passes) == 1 and folders(tmp_path) == [first.folder.name]
+
+
+class Stopped(BaseException):
+    """Like a KeyboardInterrupt, which pytest would take for its own."""
+
+
+@pytest.mark.parametrize("error", [Stopped, RuntimeError])
+def test_a_broken_off_run_leaves_nothing(tokenizer, tmp_path, error):
+    def texts():
+        yield from TEXTS[:30]
+        raise error
+
+    with pytest.raises(error):
+        tokenize_stories(texts(), tokenizer, tmp_path, progress=False, chunk=4)
+    assert folders(tmp_path) == []
+
+
+def test_a_killed_run_leaves_no_file_that_is_taken_for_whole(tokenizer, tmp_path):
+    script = f"""
+import sys, time
+sys.path.insert(0, {str(repository_root())!r})
+from helpers.batches import tokenize_stories
+from helpers.tokenizer import load_tokenizer
+def texts():
+    for n in range(10**9):
+        if n == 5000: print("on the way", flush=True)
+        yield f"story {{n}}"
+tokenize_stories(texts(), load_tokenizer({str(tmp_path / "tokenizer.json")!r}), {str(tmp_path / "cache")!r},
+progress=False)
+"""
+    tokenizer.save(tmp_path / "tokenizer.json")
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "on the way\n"
+        process.send_signal(getattr(signal, "SIGKILL", signal.SIGTERM))
+    (left,) = folders(tmp_path / "cache")
+    assert left.endswith(".part")
+    made = tokenize_stories(TEXTS, tokenizer, tmp_path / "cache", progress=False)
+    assert len(made) == len(TEXTS)
+    part = tmp_path / "cache" / left
+    os.utime(part, (time.time() - 2 * 86_400,) * 2)
+    tokenize_stories(["other"], tokenizer, tmp_path / "cache", progress=False)
+    assert not part.exists()
+
+
+@pytest.mark.parametrize("name", ["ids.bin", "offsets.npy", "about.json"])
+def test_a_damaged_file_is_noticed_and_made_again(tokenizer, tmp_path, name):
+    made = tokenize_stories(TEXTS, tokenizer, tmp_path, progress=False)
+    folder, whole = made.folder, np.array(made.ids)
+    del made  # Windows does not write to a file that is mapped
+    path = folder / name
+    path.write_bytes(path.read_bytes()[:-10])
+    with pytest.raises(CourseError, match="damaged|not valid JSON"):
+        TokenFile(folder)
+    again = tokenize_stories(TEXTS, tokenizer, tmp_path, progress=False)
+    assert again.folder == folder and np.array_equal(again.ids, whole)
+
+
+def test_bad_stories_and_folders_get_a_clear_line(tokenizer, tmp_path):
+    with pytest.raises(CourseError, match="no stories to tokenise"):
+        tokenize_stories([], tokenizer, tmp_path, progress=False)
+    with pytest.raises(CourseError, match="story 1 .* is not text"):
+        tokenize_stories(["a", "\ud800"], tokenizer, tmp_path, progress=False)
+    with pytest.raises(CourseError, match="story 0 .* is not text"):
+        tokenize_stories(iter([None]), tokenizer, tmp_path, progress=False)
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    with pytest.raises(CourseError, match="cannot be written"):
+        tokenize_stories(["a"], tokenizer, tmp_path / "file" / "cache", progress=False)
+    with pytest.raises(CourseError, match="there is no file"):
+        TokenFile(tmp_path)
+    assert folders(tmp_path) == ["file"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the peak of memory is read with the module resource")
+def test_memory_does_not_grow_with_the_number_of_stories(tokenizer, tmp_path):
+    """The whole of TinyStories, 2.1 million, must fit into a gigabyte: measure what more stories cost."""
+    tokenizer.save(tmp_path / "tokenizer.json")
+    script = """
+import resource, sys
+sys.path.insert(0, sys.argv[1])
+from helpers.batches import tokenize_stories
+from helpers.tokenizer import load_tokenizer
+number, folder = int(sys.argv[2]), sys.argv[3]
+texts = (f"Once Pip lost {n} kites in the park and " + "the rabbit was sad. " * 40 for n in range(number))
+made = tokenize_stories(texts, load_tokenizer(folder + "/tokenizer.json"), folder + "/cache", progress=False)
+assert len(made) == number
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10))
+"""
+    peak = {}
+    for number in (3_000, 12_000):
+        arguments = [sys.executable, "-c", script, str(repository_root()), str(number), str(tmp_path)]
+        environment = os.environ | {"TOKENIZERS_PARALLELISM": "true"}
+        peak[number] = float(
+            subprocess.run(arguments, check=True, capture_output=True, env=environment).stdout
+        )
+    a_story = (peak[12_000] - peak[3_000]) / 9_000 * 2**20  # bytes
+    assert peak[3_000] + a_story * 2_119_719 / 2**20 < 1024, peak
+
+
+# --- the samplers
+# ----------------------------------------------------------------------------------------------------
+
+
+def equal(a, b):
+    return torch.equal(a[0], b[0]) and torch.equal(a[1], b[1])
+
+
+SAMPLERS = {
+    "windows": lambda tokens, seed=0: WindowSampler(tokens, 4, 16, seed),
+    "filled": lambda tokens, seed=0: StorySampler(tokens, 4, 32, seed),
+    "padded": lambda tokens, seed=0: StorySampler(tokens, 4, 32, seed, fill=False),
+}
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+def test_shapes_targets_and_seeds(tokens, kind):
+    make = SAMPLERS[kind]
+    ids, targets = make(tokens).next_batch()
+    assert ids.dtype == targets.dtype == torch.int64 and ids.shape == targets.shape
+    assert ids.shape[0] == 4 and ids.shape[1] <= 32 and ids.is_contiguous() and targets.is_contiguous()
+    known = targets[:, :-1] != IGNORED
+    assert torch.equal(ids[:, 1:][known], targets[:, :-1][known])
+    assert equal(make(tokens).next_batch(), (ids, targets))
+    assert not equal(make(tokens, seed=1).next_batch(), (ids, targets))
+
+
+@pytest.mark.parametrize("kind", SAMPLERS)
+@settings(max_examples=25, deadline=None)
+@given(before=st.integers(0, 40), after=st.integers(1, 25))
+def test_a_resumed_sampler_gives_the_batches_that_would_have_come(tokens, kind, before, after):
+    make = SAMPLERS[kind]
+    whole = make(tokens)
+    for _ in range(before):
+        whole.next_batch()
+    resumed = make(tokens)
+    resumed.load_state_dict(json.loads(json.dumps(whole.state_dict())))
+    for _ in range(after):
+        assert equal(whole.next_batch(), resumed.next_batch())
+    assert whole.state_dict() == resumed.state_dict() and whole.epochs == resumed.epochs
+
+
+def stories_in(ids, targets, end_id):
+    """The stories of a filled batch: each row's ids and last target, cut at the end tokens."""
+    for row, last in zip(ids.tolist(), targets[:, -1].tolist(), strict=True):
+        story = []
+        for i in [*row[1:], last]:
+            story.append(i)
+            if i == end_id:
+                yield story
+                story = []
+        if story:
+            yield story
+
+
+def test_each_epoch_uses_every_story_once(tokens):
+    longest = int(tokens.lengths().max())
+    sampler, seen = StorySampler(tokens, 1, longest, seed=3, fill=False), []
+    for _ in range(3 * len(tokens)):
+        ids, targets = sampler.next_batch()
+        assert ids[0, 0] == tokens.end_id and targets[0, -1] == tokens.end_id
+        seen.append(targets[0].tolist())
+    every = sorted(story.tolist() for story in tokens)
+    epochs = [seen[at : at + len(tokens)] for at in range(0, len(seen), len(tokens))]
+    assert all(sorted(epoch) == every for epoch in epochs)
+    assert epochs[0] != epochs[1] != epochs[2]
+    assert sampler.epochs == 3
+
+
+def test_filled_rows_hold_whole_stories_and_cut_only_the_last(tokens):
+    sampler, known = StorySampler(tokens, 3, 64, seed=5), {tuple(story.tolist()) for story in tokens}
+    starts = {story[:n] for story in known for n in range(1, len(story) + 1)}
+    used = 0
+    while sampler.epoch == 0:
+        ids, targets = sampler.next_batch()
+        assert ids.shape == (3, 64) and (targets != IGNORED).all()
+        assert (ids[:, 0] == tokens.end_id).all()
+        for story in stories_in(ids, targets, tokens.end_id):
+            used += 1
+            assert tuple(story) in (known if story[-1] == tokens.end_id else starts)
+    assert used == len(tokens) + sampler.position
+
+
+def test_padding_is_ignored_and_the_batch_is_as_wide_as_its_longest_row(tokens):
+    sampler = StorySampler(tokens, 5, 1000, seed=1, fill=False)
+    ids, targets = sampler.next_batch()
+    lengths = (targets != IGNORED).sum(1)
+    assert ids.shape[1] == int(lengths.max())
+    for row, target, length in zip(ids, targets, lengths, strict=True):
+        assert target[length - 1] == tokens.end_id and (row[length:] == tokens.end_id).all()
+        assert (target[length:] == IGNORED).all()
+
+
+def test_a_story_longer_than_the_context_loses_its_end(tokens):
+    for fill in (True, False):
+        ids, targets = StorySampler(tokens, 8, 3, fill=fill).next_batch()
+        assert ids.shape == (8, 3) and (ids[:, 0] == tokens.end_id).all()
+    ids, _ = StorySampler(tokens, 8, 1).next_batch()
+    assert ids.shape == (8, 1)
+
+
+def test_windows_reach_both_ends_of_the_file(tokenizer, tmp_path):
+    tokens = tokenize_stories(["ab", "cd"], tokenizer, tmp_path, progress=False)
+    sampler = WindowSampler(tokens, 64, tokens.tokens - 1)
+    ids, targets = sampler.next_batch()
+    assert {tuple(row) for row in ids.tolist()} == {
+        tuple(tokens.ids[:-2].tolist()),
+        tuple(tokens.ids[1:-1].tolist()),
+    }
+    assert tokens.ids[-1] in targets
+    assert equal(
+        WindowSampler(tokens, 1, tokens.tokens).next_batch(),
+        (torch.tensor([tokens.ids[:-1].tolist()]), torch.tensor([tokens.ids[1:].tolist()])),
+    )
+
+
+def test_settings_that_cannot_be_are_refused(tokens, tokenizer, tmp_path):
+    with pytest.raises(CourseError, match="longer than all stories"):
+        WindowSampler(tokens, 1, tokens.tokens + 1)
+    for make in (WindowSampler, StorySampler):
+        with pytest.raises(CourseError, match="batch_size must be"):
+            make(tokens, 0, 8)
+        with pytest.raises(CourseError, match="context_length must be"):
+            make(tokens, 1, 0)
+        with pytest.raises(CourseError, match="seed must be"):
+            make(tokens, 1, 8, seed=-1)
+    saved = StorySampler(tokens, 4, 32).state_dict()
+    others = tokenize_stories(TEXTS[1:], tokenizer, tmp_path, progress=False)
+    for sampler, name in [
+        (WindowSampler(tokens, 4, 32), "sampler"),
+        (StorySampler(others, 4, 32), "stories"),
+        (StorySampler(tokens, 5, 32), "batch_size"),
+        (StorySampler(tokens, 4, 31), "context_length"),
+        (StorySampler(tokens, 4, 32, seed=1), "seed"),
+        (StorySampler(tokens, 4, 32, fill=False), "fill"),
+    ]:
+        with pytest.raises(CourseError, match=f"the saved sampler had {name}="):
+            sampler.load_state_dict(saved)
+
+
+# --- the bundled stories
+# ---------------------------------------------------------------------------------------------
+
+
+def test_the_bundled_stories_are_tokenised_whole(tmp_path):
+    stories, tokenizer = load_stories(split="validation", limit=300), load_tokenizer()
+    tokens = tokenize_stories(stories, tokenizer, tmp_path, progress=False)
+    assert [tokenizer.decode(tokens.story(i)[:-1]) for i in range(300)] == list(stories)
