@@ -75,12 +75,12 @@ VARIABLES = {
             ),
             Entry(
                 "skates",
-                what="a pair of {scuffed|polished|battered} skates {and thick socks|and knee pads}",
+                what="{scuffed|polished|battered} skates {and thick socks|and knee pads}",
                 use="{twirl|glide|race} on those skates",
             ),
             Entry(
                 "telescope",
-                what="a {folding|dusty|copper} telescope {and a chart of stars|and a map of the planets}",
+                what="a {folding|dusty|copper} telescope and {a star chart|moon maps|a tripod}",
                 use="{study|watch|count} {the stars|the planets|comets} through that telescope",
             ),
             Entry(
@@ -135,17 +135,15 @@ ACTS = [
          "the [mixup_bag] and {gasped|blinked|froze|stared|gulped|shrieked|squeaked|winced}, for it {now|"
          "suddenly|somehow} {held|contained|revealed} only [mixup_item.what]."],
         ['"{Somebody|Someone|A stranger} {has|took} my [color] [toy]," {moaned|mumbled|groaned|sighed|'
-         "muttered|exclaimed|declared} [hero] [feeling.ly], but {deep inside|underneath|at the bottom|in "
-         "one corner|right on top|beneath it all} was [mixup_clue.found] that {led|brought|sent|directed} "
-         "[hero.him] [place.to]."],
+         "muttered|exclaimed|declared} [hero] [feeling.ly], but {underneath|inside|luckily|happily|just "
+         "then|beside it|below} [mixup_clue.found] {led|brought|sent|directed} [hero.him] [place.to]."],
     ],
     [
         ["{There|Sure enough|True enough|Right there}, [spot], {sat|stood|waited|rested|lingered|crouched} "
          "[a friend_trait] [friend_kind] {named|called} [friend], {guarding|hugging|clutching|frowning at|"
          "inspecting|circling|shaking} {a second|a matching|an identical|a twin|another} [mixup_bag]."],
-        ['"[mixup_cause.why], and {today|tomorrow|tonight|soon} I {hoped|planned|promised|need|intend|am '
-         'asked} to [mixup_item.use]," {squealed|rejoiced|explained|cheered|announced|bubbled|remarked} '
-         "[friend]."],
+        ['"[mixup_cause.why], and I {hoped|planned|promised|need|intend|still have|wanted} to '
+         '[mixup_item.use]," {squealed|rejoiced|explained|cheered|announced|bubbled|remarked} [friend].'],
     ],
     [
         ["{Giggling|Chuckling|Smiling|Bowing|Relieved|Winking|Whooping}, they {traded|swapped|changed|"

@@ -80,7 +80,7 @@ VARIABLES = {
                 sound="{dull|bumpy|heavy} scraping",
                 doing="{dragging|shoving|rolling} {a walnut|an acorn|a thimble|a cork} across the {attic|"
                 "cellar|hallway}",
-                why="{moving|hauling} {a table|my bathtub|furniture} to {my new flat|my burrow}",
+                why="{moving|hauling} {a table|my bathtub|furniture} to {my new house|my burrow}",
                 need="{push|shove|drag} {furniture|such loads} {by daylight|with helpers}",
             ),
         ]
