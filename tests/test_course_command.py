@@ -1,4 +1,4 @@
-"""The first command of the README, on small notebooks: progress, pages, times, failures, the story at the end."""
+"""README's first command, on small notebooks: progress, pages, times, failures, the story at the end."""
 
 import argparse
 
