@@ -58,13 +58,14 @@ class NGramModel:
         """Count.
 
         Args:
-            stories: one flat array of ids in which every story is followed by `end_id` (as `TokenFile` keeps
-                them), or an iterable of stories, each a sequence of ids without end token, which is added
-                here.
+            stories: a `helpers.batches.TokenFile`; or one flat array of ids in which every story is followed by
+                `end_id`; or an iterable of stories, each a sequence of ids without its end token.
 
         Returns:
             The model itself.
         """
+        if hasattr(stories, "offsets"):
+            stories = stories.ids[1:]  # without the end token before the first story
         if not isinstance(stories, np.ndarray):
             end = np.array([self.end_id])
             parts = [part for ids in stories for part in (np.asarray(ids, dtype=np.int64), end)]
