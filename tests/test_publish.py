@@ -35,7 +35,7 @@ def test_publishing_reaches_every_badge_every_setup_cell_and_the_readme(checkout
             cell.source for cell in book.cells
         ]
     readme = (checkout / "README.md").read_text(encoding="utf-8")
-    assert f"github.com/{setup_cell.ADDRESS}" not in readme and "github.com/ada/gpt.2-stories_x" in readme
+    assert f"/github/{setup_cell.ADDRESS}/" not in readme and "/github/ada/gpt.2-stories_x/" in readme
     assert "publish OWNER/NAME" in readme, "the command's own description stays"
     code = (checkout / "helpers" / "setup_cell.py").read_text(encoding="utf-8")
     scope = {}

@@ -1,0 +1,41 @@
+"""Write the map of the course into README.md, from the syllabus and the recorded times.
+
+python docs/tools/readme_map.py
+"""
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from helpers import course
+from helpers.files import repository_root, write_atomically
+from helpers.syllabus import SYLLABUS
+
+MARKED = re.compile(r"(<!-- map:[^\n]*-->\n).*?(<!-- end of map -->)", flags=re.DOTALL)
+
+
+def table() -> str:
+    """The map as a Markdown table; a notebook that does not exist is called planned, and has no link."""
+    seconds = course.notebook_seconds("cpu")
+    rows = ["| | notebook | what it does | minutes |", "|---|---|---|---|"]
+    for entry in SYLLABUS:
+        name = f"[{entry.title}](notebooks/{entry.name}.ipynb)" if entry.exists else entry.title
+        minutes = _minutes(seconds.get(entry.name)) if entry.exists else "planned"
+        rows.append(f"| {entry.number} | {name} | {entry.line} | {minutes} |")
+    return "\n".join(rows)
+
+
+def _minutes(seconds: float | None) -> str:
+    return "not timed yet" if seconds is None else f"{seconds / 60:.1f}"
+
+
+def with_map(text: str) -> str:
+    """The README's text with the present map between its two marks."""
+    return MARKED.sub(lambda found: f"{found[1]}\n{table()}\n\n{found[2]}", text)
+
+
+if __name__ == "__main__":
+    readme = repository_root() / "README.md"
+    write_atomically(readme, with_map(readme.read_text(encoding="utf-8")))

@@ -1,0 +1,60 @@
+"""README.md keeps what others rely on: two commands first, one line each; a true map; links that lead."""
+
+import importlib.util
+import re
+import stat
+import sys
+
+import pytest
+
+from helpers import setup_cell
+from helpers.files import repository_root
+
+ROOT = repository_root()
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks() -> list[str]:
+    return re.findall(r"^```bash\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
+
+
+def test_the_first_two_blocks_are_the_two_commands_one_line_each():
+    run, test = blocks()[:2]
+    assert run.count("\n") == test.count("\n") == 1
+    python = ".venv/bin/python -m"
+    make = f"python3 -m venv .venv && {python} pip install -q -r requirements.txt"
+    assert run.strip() == f"{make} && {python} helpers course"
+    assert test.strip() == f"{make} && {python} pytest"
+
+
+def test_the_ci_script_takes_its_command_from_the_readme():
+    script = ROOT / ".ci" / "run"
+    assert sys.platform == "win32" or script.stat().st_mode & stat.S_IXUSR
+    assert "pytest" not in script.read_text(encoding="utf-8"), "the README alone says how tests are run"
+
+
+def test_the_map_is_true():
+    spec = importlib.util.spec_from_file_location("readme_map", ROOT / "docs" / "tools" / "readme_map.py")
+    readme_map = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(readme_map)
+    assert readme_map.with_map(README) == README, "run python docs/tools/readme_map.py"
+
+
+@pytest.mark.parametrize(
+    "page", ["README.md", *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/*.md"))]
+)
+def test_links_inside_the_course_lead_somewhere(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    anchors = {
+        re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-")
+        for h in re.findall(r"^#+ (.*)$", text, re.M)
+    }
+    for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
+        if target.startswith("#"):
+            assert target[1:] in anchors, target
+        elif not target.startswith("https://"):
+            assert ((ROOT / page).parent / target.partition("#")[0]).exists(), target
+
+
+def test_the_link_to_colab_has_the_address_of_the_setup_cell():
+    assert set(re.findall(r"github(?:\.com)?/([\w.-]+/[\w.-]+)", README)) == {setup_cell.ADDRESS}
