@@ -53,17 +53,19 @@ VARIABLES = {
     "lost_thief": Table(["goose", "magpie", "billy goat", "rooster", "donkey", "weasel",
     "jackdaw", "turkey"]),
     "searcher": Table(
-        ["a jay", "a beetle", "an ant", "a toad", "a sparrow", "a bat", "a caterpillar",
-        "a robin", "a bumblebee",
-         "a lizard", "a pigeon", "a spider", "a worm", "a woodpecker"]
+        [
+            "a jay", "a beetle", "an ant", "a toad", "a sparrow", "a bat", "a caterpillar", "a robin",
+            "a bumblebee", "a lizard", "a pigeon", "a spider", "a worm", "a woodpecker",
+        ]
     ),
     # What turns up instead, and is kept.
     "lost_junk": Table(
-        ["rusty spoon", "bent nail", "copper coin", "rubber boot", "wool sock", "leather glove",
-        "cracked plate",
-         "tin bucket", "glass bottle", "pocket comb", "broken pipe", "horseshoe", "pine cone",
-         "pretty pebble",
-         "brass button", "bicycle wheel", "gray mitten", "fish bone", "torn postcard", "thimble"]
+        [
+            "rusty spoon", "bent nail", "copper coin", "rubber boot", "wool sock", "leather glove",
+            "cracked plate", "tin bucket", "glass bottle", "pocket comb", "broken pipe", "horseshoe",
+            "pine cone", "pretty pebble", "brass button", "bicycle wheel", "gray mitten", "fish bone",
+            "torn postcard", "thimble",
+        ]
     ),
 }
 
@@ -96,8 +98,7 @@ ACTS = [
     [
         ["There {was|lay|waited} the [color] [toy], {{dusty|muddy|damp|sandy} but {whole|unharmed|unbroken}|"
          "safe and sound|as good as new|without a scratch}, and [hero], {not [feeling] {any more|anymore|"
-         "now}|no longer [feeling]}, {thanked|hugged|squeezed|embraced|cheered} [friend]."]
-         ,
+         "now}|no longer [feeling]}, {thanked|hugged|squeezed|embraced|cheered} [friend]."],
         ["{After that|From then on|Ever after}, [hero] {always remembered|never forgot|took care|made sure} "
          "to [loss.lesson].",
          "{For {luck|fun}|As a {prize|souvenir}} [friend] kept the [lost_junk] and {hung|put|placed} it "

@@ -57,9 +57,10 @@ VARIABLES = {
         ]
     ),
     "sharing_loan": Table(
-        ["stilts", "sled", "tricycle", "trumpet", "magnifying glass", "xylophone", "jump rope",
-        "telescope", "yo-yo",
-         "fishing rod", "hammock", "skates", "pogo stick", "tambourine"]
+        [
+            "stilts", "sled", "tricycle", "trumpet", "magnifying glass", "xylophone", "jump rope",
+            "telescope", "yo-yo", "fishing rod", "hammock", "skates", "pogo stick", "tambourine",
+        ]
     ),
     # What the quarrel upsets decides what has to be put right.
     "sharing_crash": Table(
@@ -87,9 +88,10 @@ VARIABLES = {
         ]
     ),
     "sharing_mood": Table(
-        ["guilty", "ashamed", "sulky", "selfish", "mean", "foolish", "grouchy", "greedy",
-        "awful", "regretful",
-         "childish", "unfriendly", "silly"]
+        [
+            "guilty", "ashamed", "sulky", "selfish", "mean", "foolish", "grouchy", "greedy", "awful",
+            "regretful", "childish", "unfriendly", "silly",
+        ]
     ),
 }
 

@@ -121,9 +121,10 @@ VARIABLES = {
         ]
     ),
     "stuck_mood": Table(
-        ["miserable", "frightened", "embarrassed", "hopeless", "forlorn", "tearful", "alarmed", "ashamed",
-        "helpless",
-         "flustered", "grumpy"]
+        [
+            "miserable", "frightened", "embarrassed", "hopeless", "forlorn", "tearful", "alarmed",
+            "ashamed", "helpless", "flustered", "grumpy",
+        ]
     ),
 }
 

@@ -48,21 +48,25 @@ VARIABLES = {
     ),
     # Where the broken thing is hidden; it is said again when the truth is told.
     "truth_hide": Table(
-        ["under the rug", "behind the curtains", "in the laundry", "inside the oven", "beneath the sofa",
-         "in the umbrella stand", "behind the piano", "under a pile of newspapers", "inside a boot",
-         "in the pantry",
-         "beneath the bathtub", "inside a drawer", "behind the firewood", "in the coal bucket",
-         "under the mattress"]
+        [
+            "under the rug", "behind the curtains", "in the laundry", "inside the oven", "beneath the sofa",
+            "in the umbrella stand", "behind the piano", "under a pile of newspapers", "inside a boot",
+            "in the pantry", "beneath the bathtub", "inside a drawer", "behind the firewood",
+            "in the coal bucket", "under the mattress",
+        ]
     ),
     # Whom the hero thinks of blaming.
     "truth_blame": Table(
-        ["the cat", "the wind", "the parrot", "the dog", "an earthquake", "a burglar",
-        "the mailman", "a ghost",
-         "the chickens", "thunder", "a draft", "the baby", "some mice"]
+        [
+            "the cat", "the wind", "the parrot", "the dog", "an earthquake", "a burglar", "the mailman",
+            "a ghost", "the chickens", "thunder", "a draft", "the baby", "some mice",
+        ]
     ),
     "truth_mood": Table(
-        ["guilty", "ashamed", "anxious", "horrified", "panicky", "wicked", "shaky", "uneasy",
-        "dreadful", "nervous", "rotten"]
+        [
+            "guilty", "ashamed", "anxious", "horrified", "panicky", "wicked", "shaky", "uneasy", "dreadful",
+            "nervous", "rotten",
+        ]
     ),
 }
 
