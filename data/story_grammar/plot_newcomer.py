@@ -138,7 +138,7 @@ ACTS = [
             "climbed|jumped|stepped} [friend], [a friend_kind] [newcomer_look.full].",
         ],
         [
-            "[hero] {waved|called hello|offered a plum|bowed|brought a daisy|came closer}, but [friend] "
+            "[hero] {waved|called hello|offered a plum|bowed|brought a tulip|came closer}, but [friend] "
             "[newcomer_why.act].",
         ],
     ],
@@ -159,7 +159,8 @@ ACTS = [
             "[newcomer_look].",
         ],
         [
-            "[hero] {laughed|blushed|nodded|understood|beamed} and {offered|shared|fetched|served|unpacked} "
+            "[hero] {laughed|blushed|nodded|understood|beamed} and {offered|shared|fetched|served|brought "
+            "out} "
             "{some|plenty of} [treat], {no longer|not at all|not a bit} [feeling].",
         ],
     ],

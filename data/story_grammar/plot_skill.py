@@ -13,11 +13,12 @@ VARIABLES = {
                 event="{talent show|carnival|circus night}",
                 ing="juggling {three|four|five} [skill_thing]",
                 things=["lemons", "beanbags", "turnips", "potatoes", "oranges"],
-                fail="the [skill_thing] {rained down|bounced off|thudded|rolled under the bed|landed in the "
+                fail="the [skill_thing] {rained down|bounced off the wall|thudded on the floor|rolled under "
+                "the bed|landed in the "
                      "sink}",
                 tips=["start with only one", "look up, never down", "throw low and slow"],
-                show="{every|each} one of the [skill_thing] {flew|danced|circled} {in the air|like a planet|"
-                     "in a loop}",
+                show="{every|each} one of the [skill_thing] {flew|danced|circled} {in the air|like planets|"
+                "in a loop}",
             ),
             Entry(
                 "skate",
@@ -132,9 +133,10 @@ ACTS = [
             "before {winter|Easter|summer}}.",
         ],
         [
-            "{Sadly|Alas|At first|On {Monday|Tuesday}|Straight away}, [skill.fail], {so|and} [hero] {felt|"
+            "{Unluckily|Alas|At first|On {Monday|Tuesday}|Straight away}, [skill.fail], {so|and} [hero] "
+            "{felt|"
             "grew|became} "
-            "[feeling]{| and {hid|sulked|yawned|sighed|went home}}.",
+            "[feeling]{| and {hid|sulked|sniffled|sighed|went home}}.",
         ],
     ],
     [
@@ -142,7 +144,8 @@ ACTS = [
             "{Luckily|Just then|By chance|Nearby}, [skill_teacher.who] {noticed|was listening|peered in|"
             "looked "
             "over} and {said|advised|chuckled|called}, "
-            '"I {fell|failed|cried|gave up} {a hundred|fifty|forty|ninety} times{, too|}, but {my trick|my '
+            '"I {lost heart|failed|cried|gave up} {a hundred|fifty|forty|ninety} times{, too|}, but {my '
+            'trick|my '
             'secret|the answer} is this: [skill_tip]."',
         ],
         [
@@ -155,8 +158,8 @@ ACTS = [
     ],
     [
         [
-            "{At|During|On the day of} the [skill.event] {near|beside|close to} the [place], "
-            "[skill.show], {and|while} {[friend]|[skill_teacher]} {whooped|stamped|threw flowers|wept with "
+            "{At|During|Later, at} the [skill.event] {near|beside|close to} the [place], "
+            "[skill.show], {and|while} {[friend]|[skill_teacher]} {whooped|applauded|threw flowers|wept with "
             "joy|"
             "whistled}.",
         ],

@@ -33,7 +33,7 @@ VARIABLES = {
                 broke="a {wall|heap|mountain|mound} of {snow|ice|slush} was {blocking|burying|covering} the "
                       "[storm_harm]",
                 harms=["front door", "woodshed", "mailbox", "chicken coop", "garage"],
-                repair="{dug|scooped|shoveled|pushed} and cleared the [storm_harm] with {spades|wide shovels|"
+                repair="{dug|scooped|shoveled|pushed} and cleared the [storm_harm] with {spades|a plow|"
                        "dustpans|brooms|a sled}",
                 fix="{shook|brushed|dusted|tapped} off the {frost|snow|icicles|flakes}{| and warmed it "
                 "{indoors|by candlelight}}",
