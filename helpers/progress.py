@@ -1,0 +1,73 @@
+"""What a run shows and keeps of its course: a bar, a log, and a way to stop it between two steps."""
+
+import json
+import signal
+import threading
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from helpers.files import write_atomically
+
+LOG = "log.jsonl"
+
+
+def read_log(folder: str | Path) -> list[dict]:
+    """The rows of a run's log; a last line that was cut off is left out."""
+    path = Path(folder) / LOG
+    if not path.is_file():
+        return []
+    rows = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return rows
+
+
+@contextmanager
+def stop_on_interrupt():
+    """Turn the first Ctrl-C (or a polite kill) into an event to be looked at between steps; a second interrupts."""
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event  # only the main thread may handle signals
+        return
+
+    def handle(number, frame):
+        if event.is_set():
+            raise KeyboardInterrupt
+        event.set()
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield event
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def start_log(folder: str | Path, rows: Sequence[dict] = ()) -> None:
+    """Begin a log with these rows: none, or those that a resumed run keeps of what was written before."""
+    write_atomically(Path(folder) / LOG, "".join(_line(row) for row in rows))
+
+
+def append_to_log(folder: str | Path, row: dict) -> None:
+    """Add one row; whoever reads the file meanwhile sees it at once."""
+    with open(Path(folder) / LOG, "a", encoding="utf-8") as file:
+        file.write(_line(row))
+
+
+def _line(row: dict) -> str:
+    return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def bar_of(settings, start: int = 0, shown: bool = True):
+    """A progress bar over a run's steps, seconds or epochs, whichever decides its length."""
+    from tqdm.auto import tqdm
+
+    if settings.steps:
+        return tqdm(total=settings.steps, initial=start, unit=" steps", mininterval=0.5, disable=not shown)
+    total, unit = (settings.seconds, "s") if settings.seconds else (settings.epochs, "epochs")
+    form = "{l_bar}{bar}| {n:.2f}/{total_fmt} {unit} {postfix}"
+    return tqdm(total=total, unit=unit, bar_format=form, mininterval=0.5, disable=not shown)

@@ -1,0 +1,274 @@
+"""The loop: it learns, it accumulates exactly, it stops and goes on exactly, and it says when it fails."""
+
+import json
+import math
+import os
+import signal
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import checkpoints
+from helpers.errors import CourseError
+from helpers.evaluation import story_rows
+from helpers.model import GPT, GPTConfig
+from helpers.progress import LOG, read_log, stop_on_interrupt
+from helpers.runs import make_sampler
+from helpers.settings import TrainingSettings, schedule
+from helpers.token_files import tokenize_stories
+from helpers.tokenizer import train_tokenizer
+from helpers.training import Training, mean_loss, train
+
+NAMES, THINGS = ("Pip", "Ann", "Tom", "Zoe"), ("kite", "ball", "drum")
+TEXTS = [f"{name} had a {thing}. {name} lost the {thing}." for name in NAMES for thing in THINGS]
+TINY = TrainingSettings(batch_size=2, steps=12, learning_rate=3e-3, eval_every=6, sample_every=5, log_every=1)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return train_tokenizer(TEXTS, 290)
+
+
+@pytest.fixture(scope="module")
+def tokens(tokenizer, tmp_path_factory):
+    return tokenize_stories(TEXTS, tokenizer, tmp_path_factory.mktemp("tokens"), progress=False)
+
+
+@pytest.fixture
+def make(tokenizer, tokens):
+    def make(settings=TINY, folder=None, dropout=0.1, **options):
+        torch.manual_seed(settings.seed)
+        model = GPT(
+            GPTConfig(tokenizer.vocab_size, context_length=24, n_layer=2, n_head=2, d_model=16, dropout=dropout)
+        )
+        options = dict(progress=False, tokenizer=tokenizer, folder=folder) | options
+        options.setdefault("validation", story_rows(tokenizer, TEXTS[:3]))
+        return Training(model, make_sampler(tokens, settings, 24), settings, **options)
+
+    return make
+
+
+def weights(training):
+    return {name: parameter.detach().clone() for name, parameter in training.model.named_parameters()}
+
+
+def same(a, b):
+    return all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_small_model_learns_small_stories(make, tmp_path):
+    settings = replace(TINY, steps=150, optimizer="muon", learning_rate=0.02, eval_every=50, log_every=10)
+    training = make(settings, tmp_path / "run", dropout=0.0)
+    before = mean_loss(training.model, training.validation)
+    result = training.run()
+    assert before > 5 and result.val_loss < 1 and result.stopped == "finished" and result.steps == 150
+    assert result.val_loss == pytest.approx(mean_loss(training.model, training.validation))
+    model, _ = checkpoints.load_model(tmp_path / "run")
+    assert mean_loss(model, training.validation) == pytest.approx(result.val_loss, abs=1e-6)
+    rows = [json.loads(line) for line in (tmp_path / "run" / LOG).read_text(encoding="utf-8").splitlines()]
+    assert rows == result.history == read_log(tmp_path / "run")
+    assert [row["step"] for row in rows] == list(range(5, 151, 5))  # every 10 the loss, every 5 a sample
+    for key in ("step", "tokens", "loss", "lr", "grad_norm", "tokens_per_second", "seconds"):
+        assert all(key in row for row in rows)
+    assert [row["step"] for row in rows if "val_loss" in row] == [50, 100, 150]
+    assert rows[0]["sample"].startswith("Once upon a time")
+    assert {path.name for path in (tmp_path / "run").iterdir()} == {
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        LOG,
+    }
+    about = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))["training"]
+    assert about["settings"] == asdict(settings) and about["steps"] == 150
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("rows", ["filled", "padded", "windows"])
+def test_stopped_and_resumed_equals_never_stopped(make, tmp_path, optimizer, rows):
+    settings = replace(TINY, optimizer=optimizer, rows=rows, accumulation=2, log_every=3)
+    whole = make(settings, tmp_path / "whole")
+    whole.run()
+    first = make(settings, tmp_path / "parts", callback=lambda row: row["step"] == 5)
+    assert first.run().stopped == "callback"
+    assert (tmp_path / "parts" / checkpoints.STATE).exists()
+    torch.manual_seed(99)  # whatever happened in between
+    np.random.seed(99)
+    second = make(settings, tmp_path / "parts")
+    torch.nn.init.normal_(second.model.wte.weight)
+    result = second.resume().run()
+    assert result.steps == 12 and same(weights(whole), weights(second))
+
+    def told(training):
+        return [
+            {key: value for key, value in row.items() if "second" not in key} for row in training.history
+        ]
+
+    assert told(whole) == told(second)
+    assert [row["step"] for row in read_log(tmp_path / "parts")] == [row["step"] for row in whole.history]
+    with pytest.raises(CourseError, match="nothing to resume"):
+        make(settings, tmp_path / "parts").resume()
+
+
+def test_a_killed_run_resumes_from_its_last_checkpoint(make, tmp_path):
+    settings = replace(TINY, checkpoint_every=4)
+    whole = make(settings)
+    whole.run()
+
+    class Killed(Exception):
+        pass
+
+    def kill(row):
+        if row["step"] == 7:
+            raise Killed
+
+    with pytest.raises(Killed):
+        make(settings, tmp_path, callback=kill).run()
+    with open(tmp_path / LOG, "a", encoding="utf-8") as file:
+        file.write('{"step": 8, "lo')  # killed while it wrote
+    assert checkpoints.load_model(tmp_path)  # what was there at step 4 can be used
+    again = make(settings, tmp_path).resume()
+    assert again.step == 4
+    again.run()
+    assert same(weights(whole), weights(again))
+    assert [row["step"] for row in read_log(tmp_path)] == list(range(1, 13))
+
+
+def test_ctrl_c_finishes_the_step_saves_and_leaves(make, tmp_path):
+    whole = make()
+    whole.run()
+
+    def interrupt(row):
+        if row["step"] == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    handler = signal.getsignal(signal.SIGINT)
+    result = make(folder=tmp_path, callback=interrupt).run()
+    assert result.stopped == "interrupted" and result.steps in (6, 7)
+    assert signal.getsignal(signal.SIGINT) is handler
+    again = make(folder=tmp_path).resume()
+    again.run()
+    assert same(weights(whole), weights(again))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are sent differently there")
+def test_a_second_ctrl_c_interrupts_at_once():
+    with pytest.raises(KeyboardInterrupt), stop_on_interrupt() as event:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert event.wait(5)
+        os.kill(os.getpid(), signal.SIGINT)
+        event.clear()
+
+
+class Scripted:
+    """Gives the batches it was given."""
+
+    def __init__(self, batches):
+        self.batches = list(batches)
+
+    def next_batch(self):
+        return self.batches.pop(0)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_accumulation_equals_the_big_batch(tokenizer, optimizer):
+    """Also where some places are not scored, so that the parts have different numbers of tokens."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(0, 290, (8, 24), generator=generator)
+    targets = torch.randint(0, 290, (8, 24), generator=generator)
+    targets[0, 5:], targets[3:5, 20:] = -100, -100
+    ends = []
+    for parts in (1, 4):
+        torch.manual_seed(0)
+        model = GPT(GPTConfig(tokenizer.vocab_size, 24, n_layer=2, n_head=2, d_model=16)).double()
+        batches = [
+            pair for _ in range(3) for pair in zip(ids.chunk(parts), targets.chunk(parts), strict=True)
+        ]
+        settings = replace(TINY, accumulation=parts, steps=3, clip=0.5, optimizer=optimizer)
+        result = train(model, Scripted(batches), settings, progress=False)
+        ends.append((torch.cat([p.detach().flatten() for p in model.parameters()]), result))
+    assert torch.allclose(ends[0][0], ends[1][0], atol=1e-6)
+    for one, other in zip(ends[0][1].history, ends[1][1].history, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"]) and one["tokens"] == other["tokens"]
+        assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-5)
+
+
+def test_a_loss_that_is_no_number_stops_with_a_reason(make, tmp_path):
+    training = make(folder=tmp_path)
+
+    def poison(row):
+        if row["step"] == 3:
+            with torch.no_grad():
+                training.model.wte.weight[:] = math.nan
+
+    training.callback = poison
+    with pytest.raises(CourseError, match="loss became nan at step 4.*learning rate"):
+        training.run()
+    assert len(read_log(tmp_path)) == 3
+
+
+def test_seconds_end_a_run_and_its_schedule(make):
+    result = make(replace(TINY, steps=None, seconds=1.5, eval_every=0, sample_every=0, final=0.0)).run()
+    assert 1.5 <= result.seconds < 3 and result.steps > 5
+    rates = [row["lr"] for row in result.history]
+    assert max(rates) <= 3e-3 and rates[-1] < 0.2 * max(rates)
+    assert result.val_loss is not None and "val_loss" in result.history[-1]  # scored at the end all the same
+
+
+def test_epochs_end_a_run(make, tokens):
+    training = make(replace(TINY, steps=None, epochs=2.0))
+    training.run()
+    assert 2 <= training.sampler.epochs < 2.5
+
+
+@pytest.mark.parametrize("name", ["cosine", "linear", "wsd", "constant"])
+def test_schedules(name):
+    settings = TrainingSettings(schedule=name, warmup=0.1, final=0.2, decay=0.3)
+    values = [schedule(p / 1000, settings) for p in range(1001)]
+    assert values[50] == pytest.approx(0.5) and values[100] == pytest.approx(1) == max(values)
+    assert np.all(np.diff(values[100:]) <= 1e-12)
+    if name == "constant":
+        assert values[-1] == 1
+    else:
+        assert values[-1] == pytest.approx(0.2)
+    if name == "cosine":
+        assert values[550] == pytest.approx(0.6)
+    if name == "wsd":
+        assert values[700] == pytest.approx(1) and values[850] == pytest.approx(0.6)
+
+
+def test_a_step_never_has_the_rate_zero(make):
+    rates = [row["lr"] for row in make(replace(TINY, warmup=0.0, final=0.0)).run().history]
+    assert min(rates) > 0 and max(rates) < 3e-3
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        dict(rows="lines"), dict(optimizer="sgd"), dict(schedule="steps"), dict(batch_size=0),
+        dict(learning_rate=0.0), dict(beta2=1.0), dict(clip=-1.0), dict(steps=0), dict(seconds=-5.0),
+        dict(precision="int8"), dict(warmup=1.0), dict(final=1.1),
+    ],
+)  # fmt: skip
+def test_settings_out_of_range_are_refused(changes):
+    with pytest.raises(CourseError, match=f"{next(iter(changes))} must be"):
+        TrainingSettings(**changes)
+
+
+def test_a_run_that_cannot_work_is_refused(make, tmp_path):
+    with pytest.raises(CourseError, match="needs a length"):
+        make(replace(TINY, steps=None))
+    with pytest.raises(CourseError, match="needs its tokenizer"):
+        make(folder=tmp_path, tokenizer=None)
+    with pytest.raises(CourseError, match="needs a GPU"):
+        make(replace(TINY, precision="bfloat16"))
+    make(folder=tmp_path, callback=lambda row: True).run()
+    with pytest.raises(CourseError, match="another learning_rate"):
+        make(replace(TINY, learning_rate=1.0), tmp_path).resume()
+
+
+def test_progress_and_samples_are_shown(make, capfd):
+    make(replace(TINY, steps=6), progress=True).run()
+    shown = capfd.readouterr()
+    assert "loss=" in shown.err and "Once upon a time" in shown.out + shown.err
