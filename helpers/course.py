@@ -6,6 +6,7 @@ import platform
 import random
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,6 +128,31 @@ def in_words(seconds: float) -> str:
         return f"{max(5, round(seconds / 5) * 5)} seconds"
     minutes = round(seconds / 60)
     return "about a minute" if minutes <= 1 else f"{minutes} minutes"
+
+
+def print_story(pieces: Iterable[str], width: int = 88) -> None:
+    """Print a story as its pieces arrive, with lines of at most `width` characters.
+
+    A piece can be part of a word, so a word is printed when the next one begins.
+    """
+    column, word = 0, ""
+
+    def say(word: str) -> None:
+        nonlocal column
+        if column + len(word) > width and "\n" not in word:
+            print()
+            column, word = 0, word.lstrip(" ")
+        print(word, end="", flush=True)
+        column = len(word) - word.rfind("\n") - 1 if "\n" in word else column + len(word)
+
+    for piece in pieces:
+        for character in piece:
+            if character in " \n" and word.strip():
+                say(word)
+                word = ""
+            word += character
+    say(word.rstrip(" "))
+    print()
 
 
 def _time_sentence(number: str, profile: str) -> str:

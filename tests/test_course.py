@@ -138,6 +138,19 @@ def test_importing_course_imports_nothing_heavy():
     assert out.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("cut", [1, 3, 7, 1000])
+def test_a_story_is_printed_whole_in_lines_that_fit(cut, capsys):
+    text = (
+        "Once upon a time, a little rabbit named Pip lost a red kite.\n\nShe looked for it in the park. " * 3
+    )
+    course.print_story([text[i : i + cut] for i in range(0, len(text), cut)], width=30)
+    said = capsys.readouterr().out
+    assert said.split() == text.split()
+    assert max(len(line.rstrip()) for line in said.split("\n")) <= 30
+    assert said.count("\n\n") == 3
+    assert not any(line.startswith(" ") for line in said.split("\n"))
+
+
 # The setup cell, run as a notebook would run it.
 
 

@@ -1,1 +1,1 @@
-"""The commands of `python -m helpers`, a module each: `HELP`, `add_arguments(parser)`, `run(arguments)`."""
+"""The commands of `python -m helpers`, a module each with `add_arguments(parser)` and `run(arguments)`."""

@@ -1,4 +1,11 @@
-"""`python -m helpers course`: run every notebook in order, train the storyteller, and let it tell a story."""
+"""Run every notebook in order, train the storyteller, and let it tell a story.
+
+The executed notebooks are kept as pages in runs/pages; the stored ones are not touched.
+
+examples:
+  python -m helpers course
+  python -m helpers course --only 00,01 --skip-training
+"""
 
 import argparse
 import html
@@ -12,7 +19,6 @@ from helpers import course, notebooks
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json, repository_root, runs_folder, write_atomically, write_json
 
-HELP = "run all notebooks in order, train the storyteller and let it tell a story"
 PROMPT = "Once upon a time, a little rabbit named Pip"
 
 

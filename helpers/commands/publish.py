@@ -1,4 +1,8 @@
-"""`python -m helpers publish OWNER/NAME`: write the course's public address wherever it stands."""
+"""Write the course's public address into every badge, every setup cell and README.md.
+
+example:
+  python -m helpers publish ada/stories
+"""
 
 import argparse
 import re
@@ -7,8 +11,6 @@ from pathlib import Path
 from helpers import notebooks
 from helpers.errors import CourseError
 from helpers.files import repository_root, write_atomically
-
-HELP = "write the address OWNER/NAME on github.com into every badge and setup cell and the README"
 
 # GitHub's rules: an owner has letters, digits and single hyphens inside, a name also dots and underscores.
 _ADDRESS = re.compile(r"[A-Za-z0-9](?:-?[A-Za-z0-9]){0,38}/[A-Za-z0-9._-]{1,100}")

@@ -89,15 +89,18 @@ def _token(ax, step: Step, x: float, y: float) -> float:
 
 @style.figure
 def choices(steps: list[Step], at: list[int]):
-    """For a few steps, the likeliest tokens as bars, the chosen one dark."""
+    """For a few steps, the likeliest tokens as bars, the drawn one dark, and last if it is not among them."""
     fig, axes = style.canvas(1, len(at), height=2.5, sharex=True)
     said = []
     for ax, i in zip(axes, at, strict=True):
         step, before = steps[i], "".join(s.text for s in steps[max(0, i - 3) : i]).strip()
-        names = [_visible(text) for text, _ in step.likeliest]
-        chosen = [text == step.text for text, _ in step.likeliest]
+        shown = list(step.likeliest)
+        if step.text not in dict(shown):
+            shown.append((step.text, step.probability))
+        names = [_visible(text) for text, _ in shown]
+        chosen = [text == step.text for text, _ in shown]
         colours = [style.NAVY if c else style.SKY for c in chosen]
-        bars = ax.barh(range(len(names)), [p for _, p in step.likeliest], color=colours)
+        bars = ax.barh(range(len(names)), [p for _, p in shown], color=colours)
         for bar, is_chosen in zip(bars, chosen, strict=True):
             bar.set_hatch("" if is_chosen else "//")
             bar.set_edgecolor(style.QUIET)
@@ -107,6 +110,7 @@ def choices(steps: list[Step], at: list[int]):
         ax.set_title(f"... {before}", fontsize=9.5, fontweight="normal")
         ax.grid(axis="x"), ax.grid(visible=False, axis="y")
         first, p = step.likeliest[0]
-        said.append(f"after '... {before}' the likeliest is {first.strip()!r} at {p:.2f}")
+        drawn = f"drawn was {step.text.strip()!r} at {step.probability:.2f}"
+        said.append(f"after '... {before}' the likeliest is {first.strip()!r} at {p:.2f}, {drawn}")
     fig.supxlabel("probability of the next token", fontsize=10)
     return fig, f"Bars of the likeliest next tokens at {len(at)} places of the story: {'; '.join(said)}."
