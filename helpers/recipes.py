@@ -219,6 +219,9 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
         if key in ("steps", "epochs", "seconds") and value is not None:
             training |= {other: None for other in ("steps", "epochs", "seconds") if other not in training}
     changed = replace(recipe, model=model, training=replace(recipe.training, **training), **own)
+    length = changed.training
+    if length.steps is None and length.epochs is None and length.seconds is None:
+        raise CourseError("a run needs a length: set steps, epochs or seconds")
     changed.config(vocab_size=2)  # a shape that cannot be built is refused now
     if changed.limit is not None and changed.limit < 1:
         raise CourseError(f"limit must be at least 1, got {changed.limit}")

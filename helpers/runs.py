@@ -73,12 +73,14 @@ def prepare(recipe: Recipe, device: str | torch.device = "cpu", progress: bool =
     tokenizer = load_tokenizer(recipe.tokenizer)
     config = recipe.config(tokenizer.vocab_size)
     stories = load_stories(recipe.stories, "train", recipe.limit)
-    if recipe.held_out is None:
-        train, held_out = stories, load_stories(recipe.stories, "validation", recipe.training.eval_stories)
-    else:
-        train, held_out = (_Side(stories, recipe.held_out, side) for side in (False, True))
+    number, train, held_out = recipe.training.eval_stories, stories, []
+    if recipe.held_out is not None:
+        train = _Side(stories, recipe.held_out, validation=False)
+        held_out = list(islice(_Side(stories, recipe.held_out, validation=True), number))
+    # Files of one's own come split in this very way: then there is nothing more to hold out.
+    held_out = held_out or list(load_stories(recipe.stories, "validation", number))
     tokens = tokenize_stories(train, tokenizer, runs_folder() / "tokens", progress=progress)
-    validation = story_rows(tokenizer, list(islice(held_out, recipe.training.eval_stories)))
+    validation = story_rows(tokenizer, held_out)
     torch.manual_seed(recipe.training.seed)
     model = GPT(config).to(device)
     return Prepared(

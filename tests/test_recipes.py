@@ -1,0 +1,168 @@
+"""Recipes: each of them trains, at a reduced size, and what --set changes is checked and typed."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from helpers import recipes, runs
+from helpers.checkpoints import load_model
+from helpers.errors import CourseError
+from helpers.recipes import RECIPES, get_recipe, override, recipe_from
+from helpers.stories import in_validation
+from helpers.tokenizer import train_tokenizer
+
+NAMES, THINGS = ("Pip", "Ann", "Tom", "Zoe"), ("kite", "ball", "drum", "boat")
+TEXTS = [f"Once upon a time, {name} had a {thing}. {name} lost the {thing}." for name in NAMES for thing in THINGS]
+PARAMETERS = {
+    "gpt2-small": 124_439_808,
+    "gpt2-medium": 354_823_168,
+    "gpt2-large": 774_030_080,
+    "gpt2-xl": 1_557_611_200,
+}
+SMALL = ["n_layer=2", "n_head=2", "d_model=16", "context_length=24", "batch_size=2", "accumulation=2", "steps=3"]
+SMALL += ["eval_stories=2", "eval_every=2", "sample_every=2", "log_every=1", "precision=float32"]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A file of stories and a tokenizer of one's own."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "stories.txt").write_text("\n<|endoftext|>\n".join(TEXTS * 3), encoding="utf-8")
+    train_tokenizer(TEXTS, 280).save(folder / "tokenizer.json")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def runs_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "runs"))
+
+
+def reduced(name, source, *more):
+    small = [*SMALL, f"tokenizer={source / 'tokenizer.json'}", *(["d_ff=24"] if "post" in name else [])]
+    return replace(override(get_recipe(name), [*small, *more]), stories=str(source / "stories.txt"))
+
+
+def test_the_recipes_of_the_design_are_there():
+    assert list(RECIPES) == [
+        "storyteller", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl", "post-ln-sinusoidal", "two-layer",
+        "context-512", "eight-layer", "tinystories-t4",
+    ]  # fmt: skip
+    for name, recipe in RECIPES.items():
+        assert recipe.name == name and recipe.about
+        assert recipe_from(json.loads(json.dumps(recipe.as_dict()))) == recipe
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_gpt2_has_its_size(name):
+    planned = runs.plan(get_recipe(name))
+    assert planned.parameters == PARAMETERS[name]
+    assert planned.tokens_per_step == 480 * 1024 and planned.tokens == planned.steps * planned.tokens_per_step
+
+
+def test_the_others_have_the_size_they_say():
+    assert runs.plan(get_recipe("two-layer")).parameters == pytest.approx(86e6, rel=0.08)
+    config = get_recipe("post-ln-sinusoidal").config(50257)
+    assert (config.norm, config.activation, config.positions) == ("post", "relu", "sinusoidal")
+    assert (config.d_ff, config.dropout, config.context_length) == (3072, 0.1, 128)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_each_recipe_trains_at_a_reduced_size(name, source, tmp_path):
+    recipe = reduced(name, source)
+    prepared, result = runs.train_recipe(recipe, tmp_path / "run", progress=False)
+    assert result.steps == 3 and result.val_loss > 0
+    model, _ = load_model(tmp_path / "run")
+    full = get_recipe(name).config(280)
+    for option in ("norm", "activation", "positions", "tied_head", "dropout"):
+        assert getattr(model.config, option) == getattr(full, option)
+    assert type(prepared.sampler).__name__ == ("WindowSampler" if "windows" in recipe.training.rows else "StorySampler")
+
+
+def test_the_seed_decides_everything(source, tmp_path):
+    def weights(*more):
+        model = runs.train_recipe(reduced("storyteller", source, *more), progress=False)[0].model
+        return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+    assert torch.equal(weights(), weights())
+    assert not torch.equal(weights(), weights("seed=1"))
+
+
+def test_a_recipes_run_resumes(source, tmp_path):
+    recipe = reduced("storyteller", source, "steps=6")
+    whole, _ = runs.train_recipe(recipe, tmp_path / "whole", progress=False)
+    runs.train_recipe(recipe, tmp_path / "parts", progress=False, callback=lambda row: row["step"] == 2)
+    training = runs.resume(tmp_path / "parts", progress=False)
+    assert training.step == 2
+    training.run()
+    for one, other in zip(whole.model.parameters(), training.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    (source / "stories.txt").write_text("\n<|endoftext|>\n".join(TEXTS), encoding="utf-8")
+    runs.train_recipe(recipe, tmp_path / "third", progress=False, callback=lambda row: row["step"] == 2)
+    (source / "stories.txt").write_text("\n<|endoftext|>\n".join(TEXTS * 3), encoding="utf-8")
+    with pytest.raises(CourseError, match="stories"):
+        runs.resume(tmp_path / "third", progress=False)
+
+
+def test_stories_held_out_are_not_trained_on(source):
+    prepared = runs.prepare(reduced("two-layer", source, "held_out=0.3"), progress=False)
+    ids = {tuple(story.tolist()[:-1]) for story in prepared.tokens}
+    held_out = {tuple(row[1:-1]) for row in prepared.validation}
+    assert ids and held_out and not ids & held_out
+    expected = {text for text in TEXTS if not in_validation(text, 0.3)}
+    # What the file's own split had put aside stays aside as well.
+    assert {prepared.tokenizer.decode(story) for story in ids} <= expected
+
+
+def test_values_are_typed():
+    changed = override(
+        get_recipe("storyteller"),
+        ["n_layer=3", "learning_rate=1e-3", "tied_head=false", "norm=post", "limit=10", "d_ff=none", " clip = 0.5"],
+    )
+    assert changed.model["n_layer"] == 3 and changed.model["tied_head"] is False and changed.model["d_ff"] is None
+    assert changed.training.learning_rate == 1e-3 and changed.training.clip == 0.5 and changed.limit == 10
+    assert override(changed, ["limit=none"]).limit is None
+    assert get_recipe("storyteller").model["n_layer"] == 4  # the recipe itself is as it was
+
+
+def test_one_length_replaces_the_other():
+    timed = override(get_recipe("storyteller"), ["seconds=60"]).training
+    assert (timed.steps, timed.seconds) == (None, 60)
+    both = override(get_recipe("storyteller"), ["seconds=60", "steps=10"]).training
+    assert (both.steps, both.seconds) == (10, 60)
+
+
+@pytest.mark.parametrize(
+    "assignment, message",
+    [
+        ("n_layers=2", "no key 'n_layers' .did you mean 'n_layer'.*batch_size.*weight_decay"),
+        ("vocab_size=10", "no key 'vocab_size'"),
+        ("n_layer", "needs key=value"),
+        ("n_layer=two", "n_layer needs a whole number, got 'two'"),
+        ("n_layer=2.5", "n_layer needs a whole number"),
+        ("learning_rate=fast", "learning_rate needs a number"),
+        ("learning_rate=nan", "learning_rate needs a number"),
+        ("tied_head=maybe", "tied_head needs true or false"),
+        ("steps=none", "needs a length|steps"),
+        ("d_model=130", "multiple of n_head"),
+        ("n_layer=0", "n_layer must be"),
+        ("norm=middle", "norm must be"),
+        ("schedule=stairs", "schedule must be"),
+        ("limit=0", "limit must be"),
+        ("held_out=2", "held_out must be"),
+    ],
+)
+def test_bad_assignments_are_refused(assignment, message):
+    with pytest.raises(CourseError, match=message):
+        override(get_recipe("storyteller"), [assignment])
+
+
+def test_an_unknown_recipe_names_those_there_are():
+    with pytest.raises(CourseError, match="did you mean 'storyteller'.*tinystories-t4"):
+        get_recipe("storyteler")
+
+
+def test_every_key_is_a_field():
+    assert {"n_layer", "d_ff", "rows", "seconds", "tokenizer", "held_out"} <= recipes.keys().keys()
+    assert "vocab_size" not in recipes.keys()
