@@ -16,8 +16,7 @@ VARIABLES = {
             Entry("illness", why="had been {in bed|stuck indoors} with {measles|mumps|a fever|a cough|a "
                   "sprained ankle}", shout="{Get well soon|We are glad you are well|Be merry again}"),
             Entry("moving", why="was moving {away|across the sea|to the city|far away} {in the fall|next "
-                  "month|that winter|before long}",
-                  shout="{We will miss you|Do not forget us|Safe travels|Remember us}"),
+                  "month|that winter}", shout="{We will miss you|Do not forget us|Safe travels|Remember us}"),
             Entry("newcomer", why="had {just|newly} {arrived|moved in} and knew {nobody|hardly anyone|no "
                   "one yet}", shout="Welcome {to our street|among us|to our village}"),
             Entry("learned", why="had {finally|at last} learned to {swim|read|skate|ride a bicycle|tie "
@@ -97,9 +96,9 @@ ACTS = [
          "{hidden|locked up|quiet} {forever|for long}, only until {everyone|somebody dear|a friend} can "
          "{laugh|smile|celebrate}.",
          "{Overjoyed|Speechless|Delighted|Touched|Dazzled}, [friend] {invited|begged|asked} [hero] "
-         "{and|along with} the [color] [toy], {to stay for {supper|dumplings|noodles|waffles}|to come back "
-         "{tomorrow|every day}|for {waffles|a sleepover|a picnic}}, and {nobody {minded|mentioned}|everyone "
-         "forgave} {all that whispering|the mystery|the long wait}.",
+         "{and|along with} the [color] [toy] to {stay for {supper|dumplings|noodles|waffles|a picnic}|come "
+         "back {tomorrow|every day|at breakfast}}, and {nobody {minded|mentioned}|everyone forgave} {all "
+         "that whispering|the mystery|the long wait}.",
          "{Even now|To this day|Years later}, {a glance at|the sight of|one look at} the [color] [toy] sets "
          "[hero] and [friend] {laughing|giggling|grinning|chuckling} {about|over} the [secret_gift] and "
          "{how {hard|tricky} it was to keep quiet|the secret that {almost|nearly} {slipped out|escaped}}."],
