@@ -169,14 +169,8 @@ def bytes_per_token(sizes: Sequence[int], trained: Sequence[float], gpt2: tuple[
         )
     ax.annotate(f"{gpt2[1]:.2f}", gpt2, (0, 9), textcoords="offset points", ha="center", fontsize=9)
     middle = len(sizes) // 2
-    ax.text(
-        sizes[middle],
-        trained[middle] - 0.62,
-        "trained on these stories",
-        color=style.BLUE,
-        fontsize=10,
-        ha="center",
-    )
+    place = (sizes[middle], trained[middle] - 0.8)
+    ax.text(*place, "trained on these stories", color=style.BLUE, fontsize=10, ha="left")
     ax.text(gpt2[0], gpt2[1] - 0.35, "GPT-2's", color=style.BERRY, fontsize=10, ha="center", va="center")
     ax.set_xscale("log", base=2)
     ticks = [*sizes, gpt2[0]]
