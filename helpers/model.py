@@ -1,10 +1,10 @@
 """GPT-2: the network that the course builds, trains, measures and looks inside.
 
-The file reads from top to bottom as a token does: configuration, attention, feed-forward network, block, and the whole
-model. What it follows:
+The file reads from top to bottom: configuration, attention, feed-forward network, block, and the whole model.
+What it follows:
 
-- Radford et al., "Language Models are Unsupervised Multitask Learners" (GPT-2), section 2.3, and the code and weights
-  released with it, which settle what the paper leaves open (tanh GELU, tied head, initialisation of the positions).
+- Radford et al., "Language Models are Unsupervised Multitask Learners" (GPT-2), section 2.3, and the code and
+  weights released with it, which settle what the paper leaves open (tanh GELU, tied head, first positions).
 - Vaswani et al., "Attention Is All You Need", section 3, for attention and for the options `norm="post"`,
   `activation="relu"` and `positions="sinusoidal"`.
 
@@ -19,10 +19,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.errors import CourseError
-from helpers.losses import IGNORED, head_loss
+from helpers.fused import IGNORED, gelu_tanh, head_loss
 
-# Layers, heads and width of the four released models (table 2 of the paper; it has no heads: the released code has).
+# Layers, heads and width of the four released models (paper, table 2; heads: released code).
 GPT2_SIZES = {"small": (12, 12, 768), "medium": (24, 16, 1024), "large": (36, 20, 1280), "xl": (48, 25, 1600)}
+CHOICES = {"norm": ("pre", "post"), "activation": ("gelu", "relu"), "positions": ("learned", "sinusoidal")}
 
 
 @dataclass
@@ -37,7 +38,7 @@ class GPTConfig:
         d_ff: width inside the feed-forward network; `4 * d_model` unless it is given.
         dropout: probability of dropping a value, in training, in the four places where GPT-2 does it.
         bias: whether linear layers and LayerNorms add a bias.
-        norm: "pre" normalises what enters a sublayer (GPT-2); "post" normalises what leaves it (the 2017 Transformer).
+        norm: "pre" normalises what enters a sublayer (GPT-2), "post" the sum that leaves it (2017).
         activation: "gelu" (the tanh form, as in GPT-2) or "relu".
         positions: "learned" vectors (GPT-2) or fixed "sinusoidal" ones.
         tied_head: the output layer uses the token embedding's weights (GPT-2) or has its own.
@@ -69,11 +70,10 @@ class GPTConfig:
                 "every head gets an equal share of the width"
             )
         if not 0 <= self.dropout < 1:
-            raise CourseError(f"dropout is a probability from 0 up to (not including) 1, not {self.dropout!r}")
-        choices = {"norm": ("pre", "post"), "activation": ("gelu", "relu"), "positions": ("learned", "sinusoidal")}
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                raise CourseError(f"{name} must be {allowed[0]!r} or {allowed[1]!r}, not {getattr(self, name)!r}")
+            raise CourseError(f"dropout is a probability, at least 0 and less than 1, not {self.dropout!r}")
+        for name, (one, other) in CHOICES.items():
+            if getattr(self, name) not in (one, other):
+                raise CourseError(f"{name} must be {one!r} or {other!r}, not {getattr(self, name)!r}")
         if self.positions == "sinusoidal" and self.d_model % 2:
             raise CourseError(f"sinusoidal positions come in pairs: d_model must be even, not {self.d_model}")
 
@@ -87,12 +87,12 @@ class GPTConfig:
         if size not in GPT2_SIZES:
             raise CourseError(f"there is no GPT-2 size {size!r}; the sizes are {', '.join(GPT2_SIZES)}")
         n_layer, n_head, d_model = GPT2_SIZES[size]
-        settings = dict(vocab_size=50257, context_length=1024, n_layer=n_layer, n_head=n_head, d_model=d_model)
-        return cls(**settings | changes)
+        shape = dict(n_layer=n_layer, n_head=n_head, d_model=d_model)
+        return cls(**{"vocab_size": 50257, "context_length": 1024} | shape | changes)
 
 
 def attention_weights(q: Tensor, k: Tensor) -> Tensor:
-    """How much each position takes from each earlier one: softmax(q kT / sqrt(d_head)), the future masked out.
+    """How much each position takes from each earlier one: softmax(q kT / sqrt(d_head)) without the future.
 
     Args:
         q, k: queries and keys, (B, n_head, T, d_head).
@@ -109,7 +109,7 @@ def attention_weights(q: Tensor, k: Tensor) -> Tensor:
 class CausalSelfAttention(nn.Module):
     """Multi-head attention in which a position sees itself and what came before it.
 
-    The explicit path shows every step; the fused path computes the same without ever holding the (T, T) weights.
+    The explicit path shows every step; the fused path computes the same without holding the (T, T) weights.
     """
 
     def __init__(self, config: GPTConfig):
@@ -122,7 +122,7 @@ class CausalSelfAttention(nn.Module):
         """Queries, keys and values of all heads, each (B, n_head, T, d_head), from one product."""
         B, T, d_model = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.n_head, d_model // self.n_head)
-        q, k, v = qkv.transpose(1, 3).unbind(dim=2)  # views of one tensor: nothing is copied
+        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(dim=2))  # views: nothing is copied
         return q, k, v
 
     def forward(self, x: Tensor, attention: str = "fused") -> Tensor:
@@ -142,7 +142,7 @@ class MLP(nn.Module):
     def __init__(self, config: GPTConfig):
         super().__init__()
         self.fc = nn.Linear(config.d_model, config.d_ff, bias=config.bias)
-        self.activation = nn.GELU(approximate="tanh") if config.activation == "gelu" else nn.ReLU()
+        self.activation = gelu_tanh if config.activation == "gelu" else F.relu
         self.proj = nn.Linear(config.d_ff, config.d_model, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout)
 
@@ -170,7 +170,7 @@ class Block(nn.Module):
 
 
 def sinusoids(length: int, d_model: int) -> Tensor:
-    """Fixed positions, (length, d_model): sines in the even columns, cosines in the odd (Vaswani et al., section 3.5)."""
+    """Fixed positions, (length, d_model): sines in even columns, cosines in odd (section 3.5 of 2017)."""
     position = torch.arange(length, dtype=torch.float32)[:, None]
     frequency = torch.exp(torch.arange(0, d_model, 2, dtype=torch.float32) * (-math.log(10000.0) / d_model))
     angle = position * frequency  # (length, d_model / 2)
@@ -196,18 +196,21 @@ class GPT(nn.Module):
             self.register_buffer("position_table", table, persistent=False)  # fixed, so not saved
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
-        # Post-LN blocks end in a LayerNorm of their own.
-        self.ln_f = nn.LayerNorm(config.d_model, eps=1e-5, bias=config.bias) if config.norm == "pre" else nn.Identity()
+        if config.norm == "pre":  # a post-LN block ends in a LayerNorm of its own
+            self.ln_f = nn.LayerNorm(config.d_model, eps=1e-5, bias=config.bias)
+        else:
+            self.ln_f = nn.Identity()
         if not config.tied_head:
             self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         self.initialise()
 
     @torch.no_grad()
     def initialise(self) -> None:
-        """GPT-2's starting point: normal weights of deviation 0.02, no biases, and a residual stream that stays calm.
+        """GPT-2's starting point: weights of deviation 0.02, biases 0, and a residual stream that stays calm.
 
-        2 * n_layer sublayers add to the stream; shrinking each one's last matrix by the root of that number keeps the
-        stream's variance from growing with depth (section 2.3 of the paper). Positions start at 0.01 (released code).
+        2 * n_layer sublayers add to the stream; shrinking each one's last matrix by the root of that number
+        keeps the stream's variance from growing with depth (section 2.3). Positions start at 0.01 (released
+        code).
         """
         residual_std = 0.02 / math.sqrt(2 * self.config.n_layer)
         for name, parameter in self.named_parameters():
@@ -232,8 +235,8 @@ class GPT(nn.Module):
             need_logits: False with `targets` skips the (B, T, V) logits, which is faster and smaller.
 
         Returns:
-            Without targets the logits, (B, T, V). With targets the pair `(logits, loss)`: the loss is the mean of
-            -log p(target) over the scored positions, in nats; the logits are None if `need_logits` is False.
+            Without targets the logits, (B, T, V). With targets the pair `(logits, loss)`: the loss is the
+            mean of -log p(target) over the scored positions, in nats; without `need_logits` logits is None.
 
         Raises:
             CourseError: ids of a wrong shape, too long, or outside the vocabulary.
@@ -256,6 +259,8 @@ class GPT(nn.Module):
 
     def hidden(self, ids: Tensor, attention: str = "fused") -> Tensor:
         """What the last layer knows at each position: (B, T, d_model), ready for the head."""
+        if attention not in ("fused", "explicit"):
+            raise CourseError(f"attention must be 'fused' or 'explicit', not {attention!r}")
         x = self.embed(ids)
         for block in self.blocks:
             x = block(x, attention)
@@ -268,7 +273,7 @@ class GPT(nn.Module):
         tokens = self.wte(ids)
         if self.config.positions == "learned":
             return self.dropout(tokens + self.wpe.weight[:T])
-        # Scaled up as in section 3.4 of the 2017 paper; otherwise the sinusoids would drown vectors of deviation 0.02.
+        # Scaled up (section 3.4 of the 2017 paper); the sinusoids would drown vectors of deviation 0.02.
         return self.dropout(tokens * math.sqrt(self.config.d_model) + self.position_table[:T])
 
     @property
@@ -283,10 +288,10 @@ class GPT(nn.Module):
     def _check(self, ids: Tensor) -> None:
         V, longest = self.config.vocab_size, self.config.context_length
         if ids.dim() != 2 or ids.shape[1] == 0:
-            raise CourseError(f"ids must be (batch, time) with at least one token, not of shape {tuple(ids.shape)}")
+            raise CourseError(f"ids must be (batch, time) with at least one token, not {tuple(ids.shape)}")
         if ids.shape[1] > longest:
             raise CourseError(
-                f"{ids.shape[1]} tokens do not fit a context of {longest}: shorten the text or keep its last {longest}"
+                f"{ids.shape[1]} tokens do not fit a context of {longest}: shorten the text or keep its end"
             )
         if ids.device.type == "cpu" and ids.numel():  # elsewhere looking at values would make the device wait
             low, high = (int(value) for value in torch.aminmax(ids))

@@ -1,0 +1,152 @@
+"""How fast the course's GPT trains, beside `transformers`' GPT-2 on the same machine.
+
+Both sides get the same weights, batch, threads and optimizer (torch's fused AdamW) and take turns in one
+process, so that whatever else the machine is doing disturbs both. A step is forward, backward and the
+optimizer.
+"""
+
+import gc
+import platform
+import statistics
+import time
+from collections.abc import Callable, Iterable
+
+import torch
+
+from helpers.errors import CourseError
+from helpers.model import GPT, GPTConfig
+
+# name: (configuration, sequences in a batch, tokens in a sequence, steps in a turn)
+SIZES = {
+    "storyteller": (GPTConfig(2048, 256, n_layer=4, n_head=4, d_model=128), 8, 256, 5),
+    "12x384": (GPTConfig(50257, 256, n_layer=12, n_head=12, d_model=384), 2, 256, 2),
+    "gpt2-small": (GPTConfig.gpt2("small"), 2, 256, 1),
+}
+
+
+def transformers_twin(model: GPT) -> torch.nn.Module:
+    """`transformers`' GPT-2 with the weights of `model`, to be trained without dropout."""
+    try:
+        from transformers import GPT2Config, GPT2LMHeadModel
+    except ImportError as error:
+        raise CourseError("the comparison needs transformers: pip install -r requirements.txt") from error
+    c = model.config
+    if (c.norm, c.activation, c.positions, c.bias, c.tied_head) != ("pre", "gelu", "learned", True, True):
+        raise CourseError("transformers' GPT-2 has none of the other options: compare a plain GPT-2")
+    config = GPT2Config(
+        vocab_size=c.vocab_size,
+        n_positions=c.context_length,
+        n_embd=c.d_model,
+        n_layer=c.n_layer,
+        n_head=c.n_head,
+        n_inner=c.d_ff,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+        use_cache=False,
+        bos_token_id=0,
+        eos_token_id=0,
+        attn_implementation="sdpa",
+    )
+    twin = GPT2LMHeadModel(config)
+    theirs = twin.state_dict()
+    renamed = {"blocks": "h", "qkv": "c_attn", "fc": "c_fc", "proj": "c_proj"}
+    with torch.no_grad():
+        for name, weight in model.state_dict().items():
+            other = "transformer." + ".".join(renamed.get(part, part) for part in name.split("."))
+            transposed = name.startswith("blocks.") and weight.dim() == 2  # their Conv1D
+            theirs[other].copy_(weight.t() if transposed else weight)
+    return twin.train()
+
+
+def training_step(loss: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer) -> tuple[float, float]:
+    """One step; its seconds, and the loss before it."""
+    start = time.perf_counter()
+    value = loss()
+    value.backward()
+    optimizer.step()
+    optimizer.zero_grad()
+    return time.perf_counter() - start, value.item()
+
+
+def compare(name: str, rounds: int = 5) -> dict:
+    """Both sides at one size of `SIZES`: medians of seconds a step over all rounds, and their ratio.
+
+    Returns:
+        a dictionary for JSON; "ratio" is ours over theirs in tokens a second, above 1 where ours is faster;
+        "loss_difference" is between the two sides' first losses, from the same weights and batch.
+    """
+    if name not in SIZES:
+        raise CourseError(f"there is no size {name!r} to measure; the sizes are {', '.join(SIZES)}")
+    if rounds < 1:
+        raise CourseError(f"rounds must be at least 1, not {rounds}")
+    config, batch, length, steps = SIZES[name]
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(0, config.vocab_size, (batch, length + 1), generator=generator)
+    ids, targets = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
+    with torch.random.fork_rng(devices=[]):  # measuring does not disturb anybody's random numbers
+        torch.manual_seed(0)
+        ours = GPT(config).train()
+        theirs = transformers_twin(ours)
+    # `shift_labels` are targets as ours are: both sides score every one of the positions.
+    losses = {
+        "ours": lambda: ours.loss(ids, targets),
+        "transformers": lambda: theirs(input_ids=ids, labels=targets, shift_labels=targets).loss,
+    }
+    models = {"ours": ours, "transformers": theirs}
+    optimizers = {side: torch.optim.AdamW(m.parameters(), lr=1e-4, fused=True) for side, m in models.items()}
+    first = {side: training_step(losses[side], optimizers[side])[1] for side in losses}
+    seconds: dict[str, list[float]] = {side: [] for side in losses}
+    ratios = []
+    for turn in range(rounds):
+        order = list(losses) if turn % 2 == 0 else list(losses)[::-1]
+        for side in order:
+            seconds[side] += [training_step(losses[side], optimizers[side])[0] for _ in range(steps)]
+        mine, other = (statistics.median(seconds[side][-steps:]) for side in losses)
+        ratios.append(other / mine)
+    median = {side: statistics.median(values) for side, values in seconds.items()}
+    result = {
+        "size": name,
+        "parameters": ours.parameter_count(),
+        "batch": [batch, length],
+        "steps": rounds * steps,
+        "ratio": median["transformers"] / median["ours"],
+        "ratio_of_fastest_steps": min(seconds["transformers"]) / min(seconds["ours"]),
+        "ratios_by_round": ratios,
+        "loss_difference": abs(first["ours"] - first["transformers"]),
+    }
+    for side, value in median.items():
+        result[side] = {
+            "seconds_per_step": value,
+            "fastest_step": min(seconds[side]),
+            "tokens_per_second": batch * length / value,
+            "first_loss": first[side],
+        }
+    return result
+
+
+def run_benchmark(sizes: Iterable[str] = ("storyteller", "gpt2-small"), rounds: int = 5) -> dict:
+    """`compare` for each of `sizes`, with what was measured on: {"machine": ..., "results": {size: ...}}."""
+    results = {}
+    for name in sizes:
+        results[name] = compare(name, rounds)
+        gc.collect()  # two models of 124M and their optimizers are 4 GB
+    machine = {
+        "processor": platform.processor() or platform.machine(),
+        "system": platform.system(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+    }
+    return {"machine": machine, "results": results}
+
+
+def describe(benchmark: dict) -> str:
+    """The result of `run_benchmark` as a few lines for a person."""
+    lines = []
+    for name, result in benchmark["results"].items():
+        speed = {side: result[side]["tokens_per_second"] for side in ("ours", "transformers")}
+        lines.append(
+            f"{name}: ours {speed['ours']:,.0f} tokens/s, transformers {speed['transformers']:,.0f}: "
+            f"{result['ratio']:.2f} times as fast (first losses differ by {result['loss_difference']:.1e})"
+        )
+    return "\n".join(lines)

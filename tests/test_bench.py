@@ -1,0 +1,44 @@
+"""The benchmark compares two models that are the same, and says what a person or a script needs."""
+
+import json
+
+import pytest
+import torch
+
+from helpers import bench
+from helpers.errors import CourseError
+from helpers.model import GPT, GPTConfig
+
+pytest.importorskip("transformers")
+
+
+def test_both_sides_compute_the_same_and_the_result_is_json(monkeypatch):
+    monkeypatch.setitem(bench.SIZES, "tiny", (GPTConfig(101, 32, n_layer=2, n_head=2, d_model=32), 2, 32, 2))
+    before = torch.random.get_rng_state()
+    result = bench.run_benchmark(["tiny"], rounds=3)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    again = json.loads(json.dumps(result))
+    tiny = again["results"]["tiny"]
+    assert tiny["loss_difference"] < 1e-4
+    assert tiny["steps"] == 6 and len(tiny["ratios_by_round"]) == 3
+    ours, theirs = tiny["ours"], tiny["transformers"]
+    assert tiny["ratio"] == pytest.approx(ours["tokens_per_second"] / theirs["tokens_per_second"])
+    assert again["machine"]["threads"] == torch.get_num_threads()
+    assert "tiny: ours" in bench.describe(result)
+
+
+def test_the_measured_sizes_are_those_promised():
+    config, batch, length, _ = bench.SIZES["storyteller"]
+    assert (config.n_layer, config.d_model, config.n_head, config.vocab_size) == (4, 128, 4, 2048)
+    assert (batch, length) == (8, 256)
+    config, batch, length, _ = bench.SIZES["gpt2-small"]
+    assert config == GPTConfig.gpt2("small") and (batch, length) == (2, 256)
+
+
+def test_bad_requests_say_so():
+    with pytest.raises(CourseError, match="no size 'huge'"):
+        bench.run_benchmark(["huge"])
+    with pytest.raises(CourseError, match="at least 1"):
+        bench.run_benchmark(["storyteller"], rounds=0)
+    with pytest.raises(CourseError, match="plain GPT-2"):
+        bench.transformers_twin(GPT(GPTConfig(11, 8, n_layer=1, n_head=1, d_model=8, activation="relu")))

@@ -1,0 +1,351 @@
+"""The network against GPT-2 as `transformers` has it, against torch's own modules, and against itself."""
+
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from helpers.errors import CourseError
+from helpers.fused import gelu_tanh, head_loss
+from helpers.model import GPT, GPTConfig, sinusoids
+
+TINY = dict(vocab_size=61, context_length=24, n_layer=2, n_head=4, d_model=32)
+
+
+def make(**changes) -> GPT:
+    torch.manual_seed(0)
+    return GPT(GPTConfig(**TINY | changes))
+
+
+def some_ids(batch=3, time=17, vocab=61):
+    generator = torch.Generator().manual_seed(1)
+    return torch.randint(0, vocab, (batch, time), generator=generator)
+
+
+def shake(model: nn.Module) -> None:
+    """Give biases and LayerNorms random values too: at 0 and 1 a mistake in them could not be seen."""
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(torch.randn(parameter.shape, generator=generator) * 0.1)
+
+
+# ---- GPT-2 itself --------------------------------------------------------------------------------
+
+
+def huggingface_twin(model: GPT):
+    """`transformers`' GPT-2 of the same shape and weights; its Conv1D keeps matrices transposed."""
+    transformers = pytest.importorskip("transformers")
+    c = model.config
+    twin = transformers.GPT2LMHeadModel(
+        transformers.GPT2Config(
+            vocab_size=c.vocab_size,
+            n_positions=c.context_length,
+            n_embd=c.d_model,
+            n_layer=c.n_layer,
+            n_head=c.n_head,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+        )
+    )
+    names = {"attn.qkv": "attn.c_attn", "attn.proj": "attn.c_proj"}
+    names |= {"mlp.fc": "mlp.c_fc", "mlp.proj": "mlp.c_proj"}
+    pairs = []
+    theirs = dict(twin.named_parameters())
+    for name, ours in model.named_parameters():
+        other = name.replace("blocks.", "h.")
+        for mine, original in names.items():
+            other = other.replace(mine, original)
+        transposed = ours.dim() == 2 and name.startswith("blocks.")
+        pairs.append((name, ours, theirs.pop(f"transformer.{other}"), transposed))
+    assert not theirs, f"parameters without a counterpart: {list(theirs)}"
+    with torch.no_grad():
+        for _, ours, other, transposed in pairs:
+            other.copy_(ours.t() if transposed else ours)
+    return twin.eval(), pairs
+
+
+def test_logits_loss_and_gradients_are_those_of_transformers():
+    model = make()
+    shake(model)
+    twin, pairs = huggingface_twin(model)
+    ids = some_ids()
+    with torch.no_grad():
+        torch.testing.assert_close(model(ids), twin(ids).logits, atol=1e-4, rtol=1e-4)
+    theirs = twin(ids, labels=ids).loss  # transformers shifts by itself: position t predicts token t + 1
+    ours = model.loss(ids[:, :-1], ids[:, 1:])
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    ours.backward()
+    theirs.backward()
+    for name, mine, other, transposed in pairs:
+        expected = other.grad.t() if transposed else other.grad
+        assert torch.allclose(mine.grad, expected, atol=1e-5, rtol=1e-3), name
+
+
+@pytest.mark.parametrize(
+    ("size", "count"),
+    [("small", 124_439_808), ("medium", 354_823_168), ("large", 774_030_080), ("xl", 1_557_611_200)],
+)
+def test_the_released_sizes_have_the_released_numbers_of_parameters(size, count):
+    with torch.device("meta"):  # shapes without memory
+        assert GPT(GPTConfig.gpt2(size)).parameter_count() == count
+
+
+def test_gpt2_is_what_the_defaults_give():
+    config = GPTConfig.gpt2("small", n_layer=2)
+    assert (config.context_length, config.vocab_size, config.d_head, config.d_ff) == (1024, 50257, 64, 3072)
+    assert (config.norm, config.activation, config.positions) == ("pre", "gelu", "learned")
+    assert config.tied_head
+    assert config.n_layer == 2
+
+
+def test_initialisation_is_gpt2s():
+    model = make(d_model=256, context_length=256, n_layer=8, vocab_size=1000)
+    expected = {"wte.weight": 0.02, "wpe.weight": 0.01, "attn.qkv.weight": 0.02, "mlp.fc.weight": 0.02}
+    expected |= {"attn.proj.weight": 0.02 / 4, "mlp.proj.weight": 0.02 / 4}  # sqrt(2 * 8 layers) = 4
+    seen = set()
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            assert not parameter.any(), name
+        elif ".ln_" in name or name.startswith("ln_"):
+            assert (parameter == 1).all(), name
+        else:
+            kind = next(kind for kind in expected if name.endswith(kind))
+            seen.add(kind)
+            assert parameter.std().item() == pytest.approx(expected[kind], rel=0.03), name
+            assert abs(parameter.mean().item()) < 5e-4, name
+    assert seen == set(expected)
+
+
+@pytest.mark.parametrize("changes", [{}, {"tied_head": False}, {"norm": "post"}])
+def test_the_first_loss_is_that_of_guessing(changes):
+    model = make(vocab_size=500, **changes)
+    ids = some_ids(8, 24, 500)
+    assert model.loss(ids[:, :-1], ids[:, 1:]).item() == pytest.approx(math.log(500), abs=0.06)
+
+
+# ---- what every such model must do ---------------------------------------------------------------
+
+OPTIONS = [
+    {},
+    {"norm": "post", "activation": "relu", "positions": "sinusoidal"},
+    {"tied_head": False, "bias": False},
+    {"d_ff": 48, "n_head": 1},
+]
+
+
+@pytest.mark.parametrize("changes", OPTIONS)
+@pytest.mark.parametrize("attention", ["fused", "explicit"])
+def test_the_future_is_not_seen(changes, attention):
+    model = make(**changes)
+    shake(model)
+    ids = some_ids()
+    before = model(ids, attention=attention)
+    changed = ids.clone()
+    changed[:, 9:] = (changed[:, 9:] + 1) % 61
+    after = model(changed, attention=attention)
+    torch.testing.assert_close(after[:, :9], before[:, :9], atol=1e-6, rtol=1e-5)
+    assert ((after[:, 9:] - before[:, 9:]).abs().amax(dim=2) > 1e-4).all()
+    torch.testing.assert_close(model(ids[:, :5], attention=attention), before[:, :5], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("changes", OPTIONS)
+def test_fused_and_explicit_attention_agree_in_values_and_gradients(changes):
+    model = make(**changes)
+    shake(model)
+    ids = some_ids()
+    results = []
+    for attention in ("fused", "explicit"):
+        model.zero_grad()
+        logits, loss = model(ids[:, :-1], ids[:, 1:], attention=attention)
+        loss.backward()
+        results.append([logits.detach(), loss.detach()] + [p.grad.clone() for p in model.parameters()])
+    for fused, explicit in zip(*results, strict=True):
+        torch.testing.assert_close(fused, explicit, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("changes", OPTIONS)
+def test_the_fast_loss_is_the_plain_loss(changes):
+    model = make(**changes)
+    shake(model)
+    ids, targets = some_ids(), some_ids().roll(-1, dims=1)
+    targets[:, -1] = -100
+    results = []
+    for need_logits in (True, False):
+        model.zero_grad()
+        loss = model(ids, targets, need_logits=need_logits)[1]
+        (loss / 4).backward()  # as with accumulation
+        results.append([loss.detach()] + [p.grad.clone() for p in model.parameters()])
+    for plain, fast in zip(*results, strict=True):
+        torch.testing.assert_close(fast, plain, atol=1e-6, rtol=1e-4)
+
+
+def test_dropout_only_while_training():
+    model = make(dropout=0.5)
+    ids = some_ids()
+    assert not torch.equal(model(ids), model(ids))
+    assert not torch.equal(model(ids, attention="explicit"), model(ids, attention="explicit"))
+    model.eval()
+    assert torch.equal(model(ids), model(ids))
+    torch.testing.assert_close(model(ids), model(ids, attention="explicit"), atol=1e-5, rtol=1e-4)
+
+
+def test_a_tied_head_is_one_matrix():
+    tied, untied = make(), make(tied_head=False)
+    assert untied.parameter_count() - tied.parameter_count() == 61 * 32
+    assert "head.weight" not in tied.state_dict() and "head.weight" in untied.state_dict()
+
+
+def test_the_same_seed_gives_the_same_model():
+    for one, other in zip(make().parameters(), make().parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+# ---- the options against independent modules -----------------------------------------------------
+
+
+@pytest.mark.parametrize("activation", ["relu", "gelu"])
+@pytest.mark.parametrize("norm", ["post", "pre"])
+def test_a_block_is_torchs_transformer_layer(norm, activation):
+    model = make(norm=norm, activation=activation, d_ff=80)
+    shake(model)
+    block = model.blocks[0]
+    layer = nn.TransformerEncoderLayer(
+        32, 4, 80, dropout=0.0, batch_first=True, norm_first=norm == "pre",
+        activation=F.relu if activation == "relu" else nn.GELU(approximate="tanh"),
+    )  # fmt: skip
+    pairs = [
+        (layer.self_attn.in_proj_weight, block.attn.qkv.weight),
+        (layer.self_attn.in_proj_bias, block.attn.qkv.bias),
+        (layer.self_attn.out_proj.weight, block.attn.proj.weight),
+        (layer.self_attn.out_proj.bias, block.attn.proj.bias),
+        (layer.linear1.weight, block.mlp.fc.weight),
+        (layer.linear1.bias, block.mlp.fc.bias),
+        (layer.linear2.weight, block.mlp.proj.weight),
+        (layer.linear2.bias, block.mlp.proj.bias),
+        (layer.norm1.weight, block.ln_1.weight),
+        (layer.norm1.bias, block.ln_1.bias),
+        (layer.norm2.weight, block.ln_2.weight),
+        (layer.norm2.bias, block.ln_2.bias),
+    ]
+    with torch.no_grad():
+        for theirs, ours in pairs:
+            theirs.copy_(ours)
+    x = torch.randn(2, 9, 32, generator=torch.Generator().manual_seed(3))
+    mask = nn.Transformer.generate_square_subsequent_mask(9)
+    torch.testing.assert_close(block(x), layer(x, src_mask=mask, is_causal=True), atol=1e-5, rtol=1e-4)
+
+
+def test_sinusoids_are_the_formula():
+    table = sinusoids(50, 16)
+    for position in (0, 1, 7, 49):
+        for i in range(8):
+            angle = position / 10000 ** (2 * i / 16)
+            assert table[position, 2 * i].item() == pytest.approx(math.sin(angle), abs=1e-5)
+            assert table[position, 2 * i + 1].item() == pytest.approx(math.cos(angle), abs=1e-5)
+
+
+def test_sinusoidal_positions_are_fixed_and_added_to_scaled_tokens():
+    model = make(positions="sinusoidal")
+    assert not any("position" in name or "wpe" in name for name in model.state_dict())
+    ids = some_ids(1, 6)
+    expected = model.wte.weight[ids[0]] * 32**0.5 + sinusoids(24, 32)[:6]
+    torch.testing.assert_close(model.embed(ids)[0], expected)
+
+
+# ---- the hand-written gradients ------------------------------------------------------------------
+
+
+def test_gelu_is_torchs_tanh_gelu():
+    ours = torch.linspace(-12, 12, 4001).requires_grad_()
+    torchs = ours.detach().double().requires_grad_()
+    gradient = torch.randn(4001, generator=torch.Generator().manual_seed(4))
+    result, expected = gelu_tanh(ours), F.gelu(torchs, approximate="tanh")
+    torch.testing.assert_close(result.double(), expected, atol=2e-6, rtol=1e-5)
+    result.backward(gradient)
+    expected.backward(gradient.double())
+    torch.testing.assert_close(ours.grad.double(), torchs.grad, atol=5e-6, rtol=1e-5)
+    extreme = torch.tensor([-1e4, -50.0, 50.0, 1e4], requires_grad=True)
+    gelu_tanh(extreme).sum().backward()
+    assert extreme.grad.tolist() == [0, 0, 1, 1]
+
+
+@pytest.mark.parametrize("ignored", [0, 7, 1300])
+@pytest.mark.parametrize("spread", [0.1, 30.0])
+def test_head_loss_is_cross_entropy_in_values_and_gradients(ignored, spread):
+    generator = torch.Generator().manual_seed(5)
+    hidden = torch.randn(1300, 24, generator=generator)  # two full slices and a rest
+    weight = torch.randn(97, 24, generator=generator) * spread
+    targets = torch.randint(0, 97, (1300,), generator=generator)
+    targets[torch.randperm(1300, generator=generator)[:ignored]] = -100
+    results = []
+    for double, function in ((False, head_loss), (True, lambda h, w, t: F.cross_entropy(h @ w.t(), t))):
+        h, w = ((x.double() if double else x.clone()).requires_grad_() for x in (hidden, weight))
+        loss = function(h, w, targets)
+        (loss * 0.5).backward()
+        results.append([x.double() for x in (loss.detach(), h.grad, w.grad)])
+    with torch.no_grad():
+        torch.testing.assert_close(head_loss(hidden, weight, targets).double(), results[0][0], equal_nan=True)
+    if ignored == 1300:  # nothing to score: torch says nan, and so do we
+        assert results[0][0].isnan() and results[1][0].isnan()
+        return
+    for ours, theirs in zip(*results, strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5 * spread, rtol=1e-4)
+
+
+def test_half_precision_takes_torchs_own_way():
+    model = make()
+    ids = some_ids()
+    expected = model.loss(ids, ids)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = model.loss(ids, ids)
+    assert loss.dtype == torch.float32
+    assert loss.item() == pytest.approx(expected.item(), abs=0.05)
+    loss.backward()
+    assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+# ---- clear errors --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_head": 5}, "multiple of n_head"),
+        ({"vocab_size": 0}, "vocab_size must be a whole number"),
+        ({"n_layer": 1.5}, "n_layer must be a whole number"),
+        ({"dropout": 1.0}, "dropout is a probability"),
+        ({"norm": "sandwich"}, "norm must be 'pre' or 'post'"),
+        ({"activation": "swish"}, "activation must be"),
+        ({"positions": "rotary"}, "positions must be"),
+        ({"positions": "sinusoidal", "d_model": 33, "n_head": 3}, "must be even"),
+    ],
+)
+def test_a_bad_configuration_says_so(changes, message):
+    with pytest.raises(CourseError, match=message):
+        GPTConfig(**TINY | changes)
+
+
+def test_an_unknown_size_says_so():
+    with pytest.raises(CourseError, match="small, medium, large, xl"):
+        GPTConfig.gpt2("huge")
+
+
+def test_bad_ids_say_so():
+    model = make()
+    with pytest.raises(CourseError, match="25 tokens do not fit a context of 24"):
+        model(torch.zeros(1, 25, dtype=torch.long))
+    for bad in (61, -1):
+        with pytest.raises(CourseError, match=f"token id {bad} is outside the vocabulary"):
+            model(torch.tensor([[3, bad]]))
+    with pytest.raises(CourseError, match="batch, time"):
+        model(torch.tensor([1, 2, 3]))
+    with pytest.raises(CourseError, match="batch, time"):
+        model(torch.zeros(2, 0, dtype=torch.long))
+    with pytest.raises(CourseError, match="one target"):
+        model(torch.tensor([[1, 2]]), torch.tensor([[1]]))
+    with pytest.raises(CourseError, match="attention must be"):
+        model(torch.tensor([[1, 2]]), attention="flash")
