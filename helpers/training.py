@@ -99,28 +99,26 @@ class Training:
         stopped = "finished"
         started = time.perf_counter() - self.seconds
         rate_from = self.tokens, time.perf_counter()
+        every = self.settings.log_every, self.settings.eval_every, self.settings.sample_every
         with stop_on_interrupt() as interrupted, bar_of(self.settings, self.step, self.progress) as bar:
-            while not self._done():
+            last = self._done()
+            while not last:
                 loss, grad_norm = self._one_step()
                 now = time.perf_counter()
                 self._step_seconds = max(now - started - self.seconds, 1e-6)
                 self.seconds = now - started
-                stop = False
-                each = self.settings.log_every, self.settings.eval_every, self.settings.sample_every
-                if any(self._every(steps) for steps in each):
-                    stop = self._log(grad_norm, (self.tokens - rate_from[0]) / (now - rate_from[1] + 1e-9))
+                last, stop = self._done(), False
+                if last or any(self._every(steps) for steps in every):
+                    rate = (self.tokens - rate_from[0]) / (now - rate_from[1] + 1e-9)
+                    stop = self._log(grad_norm, rate, last)
                     rate_from = self.tokens, time.perf_counter()
                     self.seconds = rate_from[1] - started
                 self._show(bar, loss)
-                if stop or interrupted.is_set():
+                if not last and (stop or interrupted.is_set()):
                     stopped = "callback" if stop else "interrupted"
                     break
-                if self._every(self.settings.checkpoint_every) and not self._done():
+                if self._every(self.settings.checkpoint_every) and not last:
                     self.save()
-            else:
-                if self.validation and "val_loss" not in (self.history or [{}])[-1]:
-                    self._log(grad_norm, None, last=True)
-                    self._show(bar, loss)
         self.save()
         self.model.eval()
         loss = self.history[-1]["loss"] if self.history else math.nan
@@ -181,13 +179,13 @@ class Training:
 
     # ------------------------------------------------------------------ what is told
 
-    def _log(self, grad_norm: float, rate: float | None, last: bool = False) -> bool:
+    def _log(self, grad_norm: float, rate: float, last: bool) -> bool:
         """Keep a row of the run's course; a true answer means that the callback wants to stop."""
         settings = self.settings
         row = {
             "step": self.step,
             "tokens": self.tokens,
-            "loss": sum(self.recent) / len(self.recent) if self.recent else self.history[-1]["loss"],
+            "loss": sum(self.recent) / len(self.recent),
             "lr": self.optimizers[0].param_groups[0]["lr"],
             "grad_norm": grad_norm,
             "tokens_per_second": rate,

@@ -1,0 +1,55 @@
+"""Let a model continue a text, token by token.
+
+examples:
+  python -m helpers generate
+  python -m helpers generate "Once upon a time, a little fox named Mia" --seed 7
+  python -m helpers generate --model runs/storyteller --temperature 1 --top-p 0.9 --number 3
+"""
+
+import argparse
+
+from helpers.commands.options import add_model, add_sampling, load, sampling
+from helpers.errors import CourseError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "prompt", nargs="?", metavar="PROMPT", help='how the story begins (default "Once upon a time")'
+    )
+    parser.add_argument("--ids", metavar="N,N,...", help="begin with these token ids instead of a text")
+    parser.add_argument("--number", type=int, default=1, metavar="N", help="how many stories (default 1)")
+    add_model(parser)
+    add_sampling(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    options = sampling(arguments)
+    if arguments.number < 1:
+        raise CourseError(f"number must be at least 1, got {arguments.number}")
+    from helpers.generation import PROMPT, encode_prompt, generate, stream_text
+
+    ids = None if arguments.ids is None else _ids(arguments.ids)
+    if ids is not None and arguments.prompt is not None:
+        raise CourseError("give a PROMPT or --ids, not both")
+    prompt = PROMPT if arguments.prompt is None else arguments.prompt
+    if ids is None and not prompt.strip():
+        raise CourseError('the prompt is empty: give a beginning such as "Once upon a time"')
+    model, tokenizer = load(arguments)
+    start = encode_prompt(tokenizer, prompt) if ids is None else ids
+    for number in range(arguments.number):
+        if number:
+            print("\n" + "-" * 40)
+        seed = None if arguments.seed is None else arguments.seed + number
+        new = generate(model, start, end_id=tokenizer.end_id, **options | {"seed": seed})
+        print(prompt if ids is None else tokenizer.decode(ids), end="", flush=True)
+        for piece in stream_text(tokenizer, new):
+            print(piece, end="", flush=True)
+        print()
+    return 0
+
+
+def _ids(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.replace(",", " ").split()]
+    except ValueError as error:
+        raise CourseError(f"--ids needs whole numbers with commas between them, got {text!r}") from error

@@ -1,0 +1,281 @@
+"""The commands as a person uses them: what they print, what they leave, and one clear line when they cannot."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from helpers.__main__ import COMMANDS, main
+from helpers.checkpoints import load_model, save_model
+from helpers.evaluation import evaluate
+from helpers.files import repository_root
+from helpers.model import GPT, GPTConfig
+from helpers.progress import read_log
+from helpers.stories import load_stories
+from helpers.tokenizer import train_tokenizer
+
+NAMES, THINGS = ("Pip", "Ann", "Tom", "Zoe", "Max"), ("kite", "ball", "drum", "boat")
+TEXTS = [f"Once upon a time, {name} had a {thing}. {name} lost the {thing}." for name in NAMES for thing in THINGS]
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Stories, a tokenizer and a model, in a folder whose name has a space."""
+    folder = tmp_path_factory.mktemp("a home")
+    (folder / "stories.txt").write_text("\n<|endoftext|>\n".join(TEXTS), encoding="utf-8")
+    tokenizer = train_tokenizer(TEXTS, 280)
+    tokenizer.save(folder / "tokenizer.json")
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(vocab_size=280, context_length=32, n_layer=1, n_head=1, d_model=8))
+    save_model(folder / "model", model, tokenizer)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def runs_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "runs"))
+
+
+@pytest.fixture
+def call(capsys):
+    """Run a command in this process: exit code, standard output, standard error."""
+
+    def call(*argv):
+        try:
+            code = main([str(each) for each in argv])
+        except SystemExit as left:  # argparse leaves so
+            code = left.code
+        shown = capsys.readouterr()
+        return code or 0, shown.out, shown.err
+
+    return call
+
+
+def process(*argv, **options):
+    options = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8") | options
+    command = [sys.executable, "-m", "helpers", *(str(each) for each in argv)]
+    return subprocess.Popen(command, cwd=repository_root(), **options)
+
+
+def small(home, *more):
+    changes = ["n_layer=1", "n_head=1", "d_model=8", "context_length=24", "batch_size=2", "eval_stories=2"]
+    changes += ["log_every=1", f"tokenizer={home / 'tokenizer.json'}", *more]
+    return [part for change in changes for part in ("--set", change)] + ["--stories", home / "stories.txt"]
+
+
+# ---------------------------------------------------------------------- help and errors
+
+
+def test_help_is_quick_and_names_every_command():
+    start = time.perf_counter()
+    left = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "helpers", "--help"],
+        cwd=repository_root(),
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+    )
+    assert left.returncode == 0 and time.perf_counter() - start < 5
+    assert "| torch\n" not in left.stderr  # nothing heavy is imported to say so
+    assert all(f"\n    {name} " in left.stdout for name in COMMANDS)
+
+
+@pytest.mark.parametrize("command", ["train", "resume", "generate", "chat", "evaluate"])
+def test_each_command_has_help_with_examples(call, command):
+    code, out, _ = call(command, "--help")
+    assert code == 0 and f"python -m helpers {command}" in out and "examples:" in out
+    assert max(len(line) for line in out.splitlines()) <= 120
+
+
+def test_without_a_command_the_help_is_shown(call):
+    code, out, _ = call()
+    assert code == 2 and "generate" in out
+
+
+@pytest.mark.parametrize(
+    "argv, message",
+    [
+        (["dance"], "invalid choice: 'dance'"),
+        (["generate", "--model", "no/such/folder"], "there is no model folder"),
+        (["generate", "--model", "{home}"], "is not a model's folder: it has no config.json"),
+        (["evaluate", "--model", "no/such/folder"], "there is no model folder"),
+        (["chat", "--model", "no/such/folder"], "there is no model folder"),
+        (["generate", "", "--model", "{home}/model"], "prompt is empty"),
+        (["generate", "  ", "--model", "{home}/model"], "prompt is empty"),
+        (["generate", "Pip " * 100, "--model", "{home}/model"], "this model reads at most 32"),
+        (["generate", "Pip", "--top-p", "2", "--model", "{home}/model"], "top-p is a probability"),
+        (["generate", "Pip", "--top-p", "0", "--model", "{home}/model"], "top-p is a probability"),
+        (["generate", "Pip", "--top-k", "0", "--model", "{home}/model"], "top-k must keep"),
+        (["generate", "Pip", "--temperature", "-1", "--model", "{home}/model"], "temperature must be"),
+        (["generate", "Pip", "--temperature", "hot", "--model", "{home}/model"], "invalid float value: 'hot'"),
+        (["generate", "Pip", "--max-new-tokens", "0", "--model", "{home}/model"], "max-new-tokens"),
+        (["generate", "Pip", "--number", "0", "--model", "{home}/model"], "number must be"),
+        (["generate", "--ids", "1,280", "--model", "{home}/model"], "id 280 is outside"),
+        (["generate", "--ids", "1,x", "--model", "{home}/model"], "--ids needs whole numbers"),
+        (["generate", "Pip", "--ids", "1", "--model", "{home}/model"], "not both"),
+        (["generate", "Pip", "--device", "abacus", "--model", "{home}/model"], "no device 'abacus'"),
+        (["evaluate", "--model", "{home}/model", "--stories", "no/such/file.txt"], "no/such/file.txt"),
+        (["evaluate", "--model", "{home}/model", "--limit", "0"], "limit"),
+        (["train", "--recipe", "magic"], "there is no recipe 'magic'"),
+        (["train", "--set", "layers=2"], "there is no key 'layers'"),
+        (["train", "--set", "n_layer"], "--set needs key=value"),
+        (["train", "--steps", "0"], "steps must be above 0"),
+        (["train", "--seconds", "-1"], "seconds must be above 0"),
+        (["train", "--steps", "5", "--seconds", "5"], "not allowed with"),
+        (["train", "--stories", "no/such/file.txt", "--set", "tokenizer={home}/tokenizer.json"], "no/such/file"),
+        (["train", "--out", "{home}/stories.txt"], "is a file"),
+        (["train", "--out", "{home}/model"], "holds a run already"),
+        (["resume", "{home}/model"], "nothing to resume"),
+    ],
+)
+def test_bad_input_gets_one_clear_line_and_exit_code_two(call, home, argv, message):
+    code, out, err = call(*(each.format(home=home) if "{home}" in each else each for each in argv))
+    assert code == 2 and out == ""
+    assert message in err and err.count("\n") == 1 and "Traceback" not in err
+
+
+# ---------------------------------------------------------------------- generate and chat
+
+
+def test_a_seed_tells_the_same_story_again(call, home):
+    def told(*more):
+        code, out, err = call("generate", "Pip had", "--model", home / "model", "--max-new-tokens", 20, *more)
+        assert code == 0 and not err and out.startswith("Pip had")
+        return out
+
+    assert told("--seed", 1) == told("--seed", 1) != told("--seed", 2)
+    assert told("--greedy") == told("--greedy", "--seed", 5) == told("--temperature", 0)
+    three = told("--seed", 1, "--number", 3).split("\n" + "-" * 40 + "\n")
+    assert len(three) == 3 and three[0] == told("--seed", 1)
+    assert three[1] == told("--seed", 2)  # each story can be told again by itself
+    assert told("--top-k", 1) == told("--greedy")
+    ids = ",".join(str(each) for each in load_model(home / "model")[1].encode("Pip had"))
+    code, out, _ = call("generate", "--ids", ids, "--model", home / "model", "--max-new-tokens", 5)
+    assert code == 0 and out.startswith("Pip had")
+
+
+def test_output_through_a_closed_pipe_is_no_drama(home):
+    child = process("generate", "Pip", "--model", home / "model", "--max-new-tokens", 3000, "--number", 50)
+    child.stdout.read(10)
+    child.stdout.close()
+    assert child.wait(60) == 141
+    assert child.stderr.read() == ""
+
+
+def test_chat_goes_on_from_each_line(home):
+    child = process("chat", "--model", home / "model", "--max-new-tokens", "5", "--greedy", stdin=subprocess.PIPE)
+    out, err = child.communicate("Pip had\n" + "long " * 100 + "\nTom lost\n", timeout=60)
+    assert child.returncode == 0 and "Pip had" in out and "Tom lost" in out
+    assert err.count("error:") == 1 and "reads at most 32" in err
+
+
+# ---------------------------------------------------------------------- evaluate
+
+
+def test_evaluate_prints_what_the_issue_asks_for(call, home):
+    argv = ["evaluate", "--model", home / "model", "--stories", home / "stories.txt"]
+    code, out, _ = call(*argv, "--json")
+    values = json.loads(out)
+    assert code == 0
+    keys = {"nats_per_token", "perplexity", "bits_per_byte", "accuracy", "tokens", "stories"}
+    assert keys <= set(values) and not any("floor" in key for key in values)
+    expected = evaluate(*load_model(home / "model"), load_stories(home / "stories.txt", "validation"))
+    assert values["nats_per_token"] == pytest.approx(expected.nats_per_token)
+    code, out, _ = call(*argv)
+    assert code == 0 and f"{values['nats_per_token']:.4f}" in out
+
+
+# ---------------------------------------------------------------------- train
+
+
+def test_train_leaves_a_run_that_the_other_commands_use(call, home, tmp_path):
+    out_folder = tmp_path / "my run"
+    code, out, _ = call("train", *small(home), "--steps", 4, "--out", out_folder, "--seed", 3)
+    assert code == 0
+    for word in ("device", "stories", "tokenizer", "parameters", "validation", "Once upon a time", str(out_folder)):
+        assert word in out
+    assert {path.name for path in out_folder.iterdir()} == {
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "log.jsonl",
+    }
+    assert [row["step"] for row in read_log(out_folder)] == [1, 2, 3, 4]
+    about = json.loads((out_folder / "config.json").read_text(encoding="utf-8"))["training"]
+    assert about["recipe"]["name"] == "storyteller" and about["settings"]["seed"] == 3
+    assert call("generate", "Pip", "--model", out_folder, "--max-new-tokens", 3)[0] == 0
+    assert call("evaluate", "--model", out_folder, "--stories", home / "stories.txt")[0] == 0
+
+    weights = (out_folder / "model.safetensors").read_bytes()
+    code, _, err = call("train", *small(home), "--steps", 4, "--out", out_folder)
+    assert code == 2 and "--overwrite" in err
+    assert (out_folder / "model.safetensors").read_bytes() == weights
+    (out_folder / "notes.txt").write_text("mine", encoding="utf-8")
+    code, _, _ = call("train", *small(home), "--steps", 2, "--out", out_folder, "--overwrite", "--quiet")
+    assert code == 0 and len(read_log(out_folder)) == 2 and (out_folder / "notes.txt").exists()
+
+
+def test_a_mistake_costs_an_old_run_nothing(call, home, tmp_path):
+    call("train", *small(home), "--steps", 1, "--out", tmp_path / "run")
+    code, _, err = call("train", *small(home), "--stories", "nowhere.txt", "--out", tmp_path / "run", "--overwrite")
+    assert code == 2 and "nowhere.txt" in err and load_model(tmp_path / "run")
+
+
+@pytest.mark.parametrize("command", [["resume"], ["train", "--resume"]])
+def test_ctrl_c_saves_and_resume_goes_on(call, home, tmp_path, command):
+    argv = ["train", *small(home), "--steps", 4000, "--out", tmp_path / "run", "--quiet"]
+    child = process(*argv)
+    deadline = time.time() + 60
+    while len(read_log(tmp_path / "run")) < 3 and time.time() < deadline and child.poll() is None:
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=60)
+    assert child.returncode == 130 and "python -m helpers resume" in err and "Traceback" not in err
+    done = len(read_log(tmp_path / "run"))
+    state = tmp_path / "run" / "training_state.safetensors"
+    assert 3 <= done < 4000 and state.exists()
+    code, _, err = call("train", *small(home), "--steps", 4, "--out", tmp_path / "run")
+    assert code == 2 and "resume it" in err
+    child = process(*command, tmp_path / "run", "--quiet")
+    while len(read_log(tmp_path / "run")) < done + 3 and time.time() < deadline and child.poll() is None:
+        time.sleep(0.05)
+    child.send_signal(signal.SIGINT)
+    out, _ = child.communicate(timeout=60)
+    assert f"going on from step {done:,}" in out
+    steps = [row["step"] for row in read_log(tmp_path / "run")]
+    assert steps == list(range(1, len(steps) + 1)) and len(steps) > done
+
+
+def test_seconds_are_kept(call, home, tmp_path):
+    start = time.perf_counter()
+    code, _, _ = call("train", *small(home), "--seconds", 1, "--out", tmp_path / "run", "--quiet")
+    assert code == 0 and time.perf_counter() - start < 10
+    assert 1 <= read_log(tmp_path / "run")[-1]["seconds"] < 3
+
+
+def test_a_dry_run_tells_the_plan_and_does_nothing(call, tmp_path):
+    code, out, _ = call("train", "--recipe", "gpt2-small", "--dry-run", "--out", tmp_path / "run")
+    assert code == 0 and "124,439,808 parameters" in out and "491,520 tokens a step" in out
+    assert not (tmp_path / "run").exists()
+    for recipe in ("storyteller", "two-layer", "tinystories-t4"):
+        assert call("train", "--recipe", recipe, "--dry-run")[0] == 0
+    code, out, _ = call("train", "--list")
+    assert code == 0 and "post-ln-sinusoidal" in out
+
+
+def test_nothing_is_written_where_it_cannot_be(call, home):
+    code, out, err = call("train", *small(home), "--steps", 1, "--out", home / "stories.txt" / "run")
+    assert code == 2 and err.count("\n") == 1 and "Traceback" not in err
+
+
+def test_perplexity_is_the_exponential(call, home):
+    _, out, _ = call("evaluate", "--model", home / "model", "--stories", home / "stories.txt", "--json")
+    values = json.loads(out)
+    assert values["perplexity"] == pytest.approx(math.exp(values["nats_per_token"]))
+    assert os.linesep not in out.rstrip()
