@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import pytest
@@ -227,28 +228,36 @@ def test_a_mistake_costs_an_old_run_nothing(call, home, tmp_path):
     assert code == 2 and "nowhere.txt" in err and load_model(tmp_path / "run")
 
 
+def interrupt_when(condition):
+    """Send this process a Ctrl-C as soon as the condition holds."""
+
+    def wait():
+        deadline = time.time() + 60
+        while not condition() and time.time() < deadline:
+            time.sleep(0.01)
+        signal.raise_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    return thread
+
+
 @pytest.mark.parametrize("command", [["resume"], ["train", "--resume"]])
 def test_ctrl_c_saves_and_resume_goes_on(call, home, tmp_path, command):
-    argv = ["train", *small(home), "--steps", 4000, "--out", tmp_path / "run", "--quiet"]
-    child = process(*argv)
-    deadline = time.time() + 60
-    while len(read_log(tmp_path / "run")) < 3 and time.time() < deadline and child.poll() is None:
-        time.sleep(0.05)
-    child.send_signal(signal.SIGINT)
-    out, err = child.communicate(timeout=60)
-    assert child.returncode == 130 and "python -m helpers resume" in err and "Traceback" not in err
-    done = len(read_log(tmp_path / "run"))
-    state = tmp_path / "run" / "training_state.safetensors"
-    assert 3 <= done < 4000 and state.exists()
-    code, _, err = call("train", *small(home), "--steps", 4, "--out", tmp_path / "run")
+    run = tmp_path / "run"
+    thread = interrupt_when(lambda: len(read_log(run)) >= 3)
+    code, _, err = call("train", *small(home), "--steps", 100_000, "--out", run, "--quiet")
+    thread.join()
+    assert code == 130 and "python -m helpers resume" in err
+    done = len(read_log(run))
+    assert 3 <= done < 100_000 and (run / "training_state.safetensors").exists()
+    code, _, err = call("train", *small(home), "--steps", 4, "--out", run)
     assert code == 2 and "resume it" in err
-    child = process(*command, tmp_path / "run", "--quiet")
-    while len(read_log(tmp_path / "run")) < done + 3 and time.time() < deadline and child.poll() is None:
-        time.sleep(0.05)
-    child.send_signal(signal.SIGINT)
-    out, _ = child.communicate(timeout=60)
-    assert f"going on from step {done:,}" in out
-    steps = [row["step"] for row in read_log(tmp_path / "run")]
+    thread = interrupt_when(lambda: len(read_log(run)) >= done + 3)
+    code, out, _ = call(*command, run, "--quiet")
+    thread.join()
+    assert code == 130 and f"going on from step {done:,}" in out
+    steps = [row["step"] for row in read_log(run)]
     assert steps == list(range(1, len(steps) + 1)) and len(steps) > done
 
 
