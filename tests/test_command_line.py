@@ -87,7 +87,7 @@ def test_help_is_quick_and_names_every_command():
     assert all(f"\n    {name} " in left.stdout for name in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["train", "resume", "generate", "chat", "evaluate"])
+@pytest.mark.parametrize("command", ["train", "resume", "generate", "chat", "evaluate", "bench"])
 def test_each_command_has_help_with_examples(call, command):
     code, out, _ = call(command, "--help")
     assert code == 0 and f"python -m helpers {command}" in out and "examples:" in out
@@ -133,6 +133,8 @@ def test_without_a_command_the_help_is_shown(call):
         (["train", "--out", "{home}/stories.txt"], "is a file"),
         (["train", "--out", "{home}/model"], "holds a run already"),
         (["resume", "{home}/model"], "nothing to resume"),
+        (["bench", "--size", "huge"], "no size 'huge'"),
+        (["bench", "--rounds", "0"], "rounds must be"),
     ],
 )
 def test_bad_input_gets_one_clear_line_and_exit_code_two(call, home, argv, message):
@@ -288,3 +290,20 @@ def test_perplexity_is_the_exponential(call, home):
     values = json.loads(out)
     assert values["perplexity"] == pytest.approx(math.exp(values["nats_per_token"]))
     assert os.linesep not in out.rstrip()
+
+
+def test_bench_prints_what_was_measured(call, monkeypatch):
+    from helpers import bench
+
+    asked = []
+
+    def measured(sizes, rounds):
+        asked.append((tuple(sizes), rounds))
+        side = {"tokens_per_second": 1000.0}
+        return {"results": {size: dict(ours=side, transformers=side, ratio=1, loss_difference=0) for size in sizes}}
+
+    monkeypatch.setattr(bench, "run_benchmark", measured)
+    code, out, _ = call("bench", "--json", "--rounds", 2, "--size", "storyteller")
+    assert code == 0 and json.loads(out)["results"]["storyteller"]["ratio"] == 1
+    assert call("bench")[0] == 0
+    assert asked == [(("storyteller",), 2), (("storyteller", "gpt2-small"), 5)]
