@@ -93,7 +93,7 @@ PLACES = [
            "near the elephant house"),
     _place("harbor", "at the harbor", "to the harbor", "behind the barrels", "under a fishing net",
            "beside the lighthouse"),
-    _place("castle", "at the old castle", "to the old castle", "behind a stone pillar", "under the stairs",
+    _place("castle", "at the castle", "to the castle", "behind a stone pillar", "under the stairs",
            "beside the iron door"),
     _place("train station", "at the train station", "to the train station", "under the ticket window",
            "beside a brown suitcase", "behind the clock"),

@@ -28,16 +28,15 @@ RULES = {
     # The loved thing, for the first time, with its color.
     "meet_toy": [
         "[^hero.he] {loved|liked|treasured} [hero.his] [color] [toy] {best of all|more than anything|very much}, and "
-        "[hero.he] {wanted|liked|asked} to [toy.play] {every day|all day long|whenever [hero.he] could|"
-        "before breakfast|after lunch|with [hero.his] [family.kin]}.",
+        "[hero.he] {wanted|liked|hoped} to [toy.play] {every day|all day long|whenever [hero.he] could|"
+        "with [hero.his] [family.kin]}.",
         "[^hero.his] {favorite|dearest|most precious} thing was [a color] [toy] {from|that came from|once owned by} "
-        "[hero.his] [family.kin], and [hero.he] {loved|liked|wanted|hoped} to [toy.play] "
-        "{every day|all day long|whenever [hero.he] could|in the {morning|evening}}.",
-        "For {[hero.his] birthday|Christmas|helping at home} [hero.he] {got|was given|had been "
-        "given} [a color] [toy] by [hero.his] [family.kin], and now [hero.he] {wanted|loved|hoped} to [toy.play] "
-        "{every day|all day long|whenever [hero.he] could}.",
-        "[hero] had [a color] [toy], {a present|a gift} from [hero.his] [family.kin], and "
+        "[hero.his] [family.kin].",
+        "For {[hero.his] birthday|Christmas|helping at home} [hero.he] {got|had got} [a color] [toy] from [hero.his] "
+        "[family.kin], and now [hero.he] {wanted|loved|hoped} to [toy.play] {all day long|whenever [hero.he] could}.",
+        "[^hero.he] had [a color] [toy], {a present|a gift} from [hero.his] [family.kin], and "
         "{kept it close|took it everywhere|never left it behind|would not sleep without it|told everyone about it}.",
+        "[^hero.he] {owned|had} [a color] [toy] and {loved|liked|never tired of} [toy.playing].",
     ],
     "meet_friend": [
         "[^hero.his] {best|oldest|dearest} friend was [a friend_trait] [friend_kind] {named|called} [friend], "
@@ -50,7 +49,7 @@ RULES = {
         "One {[weather] |{quiet|fine|busy|ordinary} |}{morning|afternoon|day},",
         "On [weather.day],",
         "One {morning|afternoon|day}, {when|while} [weather.sky],",
-        "{Then, one|One} {Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday},",
+        "One {Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday},",
     ],
     "ending": [
         "From that day on, [hero] and [friend] {were {the best of friends|even better friends}|met {every day|"
