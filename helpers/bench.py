@@ -49,6 +49,7 @@ def transformers_twin(model: GPT) -> torch.nn.Module:
         attn_implementation="sdpa",
     )
     twin = GPT2LMHeadModel(config)
+    twin.loss_type = "ForCausalLM"  # its default, said aloud: otherwise it warns
     theirs = twin.state_dict()
     renamed = {"blocks": "h", "qkv": "c_attn", "fc": "c_fc", "proj": "c_proj"}
     with torch.no_grad():

@@ -149,8 +149,9 @@ def square_blocks(matrix: Tensor) -> Tensor:
 class Muon(torch.optim.Optimizer):
     """Muon in float32, all blocks of one shape orthogonalised together.
 
-    `torch.optim.Muon` is the same rule, matrix by matrix in bfloat16, which a processor without bfloat16
-    hardware has to emulate. For square matrices the two agree to bfloat16's precision.
+    `torch.optim.Muon` is the same rule, matrix by matrix in bfloat16. A processor without bfloat16 hardware
+    emulates it, and the product of a (128, 128) and a (128, 512) matrix was seen to take 60 times as long
+    as in float32. For square matrices the two agree to bfloat16's precision.
 
     Args:
         params: two-dimensional parameters, or groups of them.
