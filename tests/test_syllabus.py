@@ -1,5 +1,7 @@
 """The list of notebooks, the map drawn from it, and the first notebook's figures."""
 
+import json
+
 from helpers import notebooks
 from helpers.figures import course_map, storytelling
 from helpers.syllabus import SYLLABUS
@@ -17,10 +19,14 @@ def test_the_map_names_every_notebook_and_says_which_are_planned():
     assert len(picture.png) < 100_000
 
 
+def test_notebook_00_shows_the_present_map():
+    first = notebooks.all_notebooks()[0]
+    assert course_map.course_map().alt in json.dumps(notebooks.read(first)), f"run docs/tools/refresh.py {first.name}"
+
+
 STEPS = [
     storytelling.Step(text, probability, [(text, probability), (" dog", 0.1), (" cat", 0.05)])
-    for text, probability in [(" a", 0.99), (" little", 0.5), (" rab", 0.02), ("bit", 0.999), (".\n", 0.6)]
-    * 9
+    for text, probability in [(" a", 0.99), (" little", 0.5), (" rab", 0.02), ("bit", 0.999), (".\n", 0.6)] * 9
 ]
 
 
