@@ -157,26 +157,26 @@ def _batched(dataset) -> Iterator[str]:
         yield from batch["text"]
 
 
+_MEND = "restore them (git checkout -- data/stories) or make them again (python -m data.story_grammar)"
+
+
 @cache
 def _verified(folder: Path, name: str) -> Path:
     """The bundled file `name`, its hash checked once in a process."""
     path = folder / name
-    mend = "restore it (git checkout -- data/stories) or make it again (python -m data.story_grammar)"
     if not path.is_file():
-        raise CourseError(f"the bundled stories {path} are missing: {mend}")
+        raise CourseError(f"the bundled stories {path} are missing: {_MEND}")
     if sha256(path) != read_json(folder / "hashes.json").get(name):
-        raise CourseError(
-            f"the bundled stories {path} are damaged, or were changed (their hash is wrong): {mend}"
-        )
+        raise CourseError(f"the bundled stories {path} are damaged, or were changed: {_MEND}")
     return path
 
 
 def _bundled(split, limit, streaming) -> Stories:
     folder = data_folder() / "stories"
-    names = [name for name in read_json(folder / "hashes.json") if name.startswith(f"{split}-")]
-    paths = [_verified(folder, name) for name in sorted(names)]
+    hashes = read_json(folder / "hashes.json") if (folder / "hashes.json").is_file() else {}
+    paths = [_verified(folder, name) for name in sorted(hashes) if name.startswith(f"{split}-")]
     if not paths:
-        raise CourseError(f"{folder / 'hashes.json'} names no {split} file: git checkout -- data/stories")
+        raise CourseError(f"the bundled {split} stories are missing from {folder}: {_MEND}")
     description = f"the bundled stories ({describe()})"
     if streaming:
         texts = lambda: islice(story_files.read_all(paths), limit)  # noqa: E731

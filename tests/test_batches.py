@@ -105,6 +105,19 @@ def test_generators_and_streamed_stories_are_read_once(tokenizer, tmp_path):
     assert len(passes) == 1 and folders(tmp_path) == [first.folder.name]
 
 
+def test_two_that_tokenise_the_same_at_once_share_the_file(tokenizer, tmp_path):
+    quicker = []
+
+    def texts():
+        yield from TEXTS[:-1]
+        quicker.append(tokenize_stories(TEXTS, tokenizer, tmp_path, progress=False))
+        yield TEXTS[-1]
+
+    slower = tokenize_stories(texts(), tokenizer, tmp_path, progress=False)
+    assert slower.folder == quicker[0].folder and folders(tmp_path) == [slower.folder.name]
+    assert len(quicker[0].story(0))  # the file that the other one has open is still whole
+
+
 class Stopped(BaseException):
     """Like a KeyboardInterrupt, which pytest would take for its own."""
 

@@ -90,6 +90,9 @@ def test_a_damaged_bundle_is_refused(small_bundle):
     with pytest.raises(CourseError, match="are missing: restore"):
         load_stories()
     assert len(load_stories(split="validation")) == 50
+    (small_bundle / "hashes.json").unlink()
+    with pytest.raises(CourseError, match="are missing from .*: restore"):
+        load_stories(split="validation")
 
 
 # --- files
