@@ -146,9 +146,16 @@ class NGramModel:
 
     def next_log_probs(self, ids: Sequence[int]) -> np.ndarray:
         """The logarithm of the whole distribution of the token after `ids`: float64 `(vocab_size,)`."""
-        self._check_ids(np.asarray(ids, dtype=np.int64))
-        history = self._histories(np.asarray([*ids, self.end_id], dtype=np.int64))[-1:]
-        return np.log(self._distributions(history)[0])
+        return self.next_log_probs_of([ids])[0]
+
+    def next_log_probs_of(self, contexts: Sequence[Sequence[int]]) -> np.ndarray:
+        """`next_log_probs` after each of many contexts: `(contexts, vocab_size)`."""
+        reach = max(self.order - 1, 1)  # what is further back does not matter
+        ends = [np.asarray(ids[-reach:] if len(ids) else [self.end_id], dtype=np.int64) for ids in contexts]
+        for ids in ends:
+            self._check_ids(ids)
+        history = np.concatenate([self._histories(np.append(ids, self.end_id))[-1:] for ids in ends])
+        return np.log(self._distributions(history))
 
     def most_likely(self, rows: Sequence[Sequence[int]], chunk: int = 256) -> list[np.ndarray]:
         """The most probable token at each position that `score_rows` scores: int64 `(len(row) - 1,)` for each
@@ -185,9 +192,7 @@ class NGramModel:
             raise CourseError(f"id {wrong} is outside the vocabulary of {self.vocab_size}")
 
     def _histories(self, row: np.ndarray) -> np.ndarray:
-        """For each position from 1 on, the order - 1 tokens before it, newest first: `(len(row) - 1, order -
-        1)`.
-        """
+        """The order - 1 tokens before row[1], row[2], ..., newest first: `(len(row) - 1, order - 1)`."""
         reach = max(self.order - 1, 0)
         padded = np.concatenate([np.full(reach, self.end_id), row])
         columns = [padded[reach - m + 1 : len(padded) - m] for m in range(1, reach + 1)]

@@ -211,6 +211,8 @@ def mentions_of(story: dict, tokenizer, roles: set[str], shortest: int = BINS[0]
 
 def scorer_of(model) -> Scorer:
     """What a model thinks comes next, for many contexts at once."""
+    if hasattr(model, "next_log_probs_of"):
+        return model.next_log_probs_of
     if hasattr(model, "next_log_probs"):
         return lambda contexts: np.stack([model.next_log_probs(context) for context in contexts])
 

@@ -55,6 +55,11 @@ def test_without_discount_worth_mentioning_it_is_the_relative_frequency():
     assert np.exp(model.next_log_probs([END]))[[1, 3, 5]] == pytest.approx([0.5, 0.25, 0.25])
 
 
+def test_an_empty_context_is_a_story_s_beginning():
+    model = NGramModel(3, 7, END).fit(STORIES)
+    assert model.next_log_probs([]) == pytest.approx(model.next_log_probs([END]))
+
+
 def test_uniform():
     model = NGramModel(0, vocab_size=8)
     assert model.log_probs([0, 3, 5]) == pytest.approx([-np.log(8)] * 2)
