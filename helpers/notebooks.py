@@ -72,6 +72,7 @@ def execute(book, on_cell: Callable[[int, int], None] | None = None):
         kernel_name="python3",
         resources={"metadata": {"path": str(folder())}},
         on_cell_executed=executed,
+        extra_arguments=["--log-level=ERROR"],  # else each kernel warns that it is not encrypted
         coalesce_streams=True,  # what a cell prints piece by piece is one output
     )
     # Tokenizers warn on stderr when a process that used them forks, which datasets does.

@@ -4,14 +4,17 @@
     python docs/tools/refresh.py notebooks/03_baselines.ipynb  this one
     python docs/tools/refresh.py notebooks/03_baselines.ipynb --source draft.py
 
-With `--source` the cells are taken from a script in jupytext's py:percent format. The setup cell and the
-Colab badge are filled in; outputs lose machine paths, timings and widget state; a cell that fails leaves the
-file as it was.
+With `--source` the cells are taken from a script in jupytext's py:percent format. The setup cell and the Colab badge
+are filled in; the runs folder is a new one; outputs lose machine paths, timings and widget state; a cell that fails
+leaves the file as it was.
 """
 
 import argparse
+import os
 import sys
+import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
@@ -39,18 +42,33 @@ def refresh(path: Path, source: Path | None = None) -> float:
     return seconds
 
 
+@contextmanager
+def fresh_runs_folder():
+    """An empty runs folder, as in a new checkout, unless `COURSE_RUNS` names one: what is stored must not depend on
+    what happens to lie in one's own.
+    """
+    if "COURSE_RUNS" in os.environ:
+        yield
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["COURSE_RUNS"] = folder
+        try:
+            yield
+        finally:
+            del os.environ["COURSE_RUNS"]
+
+
 def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebook", nargs="*", type=Path, help="notebooks; all of them if none is named")
     parser.add_argument("--source", type=Path, help="a py:percent script to take the cells from")
     asked = parser.parse_args(arguments)
     if asked.source and len(asked.notebook) != 1:
         parser.error("--source goes with exactly one notebook")
     try:
-        for path in asked.notebook or notebooks.all_notebooks():
-            refresh(path, asked.source)
+        with fresh_runs_folder():
+            for path in asked.notebook or notebooks.all_notebooks():
+                refresh(path, asked.source)
     except CourseError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
