@@ -146,13 +146,15 @@ def generate(
 
 def _generate(model, ids, max_new_tokens, end_id, read, options) -> Iterator[int]:
     for _ in range(max_new_tokens):
-        was_training = model.training
-        model.eval()
+        was_training = model.training  # changing the mode walks through the whole model: only where needed
+        if was_training:
+            model.eval()
         try:
             with torch.inference_mode():
                 token = int(choose(read(ids)[None].cpu(), **options))
         finally:
-            model.train(was_training)
+            if was_training:
+                model.train()
         if token == end_id:
             return
         ids.append(token)

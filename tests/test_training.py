@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import signal
 from dataclasses import asdict, replace
 
@@ -141,7 +140,7 @@ def test_ctrl_c_finishes_the_step_saves_and_leaves(make, tmp_path):
 
     def interrupt(row):
         if row["step"] == 6:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     handler = signal.getsignal(signal.SIGINT)
     result = make(folder=tmp_path, callback=interrupt).run()
@@ -152,12 +151,11 @@ def test_ctrl_c_finishes_the_step_saves_and_leaves(make, tmp_path):
     assert same(weights(whole), weights(again))
 
 
-@pytest.mark.skipif(os.name == "nt", reason="signals are sent differently there")
 def test_a_second_ctrl_c_interrupts_at_once():
     with pytest.raises(KeyboardInterrupt), stop_on_interrupt() as event:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         assert event.wait(5)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         event.clear()
 
 
