@@ -114,9 +114,7 @@ def test_an_exception_is_reported_with_the_learners_own_line(double):
     assert result.slug == RAISED
     assert "IndexError" in result.problem
     assert "return [numbers[i + 1]" in result.problem
-    assert (
-        "line 2 of" in result.problem or "line 1 of <listcomp>" in result.problem
-    )  # Python 3.11 names the inner
+    assert "line 2 of" in result.problem or "line 1 of <listcomp>" in result.problem  # Python 3.11 names the inner
 
 
 def test_endless_recursion(double):
@@ -136,6 +134,19 @@ def test_an_endless_loop_that_swallows_exceptions(double):
                 pass
 
     assert double(forever).slug == TOO_SLOW
+
+
+def test_an_endless_loop_that_once_swallows_everything(double):
+    def stubborn(numbers):
+        try:
+            while True:
+                pass
+        except:  # noqa: E722
+            pass
+        while True:
+            pass
+
+    assert double(stubborn).slug == TOO_SLOW
 
 
 def test_an_exception_that_comes_in_a_call_to_the_library(double):
@@ -265,9 +276,7 @@ def test_shape_and_that_and_close():
     def softmax(answer, check):
         p = answer(torch.zeros(2, 4))
         check.shape(p, (2, 4), slug="shape", hint="As many out as in.")
-        check.that(
-            p.sum() > 0, slug="positive", hint="No negative probability.", problem="the sum is not positive"
-        )
+        check.that(p.sum() > 0, slug="positive", hint="No negative probability.", problem="the sum is not positive")
         check.close(p, torch.full((2, 4), 0.25), slug="values", hint="Divide by the sum of the last axis.")
 
     assert softmax(lambda x: torch.softmax(x, -1)).state == RIGHT

@@ -83,23 +83,24 @@ class _TimeLimit:
     """
 
     def __init__(self, seconds: float):
-        self._thread = threading.get_ident()
-        self._lock, self._over = threading.Lock(), False
-        self._timer = threading.Timer(seconds, self._interrupt)
-        self._timer.daemon = True
+        self._seconds = seconds
+        self._caller = threading.get_ident()
+        self._over, self._lock = threading.Event(), threading.Lock()
 
     def _interrupt(self) -> None:
-        with self._lock:
-            if not self._over:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread), ctypes.py_object(TooSlow))
+        wait = self._seconds
+        while not self._over.wait(wait):
+            with self._lock:  # never after the call has ended
+                if not self._over.is_set():
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._caller), ctypes.py_object(TooSlow))
+            wait = 0.5  # again, if a bare `except:` has swallowed it
 
     def __enter__(self):
-        self._timer.start()
+        threading.Thread(target=self._interrupt, daemon=True).start()
 
     def __exit__(self, *_):
         with self._lock:
-            self._over = True
-        self._timer.cancel()
+            self._over.set()
 
 
 def is_untouched(answer) -> bool:
