@@ -150,7 +150,8 @@ def _train(training, folder: Path) -> int:
 
     result = training.run()
     validation = "" if result.val_loss is None else f", validation {result.val_loss:.4f} nats per token"
-    print(f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:.0f} s: loss {result.loss:.4f}{validation}")
+    amount = f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:.0f} s"
+    print(f"{amount}: loss {result.loss:.4f}{validation}")
     if result.stopped == "interrupted":
         print(f"stopped and saved; go on with: python -m helpers resume {_quoted(folder)}", file=sys.stderr)
         return 130
