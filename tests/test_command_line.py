@@ -123,6 +123,10 @@ def test_without_a_command_the_help_is_shown(call):
         (["generate", "Pip", "--device", "abacus", "--model", "{home}/model"], "no device 'abacus'"),
         (["evaluate", "--model", "{home}/model", "--stories", "no/such/file.txt"], "no/such/file.txt"),
         (["evaluate", "--model", "{home}/model", "--limit", "0"], "limit"),
+        (
+            ["evaluate", "--model", "{home}/model", "--stories", "{home}/stories.txt", "--recall", "--json"],
+            "recall needs stories with their spans",
+        ),
         (["train", "--recipe", "magic"], "there is no recipe 'magic'"),
         (["train", "--set", "layers=2"], "there is no key 'layers'"),
         (["train", "--set", "n_layer"], "--set needs key=value"),
@@ -308,3 +312,23 @@ def test_bench_prints_what_was_measured(call, monkeypatch):
     assert code == 0 and json.loads(out)["results"]["storyteller"]["ratio"] == 1
     assert call("bench")[0] == 0
     assert asked == [(("storyteller",), 2), (("storyteller", "gpt2-small"), 5)]
+
+
+def test_evaluate_asks_what_a_model_remembers(call, home, monkeypatch):
+    text = "Pip had a kite. " + "It was a warm day. " * 12 + "Then Pip had the kite."
+    spans = [
+        dict(start=at, end=at + 3, role="hero", attribute="text", text="Pip") for at in (0, text.rindex("Pip"))
+    ]
+    other = [dict(span, text="Ann") for span in spans]
+    dataset = [{"text": text, "spans": spans}, {"text": text.replace("Pip", "Ann"), "spans": other}]
+
+    class Told(list):
+        streaming, description = False, "two stories"
+
+    told = Told(row["text"] for row in dataset)
+    told.dataset = dataset
+    monkeypatch.setattr("helpers.stories.load_stories", lambda *_: told)
+    code, out, _ = call("evaluate", "--model", home / "model", "--recall", "hero", "--json")
+    assert code == 0 and json.loads(out)["recall"]["hero"]["mentions"] == 2
+    code, out, _ = call("evaluate", "--model", home / "model", "--recall", "hero")
+    assert code == 0 and "two stories" in out and "chance" in out

@@ -6,6 +6,7 @@ is known, as for the bundled ones, the best possible score stands beside the mod
 examples:
   python -m helpers evaluate
   python -m helpers evaluate --model runs/storyteller --json
+  python -m helpers evaluate --recall --limit 500
   python -m helpers evaluate --stories tinystories --limit 500
 """
 
@@ -28,7 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N stories")
     parser.add_argument(
-        "--recall", action="store_true", help="also: does it remember who and what each story is about?"
+        "--recall",
+        nargs="?",
+        const="hero,friend,toy,color",
+        metavar="ROLES",
+        help="also: does it remember who and what a story is about? (default roles: hero,friend,toy,color)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
@@ -41,10 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
     stories = load_stories(arguments.stories, arguments.split, arguments.limit)
     metrics = evaluate(model, tokenizer, stories, progress=not arguments.json)
     remembered = None
-    if arguments.recall:
+    if arguments.recall is not None:
         from helpers.recall import recall
 
-        remembered = recall(model, tokenizer, stories.dataset, progress=not arguments.json)
+        roles = [role.strip() for role in arguments.recall.split(",")]
+        remembered = recall(model, tokenizer, stories.dataset, roles=roles, progress=not arguments.json)
     if arguments.json:
         extra = {} if remembered is None else {"recall": remembered.as_dict()}
         print(json.dumps(metrics.as_dict() | extra))
