@@ -10,100 +10,37 @@ VARIABLES = {
     "job": Table(
         [
             Entry(
-                "fence",
-                do="{paint|whitewash} the {fence|wooden gate|railings}",
-                ways=[
-                    Entry(
-                        "drips",
-                        mishap="{blobs|drips|splashes} of paint {ran|trickled|dribbled} {down the boards|"
-                        "into the tulips|onto the lawn}",
-                        advice="{dip|wet} only the tip of the brush",
-                        mended="every {board|plank} was {smooth|even|glossy|flawless}",
-                    ),
-                    Entry(
-                        "gaps",
-                        mishap="{half|most} of the {boards|planks} {stayed|were left} {bare|patchy|streaky|"
-                        "blotchy}",
-                        advice="{finish|cover} each board before the next",
-                        mended="{not a gap|no bare patch|not one streak} could be seen",
-                    ),
-                ],
-            ),
-            Entry(
-                "windows",
-                do="{wash|wipe|clean} the {kitchen|upstairs|dirty|attic} windows",
-                ways=[
-                    Entry(
-                        "smears",
-                        mishap="{soap|suds|foam|lather} {dried|was left} on the glass in {cloudy|ugly|thick|"
-                        "gloopy} {streaks|swirls}",
-                        advice="{rinse|rub} the glass with {clean water|newspaper|vinegar}",
-                        mended="{the panes|every pane} {sparkled|gleamed|twinkled}",
-                    ),
-                    Entry(
-                        "pail",
-                        mishap="the {soapy|brimming|heavy} {pail|bucket} {toppled|tipped over} and {soaked|"
-                        "flooded} the rug",
-                        advice="{stand|set|keep} the pail {against the wall|out of the way}",
-                        mended="{the rug|the floor} {stayed dry|was spotless}",
-                    ),
-                ],
-            ),
-            Entry(
-                "laundry",
-                do="{hang|peg} {up|out} the {laundry|sheets|washing}",
-                ways=[
-                    Entry(
-                        "mud",
-                        mishap="a {sheet|towel|nightgown|tablecloth} {slid|dropped|flopped} {into the mud|"
-                        "into the flower bed}",
-                        advice="{use|take} two pegs for {every sheet|each towel|each sock}",
-                        mended="{the sheets|the towels} {flapped|billowed|hung} {safely|clean and white}",
-                    ),
-                    Entry(
-                        "tangle",
-                        mishap="{sleeves|stockings|aprons|pajamas} {twisted|tangled|knotted} into {a lump|a "
-                        "damp heap}",
-                        advice="{shake|smooth|flap} out {each shirt|every sleeve} first",
-                        mended="{the shirts|the sleeves} {hung|dried} {neatly|in a row}",
-                    ),
-                ],
-            ),
-            Entry(
                 "apples",
-                do="{pick|gather} {apples|plums|cherries|apricots} for {the cellar|jam|cider|the fair}",
+                do="{pick|gather} {apples|plums} for {jam|the fair}",
                 ways=[
                     Entry(
                         "bruises",
-                        mishap="the {fruit|best fruit} {thumped|tumbled|landed} {on the ground|on the "
-                        "stones} and {bruised|split}",
+                        mishap="the {fruit|best fruit} {tumbled|landed} {on the ground|on the stones} and {bruised|"
+                               "split}",
                         advice="{twist|turn} each stem and {lay|place} the fruit on {straw|cloth}",
                         mended="{no fruit|not one fruit} {was bruised|had a mark}",
                     ),
                     Entry(
                         "unripe",
-                        mishap="the crates {filled|were heaped} with {sour|hard|wormy|rotten} fruit {and "
-                        "leaves|and twigs}",
+                        mishap="the crates {filled|were heaped} with {sour|hard} fruit {and leaves|and twigs}",
                         advice="{squeeze|sniff} each fruit and {choose|pluck} the {sweet|ripe} ones",
-                        mended="{only|nothing but} {ripe|juicy|fragrant} fruit {was left|filled the crates}",
+                        mended="{only|nothing but} {ripe|juicy} fruit {was left|filled the crates}",
                     ),
                 ],
             ),
             Entry(
                 "wood",
-                do="stack {logs|firewood} {in the shed|by the wall|under the porch}",
+                do="stack {logs|firewood} {by the wall|under the porch}",
                 ways=[
                     Entry(
                         "fell",
-                        mishap="the {whole|wobbly|crooked} {pile|stack} {rumbled|crashed|toppled} {down|to "
-                        "the ground}",
-                        advice="{put|start with} the {thick|heaviest|widest} logs {at the bottom|below}",
-                        mended="the {pile|stack} stood {firm|straight|as solid as a wall}",
+                        mishap="the {whole|wobbly|crooked} {pile|stack} {rumbled|crashed} {down|to the ground}",
+                        advice="{put|start with} the {thick|widest} logs {at the bottom|below}",
+                        mended="the {pile|stack} stood {firm|straight}",
                     ),
                     Entry(
                         "door",
-                        mishap="the {last|longest|heaviest|roundest} logs {blocked|jammed|barred} the {door|"
-                        "path}",
+                        mishap="the {last|roundest} logs {blocked|jammed} the {door|path}",
                         advice="{measure|plan} the {space|gap} before {stacking|lifting}",
                         mended="the way was {clear|free} and the {stack|pile} {neat|level}",
                     ),
@@ -111,18 +48,17 @@ VARIABLES = {
             ),
             Entry(
                 "brass",
-                do="polish the {brass|copper} {forks|spoons|teapots|candlesticks|doorknobs}",
+                do="polish the {brass|copper} {forks|spoons}",
                 ways=[
                     Entry(
                         "dull",
-                        mishap="{gray|greasy|gritty} polish {stuck|clung} {in every groove|to the handles}",
+                        mishap="{gray|greasy} polish {stuck|clung} {in every groove|to the handles}",
                         advice="{rub|buff} in {small|slow|tiny} circles with a {soft|woolen} cloth",
-                        mended="{each piece|all of it} {shone|glittered|flashed} like {a mirror|moonlight}",
+                        mended="{each piece|all of it} {shone|glittered} like {a mirror|moonlight}",
                     ),
                     Entry(
                         "muddle",
-                        mishap="{everything|the whole lot} {slid|clattered|rattled} {off the tray|under the "
-                        "stove}",
+                        mishap="{everything|the whole lot} {slid|rattled} {off the tray|under the stove}",
                         advice="{carry|move} {one piece|two pieces} at a time",
                         mended="{everything|the whole lot} lay {shining|in order} {in the drawer|on the "
                         "shelf}",
@@ -131,39 +67,38 @@ VARIABLES = {
             ),
             Entry(
                 "bread",
-                do="{knead|make} {dough|the dough} for {rolls|buns|pretzels|bagels}",
+                do="{knead|make} {dough|the dough} for {rolls|buns}",
                 ways=[
                     Entry(
                         "flour",
                         mishap="{flour|a cloud of flour} {puffed|flew|burst} {over the floor|up to the "
                         "ceiling}",
-                        advice="{pour|sift|sprinkle} the flour {gently|a spoonful at a time}",
+                        advice="{pour|sprinkle} the flour {gently|a spoonful at a time}",
                         mended="the {table|kitchen} {stayed clean|was tidy} and the dough {rose|swelled}",
                     ),
                     Entry(
                         "burnt",
-                        mishap="the first {tray|batch} {burned|scorched|turned black} in the oven",
-                        advice="{listen|watch|wait} for the {timer|kitchen clock} {to ring|to buzz}",
-                        mended="the {crusts|tops} {were|came out} {crisp|light and crunchy|just right}",
+                        mishap="the first {tray|batch} {burned|turned black} in the oven",
+                        advice="{listen|watch} for the {timer|kitchen clock} {to ring|to buzz}",
+                        mended="the {crusts|tops} {were|came out} {light and crunchy|just right}",
                     ),
                 ],
             ),
             Entry(
                 "hens",
-                do="{collect|fetch} {eggs|the eggs} from the {hens|henhouse|coop}",
+                do="{collect|fetch} {eggs|the eggs} from the {hens|coop}",
                 ways=[
                     Entry(
                         "cracked",
-                        mishap="{four|six|seven} eggs {cracked|broke|smashed} {on the way|on the doorstep}",
-                        advice="{line|pad} the bowl with {hay|wool|moss|leaves}",
+                        mishap="{four|six} eggs {cracked|broke} {on the way|on the doorstep}",
+                        advice="{line|pad} the bowl with {wool|moss|leaves}",
                         mended="{the eggs|all the eggs} {arrived|lay} {whole|without a crack}",
                     ),
                     Entry(
                         "escape",
-                        mishap="the {speckled|plump|frightened|flustered} hens {squawked|scattered|escaped} "
-                        "{into the lane|across the yard}",
-                        advice="{latch|bolt|close} the door and {tiptoe|whisper}",
-                        mended="the hens {stayed calm|kept quiet|dozed on}",
+                        mishap="the {plump|frightened} hens {scattered|escaped} {into the lane|across the yard}",
+                        advice="{bolt|close} the door and {tiptoe|whisper}",
+                        mended="the hens {stayed calm|kept quiet}",
                     ),
                 ],
             ),
@@ -171,44 +106,33 @@ VARIABLES = {
     ),
     "job_way": Table("ways", of="job"),
     "job_mood": Table(
-        [
-            "ashamed", "sorry", "embarrassed", "guilty",
-            "miserable", "foolish", "disappointed", "crestfallen", "sheepish",
-        ]
+        ["ashamed", "sorry", "embarrassed", "guilty", "miserable", "foolish"]
     ),
 }
 
 ACTS = [
     [
         ["<meet_hero>"],
-        ["<one_day> [helper.who] {asked|begged|hired|invited|wanted|needed} [hero] to [job.do], but "
-         "[hero.he] was {itching|longing|impatient|aching|eager|burning|in a hurry} to take [hero.his] "
-         "[color] [toy] [place.to]."],
+        ["<one_day> [helper.who] {asked|invited|wanted} [hero] to [job.do], but [hero.he] was {longing|eager|in a "
+         "hurry} to take [hero.his] [color] [toy] [place.to]."],
     ],
     [
-        ["So [hero.he] {rushed|hurried|raced|dashed|galloped|bustled} {along|ahead|about} {without a "
-         "thought|without {stopping|looking|listening}|as fast as lightning|like a whirlwind|at top speed|"
-         "carelessly}, and {before long|in no time|moments later|alas,|all at once|of course} "
-         "[job_way.mishap]."],
-        ['"{Patience|Steady now|No harm done|Easy does it|Never fear|Gently|Slow down|Cheer up}, [hero], '
-         '{just|simply|you must|remember to|try to|now|always} [job_way.advice]," {advised|urged|murmured|'
-         "replied|suggested|explained} [helper], who {saw|noticed|could tell|sensed|understood} how "
-         "[job_mood] [hero.he] {looked|felt|was}."],
+        ["So [hero.he] {rushed|raced|dashed} {along|ahead|about} {without a thought|as fast as lightning|at top "
+         "speed}, and {before long|in no time|alas,|all at once} [job_way.mishap]."],
+        ['"{Never fear|Gently|Slow down|Cheer up}, [hero], {just|you must|remember to|try to|now|always} '
+         '[job_way.advice]," {advised|murmured|replied|suggested|explained} [helper], who {saw|noticed|could tell|'
+         "understood} how [job_mood] [hero.he] {looked|felt|was}."],
     ],
     [
-        ["[hero] {nodded|blushed|took a deep breath|counted to ten|swallowed hard|listened|calmed down}, "
-         "{began|started} {again|afresh|over} and {worked|went on} {slowly|calmly|with care|step by step|"
-         "bit by bit|without haste}, {until|and by {noon|three o'clock|teatime|sundown}} [job_way.mended]."],
-        ['"{Splendid|Marvelous|Excellent|Superb|Fine|Magnificent|First-rate} {work|effort|job}, {partner|'
-         'my helper|my dear|young one|champion}," {beamed|cheered|sang|chuckled|boomed} [helper], {paying|'
-         "handing|giving|granting} [hero.him] {two|three|five|six|ten} {coins|tokens|pennies|stickers|"
-         "stamps} and [treat.some]."],
+        ["[hero] {nodded|blushed|counted to ten|listened}, {began|started} {again|afresh|over} and {worked|went on} "
+         "{slowly|calmly|step by step|bit by bit}, {until|and by {noon|teatime|sundown}} [job_way.mended]."],
+        ['"{Splendid|Fine|First-rate} {work|effort|job}, {my dear|young one|champion}," {beamed|cheered|sang|'
+         "chuckled} [helper], {handing|giving|granting} [hero.him] {two|three|five|six|ten} {coins|stickers|stamps} "
+         "and [treat.some]."],
     ],
     [
-        ["No longer [job_mood], [hero] {skipped|marched|strolled|trotted|sauntered|ambled} [place.to] {at "
-         "last|after all|that evening|before supper} with the [color] [toy], {tasting|enjoying|sharing|"
-         "praising} the [treat] and {certain|convinced|aware|sure} that {slow|steady|careful|gentle|"
-         "patient|unhurried} work {saves time|needs no repeating|is the fastest|wins in the end|makes "
-         "everybody proud|pays twice}."],
+        ["No longer [job_mood], [hero] {skipped|marched|strolled|trotted|ambled} [place.to] {at last|after all|that "
+         "evening|before supper} with the [color] [toy], {tasting|enjoying|sharing} the [treat] and {certain|aware|"
+         "sure} that {slow|careful|gentle|patient} work {needs no repeating|is the fastest|makes everybody proud}."],
     ],
 ]

@@ -32,7 +32,7 @@ RULES = {
         "with [hero.his] [family.kin]}.",
         "[^hero.his] {favorite|dearest|most precious} thing was [a color] [toy] {from|that came from|once owned by} "
         "[hero.his] [family.kin].",
-        "For {[hero.his] birthday|Christmas|helping at home} [hero.he] {got|had got} [a color] [toy] from [hero.his] "
+        "For {[hero.his] birthday|Christmas|helping at home} [hero.he] {got|received} [a color] [toy] from [hero.his] "
         "[family.kin], and now [hero.he] {wanted|loved|hoped} to [toy.play] {all day long|whenever [hero.he] could}.",
         "[^hero.he] had [a color] [toy], {a present|a gift} from [hero.his] [family.kin], and "
         "{kept it close|took it everywhere|never left it behind|would not sleep without it|told everyone about it}.",
