@@ -28,8 +28,7 @@ VARIABLES = {
             Entry(
                 "ill",
                 news="{was in bed|was stuck indoors} with {a cold|a cough}",
-                glad="{sneezed|coughed} only {once|twice} and {sat up|smiled|felt stronger} at the first "
-                     "bite",
+                glad="{sneezed|coughed} only {once|twice} and {sat up|smiled} at the first bite",
             ),
             Entry(
                 "birthday",
@@ -68,20 +67,20 @@ VARIABLES = {
                 "milk",
                 how="the milk {smelled|turned out} {sour|old} and {made the cat sneeze|looked like cheese}",
                 fixes=["yogurt", "orange juice", "coconut milk"],
-                rule="{sniff|taste} the milk {first|every time}",
+                rule="{sniff} the milk {first|every time}",
             ),
             Entry(
                 "sugar",
-                how="the sugar {jar|tin} {held|had} {nothing but|only} {crumbs|dust|a spider}",
+                how="the sugar {jar|tin} {held|had} {nothing but|only} {crumbs|a spider}",
                 fixes=["honey", "maple syrup", "chopped dates"],
                 rule="{shake|fill} the sugar jar {first|every week}",
             ),
             Entry(
                 "flour",
-                how="the {sack|bag|paper bag} of flour {burst|tore|split} and {a white cloud|a powdery puff} "
-                    "{filled the room|settled on the lamp}",
+                how="the {sack|bag|paper bag} of flour {burst|split} and {a white cloud|a powdery puff} {filled the "
+                    "room|settled on the lamp}",
                 fixes=["ground oats", "cornmeal", "bread crumbs"],
-                rule="{open|lift} a flour bag {slowly|gently|near the table}",
+                rule="{open} a flour bag {slowly|gently|near the table}",
             ),
             Entry(
                 "butter",
@@ -121,8 +120,8 @@ ACTS = [
             "{No longer|Not at all|Not one bit} [feeling], [hero] {{gladly|then|soon} |}{shared|enjoyed} "
             "the [color] [toy] {too|as well|with [friend]|until sundown}.",
         ],
-        ['"{The secret|The trick|The magic} was [bake_fix]," {whispered|said|explained|admitted} [hero], {winking|'
-         "smiling} at {[family]|[friend]|the empty plate}.",
+        ['"{The secret|The trick} was [bake_fix]," {whispered|said|explained|admitted} [hero], {winking|smiling} at '
+         "{[family]|[friend]|the empty plate}.",
          '"{Next time|From now on|Another day}, I will [bake_slip.rule]," {promised|said|laughed} [hero], {"but|'
          '"yet} [bake_fix] {made|saved} the [bake]!"',
          "<ending>"],

@@ -11,21 +11,21 @@ VARIABLES = {
             Entry(
                 "sack race",
                 practice="{hopped|bounced} {along the lane|over the lawn} in a {flour|potato} sack",
-                mishap="the sack {split|tore|burst} {from top to bottom|at one corner}",
+                mishap="the sack {split|burst} {from top to bottom|at one corner}",
                 mend="{stitched|sewed} {it|the hole} {shut|together|up} with {strong thread|black wool}",
             ),
             Entry(
                 "pie contest",
                 practice="{rolled|kneaded} {dough|pastry} {as thin as paper|in a cloud of flour}",
                 mishap="the {filling|pie} {burned|turned black} {in the oven|on one side}",
-                mend="{shared|handed over} {a bowl|a tray|a heap} of {fresh|spare|sweet} {dough|plums}",
+                mend="{shared|handed over} {a bowl|a tray|a heap} of {fresh|sweet} {dough|plums}",
             ),
             Entry(
                 "pumpkin show",
                 practice="{fed|measured} {a pumpkin|one huge pumpkin} {morning and night|hour after hour}",
                 mishap="the pumpkin {rolled|tumbled|bumped} {off the cart|down the steps|off the table} and "
                        "{cracked|split}",
-                mend="{cut|shaped} the {crack|hole} into a {grin|smile} {full of teeth|like the moon|from ear to ear}",
+                mend="{cut|shaped} the {crack|hole} into a {grin|smile} {like the moon|from ear to ear}",
             ),
             Entry(
                 "egg race",
@@ -61,8 +61,8 @@ VARIABLES = {
             ),
             Entry(
                 "hero",
-                verdict="{gave|awarded|handed} [hero] the [contest_prize], {and|while} [friend] {cheered|whooped|"
-                        "grinned|bowed}",
+                verdict="{gave|handed} [hero] the [contest_prize], {and|while} [friend] {cheered|whooped|grinned|"
+                        "bowed}",
                 after="{Later on|At home|Afterward|Before bed}, [hero], {[contest_mood] no longer|no longer "
                       "[contest_mood]}, {placed|set|put|laid} the [contest_prize] {beside|next to|close to} the "
                       "[color] [toy], {but|though} {every {Friday|Sunday|Christmas}|at Easter} [friend] {took a "
@@ -70,21 +70,20 @@ VARIABLES = {
             ),
             Entry(
                 "friend",
-                verdict="{gave|awarded|handed} [friend] the [contest_prize], {and|while} [hero] {cheered|whooped|"
-                        "grinned|bowed}",
+                verdict="{gave|handed} [friend] the [contest_prize], {and|while} [hero] {cheered|whooped|grinned|"
+                        "bowed}",
                 after="{That night|At bedtime|On the way home|Over supper}, [hero], {[contest_mood] no longer|no "
                       "longer [contest_mood]}, told the [color] [toy] that {second place|coming last} {hurts|"
-                      "matters} {only a little|hardly at all} {when|if|because} the {winner|champion} {is {fair|"
-                      "generous}|plays fair}.",
+                      "matters} {only a little|hardly at all} {when|if|because} the {winner|champion} {is {fair}|"
+                      "plays fair}.",
             ),
             Entry(
                 "fair play",
-                verdict="{gave|awarded|handed} [hero] the [contest_prize] and [friend] {a jar of jelly|a hamper} "
-                        "for {kindness|honesty}",
+                verdict="{gave|handed} [hero] the [contest_prize] and [friend] {a jar of jelly|a hamper} for "
+                        "{kindness|honesty}",
                 after="{Even now|Years later|To this day}, the [contest_prize] {rests|lies} {beside|next to} the "
-                      "[color] [toy], {and|where} [hero] {tells|reminds} {visitors|guests|cousins} {about|of} "
-                      "[friend], the {finest|noblest} {rival|player} {to cheer up someone|to help anybody} "
-                      "[contest_mood].",
+                      "[color] [toy], {and|where} [hero] {tells|reminds} {visitors|cousins} {about|of} [friend], "
+                      "the {finest|noblest} {rival|player} {to cheer up someone|to help anybody} [contest_mood].",
             ),
         ]
     ),

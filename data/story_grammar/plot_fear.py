@@ -11,11 +11,10 @@ VARIABLES = {
             Entry(
                 "high places",
                 when="<one_day>",
-                event="{everyone|the whole class|a crowd of cousins} {climbed|raced} up {the|a} ladder to the {tree "
-                      "house|tower}, but {on|at} the {second|third} rung [hero.his] legs {turned to jelly|would not "
-                      "budge}",
-                truth="{High up|On a ladder|Up there}, {it is best to look|you should look|keep looking} at {the "
-                      "clouds|your own nose}, never {down|below}",
+                event="{everyone|a crowd of cousins} {climbed|raced} up {the|a} ladder to the {tree house|tower}, "
+                      "but {on|at} the {second|third} rung [hero.his] legs {turned to jelly|would not budge}",
+                truth="{High up|On a ladder|Up there}, {it is best to look|you should look} at {the clouds|your own "
+                      "nose}, never {down|below}",
                 go="climbed {rung by rung|inch by inch|bit by bit} to the {very|tip} top",
                 find="{saw|admired|counted} {houses|sheep} {below|down there} as {tiny|neat|round} as {crumbs|peas}",
             ),
@@ -23,14 +22,13 @@ VARIABLES = {
                 "wobbly bridges",
                 when="<one_day>",
                 event="[hero] had to {carry|bring} {a pie|some eggs|a parcel|fresh milk} {over|across} the {rope|"
-                      "plank|log} bridge, but {its|all the} {boards|ropes} {groaned|shivered} at {the {first|"
-                      "lightest} {step|breeze}|every step}",
+                      "plank} bridge, but {its|all the} {boards|ropes} {groaned|shivered} at {the {first} {step|"
+                      "breeze}|every step}",
                 truth="{Bridges|Good bridges|All long bridges} {wobble|creak} {because|so that|when} {they want to "
                       "dance|they feel cheerful}",
                 go="{stepped|shuffled|walked|skipped} {from plank to plank|along the middle} without {looking down|"
                    "stopping once}",
-                find="{reached|touched} the {far|opposite} {side|end} {faster than a sneeze|in {twenty|thirty|"
-                     "forty} steps}",
+                find="{reached|touched} the {far|opposite} {side|end} {faster than a sneeze|in {twenty|forty} steps}",
             ),
             Entry(
                 "deep water",
@@ -48,12 +46,12 @@ VARIABLES = {
                 when="<one_day>",
                 event="[hero] was {picked|asked} to dance {a jig|a waltz} {in front of|for} the {whole|entire} "
                       "{town|school}, {and|but} {a hundred|fifty} faces {stared|peered} back",
-                truth="{A crowd|An audience|A full hall} is {only|just|nothing but} {a heap|a lot} of {cousins|"
-                      "neighbors} {glad to be sitting down|like us}",
+                truth="{An audience|A full hall} is {only|just|nothing but} {a heap|a lot} of {cousins|neighbors} "
+                      "{glad to be sitting down|like us}",
                 go="{stepped|marched|hopped|climbed} {back|right} onto the {stage|platform} and danced {every step|"
                    "in neat circles}",
-                find="{heard|made|let} the {audience|crowd|mayor} {cheer|shout for more} until the {benches|"
-                     "curtains} {shook|trembled}",
+                find="{heard|made|let} the {audience|mayor} {cheer|shout for more} until the {benches|curtains} "
+                     "{shook|trembled}",
             ),
             Entry(
                 "strange noises",
@@ -63,7 +61,7 @@ VARIABLES = {
                 truth="{Old houses|All wooden beams} {mutter|sigh} {whenever|because|if} {they feel cold|nobody "
                       "talks to them}",
                 go="{climbed|marched|crawled} back up and {pushed|flung} open the {squeaky|attic} door",
-                find="{startled|woke|discovered} {a cricket|a sleepy moth|a grumpy owl}",
+                find="{startled|woke|discovered} {a sleepy moth|a grumpy owl}",
             ),
         ]
     ),
@@ -72,7 +70,7 @@ VARIABLES = {
         [
             Entry("count", say="count {slowly|calmly|gently} to {twenty|thirty}", doing="counting",
                   after="count {slowly|calmly}"),
-            Entry("breathe", say="breathe {in and out like a {sleepy|lazy} cow|as slowly as a snail crawls}",
+            Entry("breathe", say="breathe {in and out like a {sleepy} cow|as slowly as a snail crawls}",
                   doing="breathing slowly", after="breathe {in and out|slowly}"),
             Entry("knight", say="{pretend|imagine} you are a {bold|noble} knight",
                   doing="acting like a knight", after="be a knight {again|for a while}"),
@@ -104,7 +102,7 @@ ACTS = [
     [
         ["{That {night|evening}|Later on|At bedtime|Before supper|Under the covers}, [hero] told the [color] [toy] "
          "{all about it|every detail}: {courage|being brave} {means|is} {trembling|shivering|shaking} {a little|a "
-         "bit} and {trying|carrying on|going ahead} {anyway|all the same}.",
+         "bit} and {trying|carrying on} {anyway|all the same}.",
          "{After this|Since then|Ever since|For years}, whenever [hero.he] {met|thought of|dreamed of|heard about} "
          "[fear], [hero] {reached for|smiled at|turned to} the [color] [toy] and {never forgot|started|made sure|"
          "was quick} to [fear_trick.after].",

@@ -29,8 +29,8 @@ VARIABLES = {
             Entry(
                 "potato",
                 seed="{sprouting|dusty} potato",
-                ripe="{twenty|thirty|forty} {lumpy|pale|muddy} potatoes {tumbled|rolled|came} {out of the "
-                "ground|off the shovel}",
+                ripe="{twenty|forty} {lumpy|pale|muddy} potatoes {tumbled|rolled|came} {out of the ground|off the "
+                     "shovel}",
                 made="{mashed|baked} {a mountain|a tray} of potatoes",
             ),
             Entry(
@@ -56,7 +56,7 @@ VARIABLES = {
             Entry(
                 "frost",
                 how="{an icy|a late} frost {nipped|curled} {its tips|its leaves}",
-                advice="straw {is as {snug|warm} as a coat|keeps {plants|roots} from freezing}",
+                advice="straw {is as {warm} as a coat|keeps {plants} from freezing}",
                 work="{packed|tucked} {fluffy|dry} straw over it",
             ),
             Entry(
@@ -68,7 +68,7 @@ VARIABLES = {
             Entry(
                 "magpies",
                 how="{bold|noisy} magpies {pecked|tugged} {at its leaves|it half out}",
-                advice="magpies {fear|never like|run from} a scarecrow",
+                advice="magpies {fear|never like} a scarecrow",
                 work="{built|stuffed} a {floppy|ragged} scarecrow",
             ),
             Entry(
@@ -85,7 +85,7 @@ ACTS = [
     [
         ["<meet_hero>"],
         ["{Late in|One morning in|At the start of|Halfway through} {spring|March|April} [hero.he] {pushed|tucked|"
-         "dropped} [a growing_plant.seed] into {a {bare|tidy} {patch|corner} of the yard|the {soft|damp|rich} {soil|"
+         "dropped} [a growing_plant.seed] into {a {bare|tidy} {patch|corner} of the yard|the {soft|damp} {soil|"
          "earth} {by the porch|beside the steps|under the window}}."],
     ],
     [
@@ -98,8 +98,7 @@ ACTS = [
     ],
     [
         ['"{Dry your eyes|Have hope|Be patient}, [hero], for [growing_threat.advice]," {advised|suggested|explained|'
-         "declared} [friend], [a friend_trait] [friend_kind] {from across the road|who knew about plants|leaning "
-         "over the hedge}."],
+         "declared} [friend], [a friend_trait] [friend_kind] {from across the road|who knew about plants}."],
         ["So the {pair|two|friends} [growing_threat.work], and {in late summer|at harvest time|before autumn} "
          "[growing_plant.ripe]."],
     ],

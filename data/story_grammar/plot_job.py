@@ -15,16 +15,15 @@ VARIABLES = {
                 ways=[
                     Entry(
                         "bruises",
-                        mishap="the {fruit|best fruit} {tumbled|landed} {on the ground|on the stones} and {bruised|"
-                               "split}",
-                        advice="{twist|turn} each stem and {lay|place} the fruit on {straw|cloth}",
-                        mended="{no fruit|not one fruit} {was bruised|had a mark}",
+                        mishap="the {fruit|best fruit} {tumbled} {on the ground|on the stones} and {bruised|split}",
+                        advice="{turn} each stem and {lay|place} the fruit on {straw|cloth}",
+                        mended="{no fruit|not one fruit} {was bruised}",
                     ),
                     Entry(
                         "unripe",
-                        mishap="the crates {filled|were heaped} with {sour|hard} fruit {and leaves|and twigs}",
-                        advice="{squeeze|sniff} each fruit and {choose|pluck} the {sweet|ripe} ones",
-                        mended="{only|nothing but} {ripe|juicy} fruit {was left|filled the crates}",
+                        mishap="the crates {filled|were heaped} with {sour|hard} fruit {and leaves}",
+                        advice="{sniff} each fruit and {choose} the {sweet|ripe} ones",
+                        mended="{only|nothing but} {ripe} fruit {was left|filled the crates}",
                     ),
                 ],
             ),
@@ -34,15 +33,15 @@ VARIABLES = {
                 ways=[
                     Entry(
                         "fell",
-                        mishap="the {whole|wobbly|crooked} {pile|stack} {rumbled|crashed} {down|to the ground}",
-                        advice="{put|start with} the {thick|widest} logs {at the bottom|below}",
-                        mended="the {pile|stack} stood {firm|straight}",
+                        mishap="the {whole|wobbly|crooked} {pile|stack} {crashed} {down|to the ground}",
+                        advice="{put|start with} the {thick} logs {at the bottom|below}",
+                        mended="the {pile|stack} stood {straight}",
                     ),
                     Entry(
                         "door",
-                        mishap="the {last|roundest} logs {blocked|jammed} the {door|path}",
-                        advice="{measure|plan} the {space|gap} before {stacking|lifting}",
-                        mended="the way was {clear|free} and the {stack|pile} {neat|level}",
+                        mishap="the {last} logs {blocked} the {door|path}",
+                        advice="{plan} the {space} before {lifting}",
+                        mended="the way was {clear|free} and the {stack|pile} {neat}",
                     ),
                 ],
             ),
@@ -52,16 +51,15 @@ VARIABLES = {
                 ways=[
                     Entry(
                         "dull",
-                        mishap="{gray|greasy} polish {stuck|clung} {in every groove|to the handles}",
-                        advice="{rub|buff} in {small|slow|tiny} circles with a {soft|woolen} cloth",
-                        mended="{each piece|all of it} {shone|glittered} like {a mirror|moonlight}",
+                        mishap="{gray|greasy} polish {stuck} {to the handles}",
+                        advice="{rub} in {small|slow|tiny} circles with a {soft} cloth",
+                        mended="{each piece|all of it} {shone} like {a mirror}",
                     ),
                     Entry(
                         "muddle",
-                        mishap="{everything|the whole lot} {slid|rattled} {off the tray|under the stove}",
+                        mishap="{everything|the whole lot} {slid} {off the tray|under the stove}",
                         advice="{carry|move} {one piece|two pieces} at a time",
-                        mended="{everything|the whole lot} lay {shining|in order} {in the drawer|on the "
-                        "shelf}",
+                        mended="{everything|the whole lot} lay {shining} {in the drawer|on the shelf}",
                     ),
                 ],
             ),
@@ -71,16 +69,15 @@ VARIABLES = {
                 ways=[
                     Entry(
                         "flour",
-                        mishap="{flour|a cloud of flour} {puffed|flew|burst} {over the floor|up to the "
-                        "ceiling}",
-                        advice="{pour|sprinkle} the flour {gently|a spoonful at a time}",
-                        mended="the {table|kitchen} {stayed clean|was tidy} and the dough {rose|swelled}",
+                        mishap="{flour|a cloud of flour} {puffed|burst} {over the floor|up to the ceiling}",
+                        advice="{pour} the flour {gently}",
+                        mended="the {table|kitchen} {was tidy} and the dough {rose}",
                     ),
                     Entry(
                         "burnt",
-                        mishap="the first {tray|batch} {burned|turned black} in the oven",
-                        advice="{listen|watch} for the {timer|kitchen clock} {to ring|to buzz}",
-                        mended="the {crusts|tops} {were|came out} {light and crunchy|just right}",
+                        mishap="the first {tray} {burned|turned black} in the oven",
+                        advice="{listen|watch} for the {timer|kitchen clock} {to ring}",
+                        mended="the {tops} {were|came out} {just right}",
                     ),
                 ],
             ),
@@ -90,15 +87,15 @@ VARIABLES = {
                 ways=[
                     Entry(
                         "cracked",
-                        mishap="{four|six} eggs {cracked|broke} {on the way|on the doorstep}",
-                        advice="{line|pad} the bowl with {wool|moss|leaves}",
+                        mishap="{four|six} eggs {cracked} {on the way|on the doorstep}",
+                        advice="{line} the bowl with {wool|moss|leaves}",
                         mended="{the eggs|all the eggs} {arrived|lay} {whole|without a crack}",
                     ),
                     Entry(
                         "escape",
-                        mishap="the {plump|frightened} hens {scattered|escaped} {into the lane|across the yard}",
-                        advice="{bolt|close} the door and {tiptoe|whisper}",
-                        mended="the hens {stayed calm|kept quiet}",
+                        mishap="the {plump|frightened} hens {escaped} {into the lane|across the yard}",
+                        advice="{close} the door and {whisper}",
+                        mended="the hens {kept quiet}",
                     ),
                 ],
             ),

@@ -13,7 +13,7 @@ VARIABLES = {
                 how="[hero.he] {put|set|laid} it down to {watch|admire} a {snail|ladybug} and {forgot it|lost track "
                     "of it}",
                 why="[hero.he] had {put|set|laid} it down {somewhere|in the wrong place}",
-                lesson="look {behind|back|around} before {walking|wandering} {on|off|away}",
+                lesson="look {behind|back|around} before {walking} {on|off|away}",
             ),
             Entry(
                 "taken",
@@ -32,13 +32,13 @@ VARIABLES = {
                 how="{the {noon|lunch|school} bell rang|[family] called} and in the {hurry|rush} it {was "
                     "left|stayed} behind",
                 why="[hero.he] had {left|lost} it by {rushing|running off}",
-                lesson="{check|count} {twice|everything} before {rushing|hurrying} {off|home}",
+                lesson="{count} {twice|everything} before {rushing} {off|home}",
             ),
             Entry(
                 "hidden",
                 how="[hero.he] hid it {for fun|too well} and {forgot where|could not remember the spot}",
                 why="[hero.he] had {hidden|buried} it {too well|far too cleverly}",
-                lesson="{draw a map|make a list} of {every|each} hiding {place|spot}",
+                lesson="{draw a map} of {every|each} hiding {place|spot}",
             ),
         ]
     ),
@@ -64,8 +64,7 @@ ACTS = [
         ["<one_day> [hero] {took|brought|was taking} the [toy] [place.to], but {before long|on the way|by the gate|"
          "suddenly|halfway there|too soon|alas} [loss.how]."],
         ['"{Help|Oh no|Oh dear}, {it is gone|I have lost it|I cannot see it}!" {cried|sobbed|wailed|gasped} [hero] '
-         "[feeling.ly], but [searcher] {nearby|passing by|close at hand} had {seen|noticed|heard} {nothing|very "
-         "little}."],
+         "[feeling.ly], but [searcher] {nearby|passing by} had {seen|noticed|heard} {nothing|very little}."],
     ],
     [
         ["{Just then|Luckily|Soon afterward|Happily|Presently|Then} [a friend_kind] {named|called} [friend] "
@@ -80,8 +79,8 @@ ACTS = [
         ["There {was|lay|waited} the [color] [toy], {safe and sound|as good as new|without a scratch}, and [hero], "
          "{not [feeling] {any more|anymore|now}|no longer [feeling]}, {thanked|hugged|squeezed|cheered} [friend]."],
         ["{After that|From then on|Ever after}, [hero] {never forgot|made sure} to [loss.lesson].",
-         "{Soon|As a reward|That same afternoon}, [hero] {asked|invited} [friend] to [toy.play] {first|next|too|"
-         "until {dark|teatime}}.",
+         "{Soon|That same afternoon}, [hero] {asked|invited} [friend] to [toy.play] {first|next|too|until {dark|"
+         "teatime}}.",
          "<ending>"],
     ],
 ]

@@ -17,12 +17,12 @@ VARIABLES = {
             Entry(
                 "bus",
                 how="{squeezed|slid|pushed} it {under a seat|onto the rack} of a bus",
-                why="We {grabbed|lifted|took} the wrong ones when the bus {stopped|arrived}",
+                why="We {grabbed|took} the wrong ones when the bus {stopped|arrived}",
                 cure="{painted|stitched} a {star|moon|heart} on the [mixup_bag]",
             ),
             Entry(
                 "bump",
-                how="{bumped|crashed|bounced} into {a stranger|somebody} {at a corner|on the stairs}",
+                how="{bumped|crashed} into {a stranger|somebody} {at a corner|on the stairs}",
                 why="We {swapped|switched} them when we {bumped|crashed}",
                 cure="always {walked slowly|watched out} at {corners|crossings} with the [mixup_bag]",
             ),
@@ -92,11 +92,11 @@ ACTS = [
     [
         ["<meet_hero>"],
         ["<one_day> [hero.he] {packed|tucked|bundled} [hero.his] [color] [toy] into a {big|plain|sturdy} "
-         "[mixup_bag], and on the {way|journey|trip} [hero.he] [mixup_cause.how]."],
+         "[mixup_bag], and on the {way|trip} [hero.he] [mixup_cause.how]."],
     ],
     [
-        ["{Later|Afterward|That evening}, [hero] {unpacked|unlocked|opened} the [mixup_bag] and {gasped|shrieked|"
-         "squeaked}, for it {now|suddenly|somehow} {held|contained|revealed} only [mixup_item.what]."],
+        ["{Later|Afterward|That evening}, [hero] {unlocked|opened} the [mixup_bag] and {gasped|shrieked|squeaked}, "
+         "for it {now|suddenly|somehow} {held|contained|revealed} only [mixup_item.what]."],
         ['"{Somebody|Someone|A stranger} {has|took} my [color] [toy]," {groaned|sighed|muttered|declared} [hero] '
          "[feeling.ly], but {inside|luckily|happily|just then|beside it|below} [mixup_clue.found] {led|brought|"
          "sent} [hero.him] [place.to]."],
@@ -111,7 +111,7 @@ ACTS = [
     [
         ["{Giggling|Chuckling|Smiling|Winking}, they {swapped|changed|switched} back, and [hero], {no longer|not a "
          "bit} [feeling], let [friend] {hold|try|admire|borrow} the [color] [toy]."],
-        ["After that, [hero] [mixup_cause.cure], yet {was glad of|treasured|often laughed about} the {mistake|"
-         "mix-up|accident} that {brought|won|gave} [hero.him] {a friend|a playmate|a companion} like [friend]."],
+        ["After that, [hero] [mixup_cause.cure], yet {was glad of|treasured} the {mistake|mix-up} that {brought|won|"
+         "gave} [hero.him] {a friend|a companion} like [friend]."],
     ],
 ]

@@ -21,7 +21,7 @@ VARIABLES = {
             Entry(
                 "shy",
                 act="{hid|crouched} behind a {mattress|suitcase} {without a word|at once}",
-                truth="I {freeze|get nervous} when {strangers|big crowds|new faces} {stare|look} at me",
+                truth="I {freeze|get nervous} when {big crowds|new faces} {stare|look} at me",
                 lesson="being shy is not being rude",
             ),
             Entry(
@@ -69,8 +69,8 @@ VARIABLES = {
             ),
             Entry(
                 "dropped",
-                how="dropped the [color] [toy] {in a ditch|under a van|near the hedge}, but [friend] {picked it up|"
-                    "found it|brought it back} {with a shy nod|in one piece}",
+                how="dropped the [color] [toy] {under a van|near the hedge}, but [friend] {picked it up|found it|"
+                    "brought it back} {with a shy nod|in one piece}",
             ),
             Entry(
                 "mended",
@@ -98,9 +98,9 @@ ACTS = [
         ["<meet_toy>"],
     ],
     [
-        ["One {spring|summer|autumn|Thursday|Friday|Saturday} {morning|evening}, a {truck|van|cart} {full of|"
-         "stuffed with|carrying} {boxes|pots|lamps} {stopped|parked|pulled up} {nearby|opposite|next door}, and out "
-         "{hopped|climbed|stepped} [friend], [a friend_kind] [newcomer_look.full]."],
+        ["One {spring|summer|autumn|Thursday|Friday|Saturday} {morning|evening}, a {van|cart} {full of|stuffed with|"
+         "carrying} {boxes|pots|lamps} {stopped|parked|pulled up} {nearby|opposite|next door}, and out {hopped|"
+         "climbed|stepped} [friend], [a friend_kind] [newcomer_look.full]."],
         ["[hero] {waved|offered a plum|bowed}, but [friend] [newcomer_why.act]."],
     ],
     [
@@ -111,13 +111,13 @@ ACTS = [
     ],
     [
         ['"{Sorry, but|You see,|Believe me,} [newcomer_why.truth]," {said|explained|confessed|whispered|sighed} '
-         "[friend], {fiddling with|straightening|touching} the [newcomer_look]."],
+         "[friend], {straightening|touching} the [newcomer_look]."],
         ["[hero] {laughed|blushed|nodded|understood|beamed} and {offered|shared|brought out} {some|plenty of} "
          "[treat], {no longer|not at all|not a bit} [feeling]."],
     ],
     [
-        ["{Now|Nowadays}, when {new neighbors|strangers|visitors} {come|arrive} near the [place], [hero] {brings|"
-         "carries over} the [color] [toy], {certain|sure} that {[newcomer_hint]|[newcomer_why.lesson]}.",
+        ["{Now|Nowadays}, when {new neighbors|visitors} {come|arrive} near the [place], [hero] {brings|carries "
+         "over} the [color] [toy], {certain|sure} that {[newcomer_hint]|[newcomer_why.lesson]}.",
          "{Soon|Before long|By winter}, [hero] and [friend] {shared|passed around} the [color] [toy] [place.at], "
          "and {both|they} {understood|knew} that {[newcomer_hint]|[newcomer_why.lesson]}."],
     ],

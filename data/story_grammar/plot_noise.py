@@ -10,7 +10,7 @@ VARIABLES = {
         [
             Entry(
                 "toad",
-                sound="{hollow|damp|gulping} burping",
+                sound="{damp|gulping} burping",
                 doing="{squatting|croaking} {in a bucket|inside a boot}",
                 why="{hiccuping|burping} because {of the damp|supper was rich}",
                 need="{sip|drink} {cool water|peppermint tea} {slowly|in peace}",
@@ -76,8 +76,8 @@ ACTS = [
     ],
     [
         ["{Still|Even so|All the same|Bravely}, [hero.he] {rose|sat up|counted to three}, {took|brought} the [toy] "
-         "along for {courage|luck|company|comfort} and {crept|tiptoed|shuffled} {down the {hall|stairs|ladder}|"
-         "through the {gloom|parlor}}."],
+         "along for {courage|luck|company|comfort} and {crept|tiptoed|shuffled} {down the {stairs|ladder}|through "
+         "the {gloom|parlor}}."],
         ['"I am no [noise_guess], I {am only|was just|was merely} [noise_maker.why]," {puffed|apologized|protested} '
          "a {tiny|startled|plain} [noise_maker], [noise_maker.doing]."],
     ],

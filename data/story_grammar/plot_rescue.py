@@ -28,7 +28,7 @@ VARIABLES = {
                 tool="{tin|small} pail {and|with} a rope",
                 use="{lowered|let down} the pail {bit by bit|to the floor} and {pulled|drew} it up {inside|to the "
                     "rim}",
-                memory="{dizzy|swinging} {ride|adventure|meeting}",
+                memory="{dizzy|swinging} {adventure|meeting}",
             ),
             Entry(
                 "crate",
@@ -52,7 +52,7 @@ VARIABLES = {
                 "puddle",
                 state="soaked {to the skin|from top to toe} {beside|in} a {muddy|wide|chilly} puddle",
                 short="towel",
-                tool="{fluffy|thick|warm} towel",
+                tool="{thick|warm} towel",
                 use="{bundled|tucked} it up {snugly|like a parcel} and {rubbed|patted} until {every|the last} {drop|"
                     "drip} was gone",
                 memory="{drippy|damp} {morning|adventure|meeting}",
@@ -72,7 +72,7 @@ ACTS = [
     ],
     [
         ["<one_day> [hero] {ambled|strolled|wandered|trotted|marched} [place.to] with [friend], [a friend_trait] "
-         "[friend_kind], when a {thin|tiny|frightened} {cry|peep|sob} {made them {turn|listen}|rang out|{rose|came} "
+         "[friend_kind], when a {thin|tiny|frightened} {cry|peep} {made them {turn|listen}|rang out|{rose|came} "
          "from {a hedge|nearby}}."],
         ["{There|Close by|Just ahead|Right there|Not far off}, {shaking|trembling|shivering}, was {a little|a poor|"
          "a lost|a young|a pale} [rescue_victim], [rescue_trouble.state]."],
@@ -90,13 +90,13 @@ ACTS = [
     ],
     [
         ["{Afterward|Later}, the [rescue_victim] {dropped in on|called on|came to see} [hero] {every {Sunday|Friday|"
-         "spring}|on {rainy|dull|free} days|at teatime} to {nap|rest} beside the [color] [toy] and {remember|laugh "
+         "spring}|on {rainy|dull} days|at teatime} to {nap|rest} beside the [color] [toy] and {remember|laugh "
          "about} the [rescue_trouble.memory].",
          "{Next {evening|day|morning}|At bedtime|After supper}, [hero] {placed|left|set|put} the [color] [toy] {by "
          "the {window|gate}|in the porch} {for|to please} the [rescue_victim], {still|quietly} {smiling|chuckling|"
          "thinking} about the [rescue_trouble.memory].",
-         "{As a reward|In return|Next day}, the [rescue_victim] brought [hero] {a pebble|a button}, which {forever|"
-         "always|ever after} {remained|rested} {next to|close to} the [color] [toy], {in memory|a keepsake} of the "
+         "{In return|Next day}, the [rescue_victim] brought [hero] {a pebble|a button}, which {forever|always|ever "
+         "after} {remained|rested} {next to|close to} the [color] [toy], {in memory|a keepsake} of the "
          "[rescue_trouble.memory]."],
     ],
 ]

@@ -14,10 +14,8 @@ VARIABLES = {
                   shout="{Good luck|We believe in you}"),
             Entry("moving", why="was moving {away|far away} {in the fall|that winter}", shout="{We will miss you|Remember "
                                                                                                                         "us}"),
-            Entry("newcomer", why="had {just|newly} {arrived|moved in} and knew {nobody|hardly anyone|no "
-                  "one yet}", shout="Welcome {to our street|among us|to our village}"),
-            Entry("thanks", why="had {kindly|bravely|patiently} {cleared their path|mended their roof|found their "
-                                "cat}",
+            Entry("newcomer", why="had {just|newly} {arrived|moved in} and knew {nobody|no one yet}", shout="Welcome {to our street|among us|to our village}"),
+            Entry("thanks", why="had {kindly|bravely|patiently} {cleared their path|found their cat}",
                   shout="{Thank you for everything|This is to thank you}"),
         ]
     ),
@@ -44,19 +42,18 @@ ACTS = [
         ["<meet_toy>"],
     ],
     [
-        ["<one_day> [hero.his] [family.kin] {shared|whispered|revealed|let out} {a secret|a secret plan|secret "
-         "news}: [friend], [a friend_trait] [friend_kind] from {next door|across the lane|down the street|the "
-         "corner house}, [secret_occasion.why], {so|and} they would [secret_gift.make]{| on the quiet| by "
-         "candlelight}."],
+        ["<one_day> [hero.his] [family.kin] {shared|whispered|revealed|let out} {a secret|a secret plan}: [friend], "
+         "[a friend_trait] [friend_kind] from {next door|across the lane|down the street|the corner house}, "
+         "[secret_occasion.why], {so|and} they would [secret_gift.make]{| on the quiet| by candlelight}."],
     ],
     [
         ["But {on {Monday|Tuesday|Wednesday|Thursday}|the next {morning|noon|evening}|before long|a little too "
          "soon}, [friend] {noticed|spotted|pointed at|discovered} [secret_gift.trace] and {asked|wondered aloud|"
-         'cried}, "{{What|Now what|So what} is {going on|all this|that}|Is {this|that} a clue|Where did {that|this} '
-         'come from}?"'],
-        ["{Gulping|Turning pink|Thinking fast}, [hero] {babbled|talked|rambled} {only|merely|on and on} about the "
-         "[toy] {until {lunch|teatime|noon}|for {an hour|ages}}, {while|though} the secret {bubbled|hopped|itched} "
-         "{inside|within|on [hero.his] tongue} like {a grasshopper|a sneeze|spilled beans}."],
+         'cried}, "{{What|Now what|So what} is {all this|that}|Is {this|that} a clue|Where did {that|this} come '
+         'from}?"'],
+        ["{Gulping|Turning pink|Thinking fast}, [hero] {babbled|talked} {only|merely|on and on} about the [toy] "
+         "{until {lunch|teatime|noon}|for {an hour|ages}}, {while|though} the secret {bubbled|hopped|itched} "
+         "{inside|within} like {a grasshopper|a sneeze|spilled beans}."],
     ],
     [
         ['"[secret_occasion.shout], [friend]!" {sang|cried|shouted|cheered|called} [hero] {at last|soon afterward|'

@@ -13,35 +13,35 @@ VARIABLES = {
                 claim="you {always|forever} {win|choose first}",
                 advice="{draw straws|toss a penny}",
                 done="[friend] {won|lost} the {first|opening} turn {fair and square|by luck}",
-                moral="{chance|luck} {is fair to everybody|has no favorites}",
+                moral="{luck} {is fair to everybody}",
             ),
             Entry(
                 "too long",
                 claim="you have had it {for hours|the whole week}",
                 advice="{fetch|borrow} {an egg timer|a kitchen timer}",
                 done="[friend] {enjoyed|had} it until {time was up|the minutes ran out}",
-                moral="{waiting|a turn} {goes|passes} quickly with {company|jokes to tell}",
+                moral="{waiting|a turn} {goes} quickly with {company|jokes to tell}",
             ),
             Entry(
                 "guest",
                 claim="{guests|visitors} {should|must} {be|choose} first",
                 advice="{treat|welcome} {visitors|guests} like {royalty|heroes}",
                 done="[friend] {bowed|blushed|beamed} and {took|enjoyed} the {guest's|visitor's} turn",
-                moral="a {good|fine} host {shares before being asked|lets {visitors|guests} begin}",
+                moral="a {good|fine} host {lets {visitors|guests} begin}",
             ),
             Entry(
                 "lent",
                 claim="I {lent|loaned} you my [sharing_loan] {last {week|summer}|twice}",
                 advice="{swap|trade} {treasures|things} {until {supper|noon}|like merchants}",
                 done="[friend] {handed over|brought} the [sharing_loan] {as payment|in return}",
-                moral="{a loan|a swap} {comes back like a boomerang|makes two {people|friends} {rich|glad}}",
+                moral="{a swap} {makes two {friends} {rich|glad}}",
             ),
             Entry(
                 "bored",
                 claim="{watching|waiting} {is|feels} {dull|no fun}",
                 advice="{make up|think up} a game {for two|with two jobs}",
                 done="[friend] became the {captain|judge} of {the|their} new game",
-                moral="{games|adventures} {get better|are bigger} with {two players|a team}",
+                moral="{adventures} {get better|are bigger} with {a team}",
             ),
         ]
     ),
@@ -78,15 +78,14 @@ ACTS = [
     [
         ["<one_day> [a friend_kind] {named|called} [friend] {came by|stopped by|dropped in}, {saw|spied|admired|"
          "spotted|noticed} the [toy] and {itched|longed|asked|hoped} to [toy.play] too."],
-        ['"{Certainly|Absolutely|Definitely} not, {it belongs to me|it is {only|all} mine|I had it first}," '
-         "{growled|hissed|barked} [hero] with a {frown|pout|sneer}."],
+        ['"{Certainly|Definitely} not, {it belongs to me|it is {only|all} mine|I had it first}," {growled|hissed} '
+         "[hero] with a {frown|pout|sneer}."],
     ],
     [
         ['"{But that|That} is {rude|greedy|nasty}, because [sharing_reason.claim]," {protested|shouted|yelled} '
          "[friend], and in the {struggle|tussle|tug-of-war} they [sharing_crash.crash]."],
-        ["[hero] {felt|looked|seemed} {quite |rather |}[sharing_mood] when [helper], {hearing the|annoyed by the|"
-         'curious about the} {fuss|commotion|quarrel}, {asked|said}, "{Could you not|Why not|Would it help to} '
-         '[sharing_reason.advice]?"'],
+        ["[hero] {felt|looked|seemed} {quite |rather |}[sharing_mood] when [helper], {hearing the|curious about "
+         'the} {fuss|commotion}, {asked|said}, "{Could you not|Why not|Would it help to} [sharing_reason.advice]?"'],
     ],
     [
         ["{Quickly|Together|Side by side} they [sharing_crash.tidy], and {next|afterward|then} [sharing_reason.done]."],

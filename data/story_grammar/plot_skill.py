@@ -33,7 +33,7 @@ VARIABLES = {
                 event="{harvest fair|flower show}",
                 ing="knitting [a skill_thing]",
                 things=["sock", "mitten", "tea cozy", "sweater"],
-                fail="the {yarn|wool|thread} {knotted|tangled} around {a table leg|[hero.his] ears}",
+                fail="the {yarn|wool} {knotted|tangled} around {a table leg|[hero.his] ears}",
                 tips=["count every stitch", "hold the wool loosely", "make one row, then rest"],
                 show="the [skill_thing] {hung|lay|sat} there {without a hole|neat and soft}",
             ),
@@ -45,8 +45,8 @@ VARIABLES = {
                 fail="{toes|knees} got {caught|trapped|tangled} {at once|after one hop}, {again and again|over and "
                      "over}",
                 tips=["listen for the tap", "take small hops", "sing a counting rhyme"],
-                show="{thirty|forty|fifty} {hops|skips} {in a row|without a rest} {made|left} {the ground shake|"
-                     "everybody counting aloud}",
+                show="{forty|fifty} {hops|skips} {in a row|without a rest} {made|left} {the ground shake|everybody "
+                     "counting aloud}",
             ),
             Entry(
                 "play music",
@@ -80,7 +80,7 @@ ACTS = [
     ],
     [
         ["<one_day> [hero] {saw|met|admired|cheered for} [friend], [a friend_trait] [friend_kind], [skill.ing], and "
-         "{longed|decided|hoped|itched} to {learn it|try it|do it} {too|before {winter|Easter|summer}}."],
+         "{longed|decided|hoped|itched} to {learn it|try it|do it} {too|before {winter|summer}}."],
         ["{Alas|At first|On {Monday|Tuesday}|Straight away}, [skill.fail], {so|and} [hero] {felt|grew|became} "
          "[feeling]{| and {hid|sighed|went home}}."],
     ],
@@ -88,16 +88,16 @@ ACTS = [
         ["{Luckily|Just then|Nearby}, [skill_teacher.who] {noticed|peered in|looked over} and {said|advised|"
          'chuckled|called}, "I {lost heart|cried|gave up} {a hundred|fifty|forty} times{, too|}, but {my trick|my '
          'secret|the answer} is this: [skill_tip]."'],
-        ["{Before breakfast|After school|At dawn|Every evening}, [hero] {practiced|tried|worked} {hard|calmly|in "
-         "secret|on and on} {while|as} {rain fell|the cat slept|the kettle sang}."],
+        ["{Before breakfast|After school|At dawn|Every evening}, [hero] {practiced|worked} {hard|calmly|in secret|"
+         "on and on} {while|as} {rain fell|the cat slept|the kettle sang}."],
     ],
     [
         ["{At|During|Later, at} the [skill.event] {near|beside|close to} the [place], [skill.show], {and|while} "
          "{[friend]|[skill_teacher]} {whooped|wept with joy|whistled}."],
         ["{No longer|Not one bit|Not at all} [feeling], [hero] {bowed|waved|beamed|blushed} and {hugged|held up|"
          "thanked} the [color] [toy], [hero.his] {best audience|faithful companion|secret comfort}."],
-        ["{Later|Nowadays|After that}, [hero] {told|reminded|advised} {the little ones|a baby cousin|the whole "
-         'class}: "{Do not give up|Keep trying|Be patient}, and [skill_tip]!"',
+        ['{Later|Nowadays|After that}, [hero] {told|advised} {the little ones|the whole class}: "{Do not give up|'
+         'Keep trying|Be patient}, and [skill_tip]!"',
          "{Later|Nowadays|After that}, [hero] {knew|saw|was sure} that {a mistake is only a step|trying again is "
          "half of winning}."],
     ],

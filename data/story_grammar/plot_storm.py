@@ -11,13 +11,12 @@ VARIABLES = {
             Entry(
                 "thunderstorm",
                 season="{hot|sticky} {June|summer}",
-                sign="thunder {growled|crashed} and {heavy|icy|warm} rain {spilled|hammered} {onto the road|around "
-                     "them}",
+                sign="thunder {growled|crashed} and {heavy|warm} rain {spilled|hammered} {onto the road|around them}",
                 lost="{slid|tumbled|rolled} into a {deep|brown|wide} {puddle|ditch}",
                 broke="{water|rain} was {leaking|gurgling} through the [storm_harm]",
                 harms=["roof", "ceiling", "attic", "porch"],
                 repair="{covered|sealed} the [storm_harm] with {boards|straw}",
-                fix="{{wiped|rubbed} it with {an old towel|a soft cloth}|dried it {by the stove|on the windowsill}}",
+                fix="{{wiped|rubbed} it with {an old towel|a soft cloth}|dried it {by the stove}}",
             ),
             Entry(
                 "blizzard",
@@ -32,14 +31,14 @@ VARIABLES = {
             ),
             Entry(
                 "flood",
-                season="{wet|drizzly|gray} {April|spring}",
+                season="{drizzly|gray} {April|spring}",
                 sign="{brown|muddy|chilly} water {rushed|poured|tumbled} {over the wall|across the bridge} and made "
-                     "the {lane|street|ditch} a {river|stream}",
+                     "the {lane|street} a {river|stream}",
                 lost="was {washed|carried} {around the bend|under a hedge}",
-                broke="{sticky|thick} mud {lay in|covered|filled} the [storm_harm]",
+                broke="{sticky|thick} mud {lay in|filled} the [storm_harm]",
                 harms=["cellar", "pantry", "hallway", "laundry room"],
                 repair="{wiped|rinsed} the [storm_harm] with {buckets|brushes}",
-                fix="{washed|picked} off the {mud|weeds}{| {under the faucet|beside the water barrel}}",
+                fix="{washed|picked} off the {mud|weeds}{| {beside the water barrel}}",
             ),
             Entry(
                 "windstorm",
@@ -49,18 +48,18 @@ VARIABLES = {
                 broke="{half|one side|the top} of the [storm_harm] was lying {in the road|upside down}",
                 harms=["fence", "henhouse", "chimney", "gate"],
                 repair="{mended|propped up} the [storm_harm] with {a hammer|rope}",
-                fix="{picked|wiped} off the {dust|straw}{| and polished it {with a drop of oil|with a handkerchief}}",
+                fix="{picked|wiped} off the {dust|straw}{| and polished it {with a drop of oil}}",
             ),
             Entry(
                 "hailstorm",
-                season="{cool|dull|pale} {May|June}",
+                season="{dull|pale} {May|June}",
                 sign="hailstones {as big as|as hard as} {peas|buttons} {bounced|danced} {down the steps|along the "
                      "road}",
                 lost="{vanished|got lost|was left behind} under a {heap|blanket} of {ice|torn leaves}",
                 broke="{three|five|six} {cracks|holes} {had appeared|could be seen} in the [storm_harm]",
                 harms=["birdhouse", "garden table", "beehive", "watering can"],
                 repair="{mended|patched} the [storm_harm] with {tin|fresh paint}",
-                fix="{knocked|scraped|rubbed} off the {ice|leaves}{| with {a warm towel|a wooden spoon|a dry mitten}}",
+                fix="{knocked|scraped} off the {ice|leaves}{| with {a warm towel|a wooden spoon|a dry mitten}}",
             ),
         ]
     ),
@@ -85,13 +84,13 @@ ACTS = [
     ],
     [
         ["{Halfway there|Around a corner|Suddenly|On the way|Before long|Minutes later}, [storm.sign]."],
-        ['"{Hurry|Quick|Home}!" {gasped|squealed|yelled|shrieked|called} [friend], but {in the {rush|gloom}|on a '
-         "bend|near a crossroads} the [color] [toy] [storm.lost]."],
+        ['"{Hurry|Quick|Home}!" {gasped|squealed|yelled|shrieked|called} [friend], but {on a bend|near a '
+         "crossroads} the [color] [toy] [storm.lost]."],
     ],
     [
         ["They {reached|burst into|hid in|crept into|found} [family]'s {bright|tidy|candlelit} {kitchen|parlor|"
-         "cottage} for {some|warmth and|shelter and} [treat], but [hero] {felt|looked|was|stayed} [feeling]{| and "
-         "quiet| and {tired|pale}}."],
+         "cottage} for {some|warmth and} [treat], but [hero] {felt|looked|was|stayed} [feeling]{| and quiet| and "
+         "{tired|pale}}."],
         ['"{Listen|Remember|Cheer up|Believe me}{|, children|, dears}," {said|murmured|answered|chuckled|hummed} '
          '[family], "[storm_wisdom]."'],
         ["{At last|Later|By {supper|teatime|sunset|bedtime}} the [storm] {was over|passed|moved on}, but "
@@ -100,10 +99,10 @@ ACTS = [
     [
         ["{Then|Afterward|Outside|Last of all}, [friend] {found|discovered|spied|dug out} the [color] [toy], and "
          "they [storm.fix]."],
-        ["No longer [feeling], [hero] {told|whispered to|reminded} {everyone|[friend]|the moon|the puppy next door|"
+        ["No longer [feeling], [hero] {told|whispered to} {everyone|[friend]|the moon|the puppy next door|"
          '[hero.his] pillow}{ at bedtime| that night|}: "{[family] was right|I know now|You see|It is true}, '
          '[storm_wisdom]."',
-         "No longer [feeling], [hero] {painted|drew|made} a {picture|card|poster} of the [storm_harm] {for [friend]|"
-         "for [family]|the next day|before long}."],
+         "No longer [feeling], [hero] {drew|made} a {picture|poster} of the [storm_harm] {for [friend]|for [family]|"
+         "the next day|before long}."],
     ],
 ]

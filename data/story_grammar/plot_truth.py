@@ -21,7 +21,7 @@ VARIABLES = {
                    "{nailed|hammered} the pieces {back|tightly} together"),
             _thing("spectacles case", "{popped|lost} its hinge",
                    "{bent|screwed} the hinge {straight|into place}"),
-            _thing("cushion", "{burst|split} in a puff of {down|fluff}",
+            _thing("cushion", "{burst|split} in a puff of {down}",
                    "{stitched|sewed} it with {needle and thread|wool}"),
         ]
     ),
@@ -45,21 +45,19 @@ ACTS = [
          "color] [toy]{, which {went everywhere|was always close by|never left [hero.his] side}|}."],
     ],
     [
-        ["<one_day> [hero] {{tripped|stumbled} over {a doormat|a broom|a pail}|{skidded|slipped} on {a cherry pit|"
-         "spilled oil|some jelly}} {at the {house|home} of|while visiting|while helping} [helper] and {knocked down|"
-         "dropped|crashed into} a {precious |fine |}[truth_thing], which [truth_thing.broke]."],
+        ["<one_day> [hero] {{tripped|stumbled} over {a broom|a pail}|{skidded|slipped} on {spilled oil|some jelly}} "
+         "{at the {house|home} of|while helping} [helper] and {knocked down|dropped|crashed into} a {precious |fine "
+         "|}[truth_thing], which [truth_thing.broke]."],
         ["Feeling [truth_mood], [hero.he] {stuffed|pushed|tucked|slid} it [truth_hide] and {whispered|thought|"
-         "muttered|hoped} that {everyone|anybody|[helper]} {would|might|could} {blame|suspect|accuse} [truth_blame]."],
+         "muttered|hoped} that {everyone|anybody|[helper]} {would|could} {blame|accuse} [truth_blame]."],
     ],
     [
-        ["But [hero.his] {heart|stomach|conscience} {fluttered|churned|itched} {all through|during|before|after} "
-         "{lunch|supper|tea}, so [hero.he] {tiptoed|crept|shuffled|marched} {back|inside|to the door} {bravely|at "
-         "last|quietly}."],
+        ["But [hero.his] {heart|stomach} {fluttered|itched} {all through|during|before|after} {lunch|supper|tea}, "
+         "so [hero.he] {tiptoed|crept|shuffled|marched} {back|inside|to the door} {bravely|at last|quietly}."],
         ['"It was {not|never} [truth_blame], {it was me|I did it|I am to blame}, and the {poor |broken |'
          '}[truth_thing] is {still |lying |}[truth_hide]," {confessed|admitted|explained|sobbed} [hero].'],
-        ['"{Accidents happen|Things break|Mistakes happen}, {but|yet} {honesty|trust|courage} is {priceless|rare|'
-         'what counts}," {replied|answered|said} [helper], and {together|patiently|carefully} they '
-         "[truth_thing.mend]."],
+        ['"{Accidents happen|Mistakes happen}, {but|yet} {honesty|trust|courage} is {rare|what counts}," {replied|'
+         "answered|said} [helper], and {together|patiently|carefully} they [truth_thing.mend]."],
     ],
     [
         ["{When|As} {the moon rose|the first star appeared|the lamps were lit}, [hero] {took|brought|carried} the "
