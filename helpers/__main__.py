@@ -18,9 +18,6 @@ COMMANDS = {
     "bench": "measure the training speed against transformers' GPT-2",
     "publish": "write this copy's public address into every notebook",
 }
-# Threads that wait for one another in a loop make training ten times slower where another program wants a core,
-# and no faster where none does. Torch reads this when it is first imported, which the commands do later.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 STOPPED, CLOSED_PIPE = 130, 141  # as a shell reports Ctrl-C, and a reader that has gone
 
 

@@ -53,9 +53,6 @@ def start(number: str) -> Session:
         CourseError: torch is not installed, or a variable holds something that cannot be.
     """
     global _current
-    # Threads that wait by spinning take the cores from those that have work, and a busy machine
-    # can become ten times slower. Read when torch is first imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _install_missing()
     _current = Session(
         number=number,
