@@ -132,8 +132,8 @@ TOYS = [
     _toy("robot", "wind it up", "winding it up"),
     _toy("train", "push it along", "pushing it along"),
     _toy("teddy bear", "hug it", "hugging it"),
-    _toy("hat", "wear it everywhere", "wearing it everywhere"),
-    _toy("scarf", "wrap it around twice", "wrapping it around twice"),
+    _toy("hat", "put it on", "putting it on"),
+    _toy("scarf", "wear it", "wearing it"),
     _toy("umbrella", "twirl it", "twirling it"),
     _toy("whistle", "blow it", "blowing it"),
     _toy("puppet", "make it dance", "making it dance"),
@@ -143,7 +143,7 @@ TOYS = [
     _toy("wagon", "pull it along", "pulling it along"),
     _toy("shell", "listen to it", "listening to it"),
     _toy("marble", "roll it", "rolling it"),
-    _toy("blanket", "sleep under it", "sleeping under it"),
+    _toy("blanket", "hide under it", "hiding under it"),
     _toy("bell", "ring it", "ringing it"),
     _toy("flute", "play tunes on it", "playing tunes on it"),
     _toy("paintbrush", "paint with it", "painting with it"),
@@ -153,20 +153,20 @@ TOYS = [
     _toy("ribbon", "wave it about", "waving it about"),
     _toy("spinning top", "spin it", "spinning it"),
     _toy("music box", "open it and listen", "opening it to listen"),
-    _toy("backpack", "wear it proudly", "wearing it proudly"),
+    _toy("backpack", "fill it up", "filling it up"),
     _toy("scooter", "ride it", "riding it"),
     _toy("feather", "stroke it", "stroking it"),
 ]
 
-# How the hero feels when things go wrong; the same word comes back when they are mended.
+# How the hero feels when things go wrong; the same word comes back when they are mended. `ly` goes after "cried".
 FEELINGS = [
-    Entry("sad", ly="sadly", sign="a tear rolled down [hero.his] cheek"),
-    Entry("worried", ly="nervously", sign="[hero.his] tummy felt tight"),
-    Entry("upset", ly="unhappily", sign="[hero.his] lip began to shake"),
-    Entry("scared", ly="in a tiny voice", sign="[hero.his] knees began to tremble"),
-    Entry("cross", ly="grumpily", sign="[hero] stamped one foot"),
-    Entry("lonely", ly="softly", sign="[hero] gave a long sigh"),
-    Entry("gloomy", ly="with a sniff", sign="[hero.his] shoulders drooped"),
+    Entry("sad", ly="sadly"),
+    Entry("worried", ly="nervously"),
+    Entry("upset", ly="unhappily"),
+    Entry("miserable", ly="in a tiny voice"),
+    Entry("cross", ly="grumpily"),
+    Entry("tearful", ly="with a sniff"),
+    Entry("gloomy", ly="with a long sigh"),
 ]
 
 # Something good to eat. `some` goes after "ate" or "shared".

@@ -1,5 +1,4 @@
-"""The hero bakes for a friend with someone of the family; an ingredient goes wrong, another takes its "
-"place."""
+"""The hero bakes for a friend with someone of the family; an ingredient goes wrong, another takes its place."""
 
 from data.story_grammar.engine import Entry, Table
 
@@ -42,14 +41,15 @@ VARIABLES = {
             ),
             Entry(
                 "homesick",
-                news="{was missing|longed for} a {little brother|cousin} who had {moved|gone} {abroad|far away}",
+                news="{was missing|missed} a {little brother|cousin} who had {moved|gone} {across the sea|far "
+                     "away}",
                 glad="{laughed|grinned|beamed} for the first time {in days|that week|since Monday} and {felt less "
                      "alone|hugged the plate}",
             ),
             Entry(
                 "tooth",
-                news="had a {wobbly|loose} tooth and could {chew|bite} {nothing hard|only soft things}",
-                glad="{chewed|nibbled} {slowly|happily|bravely} and {hummed|sighed} with joy",
+                news="had {lost|swallowed} a {wobbly|loose} tooth and {would not smile|hid every smile}",
+                glad="{chewed|nibbled} {slowly|happily|bravely} and {smiled|grinned} {at last|again}",
             ),
         ]
     ),
@@ -67,7 +67,7 @@ VARIABLES = {
                 "milk",
                 how="the milk {smelled|turned out} {sour|old} and {made the cat sneeze|looked like cheese}",
                 fixes=["yogurt", "orange juice", "coconut milk"],
-                rule="{sniff} the milk {first|every time}",
+                rule="sniff the milk {first|every time}",
             ),
             Entry(
                 "sugar",
@@ -80,12 +80,12 @@ VARIABLES = {
                 how="the {sack|bag|paper bag} of flour {burst|split} and {a white cloud|a powdery puff} {filled the "
                     "room|settled on the lamp}",
                 fixes=["ground oats", "cornmeal", "bread crumbs"],
-                rule="{open} a flour bag {slowly|gently|near the table}",
+                rule="open a flour bag {slowly|gently|near the table}",
             ),
             Entry(
                 "butter",
-                how="the butter {melted|had melted} {in the sun|beside the kettle} and {dripped|trickled} {behind "
-                    "the cupboard|down the wall}",
+                how="the butter {melted|had melted} {in the sun|beside the kettle} and {dripped|trickled} {behind the "
+                    "cupboard|down the wall}",
                 fixes=["sunflower oil", "cream cheese", "sour cream"],
                 rule="keep butter {in the cold|on ice}",
             ),
@@ -109,21 +109,21 @@ ACTS = [
     [
         ["{Humming|Whistling|Side by side}, they {measured|stirred|kneaded} and {poured|scraped|mixed}, but "
          "[bake_slip.how]."],
-        ["[hero] {felt|looked|was|grew} [feeling], but [family] {said|whispered|laughed|answered|replied|suggested|"
-         'declared}{ softly|| with a {nod|grin}}, "{{Good cooks|Clever cooks} {never give up|find a way}, so|Do not '
-         'fret, just|Quick,} {try|fetch|add} [bake_fix]!"'],
+        ["[hero] {felt|looked|was|grew} [feeling], but [family] {said|whispered|laughed|answered|replied|suggested}"
+         '{ softly|| with a {nod|grin|smile}}, "{{Good cooks|Clever cooks} {never give up|find a way}, so|Do not '
+         'worry, just|Quick,} {try|fetch|add} [bake_fix]!"'],
     ],
     [
         ["{Soon|By {noon|evening|four}|Later}, [hero] {carried|brought|took} {warm|golden|perfect} [bake] with "
          "[bake_top] to [friend], who [bake_why.glad]."],
         [
-            "{No longer|Not at all|Not one bit} [feeling], [hero] {{gladly|then|soon} |}{shared|enjoyed} "
-            "the [color] [toy] {too|as well|with [friend]|until sundown}.",
+            "{No longer|Not at all|Not one bit} [feeling], [hero] {{gladly|then|soon} |}{shared|enjoyed} the [color] "
+            "[toy] {with [friend]|until {sundown|bedtime}|for an hour}.",
         ],
         ['"{The secret|The trick} was [bake_fix]," {whispered|said|explained|admitted} [hero], {winking|smiling} at '
          "{[family]|[friend]|the empty plate}.",
          '"{Next time|From now on|Another day}, I will [bake_slip.rule]," {promised|said|laughed} [hero], {"but|'
-         '"yet} [bake_fix] {made|saved} the [bake]!"',
+         '"yet} [bake_fix] saved the [bake]!"',
          "<ending>"],
     ],
 ]

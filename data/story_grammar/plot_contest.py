@@ -22,7 +22,7 @@ VARIABLES = {
             ),
             Entry(
                 "pumpkin show",
-                practice="{fed|measured} {a pumpkin|one huge pumpkin} {morning and night|hour after hour}",
+                practice="{fed|measured} {a pumpkin|one huge pumpkin} {behind the shed|with a smile}",
                 mishap="the pumpkin {rolled|tumbled|bumped} {off the cart|down the steps|off the table} and "
                        "{cracked|split}",
                 mend="{cut|shaped} the {crack|hole} into a {grin|smile} {like the moon|from ear to ear}",
@@ -42,27 +42,24 @@ VARIABLES = {
             ),
         ]
     ),
-    "contest_prize": Table("trophy medal rosette crown badge sash wreath goblet plaque shield certificate "
-    "statue".split()),
+    "contest_prize": Table("trophy medal rosette crown badge sash wreath shield statue star vase".split()),
     # How the mishap feels; it comes back when that is over.
-    "contest_mood": Table("glum downcast heartbroken miserable tearful frantic grumpy speechless "
-    "desperate".split()),
+    "contest_mood": Table("glum heartbroken miserable tearful grumpy worried gloomy sad upset".split()),
     # Who wins decides how the story ends.
     "contest_result": Table(
         [
             Entry(
                 "tie",
-                verdict="{called|declared|announced|shouted} {a tie|a draw}, and {both|everyone} {bowed|hugged|"
-                        "danced|cheered}",
+                verdict="{declared|announced} {a tie|a draw}, and {both|everyone} {bowed|hugged|danced|cheered}",
                 after="{So|From then on|After that|For years}, [hero], {[contest_mood] no longer|no longer "
                       "[contest_mood]}, kept the [contest_prize] {beside|next to|near} the [color] [toy] {in "
-                      "{spring|summer|winter|autumn}|on school days} and {passed it to|sent it over to|handed it "
-                      "to} [friend] {for the rest|in between|with a bow}.",
+                      "{spring|summer|winter|autumn}|on school days} and {passed it to|sent it over to|handed it to} "
+                      "[friend] {in between|with a bow}.",
             ),
             Entry(
                 "hero",
-                verdict="{gave|handed} [hero] the [contest_prize], {and|while} [friend] {cheered|whooped|grinned|"
-                        "bowed}",
+                verdict="{gave|handed} [hero] the [contest_prize], {and|while} [friend] "
+                        "{cheered|whooped|grinned|bowed}",
                 after="{Later on|At home|Afterward|Before bed}, [hero], {[contest_mood] no longer|no longer "
                       "[contest_mood]}, {placed|set|put|laid} the [contest_prize] {beside|next to|close to} the "
                       "[color] [toy], {but|though} {every {Friday|Sunday|Christmas}|at Easter} [friend] {took a "
@@ -70,20 +67,20 @@ VARIABLES = {
             ),
             Entry(
                 "friend",
-                verdict="{gave|handed} [friend] the [contest_prize], {and|while} [hero] {cheered|whooped|grinned|"
-                        "bowed}",
+                verdict="{gave|handed} [friend] the [contest_prize], {and|while} [hero] "
+                        "{cheered|whooped|grinned|bowed}",
                 after="{That night|At bedtime|On the way home|Over supper}, [hero], {[contest_mood] no longer|no "
-                      "longer [contest_mood]}, told the [color] [toy] that {second place|coming last} {hurts|"
-                      "matters} {only a little|hardly at all} {when|if|because} the {winner|champion} {is {fair}|"
-                      "plays fair}.",
+                      "longer [contest_mood]}, told the [color] [toy] that {second place|coming second} "
+                      "{hurts|matters} {only a little|hardly at all} {when|if|because} the {winner|champion} {is "
+                      "fair|plays fair}.",
             ),
             Entry(
                 "fair play",
-                verdict="{gave|handed} [hero] the [contest_prize] and [friend] {a jar of jelly|a hamper} for "
+                verdict="{gave|handed} [hero] the [contest_prize] and [friend] a jar of {jelly|honey} for "
                         "{kindness|honesty}",
                 after="{Even now|Years later|To this day}, the [contest_prize] {rests|lies} {beside|next to} the "
-                      "[color] [toy], {and|where} [hero] {tells|reminds} {visitors|cousins} {about|of} [friend], "
-                      "the {finest|noblest} {rival|player} {to cheer up someone|to help anybody} [contest_mood].",
+                      "[color] [toy], {and|where} [hero] {tells|reminds} {visitors|cousins} {about|of} [friend], the "
+                      "{finest|best} {rival|player} {to cheer up someone|to help anybody} [contest_mood].",
             ),
         ]
     ),
@@ -95,22 +92,22 @@ ACTS = [
         ["<meet_toy>"],
     ],
     [
-        ["<one_day> a {poster|notice|billboard} [place.at] {announced|promised|proclaimed} [a contest] with [a "
-         "contest_prize] {to win|at stake|as the prize}."],
+        ["<one_day> a {poster|notice|billboard} [place.at] {announced|promised} [a contest] with [a contest_prize] "
+         "{to win|as the prize}."],
         ["[hero] {entered|signed up|joined in} {at once|gladly|nervously|happily}, {and so did|alongside|just like} "
          "[friend], [a friend_trait] [friend_kind] who {wanted it {badly|too}|dreamed of it}."],
     ],
     [
-        ["{All week|For {days|weeks}|Every {afternoon|evening|dawn}}, [hero] [contest.practice], with the [toy] "
-         "{nearby|close by|on the step|for {luck|company|courage|cheer}}."],
-        ["{But|Alas,|Then,|Sadly,} {near the end|halfway through|right away|too soon|that Sunday}, "
-         "[contest.mishap], leaving [hero] [contest_mood]."],
+        ["{All week|For {days|weeks}|Every {afternoon|evening|morning}}, [hero] [contest.practice], with the [toy] "
+         "{nearby|close by|on the step|for {luck|company|courage}}."],
+        ["{But|Then,|Sadly,|Oh dear,} {the day before|the night before|that very morning|on the big day|shortly "
+         "before noon}, [contest.mishap], leaving [hero] [contest_mood]."],
     ],
     [
         ['"{Winning|A prize|First place} is {no fun|worth nothing|dull} {like this|this way|if somebody has bad '
          'luck}," {said|declared|muttered|decided} [friend], {and|who} {gently|quickly|calmly|cleverly|gladly|'
          "kindly} [contest.mend]."],
-        ["{In the end|At {noon|sundown}|Finally|By evening|After much thought|Soon after}, the {judge|mayor|jury} "
+        ["{In the end|At {noon|sundown}|Finally|By evening|After much thought|Soon after}, the {judge|mayor|judges} "
          "[contest_result.verdict]."],
     ],
     [

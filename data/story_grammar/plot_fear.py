@@ -11,35 +11,35 @@ VARIABLES = {
             Entry(
                 "high places",
                 when="<one_day>",
-                event="{everyone|a crowd of cousins} {climbed|raced} up {the|a} ladder to the {tree house|tower}, "
-                      "but {on|at} the {second|third} rung [hero.his] legs {turned to jelly|would not budge}",
+                event="{everyone|a crowd of cousins} {climbed|raced} up {the|a} ladder to the {tree house|tower}, but "
+                      "{on|at} the {second|third} rung [hero.his] legs {turned to jelly|would not budge}",
                 truth="{High up|On a ladder|Up there}, {it is best to look|you should look} at {the clouds|your own "
                       "nose}, never {down|below}",
                 go="climbed {rung by rung|inch by inch|bit by bit} to the {very|tip} top",
-                find="{saw|admired|counted} {houses|sheep} {below|down there} as {tiny|neat|round} as {crumbs|peas}",
+                find="{saw|admired|spotted} {houses|sheep} {below|down there} as {tiny|small} as {crumbs|peas}",
             ),
             Entry(
                 "wobbly bridges",
                 when="<one_day>",
-                event="[hero] had to {carry|bring} {a pie|some eggs|a parcel|fresh milk} {over|across} the {rope|"
-                      "plank} bridge, but {its|all the} {boards|ropes} {groaned|shivered} at {the {first} {step|"
-                      "breeze}|every step}",
-                truth="{Bridges|Good bridges|All long bridges} {wobble|creak} {because|so that|when} {they want to "
+                event="[hero] had to {carry|bring} {a pie|some eggs|a parcel|fresh milk} {over|across} the "
+                      "{rope|plank} bridge, but {its|all the} {boards|ropes} {groaned|shook} at {the first "
+                      "{step|breeze}|every step}",
+                truth="{Bridges|Good bridges|All long bridges} {wobble|creak} {because|when|if} {they want to "
                       "dance|they feel cheerful}",
-                go="{stepped|shuffled|walked|skipped} {from plank to plank|along the middle} without {looking down|"
-                   "stopping once}",
-                find="{reached|touched} the {far|opposite} {side|end} {faster than a sneeze|in {twenty|forty} steps}",
+                go="{stepped|shuffled|walked|skipped} {from plank to plank|along the middle} without {looking "
+                   "down|stopping once}",
+                find="{reached|touched} the {far|other} {side|end} in {ten|twenty|forty} steps",
             ),
             Entry(
                 "deep water",
                 when="{One|Late one} summer {morning|afternoon|evening},",
-                event="a {swimming teacher|coach} {told|invited|called} the {little|young|small} ones to {hop|"
-                      "slide} into the pool, but to [hero] {it|the blue} looked {as deep as the ocean|full of sharks}",
-                truth="{Water|Even deep water} {carries|rocks} {anyone|everybody} who {lies|keeps} {still|flat} "
-                      "like {a lily|a plank}",
+                event="a {swimming teacher|coach} {told|invited|called} the {little|young} ones to {hop|slide} into "
+                      "the pool, but to [hero] {it|the water} looked {as deep as the ocean|full of sharks}",
+                truth="{Water|Even deep water} {carries|rocks} {anyone|everybody} who {lies|keeps} {still|flat} like "
+                      "{a lily|a plank}",
                 go="{slid|slipped} {in|back in} and {lay back|floated} like {a mermaid|a log}",
-                find="{felt|let} the {gentle waves|bubbles} {rock|cradle} [hero.him] {like|as softly as} {a hammock|"
-                     "a pillow}",
+                find="{felt|let} the {gentle waves|bubbles} {rock|cradle} [hero.him] {like|as softly as} {a hammock|a "
+                     "pillow}",
             ),
             Entry(
                 "big crowds",
@@ -48,18 +48,18 @@ VARIABLES = {
                       "{town|school}, {and|but} {a hundred|fifty} faces {stared|peered} back",
                 truth="{An audience|A full hall} is {only|just|nothing but} {a heap|a lot} of {cousins|neighbors} "
                       "{glad to be sitting down|like us}",
-                go="{stepped|marched|hopped|climbed} {back|right} onto the {stage|platform} and danced {every step|"
-                   "in neat circles}",
-                find="{heard|made|let} the {audience|mayor} {cheer|shout for more} until the {benches|curtains} "
+                go="{stepped|marched|hopped|climbed} {back|right} onto the {stage|platform} and danced {every step|in "
+                   "neat circles}",
+                find="{heard|made} the {audience|mayor} {cheer|shout for more} until the {benches|curtains} "
                      "{shook|trembled}",
             ),
             Entry(
                 "strange noises",
                 when="<one_day>",
-                event="something {up in|inside} the attic {groaned|moaned} {three times|again and again|on and on|"
-                      "twice}, {just|very much} like a {ghost|goblin|troll}",
-                truth="{Old houses|All wooden beams} {mutter|sigh} {whenever|because|if} {they feel cold|nobody "
-                      "talks to them}",
+                event="something {up in|inside} the attic {groaned|moaned} {three times|again and again|on and "
+                      "on|twice}, {just|very much} like a {ghost|goblin|troll}",
+                truth="{Old houses|All wooden beams} {mutter|sigh} {whenever|because|if} {they feel cold|nobody talks "
+                      "to them}",
                 go="{climbed|marched|crawled} back up and {pushed|flung} open the {squeaky|attic} door",
                 find="{startled|woke|discovered} {a sleepy moth|a grumpy owl}",
             ),
@@ -70,8 +70,8 @@ VARIABLES = {
         [
             Entry("count", say="count {slowly|calmly|gently} to {twenty|thirty}", doing="counting",
                   after="count {slowly|calmly}"),
-            Entry("breathe", say="breathe {in and out like a {sleepy} cow|as slowly as a snail crawls}",
-                  doing="breathing slowly", after="breathe {in and out|slowly}"),
+            Entry("breathe", say="breathe {in and out like a sleepy cow|as slowly as a snail crawls}",
+                  doing="breathing in and out", after="breathe {in and out|slowly}"),
             Entry("knight", say="{pretend|imagine} you are a {bold|noble} knight",
                   doing="acting like a knight", after="be a knight {again|for a while}"),
             Entry("lion", say="{pretend|imagine} you are a {roaring|proud} lion",
@@ -89,25 +89,25 @@ ACTS = [
     ],
     [
         ["[fear.when] [fear.event]."],
-        ["[hero], who {hated|could not bear|loathed} [fear], {grabbed|took|caught hold of|reached for} the [toy] "
+        ["[hero], who {hated|could not bear|never liked} [fear], {grabbed|took|caught hold of|reached for} the [toy] "
          "and {bolted|dashed|rushed} [place.to], where [friend], [a friend_trait] [friend_kind], was {knitting a "
          "sock|reading a comic|folding paper}."],
     ],
     [
-        ['"[fear.truth]," {explained|murmured|chuckled|remarked|answered|replied} [friend], {winking|softly|kindly|'
-         'half whispering}, "{so|and} {next time|from now on|if you tremble}, [fear_trick.say]."'],
-        ["{Slowly|Carefully|Bravely|Little by little|Without a fuss|Once back there|A little later}, [hero] "
+        ['"[fear.truth]," {explained|murmured|chuckled|remarked|answered|replied} [friend], {winking|smiling|with a '
+         '{nod|grin}}, "{so|and} {next time|from now on|if you tremble}, [fear_trick.say]."'],
+        ["{Bravely|Soon afterward|Without a fuss|Once back there|A little later|That same day|In the end}, [hero] "
          "[fear.go], [fear_trick.doing], and [fear.find]."],
     ],
     [
         ["{That {night|evening}|Later on|At bedtime|Before supper|Under the covers}, [hero] told the [color] [toy] "
          "{all about it|every detail}: {courage|being brave} {means|is} {trembling|shivering|shaking} {a little|a "
          "bit} and {trying|carrying on} {anyway|all the same}.",
-         "{After this|Since then|Ever since|For years}, whenever [hero.he] {met|thought of|dreamed of|heard about} "
-         "[fear], [hero] {reached for|smiled at|turned to} the [color] [toy] and {never forgot|started|made sure|"
-         "was quick} to [fear_trick.after].",
-         "And if {a flutter|a tremble} still came {now and then|once in a while|on some days}, [hero] {touched|"
-         "tapped} the [color] [toy], thought {of|about} [friend] and {felt|grew} {calmer|stronger} {at once|"
-         "straight away|again}."],
+         "{After this|Since then|Ever since|For years}, whenever [hero.he] {thought of|dreamed of|heard about} "
+         "[fear], [hero] {reached for|smiled at|turned to} the [color] [toy] and {never forgot|made sure|remembered} "
+         "to [fear_trick.after].",
+         "And if {a flutter|a tremble} still came {now and then|once in a while|on some days}, [hero] "
+         "{touched|tapped} the [color] [toy], thought {of|about} [friend] and {felt|grew} {calmer|stronger} {at "
+         "once|straight away|again}."],
     ],
 ]

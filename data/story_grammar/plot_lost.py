@@ -13,7 +13,7 @@ VARIABLES = {
                 how="[hero.he] {put|set|laid} it down to {watch|admire} a {snail|ladybug} and {forgot it|lost track "
                     "of it}",
                 why="[hero.he] had {put|set|laid} it down {somewhere|in the wrong place}",
-                lesson="look {behind|back|around} before {walking} {on|off|away}",
+                lesson="look {behind|back|around} before walking {on|off|away}",
             ),
             Entry(
                 "taken",
@@ -24,31 +24,31 @@ VARIABLES = {
             Entry(
                 "crowd",
                 how="a {brass band|noisy parade} {pushed|squeezed|marched} past and it vanished",
-                why="it had {vanished|been lost} among {all the|countless} {feet|elbows}",
+                why="it had {vanished|been lost} among {all the|so many} {feet|elbows}",
                 lesson="keep {treasures|things} {close|near} in {crowds|a crowd}",
             ),
             Entry(
                 "hurry",
-                how="{the {noon|lunch|school} bell rang|[family] called} and in the {hurry|rush} it {was "
-                    "left|stayed} behind",
-                why="[hero.he] had {left|lost} it by {rushing|running off}",
-                lesson="{count} {twice|everything} before {rushing} {off|home}",
+                how="{the {noon|lunch|school} bell rang|[family] called} and in the {hurry|rush} it {was left|stayed} "
+                    "behind",
+                why="[hero.he] had {left it behind|lost it} {in the rush|while rushing off}",
+                lesson="{look twice|count everything} before rushing {off|home}",
             ),
             Entry(
                 "hidden",
                 how="[hero.he] hid it {for fun|too well} and {forgot where|could not remember the spot}",
                 why="[hero.he] had {hidden|buried} it {too well|far too cleverly}",
-                lesson="{draw a map} of {every|each} hiding {place|spot}",
+                lesson="draw a map of {every|each} hiding {place|spot}",
             ),
         ]
     ),
-    "lost_thief": Table(["goose", "billy goat", "jackdaw", "turkey"]),
+    "lost_thief": Table(["goose", "billy goat", "crow", "turkey"]),
     "searcher": Table(
-        ["a toad", "a sparrow", "a lizard", "a spider"]
+        ["a toad", "a sparrow", "a lizard", "a spider", "a cricket"]
     ),
     # What turns up instead, and is kept.
     "lost_junk": Table(
-        ["wool sock", "cracked plate", "brass button", "gray mitten"]
+        ["wool sock", "cracked plate", "brass button", "gray mitten", "wooden spoon", "torn map"]
     ),
 }
 
@@ -56,31 +56,31 @@ ACTS = [
     [
         ["<meet_hero>"],
         ["<meet_toy>",
-         "{Everyone|Everybody} {knew|noticed|could see} how {fond|proud} [hero.he] was of [a color] [toy] {from|"
-         "sent by} [hero.his] [family.kin].",
-         "[^hero.his] {best|dearest} {possession|belonging} was [a color] [toy]."],
+         "{Everyone|Everybody} {knew|noticed|could see} how {fond|proud} [hero.he] was of the [color] [toy] "
+         "{from|sent by} [hero.his] [family.kin].",
+         "[^hero.his] {best|dearest|finest} treasure was [a color] [toy]."],
     ],
     [
-        ["<one_day> [hero] {took|brought|was taking} the [toy] [place.to], but {before long|on the way|by the gate|"
-         "suddenly|halfway there|too soon|alas} [loss.how]."],
-        ['"{Help|Oh no|Oh dear}, {it is gone|I have lost it|I cannot see it}!" {cried|sobbed|wailed|gasped} [hero] '
-         "[feeling.ly], but [searcher] {nearby|passing by} had {seen|noticed|heard} {nothing|very little}."],
+        ["<one_day> [hero] {took|brought|was taking} the [toy] [place.to], but {before long|on the way|by the "
+         "gate|suddenly|halfway there|then|soon} [loss.how]."],
+        ['"{Help|Oh no|Oh dear}, {it is gone|I have lost it|I cannot see it}!" {cried|called|said|groaned} [hero] '
+         "[feeling.ly], but [searcher] {nearby|passing by} had {seen|noticed|spotted} {nothing|very little}."],
     ],
     [
-        ["{Just then|Luckily|Soon afterward|Happily|Presently|Then} [a friend_kind] {named|called} [friend] "
-         "{came {by|along|past}|{skipped|trotted|strolled} up} and {listened|nodded|waited|sat down} while "
-         "[hero] {explained|admitted|sniffed|whispered} that [loss.why]."],
-        ["{Together|Side by side|Hour after hour} they {looked|searched|explored} {everywhere|in every corner|all "
-         "over} [place.at] but {found|discovered|dug up} {only|nothing except|nothing but} a [lost_junk]."],
-        ["{At last|Finally|In the end|An hour later} [friend] {looked|peered|crawled} [spot] and {shouted|called|"
+        ["{Just then|Luckily|Soon afterward|Before long|A little later|Then} [a friend_kind] {named|called} [friend] "
+         "{came {by|along|past}|{skipped|trotted|strolled} up} and {listened|nodded|waited|sat down} while [hero] "
+         "{explained|admitted|sniffed|whispered} that [loss.why]."],
+        ["{Together|Side by side|Hour after hour} they {looked|searched} {everywhere|high and low|here and there} "
+         "[place.at] but {found|discovered|came upon} {only|nothing except|nothing but} a [lost_junk]."],
+        ["{At last|Finally|In the end|An hour later} [friend] {looked|peered|searched} [spot] and {shouted|called|"
          'yelled|squealed}, "{I see it|Come quick|Look at this|Found it}, [hero]!"'],
     ],
     [
         ["There {was|lay|waited} the [color] [toy], {safe and sound|as good as new|without a scratch}, and [hero], "
          "{not [feeling] {any more|anymore|now}|no longer [feeling]}, {thanked|hugged|squeezed|cheered} [friend]."],
         ["{After that|From then on|Ever after}, [hero] {never forgot|made sure} to [loss.lesson].",
-         "{Soon|That same afternoon}, [hero] {asked|invited} [friend] to [toy.play] {first|next|too|until {dark|"
-         "teatime}}.",
+         "{Soon|That same afternoon}, [hero] {asked|invited} [friend] to [toy.play] {first|next|too|until "
+         "{dark|teatime}}.",
          "<ending>"],
     ],
 ]

@@ -12,7 +12,7 @@ VARIABLES = {
             Entry("bandage", full="with a bandage on one knee"),
             Entry("raincoat", full="in a long raincoat"),
             Entry("bow tie", full="with a neat bow tie"),
-            Entry("suspenders", full="with wide suspenders"),
+            Entry("mittens", full="in wool mittens"),
         ]
     ),
     # What looks unkind at first, and the reason for it.
@@ -27,8 +27,8 @@ VARIABLES = {
             Entry(
                 "blurry",
                 act="{walked|marched} straight past {the gate|the hedge} {with a frown|without a nod}",
-                truth="my glasses were {packed|hidden|lost} in a {crate|trunk|drawer} and {everything|the "
-                      "whole street} was {blurry|foggy}",
+                truth="my glasses were {packed|hidden|lost} in a {crate|trunk|drawer} and {everything|the whole "
+                      "street} was {blurry|foggy}",
                 lesson="a frown may have a good reason",
             ),
             Entry(
@@ -40,7 +40,7 @@ VARIABLES = {
             Entry(
                 "homesick",
                 act="{banged|closed} the {front door|window} and {sobbed|would not come out}",
-                truth="I {was crying about|could only think of} my old {school|street|cousins}",
+                truth="I {was crying about|could only think of} my {old school|old street|cousins}",
                 lesson="tears can sound like anger",
             ),
             Entry(
@@ -63,19 +63,18 @@ VARIABLES = {
         [
             Entry(
                 "note",
-                how="left the [color] [toy] on the {steps|doormat} with {a card|a note} in {crayon|big letters}, "
-                    "and {soon|that afternoon|within an hour} [friend] {rang|knocked|tapped} {softly|twice|at the "
-                    "door}",
+                how="left the [color] [toy] on the {steps|doormat} with {a card|a note} in {crayon|big letters}, and "
+                    "{soon|that afternoon|within an hour} [friend] {rang|knocked|tapped} {softly|twice|at the door}",
             ),
             Entry(
                 "dropped",
-                how="dropped the [color] [toy] {under a van|near the hedge}, but [friend] {picked it up|found it|"
-                    "brought it back} {with a shy nod|in one piece}",
+                how="dropped the [color] [toy] {under a van|near the hedge}, but [friend] {picked it up|found "
+                    "it|brought it back} {with a shy nod|in one piece}",
             ),
             Entry(
-                "mended",
-                how="{carried|took} the [color] [toy] outside, where {a bit|a tiny piece|a corner} {came off|worked "
-                    "loose}, and [friend] {brought|found} {glue|sticky tape} to {mend|fix} it",
+                "dirty",
+                how="{carried|took} the [color] [toy] outside, where it {fell|slipped} into {a puddle|some mud}, and "
+                    "[friend] {brought|found} {a towel|a soft cloth} to {dry|wipe} it",
             ),
             Entry(
                 "twin",
@@ -85,8 +84,8 @@ VARIABLES = {
             Entry(
                 "shared",
                 how="{held out|offered|pushed} the [color] [toy] {through the fence|over the hedge|across the path} "
-                    "and {asked|wondered} if [friend] {wanted|would like} a turn, and [friend.he] {grinned|nodded|"
-                    "came out}",
+                    "and {asked|wondered} if [friend] {wanted|would like} a turn, and [friend.he] "
+                    "{grinned|nodded|came out}",
             ),
         ]
     ),
@@ -98,9 +97,9 @@ ACTS = [
         ["<meet_toy>"],
     ],
     [
-        ["One {spring|summer|autumn|Thursday|Friday|Saturday} {morning|evening}, a {van|cart} {full of|stuffed with|"
-         "carrying} {boxes|pots|lamps} {stopped|parked|pulled up} {nearby|opposite|next door}, and out {hopped|"
-         "climbed|stepped} [friend], [a friend_kind] [newcomer_look.full]."],
+        ["One {spring|summer|autumn|Thursday|Friday|Saturday} {morning|evening}, a {van|cart} {full of|stuffed "
+         "with|carrying} {boxes|pots|lamps} {stopped|parked|pulled up} {nearby|opposite|next door}, and out "
+         "{hopped|climbed|stepped} [friend], [a friend_kind] [newcomer_look.full]."],
         ["[hero] {waved|offered a plum|bowed}, but [friend] [newcomer_why.act]."],
     ],
     [
@@ -111,14 +110,14 @@ ACTS = [
     ],
     [
         ['"{Sorry, but|You see,|Believe me,} [newcomer_why.truth]," {said|explained|confessed|whispered|sighed} '
-         "[friend], {straightening|touching} the [newcomer_look]."],
+         "[friend], {looking down at|touching} the [newcomer_look]."],
         ["[hero] {laughed|blushed|nodded|understood|beamed} and {offered|shared|brought out} {some|plenty of} "
          "[treat], {no longer|not at all|not a bit} [feeling]."],
     ],
     [
-        ["{Now|Nowadays}, when {new neighbors|visitors} {come|arrive} near the [place], [hero] {brings|carries "
-         "over} the [color] [toy], {certain|sure} that {[newcomer_hint]|[newcomer_why.lesson]}.",
-         "{Soon|Before long|By winter}, [hero] and [friend] {shared|passed around} the [color] [toy] [place.at], "
-         "and {both|they} {understood|knew} that {[newcomer_hint]|[newcomer_why.lesson]}."],
+        ["{Now|Nowadays}, when {new neighbors|visitors} {come|arrive} near the [place], [hero] {brings|carries over} "
+         "the [color] [toy], {certain|sure} that {[newcomer_hint]|[newcomer_why.lesson]}.",
+         "{Soon|Before long|By winter}, [hero] and [friend] {shared|passed around} the [color] [toy] [place.at], and "
+         "{both|they} {understood|knew} that {[newcomer_hint]|[newcomer_why.lesson]}."],
     ],
 ]

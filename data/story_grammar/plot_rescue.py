@@ -6,8 +6,8 @@ NAME = "a rescue"
 
 VARIABLES = {
     "rescue_victim": Table(
-        "wren owlet chick gosling snail lizard newt cricket dormouse ladybug chipmunk vole gecko hamster "
-        "crab sparrow".split()
+        "wren owlet chick gosling snail lizard newt cricket dormouse ladybug chipmunk vole gecko hamster crab "
+        "sparrow".split()
     ),
     # The trouble decides which tool is fetched, how it is used, and what is remembered of it.
     "rescue_trouble": Table(
@@ -17,35 +17,35 @@ VARIABLES = {
                 state="stuck fast in {thick|cold} {mud|clay}",
                 short="plank",
                 tool="{long|sturdy} plank",
-                use="{laid|slid|pushed} the plank {across|over} the {mire|muck} and {lifted|drew} it {to dry ground|"
-                    "out with a plop}",
-                memory="muddy {morning|adventure|meeting}",
+                use="{laid|slid|pushed} the plank {across|over} the mud and {lifted|pulled} the [rescue_victim] {to "
+                    "dry ground|out with a plop}",
+                memory="muddy {day|adventure|meeting}",
             ),
             Entry(
                 "barrel",
                 state="at the bottom of {a deep|an empty} {barrel|tub}",
                 short="pail and rope",
                 tool="{tin|small} pail {and|with} a rope",
-                use="{lowered|let down} the pail {bit by bit|to the floor} and {pulled|drew} it up {inside|to the "
-                    "rim}",
+                use="{lowered|let down} the pail {bit by bit|to the bottom} and {pulled|lifted} the [rescue_victim] "
+                    "{out|up}",
                 memory="{dizzy|swinging} {adventure|meeting}",
             ),
             Entry(
                 "crate",
-                state="shut inside {a wooden|a nailed} {crate|trunk}",
+                state="shut inside {a wooden|an old} {crate|trunk}",
                 short="screwdriver",
                 tool="{big|stubby} screwdriver",
-                use="{loosened|turned} {three|four|six} {rusty|stiff} screws, {lifted|opened} the lid and {helped "
-                    "it out|let it climb out}",
-                memory="{dark|gloomy} {hour|adventure|meeting}",
+                use="{loosened|turned} {three|four|six} {rusty|stiff} screws, {lifted|opened} the lid and {helped the "
+                    "[rescue_victim] out|let the [rescue_victim] climb out}",
+                memory="{dark|gloomy} {adventure|meeting}",
             ),
             Entry(
                 "branch",
                 state="trapped {under|behind} a {fallen|heavy} {branch|log}",
                 short="pole",
                 tool="{strong|iron} pole",
-                use="{poked|slipped} the pole {underneath|below}, {heaved|leaned} {hard|in time} and {rolled|"
-                    "levered} the wood {aside|away}",
+                use="{poked|slipped} the pole {underneath|below}, {heaved|leaned|pushed} hard and {rolled|lifted} the "
+                    "wood {aside|away}",
                 memory="{heavy|mighty} {adventure|meeting}",
             ),
             Entry(
@@ -53,15 +53,15 @@ VARIABLES = {
                 state="soaked {to the skin|from top to toe} {beside|in} a {muddy|wide|chilly} puddle",
                 short="towel",
                 tool="{thick|warm} towel",
-                use="{bundled|tucked} it up {snugly|like a parcel} and {rubbed|patted} until {every|the last} {drop|"
-                    "drip} was gone",
-                memory="{drippy|damp} {morning|adventure|meeting}",
+                use="{bundled|tucked} the [rescue_victim] up {snugly|like a parcel} and {rubbed|patted} until "
+                    "{every|the last} {drop|drip} was gone",
+                memory="{drippy|damp} {day|adventure|meeting}",
             ),
         ]
     ),
     "rescue_lender": Table(
-        "miller blacksmith postman carpenter shepherd cobbler beekeeper florist plumber butcher dairymaid "
-        "barber weaver".split()
+        "miller blacksmith postman carpenter shepherd cobbler beekeeper florist plumber butcher dairymaid barber "
+        "weaver".split()
     ),
 }
 
@@ -71,32 +71,32 @@ ACTS = [
         ["<meet_toy>"],
     ],
     [
-        ["<one_day> [hero] {ambled|strolled|wandered|trotted|marched} [place.to] with [friend], [a friend_trait] "
-         "[friend_kind], when a {thin|tiny|frightened} {cry|peep} {made them {turn|listen}|rang out|{rose|came} "
-         "from {a hedge|nearby}}."],
-        ["{There|Close by|Just ahead|Right there|Not far off}, {shaking|trembling|shivering}, was {a little|a poor|"
-         "a lost|a young|a pale} [rescue_victim], [rescue_trouble.state]."],
+        ["<one_day> [hero] {walked|strolled|wandered|trotted|marched} [place.to] with [friend], [a friend_trait] "
+         "[friend_kind], when a {thin|tiny|frightened} {cry|peep} {made them {turn|listen}|rang out|came from "
+         "{nearby|close by}}."],
+        ["{There|Close by|Just ahead|Right there|Not far off}, {shaking|trembling|shivering}, was {a little|a poor|a "
+         "lost|a young|a pale} [rescue_victim], [rescue_trouble.state]."],
     ],
     [
-        ['"{We need|We must get|Let us find} [a rescue_trouble.tool], and the [rescue_lender] {owns|keeps|has} '
+        ['"{We need|We must get|We must find} [a rescue_trouble.tool], and the [rescue_lender] {owns|keeps|has} '
          'one," {cried|declared|announced|decided} [friend], {racing|galloping|rushing} {off|away|ahead}.'],
-        ["{Kindly|Patiently|All the while}, [hero] {stayed|waited|knelt|crouched|settled} {near|beside|close to} "
-         "the [rescue_victim], {told it about|let it admire|praised} the [color] [toy] and {hummed|whispered|"
-         "murmured} {a lullaby|riddles|soothing words}."],
+        ["{Kindly|Patiently|All the while}, [hero] {stayed|waited|knelt|crouched|settled} {near|beside|close to} the "
+         "[rescue_victim], {told it about|let it admire} the [color] [toy] and {hummed a {lullaby|tune}|whispered "
+         "{riddles|jokes|kind words}}."],
     ],
     [
         ["{Soon|Presently|Minutes later|Before long}, [friend] {returned|came back|was back} with the "
          "[rescue_trouble.short], and {together|gently|carefully} they [rescue_trouble.use]."],
     ],
     [
-        ["{Afterward|Later}, the [rescue_victim] {dropped in on|called on|came to see} [hero] {every {Sunday|Friday|"
-         "spring}|on {rainy|dull} days|at teatime} to {nap|rest} beside the [color] [toy] and {remember|laugh "
-         "about} the [rescue_trouble.memory].",
+        ["{Afterward|Later}, the [rescue_victim] {dropped in on|called on|came to see} [hero] {every "
+         "{Sunday|Friday|spring}|on {rainy|dull} days|at teatime} to {nap|rest} beside the [color] [toy] and "
+         "{remember|laugh about} the [rescue_trouble.memory].",
          "{Next {evening|day|morning}|At bedtime|After supper}, [hero] {placed|left|set|put} the [color] [toy] {by "
-         "the {window|gate}|in the porch} {for|to please} the [rescue_victim], {still|quietly} {smiling|chuckling|"
-         "thinking} about the [rescue_trouble.memory].",
-         "{In return|Next day}, the [rescue_victim] brought [hero] {a pebble|a button}, which {forever|always|ever "
-         "after} {remained|rested} {next to|close to} the [color] [toy], {in memory|a keepsake} of the "
+         "the {window|gate}|on the porch} {for|to please} the [rescue_victim], {still|quietly} "
+         "{smiling|chuckling|thinking} about the [rescue_trouble.memory].",
+         "{In return|Next day}, the [rescue_victim] brought [hero] {a pebble|a button}, which {always|ever after} "
+         "{stayed|rested} {next to|close to} the [color] [toy], as a {keepsake|memory} of the "
          "[rescue_trouble.memory]."],
     ],
 ]

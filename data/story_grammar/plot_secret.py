@@ -8,13 +8,15 @@ VARIABLES = {
     # What the surprise is for decides what is shouted when it comes out.
     "secret_occasion": Table(
         [
-            Entry("birthday", why="would turn {five|six|nine} {on {Saturday|Sunday}|soon|that week}", shout="{Happy|A happy|A very happy} birthday"),
-            Entry("school", why="{was about to start|would soon begin} {school|a new school} and felt {nervous|"
-                                "shaky|uneasy}",
+            Entry("birthday", why="would turn {five|six|nine} {on {Saturday|Sunday}|soon|that week}",
+                  shout="{Happy|A happy|A very happy} birthday"),
+            Entry("school",
+                  why="{was about to start|would soon begin} {school|a new school} and felt {nervous|shaky|uneasy}",
                   shout="{Good luck|We believe in you}"),
-            Entry("moving", why="was moving {away|far away} {in the fall|that winter}", shout="{We will miss you|Remember "
-                                                                                                                        "us}"),
-            Entry("newcomer", why="had {just|newly} {arrived|moved in} and knew {nobody|no one yet}", shout="Welcome {to our street|among us|to our village}"),
+            Entry("moving", why="was moving {away|far away} {in the fall|that winter}",
+                  shout="{We will miss you|Remember us}"),
+            Entry("newcomer", why="had {just|newly} {arrived|moved in} and knew {nobody|no one yet}",
+                  shout="Welcome to our {street|village}"),
             Entry("thanks", why="had {kindly|bravely|patiently} {cleared their path|found their cat}",
                   shout="{Thank you for everything|This is to thank you}"),
         ]
@@ -26,8 +28,8 @@ VARIABLES = {
                   trace="{flour|butter} {on|all over} [hero]'s {nose|elbow}"),
             Entry("birdhouse", make="{build|hammer together} a {tiny|pointed|wooden} birdhouse",
                   trace="{wood shavings|splinters} {in|on} [hero]'s {collar|apron}"),
-            Entry("mural", make="{paint|plan} a {bright|cheerful} mural",
-                  trace="{wet paint|a smear of paint} {on|across} [hero]'s {ear|elbow}"),
+            Entry("poster", make="{paint|draw} a {bright|cheerful} poster",
+                  trace="{wet paint|a smear of paint} on [hero]'s {ear|elbow}"),
             Entry("scrapbook", make="{fill|put together} a {thick|funny} scrapbook",
                   trace="{glue|paste} {on|stuck to} [hero]'s {elbow|knee}"),
             Entry("flower bed", make="{dig|plant} a {round|heart-shaped} flower bed",
@@ -42,32 +44,31 @@ ACTS = [
         ["<meet_toy>"],
     ],
     [
-        ["<one_day> [hero.his] [family.kin] {shared|whispered|revealed|let out} {a secret|a secret plan}: [friend], "
-         "[a friend_trait] [friend_kind] from {next door|across the lane|down the street|the corner house}, "
-         "[secret_occasion.why], {so|and} they would [secret_gift.make]{| on the quiet| by candlelight}."],
+        ["<one_day> [hero.his] [family.kin] {shared|whispered|had} {a secret|a secret plan}: [friend], [a "
+         "friend_trait] [friend_kind] from {next door|across the lane|down the street|the corner house}, "
+         "[secret_occasion.why], {so|and} they would [secret_gift.make]{| together| after dark}."],
     ],
     [
-        ["But {on {Monday|Tuesday|Wednesday|Thursday}|the next {morning|noon|evening}|before long|a little too "
-         "soon}, [friend] {noticed|spotted|pointed at|discovered} [secret_gift.trace] and {asked|wondered aloud|"
+        ["But {on {Monday|Tuesday|Wednesday|Thursday}|the next {morning|day|evening}|before long|a little too soon}, "
+         "[friend] {noticed|spotted|pointed at|discovered} [secret_gift.trace] and {asked|wondered aloud|"
          'cried}, "{{What|Now what|So what} is {all this|that}|Is {this|that} a clue|Where did {that|this} come '
          'from}?"'],
-        ["{Gulping|Turning pink|Thinking fast}, [hero] {babbled|talked} {only|merely|on and on} about the [toy] "
-         "{until {lunch|teatime|noon}|for {an hour|ages}}, {while|though} the secret {bubbled|hopped|itched} "
-         "{inside|within} like {a grasshopper|a sneeze|spilled beans}."],
+        ["{Gulping|Turning pink|Thinking fast}, [hero] {babbled|talked} {only|on and on} about the [toy] {until "
+         "{lunch|teatime|noon}|for {an hour|ages}}, {while|though} the secret {tickled|itched} {inside|all the while} "
+         "like {a grasshopper|a sneeze}."],
     ],
     [
         ['"[secret_occasion.shout], [friend]!" {sang|cried|shouted|cheered|called} [hero] {at last|soon afterward|'
-         "when the day came|days later|that weekend}, and {there|under a sheet|behind the door|in a patch of light} "
-         "was the [secret_gift], {{decked|trimmed} with {ferns|paper stars}|surrounded by {cousins|candles|"
-         "neighbors}}."],
+         "when the day came|days later|that weekend}, and {there|right there|close by|in a patch of light} was the "
+         "[secret_gift], {{trimmed|covered} with {flowers|paper stars}|surrounded by {cousins|candles|neighbors}}."],
         ['"{So that is|Now I see|Now I know} why {I heard|you told me|you went on} so much about {that|your} '
          '[color] [toy]," {laughed|gasped|giggled|chuckled} [friend], {hugging|squeezing} [hero] {tightly|again and '
          "again|very hard}.",
-         "{That {night|evening}|At bedtime}, [hero] {whispered to|explained to|told} the [color] [toy] that {good|"
-         "happy} secrets {never|do not} stay {hidden|quiet} {forever|for long}, only until {everyone|somebody dear|"
-         "a friend} can {laugh|smile}.",
+         "{That {night|evening}|At bedtime}, [hero] {whispered to|explained to|told} the [color] [toy] that "
+         "{good|happy} secrets {never|do not} stay {hidden|quiet} {forever|for long}, only until {everyone|somebody "
+         "dear|a friend} can {laugh|smile}.",
          "{Even now|To this day|Years later}, {the sight of|one look at} the [color] [toy] sets [hero] and [friend] "
-         "{giggling|chuckling} {about|over} the [secret_gift] and {how {hard|tricky} it was to keep quiet|the "
-         "secret that {almost|nearly} {slipped out|escaped}}."],
+         "{giggling|chuckling} {about|over} the [secret_gift] and {how {hard|tricky} it was to keep quiet|the secret "
+         "that {almost|nearly} {slipped out|escaped}}."],
     ],
 ]

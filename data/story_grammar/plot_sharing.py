@@ -10,38 +10,38 @@ VARIABLES = {
         [
             Entry(
                 "always first",
-                claim="you {always|forever} {win|choose first}",
+                claim="you {always|never let me} {win|choose first}",
                 advice="{draw straws|toss a penny}",
-                done="[friend] {won|lost} the {first|opening} turn {fair and square|by luck}",
-                moral="{luck} {is fair to everybody}",
+                done="[friend] {won|lost} the first turn {fair and square|by luck|without a fuss}",
+                moral="luck is fair to everybody",
             ),
             Entry(
                 "too long",
                 claim="you have had it {for hours|the whole week}",
                 advice="{fetch|borrow} {an egg timer|a kitchen timer}",
                 done="[friend] {enjoyed|had} it until {time was up|the minutes ran out}",
-                moral="{waiting|a turn} {goes} quickly with {company|jokes to tell}",
+                moral="{waiting|a turn} goes quickly with {company|jokes to tell}",
             ),
             Entry(
                 "guest",
                 claim="{guests|visitors} {should|must} {be|choose} first",
-                advice="{treat|welcome} {visitors|guests} like {royalty|heroes}",
+                advice="{treat|welcome} {visitors|guests} like {family|heroes}",
                 done="[friend] {bowed|blushed|beamed} and {took|enjoyed} the {guest's|visitor's} turn",
                 moral="a {good|fine} host {lets {visitors|guests} begin}",
             ),
             Entry(
                 "lent",
                 claim="I {lent|loaned} you my [sharing_loan] {last {week|summer}|twice}",
-                advice="{swap|trade} {treasures|things} {until {supper|noon}|like merchants}",
-                done="[friend] {handed over|brought} the [sharing_loan] {as payment|in return}",
-                moral="{a swap} {makes two {friends} {rich|glad}}",
+                advice="{swap|trade} {treasures|things} {until {supper|noon}|for an hour}",
+                done="[friend] {handed over|brought} the [sharing_loan] {in return|with a grin}",
+                moral="a swap {makes two friends {rich|glad}}",
             ),
             Entry(
                 "bored",
                 claim="{watching|waiting} {is|feels} {dull|no fun}",
                 advice="{make up|think up} a game {for two|with two jobs}",
                 done="[friend] became the {captain|judge} of {the|their} new game",
-                moral="{adventures} {get better|are bigger} with {a team}",
+                moral="adventures {get better|are bigger} with a team",
             ),
         ]
     ),
@@ -51,15 +51,15 @@ VARIABLES = {
     # What the quarrel upsets decides what has to be put right.
     "sharing_crash": Table(
         [
-            Entry("milk", crash="{spilled|knocked over|upset} a {bottle|carton} of milk",
+            Entry("milk", crash="{spilled|knocked over} a {bottle|carton} of milk",
                   tidy="{mopped|wiped} up the milk"),
             Entry("pigeons", crash="{startled|frightened} a flock of {plump|dozing} pigeons",
                   tidy="{tossed|offered} the pigeons {corn|crumbs}"),
-            Entry("baby", crash="{woke|disturbed} a {snoozing|drowsy} {baby|infant}",
+            Entry("baby", crash="{woke|frightened} a {sleepy|plump|tiny} baby",
                   tidy="{sang|hummed} the {baby|little one} a lullaby"),
             Entry("paint", crash="{tipped over|spilled} a {can|bucket} of {fresh |thick |}paint",
                   tidy="{wiped|scraped} away the paint"),
-            Entry("beans", crash="{spilled|dumped} a {sack|bag|bowl} of {beans|raisins}",
+            Entry("beans", crash="{spilled|tipped over} a {sack|bag|bowl} of {beans|raisins}",
                   tidy="{gathered|picked} up {everything|each one}"),
         ]
     ),
@@ -72,29 +72,29 @@ ACTS = [
     [
         ["<meet_hero>"],
         ["<meet_toy>",
-         "{Nothing|No treasure|No present} {pleased|delighted|cheered} [hero.him] {more than|like} [hero.his] {new|"
-         "own|old} [color] [toy]."],
+         "{Nothing|No treasure|No present} {pleased|delighted|cheered} [hero.him] {more than|like} [hero.his] "
+         "{new|own|old} [color] [toy]."],
     ],
     [
-        ["<one_day> [a friend_kind] {named|called} [friend] {came by|stopped by|dropped in}, {saw|spied|admired|"
-         "spotted|noticed} the [toy] and {itched|longed|asked|hoped} to [toy.play] too."],
-        ['"{Certainly|Definitely} not, {it belongs to me|it is {only|all} mine|I had it first}," {growled|hissed} '
-         "[hero] with a {frown|pout|sneer}."],
+        ["<one_day> [a friend_kind] {named|called} [friend] {came by|stopped by|dropped in}, "
+         "{saw|spied|admired|spotted|noticed} the [toy] and {itched|longed|asked|hoped} to [toy.play] too."],
+        ['"{No|Never|Certainly not}, {it belongs to me|it is {only|all} mine|I had it first}," {growled|snapped|cried} '
+         "[hero] with a {frown|pout}."],
     ],
     [
         ['"{But that|That} is {rude|greedy|nasty}, because [sharing_reason.claim]," {protested|shouted|yelled} '
          "[friend], and in the {struggle|tussle|tug-of-war} they [sharing_crash.crash]."],
-        ["[hero] {felt|looked|seemed} {quite |rather |}[sharing_mood] when [helper], {hearing the|curious about "
-         'the} {fuss|commotion}, {asked|said}, "{Could you not|Why not|Would it help to} [sharing_reason.advice]?"'],
+        ["[hero] {felt|began to feel} {quite |rather |}[sharing_mood] when [helper], {hearing the|curious about "
+         'the} {fuss|noise}, {asked|said}, "{Could you not|Why not|Would it help to} [sharing_reason.advice]?"'],
     ],
     [
         ["{Quickly|Together|Side by side} they [sharing_crash.tidy], and {next|afterward|then} [sharing_reason.done]."],
-        ["By {sunset|bedtime|twilight} the [color] [toy] had {changed places|been passed along|been swapped} {nine|"
-         "ten|twenty|forty} times, and [hero] {no longer felt|did not feel|had stopped feeling} [sharing_mood]."],
+        ["By {sunset|bedtime|evening} the [color] [toy] had {been passed along|been swapped|gone back and forth} "
+         "{nine|ten|twenty|forty} times, and [hero] {no longer felt|did not feel|had stopped feeling} [sharing_mood]."],
         ['"{It seems|I think|I see now|It is true} that [sharing_reason.moral]," {said|murmured|admitted|remarked|'
          "declared} [hero].",
-         "{Since then|Ever since}, [friend] {has carried|carries|brings} {extra|spare} {pebbles|stickers} in case "
-         "[hero] {feels|looks} [sharing_mood].",
+         "{Nowadays|Even now|To this day}, [friend] {brings|carries} {extra|spare} {pebbles|stickers} to "
+         "{swap|trade}, so that [hero] never feels [sharing_mood].",
          "<ending>"],
     ],
 ]

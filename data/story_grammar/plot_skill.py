@@ -15,7 +15,7 @@ VARIABLES = {
                 things=["lemons", "beanbags", "potatoes", "oranges"],
                 fail="the [skill_thing] {bounced off the wall|rolled under the bed}",
                 tips=["start with only one", "look up, never down", "throw low and slow"],
-                show="{every|each} one of the [skill_thing] {flew|danced} {in the air|like planets}",
+                show="{every|each} one of the [skill_thing] {flew|danced} in {the air|a ring}",
             ),
             Entry(
                 "read",
@@ -24,15 +24,14 @@ VARIABLES = {
                 things=["pirate story", "poem", "comic book", "newspaper"],
                 fail="the {letters|words} {swam|hopped} {about|around the page} and {made no sense|would not stay "
                      "still}",
-                tips=["sound out one letter at a time", "point at each word", "begin with the shortest words"]
-                ,
-                show="{each page|the last word} of the [skill_thing] {rang out|came out} {clear|perfect}",
+                tips=["sound out one letter at a time", "point at each word", "begin with the shortest words"],
+                show="{each page|the last word} of the [skill_thing] {rang|came} out {clear|loud} and perfect",
             ),
             Entry(
                 "knit",
                 event="{harvest fair|flower show}",
                 ing="knitting [a skill_thing]",
-                things=["sock", "mitten", "tea cozy", "sweater"],
+                things=["sock", "mitten", "bow tie", "sweater"],
                 fail="the {yarn|wool} {knotted|tangled} around {a table leg|[hero.his] ears}",
                 tips=["count every stitch", "hold the wool loosely", "make one row, then rest"],
                 show="the [skill_thing] {hung|lay|sat} there {without a hole|neat and soft}",
@@ -41,12 +40,12 @@ VARIABLES = {
                 "jump",
                 event="{sports day|school picnic}",
                 ing="{skipping|jumping} with [a skill_thing]",
-                things=["jump rope", "hoop", "long rope", "clothesline"],
-                fail="{toes|knees} got {caught|trapped|tangled} {at once|after one hop}, {again and again|over and "
-                     "over}",
+                things=["jump rope", "hoop", "long rope", "garden rope"],
+                fail="[hero.his] {toes|knees} got {caught|stuck|tangled} {at once|after one hop}, {again and "
+                     "again|over and over}",
                 tips=["listen for the tap", "take small hops", "sing a counting rhyme"],
-                show="{forty|fifty} {hops|skips} {in a row|without a rest} {made|left} {the ground shake|everybody "
-                     "counting aloud}",
+                show="{forty|fifty} {hops|skips} {in a row|without a rest} {made the {ground|stage} shake|left "
+                     "everybody counting aloud}",
             ),
             Entry(
                 "play music",
@@ -55,8 +54,8 @@ VARIABLES = {
                 things=["piano", "violin", "trumpet", "accordion"],
                 fail="{each|every} note {squeaked|groaned} like {a hinge|a rusty gate}",
                 tips=["play it slowly first", "listen before you play", "tap the beat with one foot"],
-                show="{sweet|clear|merry} {chords|tunes} from the [skill_thing] {floated|rang} {across the square|"
-                     "over the rooftops}",
+                show="{sweet|clear|merry} {notes|tunes} from the [skill_thing] {floated|rang} {across the square|over "
+                     "the rooftops}",
             ),
         ]
     ),
@@ -79,26 +78,26 @@ ACTS = [
         ["<meet_toy>"],
     ],
     [
-        ["<one_day> [hero] {saw|met|admired|cheered for} [friend], [a friend_trait] [friend_kind], [skill.ing], and "
+        ["<one_day> [hero] {saw|met|noticed|admired} [friend], [a friend_trait] [friend_kind], [skill.ing], and "
          "{longed|decided|hoped|itched} to {learn it|try it|do it} {too|before {winter|summer}}."],
-        ["{Alas|At first|On {Monday|Tuesday}|Straight away}, [skill.fail], {so|and} [hero] {felt|grew|became} "
+        ["{At first|That evening|The next day|Straight away}, [skill.fail], {so|and} [hero] {felt|grew|became} "
          "[feeling]{| and {hid|sighed|went home}}."],
     ],
     [
         ["{Luckily|Just then|Nearby}, [skill_teacher.who] {noticed|peered in|looked over} and {said|advised|"
-         'chuckled|called}, "I {lost heart|cried|gave up} {a hundred|fifty|forty} times{, too|}, but {my trick|my '
+         'chuckled|called}, "I {felt silly|cried|gave up} {a hundred|fifty|forty} times{, too|}, but {my trick|my '
          'secret|the answer} is this: [skill_tip]."'],
-        ["{Before breakfast|After school|At dawn|Every evening}, [hero] {practiced|worked} {hard|calmly|in secret|"
-         "on and on} {while|as} {rain fell|the cat slept|the kettle sang}."],
+        ["{Before breakfast|After school|At dawn|Every evening}, [hero] {practiced|worked} {hard|calmly|in secret|on "
+         "and on} {while|as} {rain fell|the cat slept|the kettle sang}."],
     ],
     [
         ["{At|During|Later, at} the [skill.event] {near|beside|close to} the [place], [skill.show], {and|while} "
-         "{[friend]|[skill_teacher]} {whooped|wept with joy|whistled}."],
-        ["{No longer|Not one bit|Not at all} [feeling], [hero] {bowed|waved|beamed|blushed} and {hugged|held up|"
-         "thanked} the [color] [toy], [hero.his] {best audience|faithful companion|secret comfort}."],
-        ['{Later|Nowadays|After that}, [hero] {told|advised} {the little ones|the whole class}: "{Do not give up|'
+         "{[friend]|[skill_teacher]} {whooped|cheered|whistled}."],
+        ["{No longer|Not one bit|Not at all} [feeling], [hero] {bowed|waved|beamed|blushed} and {hugged|held "
+         "up|thanked} the [color] [toy], [hero.his] {best audience|faithful friend|secret comfort}."],
+        ['{Later|Soon|After that}, [hero] {told|advised} {the little ones|the whole class}: "{Do not give up|'
          'Keep trying|Be patient}, and [skill_tip]!"',
-         "{Later|Nowadays|After that}, [hero] {knew|saw|was sure} that {a mistake is only a step|trying again is "
-         "half of winning}."],
+         "{Later|Soon|After that}, [hero] {knew|saw|was sure} that {a mistake is only a step|trying again is half "
+         "of winning}."],
     ],
 ]

@@ -13,16 +13,16 @@ VARIABLES = {
                 season="{hot|sticky} {June|summer}",
                 sign="thunder {growled|crashed} and {heavy|warm} rain {spilled|hammered} {onto the road|around them}",
                 lost="{slid|tumbled|rolled} into a {deep|brown|wide} {puddle|ditch}",
-                broke="{water|rain} was {leaking|gurgling} through the [storm_harm]",
+                broke="{water|rain} was {leaking|running} through the [storm_harm]",
                 harms=["roof", "ceiling", "attic", "porch"],
-                repair="{covered|sealed} the [storm_harm] with {boards|straw}",
-                fix="{{wiped|rubbed} it with {an old towel|a soft cloth}|dried it {by the stove}}",
+                repair="{covered|patched} the [storm_harm] with {boards|straw}",
+                fix="{{wiped|rubbed} it with {an old towel|a soft cloth}|dried it by the stove}",
             ),
             Entry(
                 "blizzard",
                 season="{icy|bitter} {February|winter}",
-                sign="{thick|dizzy} snow {tumbled|raced} {around their ears|from the white sky} and {hid|buried} "
-                     "{the road|the signposts}",
+                sign="{thick|wild} snow {tumbled|raced} {around their ears|from the white sky} and {hid|buried} {the "
+                     "road|the signposts}",
                 lost="{dropped|slid} into a {deep|tall|soft} {snowbank|hollow}",
                 broke="a {wall|heap} of {snow|ice} was {blocking|covering} the [storm_harm]",
                 harms=["front door", "mailbox", "chicken coop", "garage"],
@@ -37,18 +37,18 @@ VARIABLES = {
                 lost="was {washed|carried} {around the bend|under a hedge}",
                 broke="{sticky|thick} mud {lay in|filled} the [storm_harm]",
                 harms=["cellar", "pantry", "hallway", "laundry room"],
-                repair="{wiped|rinsed} the [storm_harm] with {buckets|brushes}",
-                fix="{washed|picked} off the {mud|weeds}{| {beside the water barrel}}",
+                repair="{wiped|rinsed} the [storm_harm] with {wet towels|brushes}",
+                fix="{washed|picked} off the {mud|weeds}{| beside the water barrel}",
             ),
             Entry(
                 "windstorm",
                 season="{cool|restless} {March|autumn}",
-                sign="a {roaring|whistling} wind {tore|shook} {leaves|branches} from the {birches|garden walls}",
+                sign="a {roaring|whistling} wind {tore|shook} {leaves|branches} from the {birches|bushes}",
                 lost="was {tossed|flung} {over a wall|across a field}",
                 broke="{half|one side|the top} of the [storm_harm] was lying {in the road|upside down}",
-                harms=["fence", "henhouse", "chimney", "gate"],
-                repair="{mended|propped up} the [storm_harm] with {a hammer|rope}",
-                fix="{picked|wiped} off the {dust|straw}{| and polished it {with a drop of oil}}",
+                harms=["fence", "henhouse", "garden shed", "gate"],
+                repair="{mended|patched} the [storm_harm] with {boards and nails|strong rope}",
+                fix="{picked|wiped} off the {dust|straw}{| and rubbed it with {a soft cloth|a towel}}",
             ),
             Entry(
                 "hailstorm",
@@ -59,7 +59,7 @@ VARIABLES = {
                 broke="{three|five|six} {cracks|holes} {had appeared|could be seen} in the [storm_harm]",
                 harms=["birdhouse", "garden table", "beehive", "watering can"],
                 repair="{mended|patched} the [storm_harm] with {tin|fresh paint}",
-                fix="{knocked|scraped} off the {ice|leaves}{| with {a warm towel|a wooden spoon|a dry mitten}}",
+                fix="{wiped|rubbed} off the {ice|leaves}{| with {a warm towel|a dry mitten}}",
             ),
         ]
     ),
@@ -77,9 +77,10 @@ ACTS = [
     [
         ["<meet_hero>"],
         [
-            "One [storm.season] {morning|afternoon|evening|weekend}, [hero] {packed|took along|picked up|"
-            "grabbed} [a color] [toy] from [hero.his] [family.kin] and {strolled|marched|trotted|wandered|"
-            "skipped|set off} [place.to] with [friend], [a friend_trait] [friend_kind].",
+            "One [storm.season] {morning|afternoon|evening|weekend}, [hero] {took along|brought along|carried|picked "
+            "up} [a color] [toy], a {gift|present} from [hero.his] [family.kin], and "
+            "{strolled|marched|trotted|wandered|skipped|set off} [place.to] with [friend], [a friend_trait] "
+            "[friend_kind].",
         ],
     ],
     [
@@ -88,21 +89,20 @@ ACTS = [
          "crossroads} the [color] [toy] [storm.lost]."],
     ],
     [
-        ["They {reached|burst into|hid in|crept into|found} [family]'s {bright|tidy|candlelit} {kitchen|parlor|"
-         "cottage} for {some|warmth and} [treat], but [hero] {felt|looked|was|stayed} [feeling]{| and quiet| and "
-         "{tired|pale}}."],
-        ['"{Listen|Remember|Cheer up|Believe me}{|, children|, dears}," {said|murmured|answered|chuckled|hummed} '
+        ["They {reached|burst into|hid in|crept into|found} [family]'s {bright|tidy|cozy} {kitchen|house|cottage} for "
+         "{some|warmth and} [treat], but [hero] {felt|looked|was|stayed} [feeling]{| and quiet| and {tired|pale}}."],
+        ['"{Listen|Remember|Cheer up|Believe me}{|, children|, dears}," {said|murmured|answered|chuckled|whispered} '
          '[family], "[storm_wisdom]."'],
-        ["{At last|Later|By {supper|teatime|sunset|bedtime}} the [storm] {was over|passed|moved on}, but "
-         "[storm.broke], so {all of them|the three|everyone} [storm.repair]."],
+        ["{At last|Later|By {supper|teatime|sunset|bedtime}} the [storm] {was over|had passed|had moved on}, but "
+         "[storm.broke], so {all of them|all three|everyone} [storm.repair]."],
     ],
     [
-        ["{Then|Afterward|Outside|Last of all}, [friend] {found|discovered|spied|dug out} the [color] [toy], and "
-         "they [storm.fix]."],
+        ["{Then|Afterward|Outside|Last of all}, [friend] {found|discovered|spied|dug out} the [color] [toy], and they "
+         "[storm.fix]."],
         ["No longer [feeling], [hero] {told|whispered to} {everyone|[friend]|the moon|the puppy next door|"
          '[hero.his] pillow}{ at bedtime| that night|}: "{[family] was right|I know now|You see|It is true}, '
          '[storm_wisdom]."',
-         "No longer [feeling], [hero] {drew|made} a {picture|poster} of the [storm_harm] {for [friend]|for [family]|"
-         "the next day|before long}."],
+         "No longer [feeling], [hero] {drew|made} a {picture|poster} of the [storm_harm] {for [friend]|for "
+         "[family]|the next day|that evening}."],
     ],
 ]

@@ -18,14 +18,14 @@ VARIABLES = {
                 where="{knee-deep|waist-deep} in {thick|sticky} mud",
                 worse="{slid|slipped} {a little deeper|even deeper}",
                 tools=[
-                    _tool("plank", "{laid} it over the mud like a {bridge|path}",
+                    _tool("plank", "laid it over the mud like a {bridge|path}",
                           "{crawled|crept|tiptoed|shuffled} across"),
-                    _tool("ladder", "{placed|laid} it {flat|gently} upon the mud",
+                    _tool("ladder", "{placed|laid} it {flat|straight} across the mud",
                           "{crawled|crept} along the rungs"),
                     _tool("rope", "{tossed|flung} one end over the mud",
-                          "{slid} out"),
+                          "slid out"),
                     _tool("wheelbarrow", "{rolled|pushed} it into the mud",
-                          "{tumbled} aboard"),
+                          "{tumbled|climbed|hopped} aboard"),
                 ],
             ),
             Entry(
@@ -33,13 +33,13 @@ VARIABLES = {
                 where="{at the bottom of|down} a {deep|dark|dusty|gloomy} {hole|pit}",
                 worse="{slid|tumbled|rolled} {back down|straight to the bottom}",
                 tools=[
-                    _tool("ladder", "{lowered|let} it down {into the dark|slowly}",
-                          "climbed {out|up} {rung by rung|very slowly}"),
-                    _tool("rope", "tied {nine|ten} knots in it",
-                          "climbed {out|up} {like a monkey|very slowly}"),
-                    _tool("bucket", "lowered it {down|gently} on a {chain}",
-                          "{came} {out|up} like {a champion|royalty}"),
-                    _tool("stool", "lowered it {to the bottom|down gently}",
+                    _tool("ladder", "{lowered|let} it down {into the dark|to the bottom}",
+                          "climbed {out|up} {rung by rung|step by step}"),
+                    _tool("rope", "tied {nine|ten} knots in it and let it down",
+                          "climbed {out|up} {knot by knot|bit by bit}"),
+                    _tool("bucket", "{lowered it|let it down} on a chain",
+                          "came {out|up} like {a champion|a hero}"),
+                    _tool("stool", "{lowered it|let it down} to the bottom",
                           "{hopped|stepped|sprang} out"),
                 ],
             ),
@@ -52,7 +52,7 @@ VARIABLES = {
                           "{slipped|slid} {through|out}"),
                     _tool("jar of butter", "{rubbed|spread} some along the wood",
                           "{slid|slipped} {through|out}"),
-                    _tool("saw", "{cut|trimmed} the wood {away}",
+                    _tool("saw", "{cut|trimmed} the wood away",
                           "{stepped|strolled|skipped|hopped} {through|out}"),
                     _tool("hammer", "{knocked|tapped} the nails loose",
                           "{stepped|tumbled|crawled} {through|out}"),
@@ -65,9 +65,9 @@ VARIABLES = {
                 tools=[
                     _tool("bottle of oil", "{poured|trickled} some around the rim",
                           "{popped|slid} {out|free}"),
-                    _tool("saw", "{cut|sliced} the bottom off",
+                    _tool("saw", "{cut|sliced} the barrel open",
                           "{crawled|stepped|crept|marched} {out|free}"),
-                    _tool("peacock feather", "tickled two {waving} feet",
+                    _tool("peacock feather", "tickled two waving feet",
                           "{giggled|laughed|chuckled} and {popped|burst} {out|free}"),
                     _tool("hammer", "{knocked|tapped} the hoops loose",
                           "{rolled|tumbled} {out|free}"),
@@ -78,13 +78,13 @@ VARIABLES = {
                 where="between two {heavy|gray|lumpy} boulders",
                 worse="{wobbled|trembled} and {stayed put|stayed right there}",
                 tools=[
-                    _tool("shovel", "dug {the earth away} {underneath|below}",
+                    _tool("shovel", "dug the earth away {underneath|below}",
                           "{crawled|squeezed|crept} {out|free}"),
-                    _tool("crowbar", "{rolled} one stone aside",
+                    _tool("crowbar", "rolled one stone aside",
                           "{hopped|stepped|skipped} {out|free}"),
                     _tool("jar of butter", "{spread|rubbed} some over the stones",
                           "{slipped|slid|squeezed} {out|free}"),
-                    _tool("rope", "{tied} it around one stone and {pulled|heaved}",
+                    _tool("rope", "tied it around one stone and {pulled|heaved}",
                           "{hopped|sprang} {out|free}"),
                 ],
             ),
@@ -96,7 +96,7 @@ VARIABLES = {
         ["counting clouds", "singing at the top of my voice", "walking with my eyes shut", "racing a grasshopper"]
     ),
     "stuck_mood": Table(
-        ["miserable", "frightened", "embarrassed", "hopeless", "tearful", "alarmed", "ashamed", "grumpy"]
+        ["miserable", "frightened", "embarrassed", "upset", "tearful", "worried", "gloomy", "grumpy"]
     ),
 }
 
@@ -104,31 +104,31 @@ ACTS = [
     [
         ["<meet_hero>"],
         ["<meet_toy>",
-         "{Nothing|No treasure|No present} {pleased|delighted|cheered} [hero.him] {more than|like} [hero.his] {new|"
-         "own|old} [color] [toy]."],
+         "{Nothing|No treasure|No present} {pleased|delighted|cheered} [hero.him] {more than|like} [hero.his] "
+         "{new|own|old} [color] [toy]."],
     ],
     [
-        ["<one_day> [hero] {found|discovered|met|noticed|came upon} [a friend_kind] {named|called} [friend] {near|"
-         "close to|not far from|on the road to} the [place], {stuck|trapped|caught} [stuck_trap.where]."],
-        ['"I was {only |just |happily |}[stuck_cause], and now I {cannot {move|get loose}|am {caught|trapped}}," '
-         "{groaned|sniffed|wailed|sobbed} the [stuck_mood] [friend_kind]."],
+        ["<one_day> [hero] {found|discovered|met|noticed|came upon} [a friend_kind] {named|called} [friend] "
+         "{near|close to|not far from|on the road to} the [place], {stuck|trapped|stuck fast} [stuck_trap.where]."],
+        ['"I was {only |just |happily |}[stuck_cause], and now I {cannot {move|get loose}|am {stuck|trapped}}," '
+         "{groaned|cried|called|sighed} the [stuck_mood] [friend_kind]."],
     ],
     [
         ["[hero] {tugged|pulled|heaved} {until {both|[hero.his]} {ears|cheeks} {turned pink|burned}|with all "
          "[hero.his] strength}, but [friend] {only|just} [stuck_trap.worse]."],
-        ["Leaving the [toy] {to {comfort|cheer up}|as company for|{close to|beside}} [friend], [hero] {dashed|"
-         "rushed|bolted|raced} {off to borrow|away to borrow|away to ask for} [a stuck_tool] from [helper]."],
-        ["{Calmly|Carefully|Cleverly|Bravely} [hero.he] [stuck_tool.use], and {inch by inch|bit by bit|at last|"
-         "little by little|soon} [friend] [stuck_tool.out]."],
+        ["Leaving the [toy] {to {comfort|cheer up}|as company for|{close to|beside}} [friend], [hero] "
+         "{dashed|rushed|bolted|raced} {off to borrow|away to borrow|away to ask for} [a stuck_tool] from [helper]."],
+        ["{Calmly|Carefully|Cleverly|Quickly} [hero.he] [stuck_tool.use], and {at last|soon|before long|finally|in "
+         "the end} [friend] [stuck_tool.out]."],
     ],
     [
-        ["{Dusty|Tired|Wobbly} but {not [stuck_mood] {anymore|now}|no longer [stuck_mood]}, [friend] {gave back|"
-         "returned|brought back} the [color] [toy] and {{hugged|squeezed} [hero] {twice|tightly|until both giggled}|"
-         "thanked [hero] {over and over|with a {bow|grin}}}."],
+        ["{Dusty|Tired|Wobbly} but {not [stuck_mood] {anymore|now}|no longer [stuck_mood]}, [friend] {gave "
+         "back|returned|brought back} the [color] [toy] and {{hugged|squeezed} [hero] {twice|tightly|until both "
+         "giggled}|thanked [hero] {over and over|with a {bow|grin}}}."],
         ['"Next time I am [stuck_cause], I will {look ahead|look around first|take you along|stay on the road}," '
          "{promised|laughed|chuckled|declared} [friend].",
          "{Now|Then|That day} [hero] {understood|learned|saw|knew} that even [a trait] [kind] {must|has to|should} "
-         "{fetch|ask for|look for} {help|a [stuck_tool]} {now and then|sometimes}.",
+         "{ask for help|ask for [a stuck_tool]|borrow [a stuck_tool]} {now and then|sometimes}.",
          "<ending>"],
     ],
 ]

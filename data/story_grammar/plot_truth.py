@@ -19,55 +19,56 @@ VARIABLES = {
                    "{nailed|screwed} the corner together"),
             _thing("birdhouse", "lost its {roof|chimney}",
                    "{nailed|hammered} the pieces {back|tightly} together"),
-            _thing("spectacles case", "{popped|lost} its hinge",
-                   "{bent|screwed} the hinge {straight|into place}"),
-            _thing("cushion", "{burst|split} in a puff of {down}",
+            _thing("wooden box", "lost its {hinge|lid}",
+                   "{nailed|screwed} the box {back|tightly} together"),
+            _thing("cushion", "{burst|split} in a puff of down",
                    "{stitched|sewed} it with {needle and thread|wool}"),
         ]
     ),
     # Where the broken thing is hidden; it is said again when the truth is told.
     "truth_hide": Table(
-        ["inside the oven", "in the umbrella stand", "inside a drawer", "under the mattress"]
+        ["inside the oven", "behind the curtains", "under the stairs", "under the bed"]
     ),
     # Whom the hero thinks of blaming.
     "truth_blame": Table(
         ["the cat", "the wind", "the parrot", "the mailman", "a ghost", "thunder", "the baby"]
     ),
     "truth_mood": Table(
-        ["guilty", "ashamed", "anxious", "panicky", "shaky", "uneasy", "nervous"]
+        ["guilty", "ashamed", "sorry", "worried", "shaky", "uneasy", "nervous"]
     ),
 }
 
 ACTS = [
     [
         ["<meet_hero>"],
-        ["{Last week|Not long ago|Last winter} [hero.his] [family.kin] had {found|sent|brought} [hero.him] [a "
-         "color] [toy]{, which {went everywhere|was always close by|never left [hero.his] side}|}."],
+        ["{Last week|Not long ago|Last winter} [hero.his] [family.kin] had {found|sent|brought} [hero.him] [a color] "
+         "[toy]{, which {went everywhere|was always close by|never left [hero.his] side}|}."],
     ],
     [
         ["<one_day> [hero] {{tripped|stumbled} over {a broom|a pail}|{skidded|slipped} on {spilled oil|some jelly}} "
          "{at the {house|home} of|while helping} [helper] and {knocked down|dropped|crashed into} a {precious |fine "
          "|}[truth_thing], which [truth_thing.broke]."],
-        ["Feeling [truth_mood], [hero.he] {stuffed|pushed|tucked|slid} it [truth_hide] and {whispered|thought|"
-         "muttered|hoped} that {everyone|anybody|[helper]} {would|could} {blame|accuse} [truth_blame]."],
+        ["Feeling [truth_mood], [hero.he] {hid|pushed|tucked|slid} it [truth_hide] and {thought|hoped|was sure} that "
+         "{everyone|everybody|[helper]} {would|might} {blame|think of} [truth_blame]."],
     ],
     [
-        ["But [hero.his] {heart|stomach} {fluttered|itched} {all through|during|before|after} {lunch|supper|tea}, "
-         "so [hero.he] {tiptoed|crept|shuffled|marched} {back|inside|to the door} {bravely|at last|quietly}."],
+        ["But [hero.his] {heart|tummy} {fluttered|felt heavy} {all through|during|before|after} {lunch|supper|tea}, "
+         "so [hero.he] {tiptoed|crept|shuffled|marched} {back|inside|to the door} {bravely|at last|in the end}."],
         ['"It was {not|never} [truth_blame], {it was me|I did it|I am to blame}, and the {poor |broken |'
          '}[truth_thing] is {still |lying |}[truth_hide]," {confessed|admitted|explained|sobbed} [hero].'],
-        ['"{Accidents happen|Mistakes happen}, {but|yet} {honesty|trust|courage} is {rare|what counts}," {replied|'
-         "answered|said} [helper], and {together|patiently|carefully} they [truth_thing.mend]."],
+        ['"{Accidents happen|Mistakes happen}, {but|yet} {honesty|trust|courage} is what {matters|counts}," {replied|'
+         "answered|said} [helper], and {side by side|patiently|carefully} they [truth_thing.mend]."],
     ],
     [
         ["{When|As} {the moon rose|the first star appeared|the lamps were lit}, [hero] {took|brought|carried} the "
          "[color] [toy] home, {{happy|proud} instead of [truth_mood]|no longer [truth_mood] {at all|in the least}}."],
-        ['"{Next time|From now on}, I will {tell|own up} {right away|at once}," [hero] {promised|told} [hero.his] '
-         "[family.kin] {over|before|at} {supper|breakfast|bedtime}.",
+        ['"{Next time|From now on}, I will {tell the truth|own up} {right away|at once}," [hero] {promised|told} '
+         '[hero.his] '
+         "[family.kin] {over|before|at} {supper|breakfast|tea}.",
          "{That is how|And that is how|So that is how} [helper] {learned|knew|saw} that [a trait] [kind] {like "
          "[hero]|who {owns up|tells the truth}} {can be trusted {with {anything|every {key|treasure}}|with a "
          "secret}|makes {a fine|the best|a splendid} {neighbor|visitor}}.",
-         "{That|The same} {night|evening}, [hero] {placed|set|left} the [toy] by the {window|pillow}, {finished|"
-         "enjoyed} [treat.some] and {slept|dozed} {peacefully|without one bad dream}."],
+         "{That|The same} {night|evening}, [hero] {placed|set|left} the [toy] by the {window|pillow}, "
+         "{finished|enjoyed} [treat.some] and {slept|dozed} {peacefully|without one bad dream}."],
     ],
 ]

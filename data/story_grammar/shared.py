@@ -13,47 +13,48 @@ RULES = {
     ],
     # Each of these binds the hero's gender, name, kind and trait, and the place.
     "meet_hero": [
-        "{Once upon a time|Once|Long ago|Many years ago}, there was [a trait] {little|small|young} [kind] "
-        "{named|called} [hero] who {lived|had a {cozy|tiny|sunny|crooked} home} {near|not far from|close to|next to} "
-        "the [place].",
-        "[hero] was [a trait] {little|young|small} [kind] {who {lived|spent every day|made a home}|from a house} "
+        "{Once upon a time|Once|Long ago|Many years ago}, there was [a trait] {little|young} [kind] {named|called} "
+        "[hero] who {lived|had a {cozy|tiny|sunny|crooked} home} {near|not far from|close to|next to} the [place].",
+        "[hero] was [a trait] {little|young} [kind] {who {lived|spent every day|made a home}|from a house} "
         "{near|close to|beside|right by} the [place].",
-        "{In a|In a certain|Once, in a} {cozy|tiny|sunny|tall|round|yellow} {house|cottage|cabin} "
+        "{In a|In a certain|Once, in a} {cozy|tiny|sunny|tall|round|yellow|white|crooked} {house|cottage|cabin} "
         "{near|beside|not far from} the [place] lived [a trait] {little|young} [kind] {named|called} [hero].",
         "There once was [a trait] [kind] {named|called} [hero], and {everyone|all the neighbors|the whole street} "
         "{near|around|beside} the [place] {liked|knew|loved|smiled at} [hero.him].",
-        "This is the story of [hero], [a trait] {little|young|small} [kind] who {played|walked|wandered} "
-        "{near|around|past} the [place] {every day|in all weathers|nearly every morning|whenever [hero.he] could}.",
+        "This is the story of [hero], [a trait] {little|young} [kind] who {played {near|around}|walked "
+        "{near|past}|wandered {around|past}} the [place] {every day|in all weather|nearly every morning|whenever "
+        "[hero.he] could}.",
     ],
     # The loved thing, for the first time, with its color.
     "meet_toy": [
         "[^hero.he] {loved|liked|treasured} [hero.his] [color] [toy] {best of all|more than anything|very much}, and "
-        "[hero.he] {wanted|liked|hoped} to [toy.play] {every day|all day long|whenever [hero.he] could|"
-        "with [hero.his] [family.kin]}.",
+        "[hero.he] {wanted|liked|hoped} to [toy.play] {every day|again and again|all the time|whenever [hero.he] "
+        "could}.",
         "[^hero.his] {favorite|dearest|most precious} thing was [a color] [toy] {from|that came from|once owned by} "
         "[hero.his] [family.kin].",
-        "For {[hero.his] birthday|Christmas|helping at home} [hero.he] {got|received} [a color] [toy] from [hero.his] "
-        "[family.kin], and now [hero.he] {wanted|loved|hoped} to [toy.play] {all day long|whenever [hero.he] could}.",
-        "[^hero.he] had [a color] [toy], {a present|a gift} from [hero.his] [family.kin], and "
-        "{kept it close|took it everywhere|never left it behind|would not sleep without it|told everyone about it}.",
+        "For {[hero.his] birthday|Christmas|helping at home} [hero.he] got [a color] [toy] from [hero.his] "
+        "[family.kin], and now [hero.he] {wanted|loved|hoped} to [toy.play] {every day|all the time|whenever "
+        "[hero.he] could}.",
+        "[^hero.he] had [a color] [toy], {a present|a gift} from [hero.his] [family.kin], and {kept it close|took it "
+        "everywhere|never left it behind|would not sleep without it|told everyone about it}.",
         "[^hero.he] {owned|had} [a color] [toy] and {loved|liked|never tired of} [toy.playing].",
     ],
     "meet_friend": [
-        "[^hero.his] {best|oldest|dearest} friend was [a friend_trait] [friend_kind] {named|called} [friend], "
-        "{and they {did everything together|met every day|told each other everything}|who {lived next door|"
-        "was always ready to {help|play|laugh}|knew lots of {games|jokes|songs|stories}}}.",
-        "[friend], [a friend_trait] {little|young|tall|plump} [friend_kind], {lived {next door|across the lane|"
-        "around the corner}|was [hero.his] {best|oldest|dearest} friend}{| and liked {games|jokes|songs|stories}}.",
+        "[^hero.his] {best|oldest|dearest} friend was [a friend_trait] [friend_kind] {named|called} [friend], {and "
+        "they {did everything together|met every day|told each other everything}|who {lived next door|was always "
+        "ready to {help|play|laugh}|knew lots of {games|jokes|songs|stories}}}.",
+        "[friend], [a friend_trait] {little|young|tall|plump} [friend_kind], {lived {next door|across the lane|around "
+        "the corner}|was [hero.his] {best|oldest|dearest} friend}{| and liked {games|jokes|songs|stories}}.",
     ],
     "one_day": [
         "One {[weather] |{quiet|fine|busy|ordinary} |}{morning|afternoon|day},",
         "On [weather.day],",
         "One {morning|afternoon|day}, {when|while} [weather.sky],",
-        "One {Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday},",
+        "One {Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday}{| morning| afternoon},",
     ],
     "ending": [
-        "From that day on, [hero] and [friend] {were {the best of friends|even better friends}|met {every day|"
-        "after breakfast|after school} [place.at]}.",
+        "From that day on, [hero] and [friend] {were {the best of friends|even better friends}|met {every day|after "
+        "breakfast|after school} [place.at]}.",
         "That {night|evening}, [hero] {fell asleep|went to bed|lay down} with {a smile|a happy heart|the [color] "
         "[toy] close by}, {dreaming of|thinking about} [friend] and the [place].",
         "And {whenever|each time|every time} [hero] {saw|looked at|held} the [color] [toy], [hero.he] "
