@@ -208,3 +208,52 @@ def test_every_plot_is_told_and_things_come_back_at_the_end(samples):
                                             for span in sample.spans)
     ]
     assert len(hero_again) > 0.97 * len(samples)
+
+
+def test_the_bundled_stories_are_made_again_byte_for_byte(tmp_path):
+    """The first chunks of both files, sampled afresh, and the file format's bytes where pyarrow is the same version."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from data.story_grammar.__main__ import CHUNK, sample_chunk, write_parquet
+    from helpers.files import data_folder, read_json, sha256
+
+    folder = data_folder() / "stories"
+    for split, with_truth in (("validation", True), ("train", False)):
+        path = folder / f"{split}-00000-of-00001.parquet"
+        stored = pyarrow.parquet.read_table(path).to_pylist()
+        again = sample_chunk((split, 0, with_truth))
+        assert len(again) == CHUNK
+        assert again == stored[:CHUNK]
+        if pyarrow.__version__ == read_json(folder / "statistics.json")["pyarrow"]:
+            write_parquet(stored, tmp_path / path.name)
+            assert sha256(tmp_path / path.name) == read_json(folder / "hashes.json")[path.name]
+
+
+def test_the_bundled_validation_stories_are_exact_and_held_out():
+    """Every validation story: one derivation, which gives its nats and its spans; and none of them is in train."""
+    pyarrow = pytest.importorskip("pyarrow")
+    from helpers.files import data_folder
+
+    grammar = full_grammar()
+    folder = data_folder() / "stories"
+    train = set(pyarrow.parquet.read_table(folder / "train-00000-of-00001.parquet").column("text").to_pylist())
+    assert len(train) == 60_000
+    validation = pyarrow.parquet.read_table(folder / "validation-00000-of-00001.parquet").to_pylist()
+    assert len(validation) == 2_000
+    for row in validation:
+        assert row["text"] not in train
+        (found,) = grammar.derivations(row["text"])
+        assert -found.log_prob == pytest.approx(row["nats"], abs=1e-8)
+        assert [vars(span) for span in found.spans] == row["spans"]
+
+
+def test_the_datasheet_tells_the_statistics():
+    from data.story_grammar.__main__ import datasheet_table, statistics
+    from helpers.files import data_folder, read_json
+    from helpers.stories import load_stories
+
+    figures = read_json(data_folder() / "stories" / "statistics.json")
+    assert datasheet_table(figures) in (data_folder() / "README.md").read_text(encoding="utf-8")
+    train = [{"text": text} for text in load_stories("bundled", "train")]
+    validation = load_stories("bundled", "validation").dataset.select_columns(["text", "nats"])
+    again = statistics(train, list(validation))
+    assert again == {key: figures[key] for key in again}

@@ -17,7 +17,7 @@ import pyarrow.parquet
 from tqdm import tqdm
 
 from data.story_grammar.stories import full_grammar, plot_modules
-from helpers.files import data_folder, sha256, write_json
+from helpers.files import data_folder, sha256, write_atomically, write_json
 
 SEED = 2026
 TRAIN_STORIES, VALIDATION_STORIES = 60_000, 2_000
@@ -126,6 +126,24 @@ def statistics(train: list[dict], validation: list[dict]) -> dict:
     }
 
 
+def datasheet_table(figures: dict) -> str:
+    """The figures as the Markdown table of `data/README.md`."""
+    floor, length = figures["floor"], figures["words_per_story"]
+    train, held_out = figures["train"], figures["validation"]
+    rows = [
+        ("stories, train and validation", f"{train['stories']:,} and {held_out['stories']:,}"),
+        ("bytes of text, train and validation", f"{train['bytes']:,} and {held_out['bytes']:,}"),
+        ("plots", f"{figures['plots']}"),
+        ("distinct words", f"{figures['distinct_words']:,}"),
+        ("words a story, mean (least to most)", f"{length['mean']} ({length['min']} to {length['max']})"),
+        ("validation sentences that also stand in train", f"{figures['validation_sentences_seen_in_train']:.1%}"),
+        ("floor, nats a story", f"{floor['nats_per_story']} (standard error {floor['standard_error_nats_per_story']})"),
+        ("floor, bits per byte", f"{floor['bits_per_byte']}"),
+        ("seed", f"{figures['seed']}"),
+    ]
+    return "\n".join(["| figure | value |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m data.story_grammar", description=__doc__)
     parser.add_argument("--out", type=Path, default=data_folder() / "stories", help="the folder to write to")
@@ -142,8 +160,15 @@ def main() -> None:
         path = arguments.out / f"{split}-00000-of-00001.parquet"
         write_parquet(rows, path)
         hashes[path.name] = sha256(path)
+    figures = statistics(train, validation)
     write_json(arguments.out / "hashes.json", hashes)
-    write_json(arguments.out / "statistics.json", {**statistics(train, validation), "pyarrow": pyarrow.__version__})
+    write_json(arguments.out / "statistics.json", {**figures, "pyarrow": pyarrow.__version__})
+    datasheet = arguments.out.parent / "README.md"
+    if datasheet.is_file():
+        begin, end = "<!-- statistics: written by `python -m data.story_grammar` -->", "<!-- end of statistics -->"
+        before, rest = datasheet.read_text(encoding="utf-8").split(begin)
+        after = rest.split(end)[1]
+        write_atomically(datasheet, f"{before}{begin}\n{datasheet_table(figures)}\n{end}{after}")
     size = sum(path.stat().st_size for path in arguments.out.glob("*.parquet"))
     print(f"{len(train):,} + {len(validation):,} stories, {size / 1e6:.2f} MB in {arguments.out}", file=sys.stderr)
 
