@@ -5,6 +5,7 @@ import time
 import numpy as np
 import pytest
 
+from helpers import ngrams
 from helpers.errors import CourseError
 from helpers.ngrams import NGramModel
 
@@ -58,6 +59,22 @@ def test_without_discount_worth_mentioning_it_is_the_relative_frequency():
 def test_an_empty_context_is_a_story_s_beginning():
     model = NGramModel(3, 7, END).fit(STORIES)
     assert model.next_log_probs([]) == pytest.approx(model.next_log_probs([END]))
+
+
+def test_parameters_are_the_counts_that_are_kept():
+    assert NGramModel(0, 8).parameters == 0
+    # ids 0 ... 5, and the pairs 01 12 23 31 20, 24 40, 03 44, 05 50
+    assert NGramModel(1, 7, END).fit(STORIES).parameters == 6
+    assert NGramModel(2, 7, END).fit(STORIES).parameters == 6 + 11
+
+
+def test_counting_by_tables_and_by_sorting_give_the_same(monkeypatch):
+    by_table = NGramModel(4, 7, END).fit(STORIES)
+    monkeypatch.setattr(ngrams, "TABLE", 0)
+    by_sorting = NGramModel(4, 7, END).fit(STORIES)
+    for kept in ("_longer", "_grams", "_counts"):
+        for one, other in zip(getattr(by_table, kept), getattr(by_sorting, kept), strict=True):
+            assert one.tolist() == other.tolist()
 
 
 def test_uniform():
