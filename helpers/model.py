@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.errors import CourseError
-from helpers.fused import IGNORED, gelu_tanh, head_loss
+from helpers.fused import IGNORED, causal_attention, gelu_tanh, head_loss
 
 # Layers, heads and width of the four released models (paper, table 2; heads: released code).
 GPT2_SIZES = {"small": (12, 12, 768), "medium": (24, 16, 1024), "large": (36, 20, 1280), "xl": (48, 25, 1600)}
@@ -126,13 +126,13 @@ class CausalSelfAttention(nn.Module):
         return q, k, v
 
     def forward(self, x: Tensor, attention: str = "fused") -> Tensor:
-        q, k, v = self.heads(x)
         dropout = self.dropout if self.training else 0.0
         if attention == "fused":
-            mixed = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout, is_causal=True)
+            merged = causal_attention(self.qkv(x), self.n_head, dropout)
         else:
+            q, k, v = self.heads(x)
             mixed = F.dropout(attention_weights(q, k), dropout) @ v  # (B, n_head, T, d_head)
-        merged = mixed.transpose(1, 2).reshape(x.shape)  # the heads side by side: (B, T, d_model)
+            merged = mixed.transpose(1, 2).reshape(x.shape)  # the heads side by side: (B, T, d_model)
         return F.dropout(self.proj(merged), dropout)
 
 

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from helpers.errors import CourseError
-from helpers.fused import gelu_tanh, head_loss
+from helpers.fused import causal_attention, gelu_tanh, head_loss
 from helpers.model import GPT, GPTConfig, sinusoids
 
 TINY = dict(vocab_size=61, context_length=24, n_layer=2, n_head=4, d_model=32)
@@ -294,6 +294,44 @@ def test_head_loss_is_cross_entropy_in_values_and_gradients(ignored, spread):
         return
     for ours, theirs in zip(*results, strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5 * spread, rtol=1e-4)
+
+
+def plain_attention(qkv, n_head):
+    q, k, v = (part.transpose(1, 2) for part in qkv.unflatten(2, (3, n_head, -1)).unbind(2))
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+
+
+@pytest.mark.parametrize(("time", "spread"), [(1, 1), (63, 1), (64, 1), (65, 1), (200, 1), (200, 30), (513, 1)])
+def test_causal_attention_is_torchs_in_values_and_gradients(time, spread):
+    generator = torch.Generator().manual_seed(6)
+    ours = (torch.randn(2, time, 3 * 24, generator=generator) * spread**0.5).requires_grad_()
+    torchs = ours.detach().double().requires_grad_()
+    gradient = torch.randn(2, time, 24, generator=generator)
+    result, expected = causal_attention(ours, 3), plain_attention(torchs, 3)
+    torch.testing.assert_close(result.double(), expected, atol=1e-5 * spread, rtol=1e-4)
+    for _ in range(2):  # the second time adds to what is there
+        result.backward(gradient, retain_graph=True)
+        expected.backward(gradient.double(), retain_graph=True)
+    torch.testing.assert_close(ours.grad.double(), torchs.grad, atol=2e-5 * spread, rtol=1e-4)
+    with torch.no_grad():
+        torch.testing.assert_close(causal_attention(ours, 3), result.detach(), atol=1e-5 * spread, rtol=1e-4)
+
+
+def test_causal_attention_leaves_other_cases_to_torch(monkeypatch):
+    """Dropout, double precision, half precision and autocast, long sequences."""
+    monkeypatch.setattr("helpers.fused._CausalAttention.apply", None)
+    qkv = torch.randn(2, 70, 3 * 24, generator=torch.Generator().manual_seed(6)).requires_grad_()
+    with pytest.raises(TypeError):
+        causal_attention(qkv, 3)
+    expected = plain_attention(qkv, 3)
+    torch.testing.assert_close(causal_attention(qkv.double(), 3).float(), expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(causal_attention(qkv.bfloat16(), 3).float(), expected, atol=0.05, rtol=0.05)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        causal_attention(qkv, 3).float().sum().backward()
+    with torch.no_grad():
+        torch.testing.assert_close(causal_attention(qkv, 3), expected)
+    assert not torch.equal(causal_attention(qkv, 3, dropout=0.5), causal_attention(qkv, 3, dropout=0.5))
+    assert causal_attention(torch.randn(1, 513, 72).requires_grad_(), 3).shape == (1, 513, 24)
 
 
 def test_half_precision_takes_torchs_own_way():
