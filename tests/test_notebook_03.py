@@ -1,0 +1,155 @@
+"""What notebook 03 counts, measures and trains is what `helpers` and torch compute; its shipped rows are current."""
+
+import ast
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from helpers import notebooks
+from helpers.evaluation import evaluate, story_rows
+from helpers.files import data_folder, read_json
+from helpers.ngrams import NGramModel
+from helpers.stories import load_stories
+from helpers.tokenizer import load_tokenizer
+
+V, END = 12, 0
+
+
+@pytest.fixture(scope="module")
+def taught():
+    """The notebook's imports, functions and classes, over a small vocabulary."""
+    book = notebooks.read(notebooks.folder() / "03_baselines.ipynb")
+    kept = [
+        statement
+        for cell in book.cells
+        if cell.cell_type == "code" and not {"setup", "exercise"} & set(notebooks.tags_of(cell))
+        for statement in ast.parse(cell.source).body
+        if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
+    ]
+    scope = {"__name__": "notebook", "V": V, "END": END, "tokenizer": Letters()}
+    exec(compile(ast.Module(kept, type_ignores=[]), "<notebook 03>", "exec"), scope)
+    return scope
+
+
+class Letters:
+    """A tokenizer for these tests: "a" is 1, "b" is 2, ..."""
+
+    end_id, vocab_size = END, V
+
+    def encode_batch(self, texts):
+        return [[ord(letter) - 96 for letter in text] for text in texts]
+
+    def decode(self, ids):
+        return "".join(chr(96 + i) for i in ids)
+
+
+@pytest.fixture(scope="module")
+def stream():
+    """[end] story [end] story [end] ...: some pairs occur once, some twice, some never; id 11 never occurs."""
+    generator = np.random.default_rng(0)
+    stories = [generator.integers(1, 11, 9) for _ in range(30)]
+    return np.concatenate([[END], *(np.append(np.minimum(story, story[::-1] + 3), END) for story in stories)])
+
+
+def test_counts_are_the_pairs(taught, stream):
+    counts = taught["count_bigrams"](stream.astype(np.uint16))
+    assert counts.sum() == len(stream) - 1
+    assert counts[3, 4] == sum(a == 3 and b == 4 for a, b in zip(stream[:-1], stream[1:], strict=True))
+
+
+def test_kneser_ney_is_the_helpers(taught, stream):
+    table = taught["kneser_ney"](taught["count_bigrams"](stream))
+    model = NGramModel(2, V, END).fit(stream[1:])
+    expected = np.exp(model.next_log_probs_of([[i] for i in range(V)]))
+    assert table == pytest.approx(expected, abs=1e-12)
+    assert table.sum(axis=1) == pytest.approx(np.ones(V))
+
+
+def test_smoothing_gives_distributions(taught, stream):
+    counts = taught["count_bigrams"](stream)
+    unigram = counts.sum(axis=0) / counts.sum()
+    for table in (taught["smoothed"](counts, 0.3), taught["mixed"](counts, unigram, 0.7)):
+        assert table.sum(axis=1) == pytest.approx(np.ones(V))
+    assert taught["smoothed"](counts, 0.5)[3, 4] == pytest.approx((counts[3, 4] + 0.5) / (counts[3].sum() + 6))
+    assert taught["mixed"](counts, unigram, 0.7)[11] == pytest.approx(unigram)
+
+
+def test_three_ways_to_the_same_loss(taught):
+    """Counted pairs, `evaluate` with the notebook's table, and torch's cross-entropy on the ids."""
+    texts = ["abcab", "bbd", "a"]
+    rows = story_rows(Letters(), texts)
+    table = np.random.default_rng(1).dirichlet(np.ones(V), V)
+    metrics = evaluate(taught["TableModel"](table), Letters(), texts)
+    pairs = sum(taught["count_bigrams"](np.array(row)) for row in rows)
+    assert taught["cross_entropy"](table, pairs) == pytest.approx(metrics.nats_per_token)
+    before = torch.tensor([i for row in rows for i in row[:-1]])
+    after = torch.tensor([i for row in rows for i in row[1:]])
+    loss = F.cross_entropy(torch.from_numpy(table).log()[before], after)
+    assert metrics.nats_per_token == pytest.approx(loss.item())
+    assert metrics.accuracy == pytest.approx((torch.from_numpy(table).argmax(1)[before] == after).float().mean().item())
+
+
+def test_the_network_learns_what_was_counted(taught, stream):
+    counts = torch.from_numpy(taught["count_bigrams"](stream)).float()
+    total = counts.sum(dim=1, keepdim=True)
+    share, followed = total[:, 0] / total.sum(), counts / total.clamp(min=1)
+    network = taught["NeuralBigram"](V)
+    ids = torch.from_numpy(stream)
+    assert network(ids[:-1], ids[1:]).item() == pytest.approx(math.log(V))
+    assert taught["loss_on_all"](network, share, followed).item() == pytest.approx(math.log(V))
+    optimizer = torch.optim.Adam(network.parameters(), lr=0.3)
+    for _ in range(300):
+        optimizer.zero_grad()
+        taught["loss_on_all"](network, share, followed).backward()
+        optimizer.step()
+    met = total[:, 0] > 0
+    assert torch.allclose(network.logits.weight.softmax(1)[met], followed[met], atol=5e-3)
+    one_by_one = F.cross_entropy(network.logits(ids[:-1]), ids[1:])
+    assert taught["loss_on_all"](network, share, followed).item() == pytest.approx(one_by_one.item(), rel=1e-5)
+
+
+def test_telling_draws_what_the_helpers_draw(taught, stream):
+    model = NGramModel(2, V, END).fit(stream[1:])
+    for seed in range(20):
+        told = taught["tell"](lambda ids: np.exp(model.next_log_probs(ids)), limit=15, seed=seed)
+        assert told == Letters().decode(model.sample(15, seed=seed))
+
+
+# --- what is shipped
+
+
+def shipped() -> dict[str, dict]:
+    return {row["name"]: row for row in read_json(data_folder() / "scoreboard.json") if row["notebook"] == "03"}
+
+
+def test_the_shipped_rows_belong_to_the_bundled_stories():
+    """If this fails the stories or the tokenizer have changed: python docs/tools/ship_scoreboard.py"""
+    stories, tokenizer = load_stories("bundled", "validation"), load_tokenizer("bundled")
+    tokens = sum(len(ids) + 1 for ids in tokenizer.encode_batch(list(stories)))
+    length = sum(len(text.encode("utf-8")) for text in stories)
+    rows = shipped()
+    assert rows["uniform"]["nats_per_token"] == pytest.approx(math.log(tokenizer.vocab_size), abs=1e-5)
+    for name, row in rows.items():
+        bits = row["nats_per_token"] * tokens / math.log(2) / length
+        assert row["bits_per_byte"] == pytest.approx(bits, abs=1e-5), name
+
+
+def test_the_shipped_rows_stand_in_the_stored_notebook():
+    book = notebooks.read(notebooks.folder() / "03_baselines.ipynb")
+    cell = next(cell for cell in book.cells if cell.source.strip() == "scoreboard.show()")
+    board = cell.outputs[0].data["text/plain"]
+    for name, row in shipped().items():
+        line = next(line for line in board.split("\n") if line.startswith(f"{name}  "))
+        assert f"{row['bits_per_byte']:.3f}" in line
+
+
+def test_each_model_beats_the_simpler_one_and_none_the_floor():
+    rows = shipped()
+    order = ["uniform", "unigram", "bigram", "trigram", "5-gram"]
+    values = [rows[name]["bits_per_byte"] for name in order]
+    assert values == sorted(values, reverse=True)
+    assert values[-1] > read_json(data_folder() / "stories" / "statistics.json")["floor"]["bits_per_byte"]
+    assert rows["bigram, as a network"]["nats_per_token"] == pytest.approx(rows["bigram"]["nats_per_token"], abs=0.01)
