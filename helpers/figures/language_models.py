@@ -167,7 +167,7 @@ def scores(bits_per_byte: Mapping[str, float], floor: float | None = None):
     ax.set_yticks(places, list(bits_per_byte))
     ax.grid(axis="y", visible=False)
     ax.grid(axis="x", visible=True)
-    ax.set(xlabel="bits per byte: less is better", xlim=(0, max(bits_per_byte.values()) * 1.38))
+    ax.set(xlabel="bits per byte: less is better", xlim=(0, max(bits_per_byte.values()) * 1.62))
     ax.set_ylim(len(bits_per_byte) - 0.1, -0.6)
     ax.set_title("Every model on the same held-out stories")
     if floor:
