@@ -16,8 +16,8 @@ def pictures():
         data.vocabulary_growth({"here": [(10, 5), (100, 20)], "there": [(10, 6), (1000, 300)]}),
         ["here: 20 different among 100", "there: 300 different among 1,000"],
     )
-    yield data.story_lengths([100, 150, 300, 120], 256), ["4 stories: from 100 to 300", "25.0% are longer"]
-    yield data.story_lengths([10, 15], 256, unit="words"), ["0.0% are longer"]
+    yield data.story_lengths([100, 150, 300, 120], 256), ["4 stories: from 100 to 300", "1 of 4 are longer"]
+    yield data.story_lengths([10, 15], 256, unit="words"), ["0 of 2 are longer"]
     yield (
         data.batch_layouts({"Padded": [[(0, 3)], [(1, 5)]], "Packed": [[(0, 3), (1, 5)]]}, 8),
         ["Padded, 2 rows, 50% of the positions wasted", "Packed, 1 rows, 0%"],

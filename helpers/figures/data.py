@@ -118,17 +118,17 @@ def story_lengths(lengths: Sequence[int], context: int, unit: str = "tokens"):
         if bar.get_x() >= context:  # past the context: another colour, and hatched
             bar.set(facecolor=style.ORANGE, hatch="///", edgecolor=style.INK)
     ax.axvline(context, color=style.BERRY, linestyle="--", linewidth=1.8)
-    over = sum(length > context for length in lengths) / len(lengths)
+    over = f"{sum(length > context for length in lengths):,} of {len(lengths):,}"
     ax.text(
         context, max(counts) * 1.12, f" context: {context} {unit} ", color=style.BERRY, va="center",
         ha="left" if context < end * 0.6 else "right", fontsize=10,
     )  # fmt: skip
     ax.set(ylim=(0, max(counts) * 1.22), xlabel=f"{unit} in a story", ylabel="stories")
-    ax.set_title(f"How long the stories are; {over:.1%} do not fit in the context")
+    ax.set_title(f"How long the stories are; {over} do not fit in the context")
     middle = sorted(lengths)[len(lengths) // 2]
     return fig, (
         f"Histogram of {len(lengths):,} stories: from {min(lengths):,} to {max(lengths):,} {unit}, half of them up to "
-        f"{middle:,}. A line marks a context of {context}; {over:.1%} are longer."
+        f"{middle:,}. A line marks a context of {context}; {over} are longer."
     )
 
 

@@ -1,0 +1,71 @@
+"""What notebook 02 builds by hand is what `helpers.corpus` does."""
+
+import ast
+import re
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from helpers import corpus, notebooks
+
+AWKWARD = ["", "...", "Don't! ’Tis Zoé’s.", 'Pip ran. "Is that you?" asked Mia. “Yes!” He was.\n\nThe end', "a_b 3 c-d"]
+
+
+@pytest.fixture(scope="module")
+def taught():
+    """The notebook's functions, without what it reads, plants, prints and draws."""
+    kept = []
+    for cell in notebooks.read(notebooks.folder() / "02_dataset_eda.ipynb").cells:
+        if cell.cell_type != "code" or {"setup", "exercise"} & set(notebooks.tags_of(cell)):
+            continue
+        for statement in ast.parse(cell.source).body:
+            if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef):
+                kept.append(statement)
+            elif isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+                if statement.targets[0].id in {"CONTEXT", "TYPICAL", "repairs", "any_broken"}:
+                    kept.append(statement)
+    scope = {"__name__": "notebook"}
+    exec(compile(ast.Module(kept, type_ignores=[]), "<notebook 02>", "exec"), scope)
+    return scope
+
+
+texts = st.one_of(st.text(max_size=60), st.lists(st.sampled_from(AWKWARD), max_size=3).map(" ".join))
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=texts)
+def test_words_and_sentences_are_the_helpers(taught, text):
+    assert taught["words_of"](text) == corpus.words(text)
+    assert taught["sentences_of"](text) == corpus.sentences(text)
+
+
+@settings(max_examples=100, deadline=None)
+@given(stories=st.lists(texts, max_size=9))
+def test_growth_and_ranks_are_the_helpers(taught, stories):
+    assert taught["growth"](stories) == corpus.growth(stories)
+    counts = Counter(word for text in stories for word in corpus.words(text))
+    if counts:
+        ours, theirs = taught["rank_frequencies"](counts, 40), corpus.rank_frequencies(counts, 40)
+        assert [rank for rank, _ in ours] == [rank for rank, _ in theirs]
+        assert [share for _, share in ours] == pytest.approx([share for _, share in theirs])
+
+
+def test_seen_sentences_are_the_helpers(taught):
+    assert taught["seen_share"](AWKWARD[:3], AWKWARD) == corpus.seen_share(AWKWARD[:3], AWKWARD)
+
+
+def test_what_was_broken_is_mended(taught):
+    story = 'Pip said, "Let\'s go!"\n"Oh," said Zoé.'
+    damaged = taught["broken"](story)
+    assert "â€" in damaged and "Ã" in damaged
+    assert taught["mended"](damaged) == re.sub(r'"([^"]*)"', r"“\1”", story).replace("'", "’")
+
+
+def test_rows_hold_all_that_they_should(taught):
+    lengths = [300, 10, 200, 256, 1, 90]
+    packed = taught["packed_rows"](lengths)
+    assert all(sum(n for _, n in row) == taught["CONTEXT"] for row in packed)
+    assert len(packed) == sum(lengths) // taught["CONTEXT"]
+    assert taught["wasted"](lengths, 2, 256) > taught["wasted"](lengths, 2) > taught["wasted"](sorted(lengths), 2)
