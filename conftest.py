@@ -15,7 +15,7 @@ OUTPUT_SECONDS = (
 os.environ.update(CLOSED)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MPLBACKEND", "agg")
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # workers share the cores: who waits must not spin
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as in helpers, which may be imported after torch
 for variable in ("COURSE_STORIES", "COURSE_SEED", "COURSE_DEVICE"):
     os.environ.pop(variable, None)
 

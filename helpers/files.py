@@ -65,7 +65,7 @@ def read_json(path: str | Path):
     except FileNotFoundError as error:
         raise CourseError(f"there is no file {path}") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CourseError(f"{path} is not valid JSON ({error}); it may be damaged: make or download it again") from error
+        raise CourseError(f"{path} is not valid JSON ({error}); it may be damaged: make it again") from error
 
 
 def sha256(path: str | Path) -> str:

@@ -1,16 +1,9 @@
-"""Wordings that every plot may use: how a story opens, what people say and how it ends.
+"""Wordings that every plot may use: how a story opens, how its turn comes and how it can end.
 
 A rule is a list of wordings, each equally likely. A rule may use the rules above it.
 """
 
 RULES = {
-    "thanks": [
-        "Thank you, [friend]",
-        "Thank you so much",
-        "You are a true friend",
-        "Thanks, [friend]",
-        "How kind of you, [friend]",
-    ],
     # Each of these binds the hero's gender, name, kind and trait, and the place.
     "meet_hero": [
         "{Once upon a time|Once|Long ago|Many years ago}, there was [a trait] {little|young} [kind] {named|called} "
@@ -38,13 +31,6 @@ RULES = {
         "[^hero.he] had [a color] [toy], {a present|a gift} from [hero.his] [family.kin], and {kept it close|took it "
         "everywhere|never left it behind|would not sleep without it|told everyone about it}.",
         "[^hero.he] {owned|had} [a color] [toy] and {loved|liked|never tired of} [toy.playing].",
-    ],
-    "meet_friend": [
-        "[^hero.his] {best|oldest|dearest} friend was [a friend_trait] [friend_kind] {named|called} [friend], {and "
-        "they {did everything together|met every day|told each other everything}|who {lived next door|was always "
-        "ready to {help|play|laugh}|knew lots of {games|jokes|songs|stories}}}.",
-        "[friend], [a friend_trait] {little|young|tall|plump} [friend_kind], {lived {next door|across the lane|around "
-        "the corner}|was [hero.his] {best|oldest|dearest} friend}{| and liked {games|jokes|songs|stories}}.",
     ],
     "one_day": [
         "One {[weather] |{quiet|fine|busy|ordinary} |}{morning|afternoon|day},",
