@@ -145,7 +145,7 @@ def test_one_length_replaces_the_other():
         ("learning_rate=nan", "learning_rate needs a number"),
         ("tied_head=maybe", "tied_head needs true or false"),
         ("steps=none", "needs a length|steps"),
-        ("d_model=130", "multiple of n_head"),
+        ("d_model=131", "multiple of n_head"),
         ("n_layer=0", "n_layer must be"),
         ("norm=middle", "norm must be"),
         ("schedule=stairs", "schedule must be"),
