@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 import torch
 
 from helpers.errors import CourseError
+from helpers.exports import transformers_twin
 from helpers.model import GPT, GPTConfig
 
 # name: (configuration, sequences in a batch, tokens in a sequence, steps in a turn)
@@ -22,42 +23,6 @@ SIZES = {
     "12x384": (GPTConfig(50257, 256, n_layer=12, n_head=12, d_model=384), 2, 256, 2),
     "gpt2-small": (GPTConfig.gpt2("small"), 2, 256, 1),
 }
-
-
-def transformers_twin(model: GPT) -> torch.nn.Module:
-    """`transformers`' GPT-2 with the weights of `model`, to be trained without dropout."""
-    try:
-        from transformers import GPT2Config, GPT2LMHeadModel
-    except ImportError as error:
-        raise CourseError("the comparison needs transformers: pip install -r requirements.txt") from error
-    c = model.config
-    if (c.norm, c.activation, c.positions, c.bias, c.tied_head) != ("pre", "gelu", "learned", True, True):
-        raise CourseError("transformers' GPT-2 has none of the other options: compare a plain GPT-2")
-    config = GPT2Config(
-        vocab_size=c.vocab_size,
-        n_positions=c.context_length,
-        n_embd=c.d_model,
-        n_layer=c.n_layer,
-        n_head=c.n_head,
-        n_inner=c.d_ff,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-        use_cache=False,
-        bos_token_id=0,
-        eos_token_id=0,
-        attn_implementation="sdpa",
-    )
-    twin = GPT2LMHeadModel(config)
-    twin.loss_type = "ForCausalLM"  # its default, said aloud: otherwise it warns
-    theirs = twin.state_dict()
-    renamed = {"blocks": "h", "qkv": "c_attn", "fc": "c_fc", "proj": "c_proj"}
-    with torch.no_grad():
-        for name, weight in model.state_dict().items():
-            other = "transformer." + ".".join(renamed.get(part, part) for part in name.split("."))
-            transposed = name.startswith("blocks.") and weight.dim() == 2  # their Conv1D
-            theirs[other].copy_(weight.t() if transposed else weight)
-    return twin.train()
 
 
 def training_step(loss: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer) -> tuple[float, float]:
@@ -89,6 +54,7 @@ def compare(name: str, rounds: int = 5) -> dict:
         torch.manual_seed(0)
         ours = GPT(config).train()
         theirs = transformers_twin(ours)
+    theirs.config.use_cache = False  # keys and values are kept for writing text, which is not measured here
     # `shift_labels` are targets as ours are: both sides score every one of the positions.
     losses = {
         "ours": lambda: ours.loss(ids, targets),

@@ -204,6 +204,19 @@ class GPT(nn.Module):
             self.head = nn.Linear(config.d_model, config.vocab_size, bias=False)
         self.initialise()
 
+    @classmethod
+    def from_pretrained(
+        cls, source="gpt2", dropout: float | None = None, device: str | torch.device = "cpu"
+    ) -> "GPT":
+        """OpenAI's weights, or any GPT-2 that `transformers` saved: see `helpers.pretrained.load_pretrained`.
+
+        Args:
+            source: "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", a folder, or "owner/name" on the Hub.
+        """
+        from helpers.pretrained import load_pretrained  # when it is called: that module needs this one
+
+        return load_pretrained(source, dropout, device)
+
     @torch.no_grad()
     def initialise(self) -> None:
         """GPT-2's starting point: weights of deviation 0.02, biases 0, and a residual stream that stays calm.

@@ -8,8 +8,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from helpers.errors import CourseError
+from helpers.exports import transformers_twin
 from helpers.fused import causal_attention, gelu_tanh, head_loss
 from helpers.model import GPT, GPTConfig, sinusoids
+from helpers.pretrained import transformers_name
 
 TINY = dict(vocab_size=61, context_length=24, n_layer=2, n_head=4, d_model=32)
 
@@ -35,43 +37,11 @@ def shake(model: nn.Module) -> None:
 # ---- GPT-2 itself --------------------------------------------------------------------------------
 
 
-def huggingface_twin(model: GPT):
-    """`transformers`' GPT-2 of the same shape and weights; its Conv1D keeps matrices transposed."""
-    transformers = pytest.importorskip("transformers")
-    c = model.config
-    twin = transformers.GPT2LMHeadModel(
-        transformers.GPT2Config(
-            vocab_size=c.vocab_size,
-            n_positions=c.context_length,
-            n_embd=c.d_model,
-            n_layer=c.n_layer,
-            n_head=c.n_head,
-            resid_pdrop=0.0,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
-        )
-    )
-    names = {"attn.qkv": "attn.c_attn", "attn.proj": "attn.c_proj"}
-    names |= {"mlp.fc": "mlp.c_fc", "mlp.proj": "mlp.c_proj"}
-    pairs = []
-    theirs = dict(twin.named_parameters())
-    for name, ours in model.named_parameters():
-        other = name.replace("blocks.", "h.")
-        for mine, original in names.items():
-            other = other.replace(mine, original)
-        transposed = ours.dim() == 2 and name.startswith("blocks.")
-        pairs.append((name, ours, theirs.pop(f"transformer.{other}"), transposed))
-    assert not theirs, f"parameters without a counterpart: {list(theirs)}"
-    with torch.no_grad():
-        for _, ours, other, transposed in pairs:
-            other.copy_(ours.t() if transposed else ours)
-    return twin.eval(), pairs
-
-
 def test_logits_loss_and_gradients_are_those_of_transformers():
     model = make()
     shake(model)
-    twin, pairs = huggingface_twin(model)
+    pytest.importorskip("transformers")
+    twin = transformers_twin(model.eval())
     ids = some_ids()
     with torch.no_grad():
         torch.testing.assert_close(model(ids), twin(ids).logits, atol=1e-4, rtol=1e-4)
@@ -80,8 +50,10 @@ def test_logits_loss_and_gradients_are_those_of_transformers():
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
     ours.backward()
     theirs.backward()
-    for name, mine, other, transposed in pairs:
-        expected = other.grad.t() if transposed else other.grad
+    gradients = {name: parameter.grad for name, parameter in twin.named_parameters()}
+    for name, mine in model.named_parameters():
+        other, transposed = transformers_name(name)
+        expected = gradients[other].t() if transposed else gradients[other]
         assert torch.allclose(mine.grad, expected, atol=1e-5, rtol=1e-3), name
 
 

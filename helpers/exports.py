@@ -1,0 +1,222 @@
+"""A trained model for everybody else: a folder that `transformers` loads, with a model card that tells the truth.
+
+`transformers.GPT2LMHeadModel.from_pretrained(folder)`, `AutoTokenizer.from_pretrained(folder)` and
+`pipeline("text-generation", folder)` read what `export` writes, and so does `GPT.from_pretrained(folder)`.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+
+from helpers.bpe import END
+from helpers.errors import CourseError
+from helpers.files import read_json, write_atomically, write_json
+from helpers.model import GPT
+from helpers.model_files import CONFIG, WEIGHTS
+from helpers.pretrained import check_is_gpt2, config_to_transformers, to_transformers_state
+from helpers.tokenizer import Tokenizer
+
+TOKENIZER, TOKENIZER_CONFIG, GENERATION, CARD = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "generation_config.json",
+    "README.md",
+)
+LIMITS = "Not examined. The model was made to learn how it is done: do not rely on what it writes."
+WRITTEN = {WEIGHTS, CONFIG, TOKENIZER, TOKENIZER_CONFIG, GENERATION, CARD}
+
+
+def transformers_twin(model: GPT) -> torch.nn.Module:
+    """`transformers`' `GPT2LMHeadModel` with a copy of the weights of `model`, in the same mode and on its device.
+
+    Raises:
+        CourseError: transformers is not installed, or its GPT-2 cannot be such a model.
+    """
+    try:
+        from transformers import GPT2Config, GPT2LMHeadModel
+    except ImportError as error:
+        raise CourseError("this needs transformers: pip install -r requirements.txt") from error
+    state = to_transformers_state(model)
+    config = GPT2Config(**config_to_transformers(model.config), attn_implementation="sdpa")
+    with torch.random.fork_rng(devices=[]):  # its random first weights must not disturb anybody's seed
+        twin = GPT2LMHeadModel(config)
+    twin.loss_type = "ForCausalLM"  # its default, said aloud: otherwise it warns
+    theirs = dict(twin.named_parameters())
+    with torch.no_grad():
+        for name, weight in state.items():
+            theirs.pop(name).copy_(weight)
+    assert not theirs, f"parameters without a counterpart: {sorted(theirs)}"
+    return twin.to(model.head_weight.device).train(model.training)
+
+
+def export(model: GPT, tokenizer: Tokenizer, folder: str | Path, *, overwrite: bool = False, **facts) -> Path:
+    """Write a model in the layout of `transformers`, whole or not at all.
+
+    The folder gets model.safetensors (float32), config.json, tokenizer.json, tokenizer_config.json,
+    generation_config.json, and the model card README.md.
+
+    Args:
+        folder: a new or an empty one.
+        overwrite: replace what an earlier export wrote there; nothing else is ever replaced.
+        facts: what the model card says; see `model_card`.
+
+    Raises:
+        CourseError: the model has an option that `transformers`' GPT-2 does not have, the tokenizer belongs to
+            another model, or the folder holds something else.
+    """
+    from safetensors.torch import save_file
+
+    check_is_gpt2(model.config)
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise CourseError(
+            f"the tokenizer has {tokenizer.vocab_size} entries, the model knows {model.config.vocab_size}: "
+            "they do not belong together"
+        )
+    card = model_card(model, tokenizer, **facts)
+    folder = Path(folder).absolute()
+    _check_target(folder, overwrite)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+    try:
+        weights = {name: each.float().cpu().contiguous() for name, each in to_transformers_state(model).items()}
+        save_file(weights, new / WEIGHTS, {"format": "pt"})
+        write_json(new / CONFIG, config_to_transformers(model.config, tokenizer.end_id))
+        tokenizer.save(new / TOKENIZER)
+        write_json(new / TOKENIZER_CONFIG, _tokenizer_config(model))
+        write_json(new / GENERATION, _generation_config(model, tokenizer))
+        write_atomically(new / CARD, card)
+        os.chmod(new, 0o755)  # mkdtemp makes folders that only their owner may enter
+        os.chmod(new / WEIGHTS, 0o644)
+        _replace(folder, new)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    return folder
+
+
+def _check_target(folder: Path, overwrite: bool) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise CourseError(f"{folder} is a file: name a folder for the export")
+    found = {path.name for path in folder.iterdir()}
+    if not found:
+        return
+    foreign = sorted(found - WRITTEN)
+    if foreign or not (folder / CONFIG).is_file() or read_json(folder / CONFIG).get("model_type") != "gpt2":
+        what = foreign[0] if foreign else "another kind of model"
+        raise CourseError(f"{folder} holds {what}, which is not an export: name a new folder")
+    if not overwrite:
+        raise CourseError(f"{folder} holds an export already: name a new folder, or overwrite it (overwrite=True)")
+
+
+def _replace(folder: Path, new: Path) -> None:
+    """Put `new` in the place of `folder`; a full folder cannot be renamed over, so the old one steps aside first."""
+    aside = None
+    if folder.exists():
+        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".old"))
+        os.replace(folder, aside)  # over an empty folder this is allowed
+    try:
+        os.replace(new, folder)
+    except BaseException:
+        if aside is not None:
+            os.replace(aside, folder)
+        raise
+    if aside is not None:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _tokenizer_config(model: GPT) -> dict:
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",  # reads tokenizer.json as it stands
+        "bos_token": END,
+        "eos_token": END,
+        "unk_token": END,
+        "pad_token": END,
+        "add_prefix_space": False,
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": model.config.context_length,
+    }
+
+
+def _generation_config(model: GPT, tokenizer: Tokenizer) -> dict:
+    return {
+        "bos_token_id": tokenizer.end_id,
+        "eos_token_id": tokenizer.end_id,
+        "pad_token_id": tokenizer.end_id,
+        # Prompt and continuation together must fit the context: beyond it there are no positions.
+        "max_new_tokens": max(1, min(200, model.config.context_length * 3 // 4)),
+    }
+
+
+# ---------------------------------------------------------------------- the model card
+
+
+def model_card(
+    model: GPT,
+    tokenizer: Tokenizer,
+    *,
+    title: str = "A GPT-2 from the course",
+    recipe: str | None = None,
+    data: str | None = None,
+    scores: dict[str, str | float] | None = None,
+    limits: str | None = None,
+    license: str | None = None,
+    base_model: str | None = None,
+    language: str = "en",
+) -> str:
+    """The text of README.md as the Hub shows it. What is not given is said to be unknown, not made up.
+
+    Args:
+        title: the heading.
+        recipe: how the model was trained, in Markdown.
+        data: what it was trained on.
+        scores: what was measured, each with its value: {"bits per byte, held-out stories": 0.25}.
+        limits: what it cannot do.
+        license: an identifier of the Hub, such as "mit".
+        base_model: whose weights training began with: a model on the Hub, such as "openai-community/gpt2".
+        language: of the texts, as the Hub writes it.
+    """
+    c = model.config
+    head = {
+        "language": language,
+        "license": license,
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "base_model": base_model,
+    }
+    lines = ["---", *(f"{key}: {value}" for key, value in head.items() if value), "tags:", "- gpt2", "---", ""]
+    lines += [f"# {title}", ""]
+    lines += [
+        f"A GPT-2 of {model.parameter_count():,} parameters: {c.n_layer} layers, {c.n_head} heads, width {c.d_model}, "
+        f"a context of {c.context_length:,} tokens, a vocabulary of {c.vocab_size:,}."
+    ]
+    if base_model:
+        lines += ["", f"Training began with the weights of `{base_model}`."]
+    for heading, text in (("Training", recipe), ("Data", data)):
+        lines += ["", f"## {heading}", "", text or "Not recorded."]
+    lines += ["", "## Scores", ""]
+    if scores:
+        lines += ["| measured | value |", "|---|---|"]
+        for name, value in scores.items():
+            lines.append(f"| {name} | {value:.4f} |" if isinstance(value, float) else f"| {name} | {value} |")
+    else:
+        lines += ["Nothing was measured."]
+    lines += ["", "## Limits", "", limits or LIMITS, "", "## Use", "", _usage(tokenizer)]
+    return "\n".join(lines) + "\n"
+
+
+def _usage(tokenizer: Tokenizer) -> str:
+    return f"""\
+```python
+from transformers import pipeline
+
+tell = pipeline("text-generation", "path or name of this model")
+print(tell("{END}Once upon a time", do_sample=True, temperature=0.8)[0]["generated_text"])
+```
+
+The course puts the token `{END}` (id {tokenizer.end_id}) between texts, so a text begins behind it, and so should a
+prompt."""

@@ -1,0 +1,148 @@
+"""The files of a model that `transformers` saved: in a folder, or on the Hugging Face Hub.
+
+Weights are read from safetensors, one tensor at a time. A pickle is never opened: it can run any program.
+"""
+
+import re
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from torch import Tensor
+
+from helpers.errors import CourseError
+from helpers.files import read_json
+from helpers.hub import hub_address, require_hub
+
+CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
+PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack")
+
+
+class FolderFiles:
+    """The files of a folder."""
+
+    def __init__(self, folder: str | Path):
+        self.folder = Path(folder)
+
+    def here(self, name: str) -> Path | None:
+        """Where a file is, or None if it is not on this machine."""
+        path = self.folder / name
+        return path if path.is_file() else None
+
+    path = here
+
+    def exists(self, name: str) -> bool:
+        return self.here(name) is not None
+
+
+class HubFiles:
+    """The files of a repository on the Hub, kept in its cache; what is there is not asked for again."""
+
+    def __init__(self, repository: str):
+        self.repository = repository
+
+    def here(self, name: str) -> Path | None:
+        """Where the cache has a file, or None."""
+        from huggingface_hub import try_to_load_from_cache
+
+        cached = try_to_load_from_cache(self.repository, name)
+        return Path(cached) if isinstance(cached, str) else None
+
+    def path(self, name: str) -> Path | None:
+        """Where a file is, fetched if need be; None if the repository has no such file.
+
+        Raises:
+            CourseError: the file is not here, and the Hub does not answer, does not know the repository, or breaks
+                off.
+        """
+        from huggingface_hub import hf_hub_download
+
+        here = self.here(name)
+        return here or self._ask(name, lambda: Path(hf_hub_download(self.repository, name)))
+
+    def exists(self, name: str) -> bool:
+        """Whether the repository has a file, without fetching it."""
+        from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+        url = hf_hub_url(self.repository, name)
+        return self.here(name) is not None or self._ask(name, lambda: get_hf_file_metadata(url)) is not None
+
+    def _ask(self, name: str, question: Callable):
+        """What the Hub answers, or None if it has no such file."""
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
+
+        wanted = f"{name} of {self.repository}"
+        require_hub(wanted, "give a folder that is here, or try again where the Hub answers")
+        try:
+            return question()
+        except RepositoryNotFoundError as error:
+            raise CourseError(f"{hub_address()} shows no model {self.repository} to you") from error
+        except EntryNotFoundError as error:
+            if not isinstance(error, LocalEntryNotFoundError):
+                return None
+            raise CourseError(f"{wanted} could not be fetched ({_first_line(error)}): try again") from error
+        except Exception as error:  # a download may break in many ways; each is said in one line
+            raise CourseError(f"{wanted} could not be fetched ({_first_line(error)}): try again") from error
+
+
+@contextmanager
+def open_weights(
+    files: FolderFiles | HubFiles, source: str
+) -> Iterator[tuple[Collection[str], Callable[[str], Tensor]]]:
+    """The names of a model's tensors, and a function that reads the tensor of a name.
+
+    Args:
+        source: what messages call the model.
+
+    Raises:
+        CourseError: there are no weights in safetensors, or a file is missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    where = {}  # from the name of a tensor to the open file that holds it
+    with ExitStack() as stack:
+        for part in _parts(files, source):
+            path = files.path(part)
+            if path is None:
+                raise CourseError(f"{source} lacks {part}, which its {INDEX} names")
+            try:
+                file = stack.enter_context(safe_open(path, framework="pt"))
+            except (SafetensorError, OSError) as error:
+                raise CourseError(
+                    f"{path} is damaged or not a safetensors file ({error}): delete it and fetch it again"
+                ) from error
+            for name in file.keys():
+                if name in where:
+                    raise CourseError(f"{source} has {name} in two of its files")
+                where[name] = file
+        yield where.keys(), lambda name: where[name].get_tensor(name)
+
+
+def _parts(files: FolderFiles | HubFiles, source: str) -> list[str]:
+    """The names of the files that hold the weights: one, or the parts that an index lists."""
+    parts_are_here = files.here(INDEX) is not None and files.here(WEIGHTS) is None
+    if not parts_are_here and files.path(WEIGHTS) is not None:
+        return [WEIGHTS]
+    index = files.path(INDEX)
+    if index is None:
+        pickle = next((name for name in PICKLES if files.exists(name)), None)
+        if pickle is None:
+            raise CourseError(f"{source} has no weights: there is no {WEIGHTS}")
+        raise CourseError(
+            f"{source} has its weights only as {pickle}, and nothing is unpickled here, because a pickle can run any "
+            f"program: have transformers save the model as {WEIGHTS}"
+        )
+    content = read_json(index)
+    parts = content.get("weight_map") if isinstance(content, dict) else None
+    if not isinstance(parts, dict) or not parts or not all(_is_beside(part) for part in parts.values()):
+        raise CourseError(f"{source}: its {INDEX} does not say which file holds which tensor")
+    return sorted(set(parts.values()))
+
+
+def _is_beside(name) -> bool:
+    """Whether `name` is that of a file beside the index, and not a way out of its folder."""
+    return isinstance(name, str) and re.fullmatch(r"[\w.-]+\.safetensors", name) is not None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,291 @@
+"""Weights from `transformers` and for it: OpenAI's four GPT-2s in this course's `GPT`, and back again.
+
+Both sides compute the same and differ in two habits. The first is names: `h.0.attn.c_attn` there is
+`blocks.0.attn.qkv` here. The second is layout: `transformers` kept OpenAI's `Conv1D`, whose matrices are
+(inputs, outputs), while `nn.Linear` holds (outputs, inputs); so four matrices of each block are transposed.
+
+Whatever does not fit is refused, never guessed at. Nothing is unpickled: weights are read from safetensors.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from helpers.errors import CourseError
+from helpers.files import read_json
+from helpers.model import GPT, GPTConfig
+from helpers.model_files import CONFIG, FolderFiles, HubFiles, open_weights
+
+# OpenAI's weights on the Hugging Face Hub, by the names people call them (124M, 355M, 774M, 1558M parameters).
+RELEASED = {name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")}
+
+# What a part of a name is called there, and the four matrices that a Conv1D keeps the other way round.
+_THEIRS = {"blocks": "h", "qkv": "c_attn", "fc": "c_fc", "proj": "c_proj"}
+_TRANSPOSED = re.compile(r"blocks\.\d+\.(attn\.qkv|attn\.proj|mlp\.fc|mlp\.proj)\.weight")
+# Causal masks that old files hold beside the weights; they are not learned.
+_MASKS = re.compile(r"(transformer\.)?h\.\d+\.attn\.(bias|masked_bias)")
+
+# What config.json calls the numbers that decide a model's shape.
+_SHAPE = {
+    "vocab_size": "vocab_size",
+    "n_positions": "context_length",
+    "n_layer": "n_layer",
+    "n_head": "n_head",
+    "n_embd": "d_model",
+}
+_ACTIVATIONS = {"gelu_new": "gelu", "gelu_pytorch_tanh": "gelu", "relu": "relu"}  # the first two are one function
+_DROPOUTS = ("embd_pdrop", "attn_pdrop", "resid_pdrop")
+# What `GPT` does, and what each other value would mean.
+_REQUIRED = {
+    "layer_norm_epsilon": (1e-5, "adds another number in its LayerNorms"),
+    "scale_attn_weights": (True, "does not scale its attention scores"),
+    "scale_attn_by_inverse_layer_idx": (False, "divides attention scores by the number of the layer"),
+    "reorder_and_upcast_attn": (False, "computes attention in another order and precision"),
+    "add_cross_attention": (False, "has cross-attention to an encoder"),
+    "quantization_config": (None, "has quantized weights"),
+}
+
+
+# ---------------------------------------------------------------------- from transformers
+
+
+def load_pretrained(
+    source: str | Path = "gpt2", dropout: float | None = None, device: str | torch.device = "cpu"
+) -> GPT:
+    """A GPT-2 that was saved by `transformers`, as a `GPT` in float32 and evaluation mode.
+
+    Tensors are read one by one, so that little more memory is needed than the model takes.
+
+    Args:
+        source: "gpt2", "gpt2-medium", "gpt2-large" or "gpt2-xl" for OpenAI's weights; a folder with config.json
+            and model.safetensors (or its parts and their index); or "owner/name" of a model on the Hub. What comes
+            from the Hub is fetched once and then found in its cache.
+        dropout: the probability for training on; None takes what config.json says (OpenAI's: 0.1).
+        device: where the weights go.
+
+    Raises:
+        CourseError: there is no such model, the Hub does not answer, or the model is not a GPT-2 that `GPT` can be.
+    """
+    name = str(source)
+    if name in RELEASED:
+        files = HubFiles(RELEASED[name])
+    elif Path(source).is_dir():
+        files = FolderFiles(source)
+    elif isinstance(source, str) and re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        files = HubFiles(name)
+    else:
+        raise CourseError(
+            f"there is no folder {name}, and it is not the name of a model: give {', '.join(RELEASED)}, a folder, "
+            'or "owner/name" of a model on the Hub'
+        )
+    path = files.path(CONFIG)
+    if path is None:
+        raise CourseError(f"{name} is not a model that transformers saved: it has no {CONFIG}")
+    config = config_from_transformers(read_json(path), dropout, name)
+    with open_weights(files, name) as (names, read):
+        return _fill(config, names, read, name, device)
+
+
+def from_transformers_state(
+    state: Mapping[str, Tensor], config: GPTConfig, source: str = "the weights", device: str | torch.device = "cpu"
+) -> GPT:
+    """A new `GPT`, in evaluation mode, with the weights of `transformers`' GPT-2.
+
+    Args:
+        state: tensors by their names there, with or without "transformer." in front: the `state_dict()` of a
+            `GPT2LMHeadModel` or `GPT2Model`. They are copied, as float32.
+        config: the shape; `config_from_transformers(model.config.to_dict())` reads it from theirs.
+        source: what messages call the weights.
+
+    Raises:
+        CourseError: a tensor is missing, left over, or of another shape; the message names it.
+    """
+    return _fill(config, state.keys(), state.__getitem__, source, device)
+
+
+def config_from_transformers(content: dict, dropout: float | None = None, source: str = CONFIG) -> GPTConfig:
+    """The configuration of a `GPT` that computes what the GPT-2 of a config.json does.
+
+    Args:
+        content: what stands in config.json, or `to_dict()` of a `GPT2Config`.
+        dropout: instead of what is said there.
+        source: what messages call the model.
+
+    Raises:
+        CourseError: another architecture, or a GPT-2 with something that `GPT` does not have.
+    """
+    if not isinstance(content, dict):
+        raise CourseError(f"{source}: its {CONFIG} is not a JSON object")
+    if isinstance(content.get("model"), dict) and "model_type" not in content:
+        raise CourseError(
+            f"{source} is a model that this course saved, not transformers: "
+            "helpers.checkpoints.load_model loads it with its tokenizer"
+        )
+    kind = content.get("model_type")
+    if kind != "gpt2":
+        raise CourseError(f"{source} is not a GPT-2: its {CONFIG} says model_type {kind!r}")
+    for key, (wanted, otherwise) in _REQUIRED.items():
+        if content.get(key, wanted) != wanted:
+            raise CourseError(f"{source} {otherwise} ({key} is {content[key]!r}), and the course's GPT does not")
+    activation = content.get("activation_function", "gelu_new")
+    if activation not in _ACTIVATIONS:
+        raise CourseError(
+            f"{source} bends with {activation!r}, and the course's GPT only with {' or '.join(_ACTIVATIONS)}"
+        )
+    missing = [key for key in _SHAPE if key not in content]
+    if missing:
+        raise CourseError(f"{source}: its {CONFIG} does not say {', '.join(missing)}")
+    if dropout is None:
+        dropouts = {content.get(key, 0.1) for key in _DROPOUTS}
+        if len(dropouts) > 1:
+            raise CourseError(
+                f"{source} has a different dropout in each place ({', '.join(_DROPOUTS)}), and the course's GPT "
+                "one for all: give dropout=..."
+            )
+        dropout = dropouts.pop()
+    try:
+        return GPTConfig(
+            **{ours: content[theirs] for theirs, ours in _SHAPE.items()},
+            d_ff=content.get("n_inner"),
+            dropout=dropout,
+            activation=_ACTIVATIONS[activation],
+            tied_head=content.get("tie_word_embeddings", True),
+        )
+    except (CourseError, TypeError) as error:
+        raise CourseError(f"{source}: its {CONFIG} describes no model that can be: {error}") from error
+
+
+def _fill(
+    config: GPTConfig, names: Collection[str], read: Callable[[str], Tensor], source: str, device: str | torch.device
+) -> GPT:
+    """A model whose every parameter is copied from the tensor that `read` gives for its name there."""
+    with torch.device("meta"):  # shapes alone: no memory, no time, and nobody's random numbers
+        model = GPT(config)
+    theirs = _by_full_name(names, source)
+    wanted = {name: transformers_name(name) for name, _ in model.named_parameters()}
+    expected = {other for other, _ in wanted.values()}
+    missing = sorted(expected - theirs.keys())
+    if missing:
+        raise CourseError(f"{source} lacks {_some(missing)}, which a GPT-2 of its {CONFIG} has")
+    extra = sorted(theirs.keys() - expected - ({"lm_head.weight"} if config.tied_head else set()))
+    if extra:
+        raise CourseError(f"{source} has {_some(extra)}, which a GPT-2 of its {CONFIG} does not have")
+    model.to_empty(device=device)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            other, transposed = wanted[name]
+            _copy(parameter, read(theirs[other]), transposed, f"{source}: {other}")
+        if config.tied_head and "lm_head.weight" in theirs:
+            _check_tied(model, read(theirs["lm_head.weight"]), source)
+    return model.eval()
+
+
+def _by_full_name(names: Collection[str], source: str) -> dict[str, str]:
+    """From a tensor's name with "transformer." in front to its name in the file; masks are left out."""
+    full: dict[str, str] = {}
+    for name in names:
+        if _MASKS.fullmatch(name):
+            continue
+        key = name if name.startswith(("transformer.", "lm_head.")) else f"transformer.{name}"
+        if key in full:
+            raise CourseError(f"{source} has {name} twice, with and without transformer. in front")
+        full[key] = name
+    return full
+
+
+def _copy(parameter: Tensor, tensor: Tensor, transposed: bool, what: str) -> None:
+    if not tensor.is_floating_point():
+        raise CourseError(f"{what} holds {tensor.dtype}, and weights are floating-point numbers")
+    shape = tuple(reversed(parameter.shape)) if transposed else tuple(parameter.shape)
+    if tuple(tensor.shape) != shape:
+        raise CourseError(f"{what} has shape {tuple(tensor.shape)}, and its {CONFIG} asks for {shape}")
+    parameter.copy_(tensor.t() if transposed else tensor)
+
+
+def _check_tied(model: GPT, head: Tensor, source: str) -> None:
+    tied = model.wte.weight
+    if head.shape != tied.shape or not torch.equal(head.to(tied), tied):
+        raise CourseError(
+            f"{source} has an lm_head.weight that is not its token embedding, "
+            f"although its {CONFIG} says that the two are tied (tie_word_embeddings)"
+        )
+
+
+# ---------------------------------------------------------------------- to transformers
+
+
+def transformers_name(name: str) -> tuple[str, bool]:
+    """What `transformers` calls a parameter of `GPT`, and whether it keeps it transposed.
+
+    >>> transformers_name("blocks.0.attn.qkv.weight")
+    ('transformer.h.0.attn.c_attn.weight', True)
+    """
+    if name == "head.weight":
+        return "lm_head.weight", False
+    theirs = "transformer." + ".".join(_THEIRS.get(part, part) for part in name.split("."))
+    return theirs, _TRANSPOSED.fullmatch(name) is not None
+
+
+def to_transformers_state(model: GPT) -> dict[str, Tensor]:
+    """The weights of `model` under the names and in the layout of `transformers`' `GPT2LMHeadModel`.
+
+    The tensors are views of the model's own, on its device; a tied head is left out, as in its safetensors files.
+
+    Raises:
+        CourseError: the model has an option that `transformers`' GPT-2 does not have.
+    """
+    check_is_gpt2(model.config)
+    state = {}
+    for name, parameter in model.named_parameters():
+        theirs, transposed = transformers_name(name)
+        state[theirs] = parameter.detach().t() if transposed else parameter.detach()
+    return state
+
+
+def config_to_transformers(config: GPTConfig, end_id: int | None = None) -> dict:
+    """What config.json of `transformers` says of such a model, as a dictionary for JSON.
+
+    Args:
+        end_id: the id of the token that ends a text.
+
+    Raises:
+        CourseError: the model has an option that `transformers`' GPT-2 does not have.
+    """
+    check_is_gpt2(config)
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        **{theirs: getattr(config, ours) for theirs, ours in _SHAPE.items()},
+        "n_inner": config.d_ff,
+        "activation_function": {"gelu": "gelu_new", "relu": "relu"}[config.activation],
+        **dict.fromkeys(_DROPOUTS, config.dropout),
+        "layer_norm_epsilon": 1e-5,
+        "initializer_range": 0.02,
+        "tie_word_embeddings": config.tied_head,
+        "bos_token_id": end_id,
+        "eos_token_id": end_id,
+        "dtype": "float32",
+    }
+
+
+def check_is_gpt2(config: GPTConfig) -> None:
+    """Refuse a model that `transformers`' GPT-2 cannot be; ReLU and a head of its own it can have.
+
+    Raises:
+        CourseError: naming the option.
+    """
+    reasons = {
+        "LayerNorms behind the sublayers (norm='post')": config.norm != "pre",
+        "sinusoidal positions": config.positions != "learned",
+        "no biases (bias=False)": not config.bias,
+    }
+    for reason, applies in reasons.items():
+        if applies:
+            raise CourseError(f"this model has {reason}, and transformers' GPT-2 cannot have that")
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
