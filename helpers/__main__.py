@@ -15,6 +15,7 @@ COMMANDS = {
     "generate": "let a model continue a text",
     "chat": "tell stories with a model, line by line",
     "evaluate": "score a model on stories it has not seen",
+    "export": "write a model as a folder that transformers loads",
     "bench": "measure the training speed against transformers' GPT-2",
     "publish": "write this copy's public address into every notebook",
 }

@@ -15,6 +15,7 @@ from helpers.bpe import END
 from helpers.errors import CourseError
 from helpers.files import read_json, write_atomically, write_json
 from helpers.model import GPT
+from helpers.model_cards import model_card
 from helpers.model_files import CONFIG, WEIGHTS
 from helpers.pretrained import check_is_gpt2, config_to_transformers, to_transformers_state
 from helpers.tokenizer import Tokenizer
@@ -25,7 +26,6 @@ TOKENIZER, TOKENIZER_CONFIG, GENERATION, CARD = (
     "generation_config.json",
     "README.md",
 )
-LIMITS = "Not examined. The model was made to learn how it is done: do not rely on what it writes."
 WRITTEN = {WEIGHTS, CONFIG, TOKENIZER, TOKENIZER_CONFIG, GENERATION, CARD}
 
 
@@ -61,7 +61,7 @@ def export(model: GPT, tokenizer: Tokenizer, folder: str | Path, *, overwrite: b
     Args:
         folder: a new or an empty one.
         overwrite: replace what an earlier export wrote there; nothing else is ever replaced.
-        facts: what the model card says; see `model_card`.
+        facts: what the model card says; see `helpers.model_cards.model_card`.
 
     Raises:
         CourseError: the model has an option that `transformers`' GPT-2 does not have, the tokenizer belongs to
@@ -76,13 +76,13 @@ def export(model: GPT, tokenizer: Tokenizer, folder: str | Path, *, overwrite: b
             "they do not belong together"
         )
     card = model_card(model, tokenizer, **facts)
-    folder = Path(folder).absolute()
-    _check_target(folder, overwrite)
+    folder = check_target(folder, overwrite)
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
     try:
         weights = {name: each.float().cpu().contiguous() for name, each in to_transformers_state(model).items()}
         save_file(weights, new / WEIGHTS, {"format": "pt"})
+        del weights
         write_json(new / CONFIG, config_to_transformers(model.config, tokenizer.end_id))
         tokenizer.save(new / TOKENIZER)
         write_json(new / TOKENIZER_CONFIG, _tokenizer_config(model))
@@ -97,20 +97,25 @@ def export(model: GPT, tokenizer: Tokenizer, folder: str | Path, *, overwrite: b
     return folder
 
 
-def _check_target(folder: Path, overwrite: bool) -> None:
-    if not folder.exists():
-        return
-    if not folder.is_dir():
+def check_target(folder: str | Path, overwrite: bool = False) -> Path:
+    """The absolute path of a folder that an export may be written to.
+
+    Raises:
+        CourseError: it holds something that would be lost.
+    """
+    folder = Path(folder).absolute()
+    if folder.exists() and not folder.is_dir():
         raise CourseError(f"{folder} is a file: name a folder for the export")
-    found = {path.name for path in folder.iterdir()}
+    found = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if not found:
-        return
+        return folder
     foreign = sorted(found - WRITTEN)
     if foreign or not (folder / CONFIG).is_file() or read_json(folder / CONFIG).get("model_type") != "gpt2":
         what = foreign[0] if foreign else "another kind of model"
         raise CourseError(f"{folder} holds {what}, which is not an export: name a new folder")
     if not overwrite:
-        raise CourseError(f"{folder} holds an export already: name a new folder, or overwrite it (overwrite=True)")
+        raise CourseError(f"{folder} holds an export already: name a new folder, or overwrite it (--overwrite)")
+    return folder
 
 
 def _replace(folder: Path, new: Path) -> None:
@@ -150,73 +155,3 @@ def _generation_config(model: GPT, tokenizer: Tokenizer) -> dict:
         # Prompt and continuation together must fit the context: beyond it there are no positions.
         "max_new_tokens": max(1, min(200, model.config.context_length * 3 // 4)),
     }
-
-
-# ---------------------------------------------------------------------- the model card
-
-
-def model_card(
-    model: GPT,
-    tokenizer: Tokenizer,
-    *,
-    title: str = "A GPT-2 from the course",
-    recipe: str | None = None,
-    data: str | None = None,
-    scores: dict[str, str | float] | None = None,
-    limits: str | None = None,
-    license: str | None = None,
-    base_model: str | None = None,
-    language: str = "en",
-) -> str:
-    """The text of README.md as the Hub shows it. What is not given is said to be unknown, not made up.
-
-    Args:
-        title: the heading.
-        recipe: how the model was trained, in Markdown.
-        data: what it was trained on.
-        scores: what was measured, each with its value: {"bits per byte, held-out stories": 0.25}.
-        limits: what it cannot do.
-        license: an identifier of the Hub, such as "mit".
-        base_model: whose weights training began with: a model on the Hub, such as "openai-community/gpt2".
-        language: of the texts, as the Hub writes it.
-    """
-    c = model.config
-    head = {
-        "language": language,
-        "license": license,
-        "library_name": "transformers",
-        "pipeline_tag": "text-generation",
-        "base_model": base_model,
-    }
-    lines = ["---", *(f"{key}: {value}" for key, value in head.items() if value), "tags:", "- gpt2", "---", ""]
-    lines += [f"# {title}", ""]
-    lines += [
-        f"A GPT-2 of {model.parameter_count():,} parameters: {c.n_layer} layers, {c.n_head} heads, width {c.d_model}, "
-        f"a context of {c.context_length:,} tokens, a vocabulary of {c.vocab_size:,}."
-    ]
-    if base_model:
-        lines += ["", f"Training began with the weights of `{base_model}`."]
-    for heading, text in (("Training", recipe), ("Data", data)):
-        lines += ["", f"## {heading}", "", text or "Not recorded."]
-    lines += ["", "## Scores", ""]
-    if scores:
-        lines += ["| measured | value |", "|---|---|"]
-        for name, value in scores.items():
-            lines.append(f"| {name} | {value:.4f} |" if isinstance(value, float) else f"| {name} | {value} |")
-    else:
-        lines += ["Nothing was measured."]
-    lines += ["", "## Limits", "", limits or LIMITS, "", "## Use", "", _usage(tokenizer)]
-    return "\n".join(lines) + "\n"
-
-
-def _usage(tokenizer: Tokenizer) -> str:
-    return f"""\
-```python
-from transformers import pipeline
-
-tell = pipeline("text-generation", "path or name of this model")
-print(tell("{END}Once upon a time", do_sample=True, temperature=0.8)[0]["generated_text"])
-```
-
-The course puts the token `{END}` (id {tokenizer.end_id}) between texts, so a text begins behind it, and so should a
-prompt."""

@@ -4,8 +4,7 @@ Weights are read from safetensors, one tensor at a time. A pickle is never opene
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection
 from pathlib import Path
 
 from torch import Tensor
@@ -85,10 +84,7 @@ class HubFiles:
             raise CourseError(f"{wanted} could not be fetched ({_first_line(error)}): try again") from error
 
 
-@contextmanager
-def open_weights(
-    files: FolderFiles | HubFiles, source: str
-) -> Iterator[tuple[Collection[str], Callable[[str], Tensor]]]:
+def open_weights(files: FolderFiles | HubFiles, source: str) -> tuple[Collection[str], Callable[[str], Tensor]]:
     """The names of a model's tensors, and a function that reads the tensor of a name.
 
     Args:
@@ -97,25 +93,34 @@ def open_weights(
     Raises:
         CourseError: there are no weights in safetensors, or a file is missing or damaged.
     """
-    from safetensors import SafetensorError, safe_open
-
-    where = {}  # from the name of a tensor to the open file that holds it
-    with ExitStack() as stack:
-        for part in _parts(files, source):
-            path = files.path(part)
-            if path is None:
-                raise CourseError(f"{source} lacks {part}, which its {INDEX} names")
-            try:
-                file = stack.enter_context(safe_open(path, framework="pt"))
-            except (SafetensorError, OSError) as error:
-                raise CourseError(
-                    f"{path} is damaged or not a safetensors file ({error}): delete it and fetch it again"
-                ) from error
+    where: dict[str, Path] = {}
+    for part in _parts(files, source):
+        path = files.path(part)
+        if path is None:
+            raise CourseError(f"{source} lacks {part}, which its {INDEX} names")
+        with _opened(path) as file:
             for name in file.keys():
                 if name in where:
                     raise CourseError(f"{source} has {name} in two of its files")
-                where[name] = file
-        yield where.keys(), lambda name: where[name].get_tensor(name)
+                where[name] = path
+
+    def read(name: str) -> Tensor:
+        # Opened anew for each tensor: a file that stays open keeps all that was read of it in memory.
+        with _opened(where[name]) as file:
+            return file.get_tensor(name)
+
+    return where.keys(), read
+
+
+def _opened(path: Path):
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        return safe_open(path, framework="pt")
+    except (SafetensorError, OSError) as error:
+        raise CourseError(
+            f"{path} is damaged or not a safetensors file ({error}): delete it and fetch it again"
+        ) from error
 
 
 def _parts(files: FolderFiles | HubFiles, source: str) -> list[str]:

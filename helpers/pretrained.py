@@ -85,8 +85,8 @@ def load_pretrained(
     if path is None:
         raise CourseError(f"{name} is not a model that transformers saved: it has no {CONFIG}")
     config = config_from_transformers(read_json(path), dropout, name)
-    with open_weights(files, name) as (names, read):
-        return _fill(config, names, read, name, device)
+    names, read = open_weights(files, name)
+    return _fill(config, names, read, name, device)
 
 
 def from_transformers_state(

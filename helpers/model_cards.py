@@ -1,0 +1,163 @@
+"""The page that stands beside a model: what it is, what it learned from, how good it is, and what it cannot do.
+
+After Mitchell et al. 2019, "Model Cards for Model Reporting", in the form in which the Hugging Face Hub shows it:
+a README.md that opens with a block of metadata. What is not known is said to be unknown, never made up.
+"""
+
+import json
+import math
+from pathlib import Path
+
+from helpers.bpe import END
+from helpers.evaluation import Metrics
+from helpers.files import read_json
+from helpers.model import GPT
+from helpers.tokenizer import Tokenizer
+
+DATA = {
+    "bundled": "English stories for small children, sampled from a probabilistic grammar that was written for the "
+    "course. They are synthetic: nobody in them is real, and nothing is taken from another text.",
+    "tinystories": "[TinyStories](https://huggingface.co/datasets/roneneldan/TinyStories) (Eldan and Li 2023): English "
+    "stories for small children, synthetic, written by GPT-3.5 and GPT-4.",
+}
+LIMITS = "Not examined. The model was made to learn how models are made: do not rely on what it writes."
+STORY_LIMITS = (
+    "It knows the small, orderly world of short English children's stories and nothing else. What it tells is made "
+    "up; within a story it may mix up who is who and what belongs to whom. It was made to learn how language models "
+    "work and is not meant for any other use: nobody has examined what it says to children, or to anyone."
+)
+
+
+def model_card(
+    model: GPT,
+    tokenizer: Tokenizer,
+    *,
+    title: str = "A GPT-2 from the course",
+    recipe: str | None = None,
+    data: str | None = None,
+    scores: dict[str, float | str] | None = None,
+    limits: str | None = None,
+    license: str | None = None,
+    base_model: str | None = None,
+    language: str = "en",
+) -> str:
+    """The text of a README.md.
+
+    Args:
+        title: the heading.
+        recipe: how the model was trained, in Markdown.
+        data: what it was trained on, in Markdown.
+        scores: what was measured, each with its value: `{"bits per byte, held-out stories": 0.25}`.
+        limits: what it cannot do, and what it is not for.
+        license: an identifier of the Hub, such as "mit"; without one nobody but you may use the model.
+        base_model: whose weights training began with: "owner/name" on the Hub.
+        language: of the texts, by its code ("en").
+    """
+    config = model.config
+    metadata = {
+        "language": language,
+        "license": license,
+        "library_name": "transformers",
+        "pipeline_tag": "text-generation",
+        "base_model": base_model,
+        "tags": ["gpt2"],
+    }
+    # Every JSON value is YAML as well, and with its quotes nothing is mistaken ("no" is Norwegian, not false).
+    lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in metadata.items() if value), "---", ""]
+    lines += [
+        f"# {_one_line(title)}",
+        "",
+        f"A GPT-2 of {model.parameter_count():,} parameters: {config.n_layer} layers, {config.n_head} heads, width "
+        f"{config.d_model}, a context of {config.context_length:,} tokens, a vocabulary of {config.vocab_size:,}.",
+    ]
+    began = f"Training began with the weights of `{base_model}`." if base_model else ""
+    how = "\n\n".join(part for part in (began, recipe) if part)
+    for heading, text in {"Training": how, "Data": data, "Scores": _table(scores), "Limits": limits or LIMITS}.items():
+        lines += ["", f"## {heading}", "", (text or "Not recorded.").strip()]
+    lines += ["", "## Use", "", _usage(tokenizer)]
+    return "\n".join(lines) + "\n"
+
+
+def facts_of_run(folder: str | Path) -> dict:
+    """What the config.json of a model's folder tells of its training, as arguments of `model_card`.
+
+    Numbers are those that the run wrote down itself. A folder without a record gives no facts.
+    """
+    content = read_json(Path(folder) / "config.json")
+    record = content.get("training") if isinstance(content, dict) else None
+    recipe = record.get("recipe") if isinstance(record, dict) else None
+    if not isinstance(recipe, dict):
+        return {}
+    settings = record.get("settings") or {}
+    facts = [
+        ("recipe", f"`{recipe.get('name')}`"),
+        ("steps", record.get("steps")),
+        ("tokens read", record.get("tokens")),
+    ]
+    facts += [("seconds", record.get("seconds")), ("optimizer", settings.get("optimizer"))]
+    for key in ("learning_rate", "schedule", "batch_size", "accumulation", "weight_decay", "precision", "seed"):
+        facts.append((key.replace("_", " "), settings.get(key)))
+    lines = [f"- {name}: {_number(value)}" for name, value in facts if value is not None]
+    source = str(recipe.get("stories"))
+    data = DATA.get(source, "Texts of the trainer's own, which nobody has described here.")
+    if recipe.get("limit"):
+        data += f" The first {recipe['limit']:,} of them."
+    result = {
+        "title": f"A small GPT-2, trained by the recipe {recipe.get('name')}",
+        "recipe": "\n".join(lines),
+        "data": data,
+        "limits": STORY_LIMITS if source in DATA else None,
+    }
+    loss = record.get("val_loss")
+    if isinstance(loss, float) and math.isfinite(loss):
+        number = settings.get("eval_stories")
+        which = f"the run's own {number} held-out stories" if number else "the run's own held-out stories"
+        result["scores"] = {f"loss on {which}, nats a token": loss}
+    return result
+
+
+def scores_of(metrics: Metrics, what: str = "held-out stories") -> dict[str, float | str]:
+    """A model's metrics as the rows of its card."""
+    rows = {
+        f"bits per byte, {metrics.stories:,} {what}": metrics.bits_per_byte,
+        "loss on them, nats a token": metrics.nats_per_token,
+        "perplexity, by token of its tokenizer": metrics.perplexity,
+        "most probable token was the true one": f"{metrics.accuracy:.1%}",
+    }
+    if metrics.floor_bits_per_byte:
+        rows["bits per byte of the grammar that made them (their floor)"] = metrics.floor_bits_per_byte
+    return rows
+
+
+def _table(scores: dict[str, float | str] | None) -> str:
+    if not scores:
+        return "Nothing was measured."
+    rows = [f"| {_cell(name)} | {_cell(_number(value))} |" for name, value in scores.items()]
+    return "\n".join(["| measured | value |", "|---|---|", *rows])
+
+
+def _number(value) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+
+
+def _cell(text: str) -> str:
+    return _one_line(text).replace("|", "\\|")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(str(text).split())
+
+
+def _usage(tokenizer: Tokenizer) -> str:
+    return f"""\
+```python
+from transformers import pipeline
+
+tell = pipeline("text-generation", "path or name of this model")
+print(tell("{END}Once upon a time", do_sample=True, temperature=0.8)[0]["generated_text"])
+```
+
+The course puts the token `{END}` (id {tokenizer.end_id}) between texts: a text begins behind it, and so should a
+prompt."""
