@@ -134,6 +134,10 @@ def head_loss(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
         hidden: what the last layer knows, (positions, d_model).
         weight: the output layer, (vocabulary, d_model).
         targets: the right tokens, (positions,); -100 is not scored.
+
+    Returns:
+        The mean over the targets that are scored, a scalar. Where none is scored, or there are no positions, it is
+        nan with gradients of zero, as in torch: there is no mean of nothing, and nothing to learn from it.
     """
     if plain_float32_on_cpu(hidden):
         return _HeadLoss.apply(hidden, weight, targets, torch.is_grad_enabled())
@@ -158,7 +162,8 @@ class _HeadLoss(torch.autograd.Function):
         width = math.ceil(len(weight) / 16) * 16
         buffer = hidden.new_empty(min(ROWS, len(hidden)), width)
         if with_gradients:
-            hidden_gradient, weight_gradient = torch.empty_like(hidden), torch.empty_like(weight)
+            hidden_gradient = torch.empty_like(hidden)
+            weight_gradient = torch.empty_like(weight) if len(hidden) else torch.zeros_like(weight)
         for start in range(0, len(hidden), ROWS):
             part = slice(start, start + ROWS)
             x, target = hidden[part], targets[part, None]
@@ -179,7 +184,7 @@ class _HeadLoss(torch.autograd.Function):
                 weight_gradient.addmm_(p.t(), x, beta=float(start > 0), alpha=scale)
         if with_gradients:
             ctx.save_for_backward(hidden_gradient, weight_gradient)
-        return losses[scored].sum() / count
+        return losses[scored].sum() / count  # 0 / 0 is nan in torch
 
     @staticmethod
     @once_differentiable

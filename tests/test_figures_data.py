@@ -1,8 +1,7 @@
 """The figures of the data: what they say to those who cannot see them, and their size."""
 
-import warnings
-
 from helpers.figures import data
+from tests.pictures import check_pictures
 
 
 def pictures():
@@ -26,12 +25,7 @@ def pictures():
 
 
 def test_every_picture_says_what_it_shows_and_is_small():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a sign that the font does not have, or a layout that does not fit
-        for picture, said in pictures():
-            assert len(picture.png) < 150_000
-            for words in said:
-                assert words in picture.alt, picture.alt
+    check_pictures(pictures(), most_bytes=150_000)
 
 
 def test_a_word_cloud_is_the_same_every_time():

@@ -1,11 +1,10 @@
 """The figures of language models: they say in words what they show, whatever they are given."""
 
-import warnings
-
 import numpy as np
 import pytest
 
 from helpers.figures import language_models as figures
+from tests.pictures import check_pictures
 
 
 @pytest.mark.parametrize(("token", "short"), [(" kite", "·kite"), ("<|endoftext|>", "end"), ("\n\n", "↵↵")])
@@ -38,12 +37,7 @@ def pictures():
 
 
 def test_every_picture_says_what_it_shows_and_is_small():
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")  # a sign that the font does not have, or a layout that does not fit
-        for picture, said in pictures():
-            assert len(picture.png) < 100_000
-            for words in said:
-                assert words in picture.alt, picture.alt
+    check_pictures(pictures())
 
 
 def test_the_floor_is_named_only_where_it_is_known():

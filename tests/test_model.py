@@ -261,11 +261,20 @@ def test_head_loss_is_cross_entropy_in_values_and_gradients(ignored, spread):
         results.append([x.double() for x in (loss.detach(), h.grad, w.grad)])
     with torch.no_grad():
         torch.testing.assert_close(head_loss(hidden, weight, targets).double(), results[0][0], equal_nan=True)
-    if ignored == 1300:  # nothing to score: torch says nan, and so do we
-        assert results[0][0].isnan() and results[1][0].isnan()
-        return
+    assert results[0][0].isnan() == (ignored == 1300)
     for ours, theirs in zip(*results, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-5 * spread, rtol=1e-4)
+        torch.testing.assert_close(ours, theirs, atol=1e-5 * spread, rtol=1e-4, equal_nan=True)
+
+
+@pytest.mark.parametrize("positions", [0, 3])
+def test_head_loss_of_nothing_is_nan_with_gradients_of_zero_as_in_torch(positions):
+    for function in (head_loss, lambda h, w, t: F.cross_entropy(h @ w.t(), t)):
+        hidden, weight = torch.ones(positions, 4, requires_grad=True), torch.ones(5, 4, requires_grad=True)
+        loss = function(hidden, weight, torch.full((positions,), -100))
+        (loss * 0.5).backward()
+        assert loss.shape == () and loss.isnan()
+        assert hidden.grad.tolist() == [[0.0] * 4] * positions
+        assert weight.grad.tolist() == [[0.0] * 4] * 5
 
 
 def plain_attention(qkv, n_head):

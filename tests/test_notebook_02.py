@@ -1,8 +1,10 @@
 """What notebook 02 builds by hand is what `helpers.corpus` does."""
 
 import ast
+import random
 import re
 from collections import Counter
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -24,9 +26,9 @@ def taught():
             if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef):
                 kept.append(statement)
             elif isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-                if statement.targets[0].id in {"CONTEXT", "TYPICAL", "repairs", "any_broken"}:
+                if statement.targets[0].id in {"CONTEXT", "TYPICAL", "draws", "repairs", "any_broken"}:
                     kept.append(statement)
-    scope = {"__name__": "notebook"}
+    scope = {"__name__": "notebook", "session": SimpleNamespace(seed=1337)}
     exec(compile(ast.Module(kept, type_ignores=[]), "<notebook 02>", "exec"), scope)
     return scope
 
@@ -61,6 +63,20 @@ def test_what_was_broken_is_mended(taught):
     damaged = taught["broken"](story)
     assert "â€" in damaged and "Ã" in damaged
     assert taught["mended"](damaged) == re.sub(r'"([^"]*)"', r"“\1”", story).replace("'", "’")
+
+
+def test_near_copies_are_found_as_often_as_minhash_promises(taught):
+    """Two stories are likely with a probability of 1 - (1 - J ** 3) ** 8, which needs independent draws."""
+    rng, stories, expected = random.Random(7), [], 0.0
+    for _ in range(300):
+        words = ["".join(rng.choices("abcdefghij", k=6)) for _ in range(104)]
+        changed = words[:80] + ["".join(rng.choices("klmnopqrst", k=6)) for _ in range(24)]
+        stories += [" ".join(words), " ".join(changed)]
+        index = taught["jaccard"](*(taught["sequences"](story, 5) for story in stories[-2:]))
+        expected += 1 - (1 - index**3) ** 8
+    found = taught["near_copies"](stories)
+    assert set(found) <= {(i, i + 1) for i in range(0, 600, 2)}
+    assert abs(len(found) - expected) < 20, (len(found), expected)
 
 
 def test_rows_hold_all_that_they_should(taught):

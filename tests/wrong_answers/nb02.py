@@ -16,6 +16,11 @@ def keeps_capitals(texts):
 
 
 @wrong("2.1", "punctuation")
+def splits_lower_case_at_spaces(texts):
+    return Counter(word for text in texts for word in text.lower().split())
+
+
+@wrong("2.1", "punctuation")
 def splits_at_spaces(texts):
     return Counter(word for text in texts for word in text.lower().rstrip(".").replace(". ", " ").split())
 
@@ -242,7 +247,7 @@ def turns_the_whole_text_back(text):
         return text
 
 
-@wrong("2.4", "raised")
+@wrong("2.4", "way-back")
 def turns_back_without_a_net(text):
     return text.encode("cp1252").decode("utf-8")
 

@@ -18,6 +18,12 @@ def takes_the_logarithm_of_the_product(ids, next_probs):
     return math.log(product) if product else -math.inf
 
 
+@wrong("3.1", "underflow")
+def takes_the_logarithm_of_a_product_that_became_zero(ids, next_probs):
+    row = [0, *ids, 0]
+    return math.log(math.prod(next_probs(row[:at])[row[at]] for at in range(1, len(row))))
+
+
 @wrong("3.1", "end")
 def forgets_that_a_story_ends(ids, next_probs):
     row = [0, *ids]
@@ -61,7 +67,7 @@ def returns_the_loss(ids, next_probs):
     return -math.fsum(math.log(next_probs(row[:at])[row[at]]) for at in range(1, len(row)))
 
 
-@wrong("3.1", "end")
+@wrong("3.1", "nats")
 def counts_in_bits(ids, next_probs):
     row = [0, *ids, 0]
     return math.fsum(math.log2(next_probs(row[:at])[row[at]]) for at in range(1, len(row)))
@@ -213,6 +219,12 @@ def leaves_an_empty_row_undefined(counts, k):
         return np.where(total > 0, (counts + k) / (total + k * counts.shape[1]), counts / total)
 
 
+@wrong("3.4", "in-place")
+def adds_a_fraction_in_place(counts, k):
+    counts += k
+    return counts / counts.sum(axis=1, keepdims=True)
+
+
 @wrong("3.4", "changes-input")
 def adds_in_place(counts, k):
     counts += 1
@@ -293,6 +305,17 @@ def begins_with_the_end_token(counts, limit, seed):
 @wrong("3.6", "limit")
 def stops_one_late(counts, limit, seed):
     return _sample(counts, limit + 1, random.Random(seed))
+
+
+@wrong("3.6", "limit")
+def counts_the_end_token_at_the_start(counts, limit, seed):
+    generator, story = random.Random(seed), [0]
+    while len(story) < limit:
+        token = generator.choices(range(len(counts)), counts[story[-1]])[0]
+        if token == 0:
+            break
+        story.append(token)
+    return story[1:]
 
 
 @wrong("3.6", "too-slow")
