@@ -110,28 +110,33 @@ def check_target(folder: str | Path, overwrite: bool = False) -> Path:
     if not found:
         return folder
     foreign = sorted(found - WRITTEN)
-    if foreign or not (folder / CONFIG).is_file() or read_json(folder / CONFIG).get("model_type") != "gpt2":
-        what = foreign[0] if foreign else "another kind of model"
-        raise CourseError(f"{folder} holds {what}, which is not an export: name a new folder")
+    if foreign or not _is_export(folder):
+        what = foreign[0] if foreign else "something"
+        raise CourseError(f"{folder} holds {what} that no export wrote: name a new folder")
     if not overwrite:
         raise CourseError(f"{folder} holds an export already: name a new folder, or overwrite it (--overwrite)")
     return folder
 
 
+def _is_export(folder: Path) -> bool:
+    if not (folder / CONFIG).is_file():
+        return False
+    content = read_json(folder / CONFIG)
+    return isinstance(content, dict) and content.get("model_type") == "gpt2"
+
+
 def _replace(folder: Path, new: Path) -> None:
-    """Put `new` in the place of `folder`; a full folder cannot be renamed over, so the old one steps aside first."""
-    aside = None
+    """Put `new` in the place of `folder`: a full folder cannot be renamed over, so the old one steps aside first."""
+    aside = new.with_suffix(".old")
     if folder.exists():
-        aside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".old"))
-        os.replace(folder, aside)  # over an empty folder this is allowed
+        os.replace(folder, aside)
     try:
         os.replace(new, folder)
     except BaseException:
-        if aside is not None:
+        if aside.exists():
             os.replace(aside, folder)
         raise
-    if aside is not None:
-        shutil.rmtree(aside, ignore_errors=True)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _tokenizer_config(model: GPT) -> dict:

@@ -205,9 +205,7 @@ class GPT(nn.Module):
         self.initialise()
 
     @classmethod
-    def from_pretrained(
-        cls, source="gpt2", dropout: float | None = None, device: str | torch.device = "cpu"
-    ) -> "GPT":
+    def from_pretrained(cls, source="gpt2", dropout: float | None = None, device: str | torch.device = "cpu") -> "GPT":
         """OpenAI's weights, or any GPT-2 that `transformers` saved: see `helpers.pretrained.load_pretrained`.
 
         Args:
@@ -242,7 +240,9 @@ class GPT(nn.Module):
         """Score every possible next token at every position.
 
         Args:
-            ids: token ids, (B, T), T at most `config.context_length`.
+            ids: token ids, (B, T), T at most `config.context_length`. Shorter rows are filled up on the right:
+                nothing sees what comes after it, so no mask is needed. (On the left one would be, and other
+                positions too; that is not offered.)
             targets: the token that follows each position, (B, T); -100 marks a position that is not scored.
             attention: "fused" or "explicit", the same numbers by two ways.
             need_logits: False with `targets` skips the (B, T, V) logits, which is faster and smaller.

@@ -4,7 +4,7 @@ Weights are read from safetensors, one tensor at a time. A pickle is never opene
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 
 from torch import Tensor
@@ -84,8 +84,10 @@ class HubFiles:
             raise CourseError(f"{wanted} could not be fetched ({_first_line(error)}): try again") from error
 
 
-def open_weights(files: FolderFiles | HubFiles, source: str) -> tuple[Collection[str], Callable[[str], Tensor]]:
-    """The names of a model's tensors, and a function that reads the tensor of a name.
+def open_weights(
+    files: FolderFiles | HubFiles, source: str
+) -> tuple[dict[str, tuple[int, ...]], Callable[[str], Tensor]]:
+    """The names and shapes of a model's tensors, and a function that reads the tensor of a name.
 
     Args:
         source: what messages call the model.
@@ -94,6 +96,7 @@ def open_weights(files: FolderFiles | HubFiles, source: str) -> tuple[Collection
         CourseError: there are no weights in safetensors, or a file is missing or damaged.
     """
     where: dict[str, Path] = {}
+    shapes: dict[str, tuple[int, ...]] = {}
     for part in _parts(files, source):
         path = files.path(part)
         if path is None:
@@ -102,14 +105,14 @@ def open_weights(files: FolderFiles | HubFiles, source: str) -> tuple[Collection
             for name in file.keys():
                 if name in where:
                     raise CourseError(f"{source} has {name} in two of its files")
-                where[name] = path
+                where[name], shapes[name] = path, tuple(file.get_slice(name).get_shape())
 
     def read(name: str) -> Tensor:
         # Opened anew for each tensor: a file that stays open keeps all that was read of it in memory.
         with _opened(where[name]) as file:
             return file.get_tensor(name)
 
-    return where.keys(), read
+    return shapes, read
 
 
 def _opened(path: Path):

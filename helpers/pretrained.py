@@ -8,7 +8,7 @@ Whatever does not fit is refused, never guessed at. Nothing is unpickled: weight
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -85,8 +85,8 @@ def load_pretrained(
     if path is None:
         raise CourseError(f"{name} is not a model that transformers saved: it has no {CONFIG}")
     config = config_from_transformers(read_json(path), dropout, name)
-    names, read = open_weights(files, name)
-    return _fill(config, names, read, name, device)
+    shapes, read = open_weights(files, name)
+    return _fill(config, shapes, read, name, device)
 
 
 def from_transformers_state(
@@ -103,7 +103,9 @@ def from_transformers_state(
     Raises:
         CourseError: a tensor is missing, left over, or of another shape; the message names it.
     """
-    return _fill(config, state.keys(), state.__getitem__, source, device)
+    check_is_gpt2(config)
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    return _fill(config, shapes, state.__getitem__, source, device)
 
 
 def config_from_transformers(content: dict, dropout: float | None = None, source: str = CONFIG) -> GPTConfig:
@@ -130,7 +132,7 @@ def config_from_transformers(content: dict, dropout: float | None = None, source
     for key, (wanted, otherwise) in _REQUIRED.items():
         if content.get(key, wanted) != wanted:
             raise CourseError(f"{source} {otherwise} ({key} is {content[key]!r}), and the course's GPT does not")
-    activation = content.get("activation_function", "gelu_new")
+    activation = str(content.get("activation_function", "gelu_new"))
     if activation not in _ACTIVATIONS:
         raise CourseError(
             f"{source} bends with {activation!r}, and the course's GPT only with {' or '.join(_ACTIVATIONS)}"
@@ -139,13 +141,13 @@ def config_from_transformers(content: dict, dropout: float | None = None, source
     if missing:
         raise CourseError(f"{source}: its {CONFIG} does not say {', '.join(missing)}")
     if dropout is None:
-        dropouts = {content.get(key, 0.1) for key in _DROPOUTS}
-        if len(dropouts) > 1:
+        dropouts = [content.get(key, 0.1) for key in _DROPOUTS]
+        if dropouts != dropouts[:1] * 3:
             raise CourseError(
                 f"{source} has a different dropout in each place ({', '.join(_DROPOUTS)}), and the course's GPT "
                 "one for all: give dropout=..."
             )
-        dropout = dropouts.pop()
+        dropout = dropouts[0]
     try:
         return GPTConfig(
             **{ours: content[theirs] for theirs, ours in _SHAPE.items()},
@@ -159,31 +161,45 @@ def config_from_transformers(content: dict, dropout: float | None = None, source
 
 
 def _fill(
-    config: GPTConfig, names: Collection[str], read: Callable[[str], Tensor], source: str, device: str | torch.device
+    config: GPTConfig,
+    shapes: Mapping[str, tuple[int, ...]],
+    read: Callable[[str], Tensor],
+    source: str,
+    device: str | torch.device,
 ) -> GPT:
-    """A model whose every parameter is copied from the tensor that `read` gives for its name there."""
+    """A model whose every parameter is copied from the tensor that `read` gives; whether all fit is seen before."""
     with torch.device("meta"):  # shapes alone: no memory, no time, and nobody's random numbers
         model = GPT(config)
-    theirs = _by_full_name(names, source)
+    in_file = _by_full_name(shapes, source)
     wanted = {name: transformers_name(name) for name, _ in model.named_parameters()}
     expected = {other for other, _ in wanted.values()}
-    missing = sorted(expected - theirs.keys())
+    missing = sorted(expected - in_file.keys())
     if missing:
         raise CourseError(f"{source} lacks {_some(missing)}, which a GPT-2 of its {CONFIG} has")
-    extra = sorted(theirs.keys() - expected - ({"lm_head.weight"} if config.tied_head else set()))
+    extra = sorted(in_file.keys() - expected - ({"lm_head.weight"} if config.tied_head else set()))
     if extra:
         raise CourseError(f"{source} has {_some(extra)}, which a GPT-2 of its {CONFIG} does not have")
+    for name, parameter in model.named_parameters():
+        other, transposed = wanted[name]
+        shape = tuple(reversed(parameter.shape)) if transposed else tuple(parameter.shape)
+        if shapes[in_file[other]] != shape:
+            raise CourseError(
+                f"{source}: {other} has shape {shapes[in_file[other]]}, and its {CONFIG} asks for {shape}"
+            )
     model.to_empty(device=device)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             other, transposed = wanted[name]
-            _copy(parameter, read(theirs[other]), transposed, f"{source}: {other}")
-        if config.tied_head and "lm_head.weight" in theirs:
-            _check_tied(model, read(theirs["lm_head.weight"]), source)
+            tensor = read(in_file[other])
+            if not tensor.is_floating_point():
+                raise CourseError(f"{source}: {other} holds {tensor.dtype}, and weights are floating-point numbers")
+            parameter.copy_(tensor.t() if transposed else tensor)
+        if config.tied_head and "lm_head.weight" in in_file:
+            _check_tied(model, read(in_file["lm_head.weight"]), source)
     return model.eval()
 
 
-def _by_full_name(names: Collection[str], source: str) -> dict[str, str]:
+def _by_full_name(names: Iterable[str], source: str) -> dict[str, str]:
     """From a tensor's name with "transformer." in front to its name in the file; masks are left out."""
     full: dict[str, str] = {}
     for name in names:
@@ -191,18 +207,9 @@ def _by_full_name(names: Collection[str], source: str) -> dict[str, str]:
             continue
         key = name if name.startswith(("transformer.", "lm_head.")) else f"transformer.{name}"
         if key in full:
-            raise CourseError(f"{source} has {name} twice, with and without transformer. in front")
+            raise CourseError(f"{source} has {key} twice, with and without transformer. in front")
         full[key] = name
     return full
-
-
-def _copy(parameter: Tensor, tensor: Tensor, transposed: bool, what: str) -> None:
-    if not tensor.is_floating_point():
-        raise CourseError(f"{what} holds {tensor.dtype}, and weights are floating-point numbers")
-    shape = tuple(reversed(parameter.shape)) if transposed else tuple(parameter.shape)
-    if tuple(tensor.shape) != shape:
-        raise CourseError(f"{what} has shape {tuple(tensor.shape)}, and its {CONFIG} asks for {shape}")
-    parameter.copy_(tensor.t() if transposed else tensor)
 
 
 def _check_tied(model: GPT, head: Tensor, source: str) -> None:
