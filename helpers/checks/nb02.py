@@ -218,7 +218,7 @@ def mend_characters(learners, check):
             check.fail(
                 f"{text!r} raised {type(error).__name__}: {error}", slug="way-back",
                 hint="The whole text cannot be encoded and decoded back: right characters, and lost bytes, are in the "
-                "way. Replace one broken form after another instead.",
+                "way. Look for the broken forms, and replace them alone.",
             )  # fmt: skip
 
     check.equal(
@@ -253,6 +253,11 @@ def mend_characters(learners, check):
             answer(_broken(f"a{mark}b")), f"a{mark}b", slug="every-mark",
             hint=f"The broken form of {mark!r} is not mended. Make the table from all of MARKS by code, not by hand.",
         )  # fmt: skip
+    check.equal(
+        answer("â€œOh!â€â€œHm.â€"), "“Oh!”“Hm.”", slug="one-pass",
+        hint='"â€" before a “ that was just mended looks like a broken "–". Go through the text once (re.sub can), '
+        "so that nothing is mended twice.",
+    )  # fmt: skip
     for _ in range(30):
         text = "".join(check.random.choice("ab .,\n" + _BREAKABLE) for _ in range(20))
         check.equal(

@@ -262,6 +262,11 @@ def replaces_the_shortest_first(text):
     return _replaced(text, sorted(_TABLE, key=len))
 
 
+@wrong("2.4", "one-pass")
+def replaces_one_form_after_another(text):
+    return _replaced(text, sorted(_TABLE, key=len, reverse=True))
+
+
 @wrong("2.4", "lost-byte")
 def forgets_the_lost_byte(text):
     return _replaced(text, [form for form in sorted(_TABLE, key=len, reverse=True) if form != "â€"])
