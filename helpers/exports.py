@@ -157,6 +157,5 @@ def _generation_config(model: GPT, tokenizer: Tokenizer) -> dict:
         "bos_token_id": tokenizer.end_id,
         "eos_token_id": tokenizer.end_id,
         "pad_token_id": tokenizer.end_id,
-        # Prompt and continuation together must fit the context: beyond it there are no positions.
-        "max_new_tokens": max(1, min(200, model.config.context_length * 3 // 4)),
+        "max_length": model.config.context_length,  # prompt and all: beyond it there are no positions
     }

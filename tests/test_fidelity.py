@@ -287,12 +287,10 @@ def test_logits_agree_at_full_size(full_size, batch, time):
     ids = random_ids(batch, time, 50257)
     with torch.no_grad():
         hidden, expected = ours.hidden(ids), theirs.transformer(ids).last_hidden_state
-        for i in range(batch):
-            for start in range(0, time, 128):  # not all logits at once: they would be 400 MB on each side
-                part = slice(start, start + 128)
-                mine = F.linear(hidden[i, part], ours.head_weight)
-                assert (mine - theirs.lm_head(expected[i, part])).abs().max() < 1e-4
-                assert mine.std() > 0.3
+        some = slice((time - 1) % 16, None, 16)  # and the last position among them: all logits would be 400 MB on each side
+        mine = F.linear(hidden[:, some], ours.head_weight)
+        assert (mine - theirs.lm_head(expected[:, some])).abs().max() < 1e-4
+        assert mine.std() > 0.3
 
 
 def test_loss_gradients_and_text_agree_at_full_size(full_size):
