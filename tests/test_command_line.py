@@ -87,7 +87,7 @@ def test_help_is_quick_and_names_every_command():
     assert all(f"\n    {name} " in left.stdout for name in COMMANDS)
 
 
-@pytest.mark.parametrize("command", ["train", "resume", "generate", "chat", "evaluate", "bench"])
+@pytest.mark.parametrize("command", ["train", "resume", "generate", "chat", "evaluate", "export", "bench"])
 def test_each_command_has_help_with_examples(call, command):
     code, out, _ = call(command, "--help")
     assert code == 0 and f"python -m helpers {command}" in out and "examples:" in out
@@ -137,6 +137,13 @@ def test_without_a_command_the_help_is_shown(call):
         (["train", "--out", "{home}/stories.txt"], "is a file"),
         (["train", "--out", "{home}/model"], "holds a run already"),
         (["resume", "{home}/model"], "nothing to resume"),
+        (["export"], "the following arguments are required: --out"),
+        (["export", "--out", "{home}/new", "--model", "no/such/folder"], "there is no model folder"),
+        (["export", "--out", "{home}/model", "--overwrite"], "holds something that no export wrote"),
+        (["export", "--out", "{home}", "--overwrite"], "that no export wrote: name a new folder"),
+        (["export", "--out", "{home}/stories.txt"], "is a file"),
+        (["export", "--out", "{home}/new", "--limit", "3"], "--limit is for --evaluate"),
+        (["export", "--out", "{home}/new", "--model", "{home}/model", "--evaluate", "no/such.txt"], "no/such.txt"),
         (["bench", "--size", "huge"], "no size 'huge'"),
         (["bench", "--rounds", "0"], "rounds must be"),
     ],
@@ -197,6 +204,33 @@ def test_evaluate_prints_what_the_issue_asks_for(call, home):
     assert values["nats_per_token"] == pytest.approx(expected.nats_per_token)
     code, out, _ = call(*argv)
     assert code == 0 and f"{values['nats_per_token']:.4f}" in out
+
+
+# ---------------------------------------------------------------------- export
+
+
+def test_export_writes_a_folder_that_loads_and_a_card_that_tells_the_score(call, home, tmp_path):
+    out = tmp_path / "an export"
+    argv = ["export", "--model", home / "model", "--out", out]
+    code, shown, _ = call(*argv, "--title", "Pip's", "--license", "mit")
+    assert code == 0 and f"Written: {out}" in shown and "README.md" in shown
+    model, tokenizer = load_model(home / "model")
+    again = GPT.from_pretrained(out)
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert "# Pip's" in card and 'license: "mit"' in card and "Nothing was measured." in card
+    code, shown, err = call(*argv)
+    assert code == 2 and "holds an export already" in err and "--overwrite" in err
+    code, _, _ = call(*argv, "--overwrite", "--evaluate", home / "stories.txt", "--limit", "2")
+    stories = load_stories(home / "stories.txt", "validation", 2)
+    card = (out / "README.md").read_text(encoding="utf-8")
+    assert code == 0 and str(home) not in card
+    assert f"| {evaluate(model, tokenizer, stories).bits_per_byte:.4g} |" in card
+
+
+def test_export_without_a_model_takes_the_shipped_storyteller(call, tmp_path):
+    code, _, _ = call("export", "--out", tmp_path / "out")
+    assert code == 0 and "recipe: `storyteller`" in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
 
 
 # ---------------------------------------------------------------------- train
@@ -316,9 +350,7 @@ def test_bench_prints_what_was_measured(call, monkeypatch):
 
 def test_evaluate_asks_what_a_model_remembers(call, home, monkeypatch):
     text = "Pip had a kite. " + "It was a warm day. " * 12 + "Then Pip had the kite."
-    spans = [
-        dict(start=at, end=at + 3, role="hero", attribute="text", text="Pip") for at in (0, text.rindex("Pip"))
-    ]
+    spans = [dict(start=at, end=at + 3, role="hero", attribute="text", text="Pip") for at in (0, text.rindex("Pip"))]
     other = [dict(span, text="Ann") for span in spans]
     dataset = [{"text": text, "spans": spans}, {"text": text.replace("Pip", "Ann"), "spans": other}]
 

@@ -12,6 +12,7 @@ examples:
 import argparse
 
 from helpers.commands.options import add_model, load, model_folder
+from helpers.errors import CourseError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,8 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from helpers.exports import check_target, export
-    from helpers.model_cards import facts_of_run, scores_of
+    from helpers.model_cards import DATA, facts_of_run, scores_of
 
+    if arguments.limit is not None and not arguments.evaluate:
+        raise CourseError("--limit is for --evaluate: it says how many stories are scored")
     check_target(arguments.out, arguments.overwrite)  # before minutes are spent on scores
     model, tokenizer = load(arguments)
     facts = facts_of_run(model_folder(arguments))
@@ -47,7 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
 
         stories = load_stories(arguments.evaluate, "validation", arguments.limit)
         metrics = evaluate(model, tokenizer, stories, progress=True)
-        facts["scores"] = facts.get("scores", {}) | scores_of(metrics, f"held-out stories ({arguments.evaluate})")
+        which = arguments.evaluate if arguments.evaluate in DATA else "the trainer's own"  # no paths in a public card
+        facts["scores"] = facts.get("scores", {}) | scores_of(metrics, f"held-out stories ({which})")
     folder = export(model, tokenizer, arguments.out, overwrite=arguments.overwrite, **facts)
     print(f"Written: {folder}")
     print("Read its README.md before you show the model to others. transformers loads it:")
