@@ -1,0 +1,197 @@
+"""What notebook 06 builds is what `helpers.model` and torch compute; its numbers of parameters and FLOPs are right."""
+
+import ast
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from helpers import fused, model, notebooks
+from helpers.model import GPTConfig
+
+BOOK = notebooks.folder() / "06_gpt2_decoder.ipynb"
+V = 61
+SMALL = GPTConfig(vocab_size=V, context_length=24, n_layer=3, n_head=4, d_model=32)
+
+
+@pytest.fixture(scope="module")
+def taught():
+    """The notebook's imports, functions and classes, as they stand in its cells."""
+    kept = [
+        statement
+        for cell in notebooks.read(BOOK).cells
+        if cell.cell_type == "code" and not {"setup", "exercise"} & set(notebooks.tags_of(cell))
+        for statement in ast.parse(cell.source).body
+        if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
+    ]
+    scope = {"__name__": "notebook", "V": V, "thin": SMALL, "total": 0}
+    exec(compile(ast.Module(kept, type_ignores=[]), "<notebook 06>", "exec"), scope)
+    return scope
+
+
+def shake(module: nn.Module) -> None:
+    """At gain 1 and bias 0 some mistakes cannot be seen."""
+    generator = torch.Generator().manual_seed(2)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+
+
+def assert_the_same(ours: nn.Module, theirs: nn.Module, x: torch.Tensor) -> None:
+    """Same names and shapes; same values; same gradients with respect to the input and to every parameter."""
+    shake(ours)
+    theirs.load_state_dict(ours.state_dict())
+    results = []
+    for module in (ours, theirs):
+        start = x.clone().requires_grad_()
+        y = module(start)
+        parameters = dict(module.named_parameters())
+        wanted = [start, *(parameters[name] for name in sorted(parameters))]
+        results.append([y, *torch.autograd.grad((y * torch.arange(y.numel()).view_as(y).cos()).sum(), wanted)])
+    for mine, other in zip(*results, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-4, rtol=1e-3)
+
+
+def some_vectors() -> torch.Tensor:
+    return torch.randn(2, 9, SMALL.d_model, generator=torch.Generator().manual_seed(0)) * 3 + 1
+
+
+def some_ids(batch=3, time=17) -> torch.Tensor:
+    return torch.randint(0, V, (batch, time), generator=torch.Generator().manual_seed(1))
+
+
+def test_layer_norm_is_torchs(taught):
+    assert_the_same(taught["LayerNorm"](32), nn.LayerNorm(32), some_vectors())
+
+
+def test_gelu_is_the_helpers_and_torchs(taught):
+    x = torch.linspace(-8, 8, 201).requires_grad_()
+    results = []
+    for function in (taught["gelu_tanh"], fused.gelu_tanh, lambda x: F.gelu(x, approximate="tanh")):
+        y = function(x)
+        results.append((y, *torch.autograd.grad(y.sum(), x)))
+    for other in results[1:]:
+        torch.testing.assert_close(results[0], other, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(taught["gelu_exact"](x), F.gelu(x), atol=1e-6, rtol=1e-5)
+
+
+def test_mlp_and_block_are_the_helpers(taught):
+    assert_the_same(taught["MLP"](SMALL), model.MLP(SMALL), some_vectors())
+    assert_the_same(taught["Block"](SMALL), model.Block(SMALL), some_vectors())
+    post = GPTConfig(**vars(SMALL) | {"norm": "post"})
+    assert_the_same(taught["PostBlock"](SMALL), model.Block(post), some_vectors())
+
+
+def test_post_ln_with_relu_is_torchs_layer(taught):
+    """The recipe of 2017: the course's block with `norm="post", activation="relu"` against torch's own default."""
+    config = GPTConfig(**vars(SMALL) | {"norm": "post", "activation": "relu"})
+    ours, theirs = model.Block(config), taught["TorchBlock"](config)
+    names = {"ln_1": "norm1", "ln_2": "norm2", "mlp.fc": "linear1", "mlp.proj": "linear2"}
+    names |= {"attn.qkv.": "self_attn.in_proj_", "attn.proj": "self_attn.out_proj"}
+    assert taught["same"](ours, theirs, some_vectors(), names)
+
+
+@pytest.mark.parametrize("attention", ["fused", "explicit"])
+def test_the_model_is_the_helpers(taught, attention):
+    ours, theirs = taught["GPT"](SMALL), model.GPT(SMALL)
+    shake(ours)
+    theirs.load_state_dict(ours.state_dict())
+    assert [name for name, _ in ours.named_parameters()] == [name for name, _ in theirs.named_parameters()]
+    ids, targets = some_ids(), some_ids().flip(0)
+    (logits, loss), (their_logits, their_loss) = (one(ids, targets, attention) for one in (ours, theirs))
+    torch.testing.assert_close(logits, their_logits, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(loss, their_loss)
+    torch.testing.assert_close(ours(ids, attention=attention), logits)
+    loss.backward()
+    their_loss.backward()
+    for mine, other in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, atol=1e-5, rtol=1e-3)
+
+
+def test_it_starts_with_the_same_numbers_as_the_helpers(taught):
+    ours, theirs = taught["GPT"](SMALL), model.GPT(SMALL)
+    torch.manual_seed(7)
+    taught["initialise"](ours)
+    torch.manual_seed(7)
+    theirs.initialise()
+    for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
+        assert torch.equal(mine, other), name
+    taught["initialise"](ours, scaled=False)
+    assert ours.blocks[0].mlp.proj.weight.std().item() == pytest.approx(0.02, rel=0.05)
+
+
+def test_the_judge_of_the_notebook_can_say_no(taught):
+    """`same` compares values and gradients; each of these differs in one of them."""
+    x, same = some_vectors(), taught["same"]
+
+    class ValuesOnly(nn.LayerNorm):
+        def forward(self, x):
+            y = super().forward(x)
+            return y.detach() + 0 * y
+
+    assert same(taught["LayerNorm"](32), nn.LayerNorm(32), x)
+    assert not same(taught["LayerNorm"](32), nn.LayerNorm(32, eps=0.5), x)
+    assert not same(taught["LayerNorm"](32), ValuesOnly(32), x)
+    assert not same(taught["PostBlock"](SMALL), taught["Block"](SMALL), x)
+
+
+def test_a_leak_would_be_seen(taught):
+    closed, open_ = model.GPT(SMALL), model.GPT(SMALL)
+    future = torch.ones(9, 9).triu(1).bool()
+    ids = some_ids(1, 9)
+    assert not taught["influence"](closed, ids)[future].any()
+
+    class Leaks(nn.Module):
+        def forward(self, x):
+            return x + x.mean(dim=1, keepdim=True)
+
+    open_.blocks.append(Leaks())
+    assert taught["influence"](open_, ids)[future].all()
+
+
+@pytest.mark.parametrize("size", ["small", "medium", "large", "xl"])
+def test_every_parameter_is_counted(taught, size):
+    config = GPTConfig.gpt2(size)
+    with torch.device("meta"):
+        reference = model.GPT(config)
+    assert taught["by_formula"](config) == taught["by_code"](reference)
+    assert sum(taught["by_formula"](config).values()) == reference.parameter_count()
+
+
+def test_flops_are_those_of_every_matrix_product(taught):
+    config = GPTConfig(vocab_size=300, context_length=40, n_layer=3, n_head=2, d_model=24, d_ff=60)
+    forward, backward = taught["count_flops"](config, 2, 33)
+    assert forward == 2 * 33 * sum(taught["flops_by_part"](config, 33).values())
+    assert backward == 2 * forward
+
+
+def test_what_is_kept_for_backward_is_counted_once(taught):
+    layer = nn.Linear(10, 5)
+    kept = taught["Kept"](layer)
+    x = torch.randn(7, 10)
+    with taught["saved_tensors_hooks"](kept.keep, lambda tensor: tensor):
+        (layer(x) + layer(x)).square().sum()
+    assert kept.bytes() == 4 * (7 * 10 + 7 * 5)  # the input once, and what was squared; the weights are not counted
+
+
+def test_the_untrained_model_stands_beside_uniform_in_the_stored_board():
+    cell = next(c for c in notebooks.read(BOOK).cells if c.source.strip() == "scoreboard.show()")
+    lines = cell.outputs[0].data["text/plain"].split("\n")
+    bits = {}
+    for name in ("GPT, 12 layers, untrained", "uniform"):
+        line = next(line for line in lines if line.startswith(name))
+        bits[name] = next(float(word) for word in line.split() if "." in word)
+    assert bits["GPT, 12 layers, untrained"] == pytest.approx(bits["uniform"], rel=0.01)
+
+
+def test_the_first_loss_formula_holds_for_a_wide_model():
+    """ln V + s^2 / 2, which the notebook derives, against a model whose logits are as spread as GPT-2's."""
+    config = GPTConfig(vocab_size=4000, context_length=32, n_layer=2, n_head=4, d_model=256)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        network = model.GPT(config)
+        network.wte.weight.mul_(2)
+        loss = network.loss(torch.randint(4000, (32, 32)), torch.randint(4000, (32, 32))).item()
+    assert loss == pytest.approx(math.log(4000) + 256 * 0.04**2 / 2, abs=0.05)
