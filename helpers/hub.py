@@ -19,20 +19,29 @@ def hub_is_off() -> bool:
     return any(os.environ.get(name, "").upper() in {"1", "ON", "YES", "TRUE"} for name in names)
 
 
-def hub_answers(seconds: float = 4.0) -> bool:
-    """Whether the Hub answers a request within `seconds`, whatever its answer is. Proxies are used as set."""
+class _StayHere(urllib.request.HTTPRedirectHandler):
+    """Where the Hub sends us on, it has answered."""
+
+    def redirect_request(self, *_):
+        return None
+
+
+def hub_answers(seconds: float = 4.0, path: str = "") -> bool:
+    """Whether the Hub answers a request within `seconds`, whatever its answer is. Proxies are used as set.
+
+    Args:
+        path: what is asked for behind the Hub's address: "/openai-community/gpt2/resolve/main/config.json".
+    """
     if hub_is_off():
         return False
     answered = threading.Event()
 
     def ask():
         try:
-            request = urllib.request.Request(hub_address(), method="HEAD")
-            urllib.request.urlopen(request, timeout=seconds).close()
+            request = urllib.request.Request(hub_address() + path, method="HEAD")
+            urllib.request.build_opener(_StayHere).open(request, timeout=seconds).close()
             answered.set()
-        except (
-            urllib.error.HTTPError
-        ) as error:  # a refusal is an answer too, unless a proxy or a gateway made it
+        except urllib.error.HTTPError as error:  # a refusal is an answer too, unless a proxy or a gateway made it
             if error.code not in {403, 407, 502, 503, 504}:
                 answered.set()
         except (OSError, ValueError):
