@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from helpers.errors import CourseError
 from helpers.files import read_json, write_atomically, write_json
 from helpers.model import GPT, GPTConfig
+from helpers.pretrained import load_pretrained
 from helpers.tokenizer import Tokenizer, load_tokenizer
 
 WEIGHTS, CONFIG, TOKENIZER, STATE = (
@@ -72,12 +73,17 @@ def save_model(
 def load_model(folder: str | Path, device: str | torch.device = "cpu") -> tuple[GPT, Tokenizer]:
     """The model of a folder, in float32 and evaluation mode, and its tokenizer.
 
+    A GPT-2 in the layout of `transformers` (`helpers.exports.export` writes it) is read too.
+
     Raises:
         CourseError: a file is missing or damaged, or the files do not belong together; the message names the
             file.
     """
     folder = Path(folder)
     _check_folder(folder)
+    content = read_json(folder / CONFIG)
+    if isinstance(content, dict) and "model_type" in content:  # transformers' layout: an export, or a GPT-2 of others
+        return load_pretrained(folder, device=device), load_tokenizer(folder)
     config = model_config(folder)
     weights, metadata = _read_safetensors(folder / WEIGHTS)
     if "config" in metadata and json.loads(metadata["config"]) != dataclasses.asdict(config):

@@ -62,7 +62,7 @@ def load_pretrained(
     Args:
         source: "gpt2", "gpt2-medium", "gpt2-large" or "gpt2-xl" for OpenAI's weights; a folder with config.json
             and model.safetensors (or its parts and their index); or "owner/name" of a model on the Hub. What comes
-            from the Hub is fetched once and then found in its cache.
+            from the Hub is fetched once and then found in its cache. A folder that is called gpt2 is "./gpt2".
         dropout: the probability for training on; None takes what config.json says (OpenAI's: 0.1).
         device: where the weights go.
 

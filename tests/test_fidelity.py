@@ -281,7 +281,7 @@ def full_size():
     return ours_from(theirs), theirs
 
 
-@pytest.mark.parametrize(("batch", "time"), [(3, 1), (2, 100), (2, 1024)])
+@pytest.mark.parametrize(("batch", "time"), [(3, 1), (2, 1024)])
 def test_logits_agree_at_full_size(full_size, batch, time):
     ours, theirs = full_size
     ids = random_ids(batch, time, 50257)
