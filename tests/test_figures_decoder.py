@@ -36,8 +36,8 @@ def pictures():
     yield figures.influence(felt, ["Once", " upon", " a", " time", "<|endoftext|>"]), ["10 are exactly zero", "100%"]
     parts = {"tokens": 300, "positions": 5, "attention": 200, "MLP": 400, "LayerNorms": 1}
     yield (
-        figures.where_parameters_are({"small": parts, "large": parts}),
-        ["small, 906 parameters, most in the MLP (44%)"],
+        figures.shares({"small": parts, "large": parts}, "Where they are", "parameters"),
+        ["Where they are", "small, 906 parameters, most in: MLP (44%)"],
     )
     yield (
         figures.memory({"a": {"parameters": 5e8, "kept": 1e9}, "b": {"parameters": 5e8}}, "Memory"),

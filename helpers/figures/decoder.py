@@ -268,41 +268,44 @@ def influence(felt, tokens: Sequence[str]):
 
 
 @style.figure
-def where_parameters_are(models: Mapping[str, Mapping[str, int]]):
-    """For each model a bar of its parameters by part, as shares of the whole.
+def shares(bars: Mapping[str, Mapping[str, int]], title: str, unit: str):
+    """Bars as long as each other, cut into shares; the total stands behind each.
 
     Args:
-        models: for each model the number of parameters by part; the parts are the same for all.
+        bars: for each bar the numbers by part; the parts are the same for all, five at most.
+        title: what is to be seen.
+        unit: what is counted: "parameters", "FLOPs a token".
     """
-    fig, ax = style.canvas(height=0.55 * len(models) + 1.35)
+    fig, ax = style.canvas(height=0.55 * len(bars) + 1.35)
     colours = (style.ORANGE, style.SKY, style.BLUE, style.BERRY, style.NAVY)
     hatches = ("", "///", "", "...", "")
     said = []
-    for row, (name, parts) in enumerate(models.items()):
+    for row, (name, parts) in enumerate(bars.items()):
         total, start = sum(parts.values()), 0.0
         for i, (part, count) in enumerate(parts.items()):
             share = count / total
             ax.barh(row, share, left=start, height=0.62, color=colours[i], hatch=hatches[i], edgecolor=style.GROUND,
                     linewidth=0.8, label=part if row == 0 else None)  # fmt: skip
-            if share > 0.05:
+            if share > 0.045:
                 box = {"facecolor": colours[i], "edgecolor": "none", "pad": 1.2} if hatches[i] else None
                 ax.text(start + share / 2, row, f"{share:.0%}", ha="center", va="center", fontsize=9.5,
                         color=style.text_colour(colours[i]), bbox=box)  # fmt: skip
             start += share
         ax.text(1.01, row, f"{total:,}", va="center", fontsize=9.5)
         most = max(parts, key=parts.get)
-        said.append(f"{name}, {total:,} parameters, most in the {most} ({parts[most] / total:.0%})")
-    ax.set_yticks(range(len(models)), list(models))
+        said.append(f"{name}, {total:,} {unit}, most in: {most} ({parts[most] / total:.0%})")
+    ax.set_yticks(range(len(bars)), list(bars))
     ax.invert_yaxis()
     ax.set(xlim=(0, 1.28), xticks=[])
     ax.spines["bottom"].set_visible(False)
     ax.grid(visible=False)
     ax.tick_params(axis="y", length=0)
+    ax.text(1.01, -0.55, unit, va="center", fontsize=9, color=style.QUIET)
     fig.legend(
         *ax.get_legend_handles_labels(), loc="outside lower center", ncols=5, handlelength=1.4, columnspacing=1.3
     )
-    ax.set_title("Where the parameters are")
-    return fig, f"Bars of shares by part. {'; '.join(said)}."
+    ax.set_title(title)
+    return fig, f"{title}: bars of shares by part. {'; '.join(said)}."
 
 
 @style.figure
