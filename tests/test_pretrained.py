@@ -298,7 +298,7 @@ for name in sys.argv[1:]:
         print(GPT.from_pretrained(name).parameter_count())
     except CourseError as error:
         print(error)
-    assert time.perf_counter() - start < 15
+    assert time.perf_counter() - start < 60, name  # seconds, on a machine that is not busy
 """
 
 
@@ -396,8 +396,9 @@ def test_a_model_comes_from_the_hub_once(write, model, tmp_path):
 def test_a_hub_that_breaks_off_is_said_in_one_line_and_in_seconds(write, tmp_path):
     files = contents(write())
     cut = {"ada/silent": files | {"model.safetensors": b""}, "openai-community/gpt2": files}
-    with hub(cut, broken="model.safetensors") as (address, _):
+    with hub(cut, broken="model.safetensors") as (address, asked):
         lines = load_from_hub(address, tmp_path / "home", "gpt2", "ada/silent")
+    assert asked.count("HEAD model.safetensors") == 3  # of the silent one it was asked once, and not again and again
     assert (
         lines[0].startswith("model.safetensors of openai-community/gpt2 could not be fetched (") and "503" in lines[0]
     )
