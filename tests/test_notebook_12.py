@@ -1,0 +1,208 @@
+"""What notebook 12 teaches about pretrained weights is what `helpers` and `transformers` do; its run is honest."""
+
+import ast
+import copy
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from helpers import notebooks
+from helpers.batches import StorySampler
+from helpers.exports import transformers_twin
+from helpers.model import GPT, GPTConfig
+from helpers.pretrained import from_transformers_state, to_transformers_state, transformers_name
+from helpers.token_files import tokenize_stories
+from helpers.tokenizer import load_tokenizer
+
+PATH = notebooks.folder() / "12_pretrained_gpt2.ipynb"
+SMALL = GPTConfig(vocab_size=2048, context_length=32, n_layer=3, n_head=2, d_model=8)
+
+
+@pytest.fixture(scope="module")
+def taught():
+    """The notebook's imports, functions, classes and literal constants."""
+    kept = []
+    for cell in notebooks.read(PATH).cells:
+        if cell.cell_type != "code" or "setup" in notebooks.tags_of(cell):
+            continue
+        for statement in ast.parse(cell.source).body:
+            if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef):
+                kept.append(statement)
+            elif isinstance(statement, ast.Assign) and getattr(statement.targets[0], "id", "") in (
+                "THEIRS",
+                "CONV1D",
+                "PIRATE",
+            ):
+                kept.append(statement)
+    scope = {"__name__": "notebook"}
+    exec(compile(ast.Module(kept, type_ignores=[]), "<notebook 12>", "exec"), scope)
+    return scope
+
+
+@pytest.fixture
+def model():
+    """A model whose biases and gains are random too: a forgotten one is noticed."""
+    torch.manual_seed(0)
+    model = GPT(SMALL)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def test_the_taught_map_is_the_helpers(taught, model):
+    twin = transformers_twin(model)
+    state = taught["translated"](twin.transformer.state_dict(), [name for name, _ in model.named_parameters()])
+    library = from_transformers_state(twin.state_dict(), SMALL)
+    assert set(state) == {name for name, _ in library.named_parameters()}
+    for name, parameter in library.named_parameters():
+        assert torch.equal(state[name], parameter)
+        theirs, transposed = transformers_name(name)
+        assert transposed == name.endswith(taught["CONV1D"])
+        assert theirs == "transformer." + ".".join(taught["THEIRS"].get(part, part) for part in name.split("."))
+
+
+def solution(name: str, taught: dict):
+    """The folded solution of an exercise, as the notebook prints it."""
+    for cell in notebooks.read(PATH).cells:
+        folded = cell.source.partition("<summary>Solution</summary>")[2]
+        if f"def {name}(" in folded:
+            scope = dict(taught)
+            exec(folded.split("```python\n")[1].split("```")[0], scope)
+            return scope[name]
+    raise AssertionError(name)
+
+
+def test_the_solutions_are_the_helpers_too(taught, model):
+    expected = to_transformers_state(model)
+    exported = solution("to_theirs", taught)(dict(model.named_parameters()))
+    assert exported.keys() == expected.keys()
+    assert all(torch.equal(exported[name], expected[name]) and exported[name].is_contiguous() for name in expected)
+    name = solution("our_name", taught)
+    assert all(name(transformers_name(ours)[0]) == ours for ours, _ in model.named_parameters())
+
+
+def test_layers_are_listened_to_in_both_models(taught, model):
+    twin = transformers_twin(model).eval()
+    taught["ours"], taught["theirs"] = model, twin
+    batch = torch.tensor([[1, 5, 7], [9, 2, 4]])
+    ours, theirs = taught["both"](batch)
+    assert len(ours) == len(theirs) == SMALL.n_layer + 3
+    with torch.inference_mode():
+        assert torch.equal(ours[-1], model(batch)) and torch.equal(ours[0], model.embed(batch))
+        reference = twin(batch, output_hidden_states=True).hidden_states
+    assert torch.allclose(theirs[1], reference[1]) and torch.allclose(theirs[-2], reference[-1])
+    assert max(taught["relative"](ours, theirs)) < 1e-5
+    parts = [model.dropout, *model.blocks, model.ln_f]
+    assert not any(part._forward_hooks for part in parts), "the hooks are taken off again"
+    with pytest.raises(ZeroDivisionError):
+        taught["states"](parts, lambda: 1 / 0)
+    assert not any(part._forward_hooks for part in parts), "even when the run fails"
+
+
+def test_the_stand_in_has_openais_layout_and_random_biases(taught, tmp_path):
+    from safetensors.torch import load_file
+    from transformers import GPT2Config
+
+    shape = GPT2Config(n_layer=2, n_head=2, n_embd=8, vocab_size=50, n_positions=16)
+    for seed in (1, 1, 2):
+        taught["make_stand_in"](shape, str(tmp_path / f"{seed}"), seed)
+    tensors = load_file(tmp_path / "1" / "model.safetensors")
+    assert {"wte.weight", "h.1.attn.c_attn.weight", "ln_f.bias"} <= tensors.keys()
+    assert not any(name.startswith(("transformer.", "lm_head")) for name in tensors)
+    assert all(tensor.std() > 0 for tensor in tensors.values()), "no bias is zero, no gain is one"
+    assert not torch.equal(tensors["wte.weight"], load_file(tmp_path / "2" / "model.safetensors")["wte.weight"])
+    assert GPT.from_pretrained(tmp_path / "1").config.n_layer == 2
+
+
+def test_only_what_is_named_learns(taught, model):
+    parameters = taught["train_only"](model, ["blocks.2.", "ln_f."])
+    learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert learning == {name for name, _ in model.named_parameters() if name.startswith(("blocks.2.", "ln_f."))}
+    assert sum(p.numel() for p in parameters) == solution("freeze", taught)(model, 1)
+
+
+def test_fine_tuning_moves_what_learns_and_nothing_else(taught, model, tmp_path):
+    stories = [f"Lily saw a red kite {i} times." for i in range(12)]
+    tokens = tokenize_stories(stories, load_tokenizer(), tmp_path, progress=False)
+    before = copy.deepcopy(model.state_dict())
+    seen = []
+    parameters = taught["train_only"](model, ["blocks.2.", "ln_f."])
+    losses = taught["fine_tune"](model, parameters, StorySampler(tokens, 2, 16, 0), 8, 1e-2, seen.append)
+    assert seen == list(range(9)) and len(losses) == 8 and losses[-1] < losses[0]
+    for name, parameter in model.named_parameters():
+        assert torch.equal(before[name], parameter) != parameter.requires_grad, name
+
+
+def test_the_rate_warms_up_and_falls(taught, model, tmp_path, monkeypatch):
+    tokens = tokenize_stories(["Tom had a ball."] * 4, load_tokenizer(), tmp_path, progress=False)
+    rates = []
+
+    class Watched(torch.optim.AdamW):
+        def step(self, closure=None):
+            rates.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    monkeypatch.setattr(torch.optim, "AdamW", Watched)
+    taught["fine_tune"](model, list(model.parameters()), StorySampler(tokens, 1, 8, 0), 20, 1.0)
+    assert rates[0] == pytest.approx(0.5) and max(rates) <= 1 and rates[-1] == pytest.approx(0.05)
+    assert all(a >= b for a, b in zip(rates[2:], rates[3:], strict=False))
+
+
+def test_pirates_keep_capitals_and_other_words(taught):
+    pirate = taught["as_pirate"]
+    assert pirate("The boy said: My house, and the motherland.") == "Ye lad growled: Me ship, an' ye motherland."
+    assert pirate("Was it 5 o'clock?") == "Were it 5 o'clock?"
+
+
+# --- what is stored
+
+
+def outputs() -> str:
+    cells = [cell for cell in notebooks.read(PATH).cells if cell.cell_type == "code"]
+    return "\n".join(
+        output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
+        for cell in cells
+        for output in cell.outputs
+    )
+
+
+def test_the_stored_run_says_that_its_weights_are_untrained():
+    text = outputs()
+    if "OpenAI's weights are here" in text:
+        pytest.skip("stored from a run with OpenAI's weights")
+    assert "does not answer" in text and "UNTRAINED" in text
+    assert "gpt2's shape, untrained, zero-shot" in text, "the scoreboard's row does not claim to be GPT-2"
+
+
+def test_the_stored_run_shows_what_the_prose_says():
+    text = outputs()
+    for said in (
+        "148 of 148 tensors are equal",
+        "equal: True",
+        "ids equal: True   logits within 0.0001: True",
+        "greedy text equal: True",
+        "back again, bit for bit: True",
+    ):
+        assert said in text, said
+    learned = {}
+    for group in ("pirate stories", "plain stories"):
+        line = text.split(f"{group}: ")[1].split(".\n")[0].split(";")[0].rstrip(".")
+        learned[group] = {
+            name: float(value.split()[0].rstrip("."))
+            for name in ("before", "last block", "all layers", "a quarter plain")
+            for value in [line.split(f"{name} ")[1].split(",")[0]]
+        }
+    pirate, plain = learned["pirate stories"], learned["plain stories"]
+    assert pirate["all layers"] < pirate["a quarter plain"] < pirate["last block"] < pirate["before"]
+    assert plain["before"] < plain["a quarter plain"] < plain["last block"] < plain["all layers"]
+
+
+def test_an_untrained_model_is_about_as_good_as_a_guess():
+    text = outputs()
+    if "UNTRAINED" not in text:
+        pytest.skip("stored from a run with OpenAI's weights")
+    measured = float(text.split("; measured ")[1].split()[0])
+    assert np.isclose(measured, math.log(50_257), atol=0.4)
