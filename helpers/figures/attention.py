@@ -1,0 +1,298 @@
+"""Attention in pictures: weights as a product, maps over a sentence, what scaling does, how heads are cut, the cost."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.colors import to_hex
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+
+from helpers.figures import style
+from helpers.figures.language_models import label
+
+NUMBERS = 6  # maps of up to so many tokens have their weights written in
+
+
+@style.figure
+def product(weights: np.ndarray, x: np.ndarray, tokens: Sequence[str]):
+    """A mixture as a matrix product: weights times vectors, with every number written in.
+
+    Args:
+        weights: row i says how much of each token goes into the mixture at i, (time, time).
+        x: the vectors, (time, d_model).
+        tokens: what they stand for.
+    """
+    weights, x = np.asarray(weights, dtype=float), np.asarray(x, dtype=float)
+    T, d = x.shape
+    fig, axes = style.canvas(1, 3, height=2.75, width_ratios=(T, d, d))
+    names = [label(token) for token in tokens]
+    parts = (("weights", weights), ("times vectors", x), ("give mixtures", weights @ x))
+    for ax, (title, values) in zip(axes, parts, strict=True):
+        _grid(ax, values, most=max(1.0, float(np.abs(values).max())), numbers=True)
+        ax.set_title(title, fontsize=10.5, fontweight="normal")
+        ax.set_yticks(range(T), names, fontsize=9)
+        ax.set_xticks([])
+    axes[0].set_xticks(range(T), names, fontsize=8.5, rotation=35, ha="right", rotation_mode="anchor")
+    last = (weights @ x)[-1]
+    return fig, (
+        f"A {T} by {T} matrix of weights times the vectors of {', '.join(names)} gives one mixture a row. "
+        f"The last row of weights is {_listed(weights[-1])}, its mixture {_listed(last)}."
+    )
+
+
+@style.figure
+def maps(weights: Mapping[str, np.ndarray], tokens: Sequence[str], title: str = "", rows: int = 1):
+    """Attention maps: row by row, how much each token (left) takes from each token (below).
+
+    Args:
+        weights: for each panel's title the weights, (time, time), rows that sum to 1.
+        tokens: the tokens, in order.
+        title: above all panels.
+        rows: lay the panels out in so many rows.
+    """
+    T, columns = len(tokens), -(-len(weights) // rows)
+    each = style.WIDTH / columns
+    size = 8.5 if T <= 8 else max(5.0, min(7.5, 100 * each / 1.35 / T / 1.7))
+    fig, axes = style.canvas(rows, columns, height=rows * (min(each, 4.6) + 0.35) + 0.3, squeeze=False, sharey=True)
+    names, said = [label(token) for token in tokens], []
+    for ax in axes.flat[len(weights) :]:
+        ax.axis("off")
+    for number, (ax, (name, values)) in enumerate(zip(axes.flat, weights.items(), strict=False)):
+        values = np.asarray(values, dtype=float)
+        _grid(ax, values, most=1.0, numbers=T <= NUMBERS)
+        ax.set_title(name, fontsize=10.5, fontweight="normal")
+        ax.set_yticks(range(T), names, fontsize=size)
+        turned = {"rotation": 90} if T > 8 else {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
+        lowest = number + columns >= len(weights)  # of its column
+        ax.set_xticks(range(T) if lowest else [], names if lowest else [], fontsize=size, **turned)
+        most = int(values[-1].argmax())
+        said.append(f"{name}: {names[-1]} takes most from {names[most]}, {values[-1, most]:.2f}")
+    if title:
+        fig.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+    return fig, f"Attention maps over {T} tokens; rows take, columns give. {'; '.join(said)}."
+
+
+@style.figure
+def arcs(tokens: Sequence[str], weights: Sequence[float], title: str):
+    """What the last token takes from each token: arcs, thick where it takes much.
+
+    Args:
+        tokens: the tokens, in order.
+        weights: the last row of an attention map, (time,).
+    """
+    fig, ax = style.canvas(height=2.3)
+    T = len(tokens)
+    for place, weight in enumerate(weights):
+        end = T - 1
+        if place < end:
+            angle = np.linspace(0, np.pi, 60)
+            middle, radius = (place + end) / 2, (end - place) / 2
+            ax.plot(
+                middle + radius * np.cos(angle), 0.12 + 0.8 * radius / (T / 2) * np.sin(angle), color=style.BLUE,
+                linewidth=0.6 + 9 * weight, alpha=0.35 + 0.6 * weight, solid_capstyle="round", linestyle="-",
+            )  # fmt: skip
+        ax.text(place, -0.02, label(tokens[place]), ha="center", va="center", fontsize=11, family="monospace")
+        ax.text(place, -0.2, f"{weight:.2f}", ha="center", va="center", fontsize=9.5, color=style.QUIET)
+    ax.set(xlim=(-0.6, T - 0.4), ylim=(-0.3, 1.05), title=title)
+    ax.axis("off")
+    shares = ", ".join(f"{label(token)} {weight:.2f}" for token, weight in zip(tokens, weights, strict=True))
+    return fig, f"Arcs from {label(tokens[-1])} to the tokens it sees, with its weights: {shares}."
+
+
+@style.figure
+def score_variance(d_head: Sequence[int], variance: Mapping[str, Sequence[float]]):
+    """The variance of query times key against the width of a head, on logarithmic axes."""
+    fig, ax = style.canvas(height=3.0)
+    for i, (name, values) in enumerate(variance.items()):
+        ax.plot(d_head, values, color=style.COLOURS[i + 1], marker=style.MARKERS[i], linestyle=style.LINESTYLES[i],
+                label=name)  # fmt: skip
+    ax.set(xscale="log", yscale="log", xlabel="d_head", ylabel="variance of the scores")
+    ax.set_title("The wider the head, the wilder its scores")
+    _ticks(ax, d_head)
+    ax.legend(loc="upper left")
+    said = "; ".join(f"{name} from {v[0]:.2g} to {v[-1]:.3g}" for name, v in variance.items())
+    return fig, f"Variance of the scores for heads of width {d_head[0]} to {d_head[-1]}: {said}."
+
+
+@style.figure
+def saturation(d_head: Sequence[int], largest: Mapping[str, Sequence[float]], gradient: Mapping[str, Sequence[float]]):
+    """What wild scores do to a softmax: its largest weight goes to 1, and its gradient to 0."""
+    fig, axes = style.canvas(1, 2, height=3.0)
+    panels = (("largest weight of a row", largest), ("mean size of the gradient", gradient))
+    for ax, (title, curves) in zip(axes, panels, strict=True):
+        for i, (name, values) in enumerate(curves.items()):
+            ax.plot(d_head, values, color=style.COLOURS[i + 1], marker=style.MARKERS[i],
+                    linestyle=style.LINESTYLES[i], label=name)  # fmt: skip
+        ax.set(xscale="log", xlabel="d_head", ylim=(0, None))
+        ax.set_title(title, fontsize=10.5, fontweight="normal")
+        _ticks(ax, d_head)
+    axes[0].set_ylim(0, 1)
+    axes[0].legend(loc="upper left")
+    said = "; ".join(
+        f"{name}: largest weight from {largest[name][0]:.2f} to {largest[name][-1]:.2f}, gradient from "
+        f"{gradient[name][0]:.3f} to {gradient[name][-1]:.3f}"
+        for name in largest
+    )
+    return fig, f"Softmax for heads of width {d_head[0]} to {d_head[-1]}. {said}."
+
+
+@style.figure
+def felt(panels: Mapping[str, np.ndarray], tokens: Sequence[str]):
+    """Which outputs change when one input is changed.
+
+    Args:
+        panels: for each title a grid of truth values, (time, time): [i, j] is whether output i felt input j.
+        tokens: the tokens, in order.
+    """
+    T = len(tokens)
+    fig, axes = style.canvas(1, len(panels), height=3.3, squeeze=False, sharey=True)
+    names, said = [label(token) for token in tokens], []
+    for ax, (title, grid) in zip(axes[0], panels.items(), strict=True):
+        grid = np.asarray(grid, dtype=bool)
+        colours = np.where(grid, 0.55, 0.0)
+        colours[np.triu(grid, 1)] = 1.0
+        ax.imshow(colours, cmap=style.HEAT, vmin=0, vmax=1)
+        for i, j in np.argwhere(grid):
+            leak = j > i
+            ax.text(j, i, "leak" if leak else "yes", ha="center", va="center", fontsize=8.5,
+                    color="#ffffff", fontweight="bold" if leak else "normal")  # fmt: skip
+        _frame(ax, T, T)
+        ax.set_title(title, fontsize=10.5, fontweight="normal")
+        ax.set_yticks(range(T), names, fontsize=9)
+        ax.set_xticks(range(T), names, fontsize=9)
+        ax.set_xlabel("this input was changed")
+        said.append(f"{title}: {int(np.triu(grid, 1).sum())} outputs felt a change in their future")
+    axes[0][0].set_ylabel("did this output change?")
+    return fig, f"Grids of which output felt which input. {'; '.join(said)}."
+
+
+@style.figure
+def cut_into_heads(panels: Mapping[str, np.ndarray], tokens: Sequence[str]):
+    """Which head gets which number of the vectors, under several ways to reshape.
+
+    Args:
+        panels: for each title the number of the head for every cell, (time, d_model).
+        tokens: the tokens, one a row.
+    """
+    fig, axes = style.canvas(1, len(panels), height=2.7, squeeze=False, sharey=True)
+    hatches, said = ("", "///", "...", "xx"), []
+    for ax, (title, heads) in zip(axes[0], panels.items(), strict=True):
+        heads = np.asarray(heads)
+        T, d = heads.shape
+        for i in range(T):
+            for j in range(d):
+                head = int(heads[i, j])
+                colour = (style.SKY, style.ORANGE, style.TEAL, style.BLUE)[head % 4]
+                ax.bar(j, 1, width=1, bottom=i - 0.5, color=colour, edgecolor=style.GROUND, linewidth=1.5,
+                       hatch=hatches[head % 4])  # fmt: skip
+                ax.text(j, i, str(head), ha="center", va="center", fontsize=9.5, color=style.INK,
+                        bbox={"boxstyle": "round,pad=0.1", "fc": style.GROUND, "ec": "none"})  # fmt: skip
+        ax.set(xlim=(-0.5, d - 0.5), ylim=(T - 0.5, -0.5), xlabel="feature")
+        ax.set_title(title, fontsize=10.5, fontweight="normal")
+        ax.set_yticks(range(T), [label(token) for token in tokens], fontsize=9)
+        ax.set_xticks(range(d))
+        ax.grid(visible=False)
+        ax.tick_params(length=0)
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+        torn = sum(sorted(row.tolist()) != sorted(heads[0].tolist()) for row in heads)
+        mixed = torn or len(set(heads[0].tolist())) == 1
+        said.append(f"{title}: " + ("tokens are torn apart" if mixed else "every head gets a part of every token"))
+    return fig, f"The number of the head that each cell of the vectors goes to. {'; '.join(said)}."
+
+
+@style.figure
+def cost(lengths: Sequence[int], milliseconds: Mapping[str, Sequence[float]], megabytes: Mapping[str, Sequence[float]]):
+    """Time and memory of attention against the length of the text, on logarithmic axes."""
+    fig, axes = style.canvas(1, 2, height=3.2)
+    said = []
+    for ax, title, curves in zip(
+        axes, ("milliseconds", "megabytes at the peak"), (milliseconds, megabytes), strict=True
+    ):
+        for i, (name, values) in enumerate(curves.items()):
+            ax.plot(lengths, values, color=style.COLOURS[i + 1], marker=style.MARKERS[i],
+                    linestyle=style.LINESTYLES[i], label=name)  # fmt: skip
+            said.append(f"{title}, {name}: times {values[-1] / max(values[0], 1e-9):.0f}")
+        ax.set(xscale="log", yscale="log", xlabel="tokens")
+        ax.set_title(title, fontsize=10.5, fontweight="normal")
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        _ticks(ax, lengths)
+    axes[0].legend(loc="upper left")
+    times = lengths[-1] / lengths[0]
+    return fig, f"From {lengths[0]} to {lengths[-1]} tokens, a text {times:g} times as long: {'; '.join(said)}."
+
+
+@style.figure
+def learning(steps: Sequence[int], losses: Sequence[float], levels: Mapping[str, float]):
+    """A training loss against steps, with the held-out losses of other models as levels.
+
+    Args:
+        steps, losses: nats per token at each step, as smooth as they should be drawn.
+        levels: named horizontal lines, in nats per token.
+    """
+    fig, ax = style.canvas(height=3.4)
+    ax.plot(steps, losses, color=style.BLUE, linestyle="-")
+    for i, (name, value) in enumerate(levels.items()):
+        ax.axhline(value, color=style.INK, linewidth=1.2, linestyle=style.LINESTYLES[1 + i % 4])
+        ax.text(steps[-1], value, f"{name}: {value:.2f}", va="bottom", ha="right", fontsize=9.5)
+    ax.set(ylim=(0, None), xlabel="steps", ylabel="nats per token")
+    ax.set_title("One head learns to tell stories")
+    said = ", ".join(f"{name} at {value:.2f}" for name, value in levels.items())
+    return fig, f"Training loss over {steps[-1]} steps: from {losses[0]:.2f} to {losses[-1]:.2f}. Levels: {said}."
+
+
+@style.figure
+def by_distance(shares: Mapping[str, Sequence[float]]):
+    """How much attention goes to the token itself (0), the one before it (1), and so on back."""
+    fig, ax = style.canvas(height=2.9)
+    wide, said = 0.8 / len(shares), []
+    for i, (name, values) in enumerate(shares.items()):
+        places = np.arange(len(values)) + (i - (len(shares) - 1) / 2) * wide
+        ax.bar(places, values, width=wide, color=(style.BLUE, style.ORANGE)[i % 2], hatch=style.HATCHES[i],
+               edgecolor=style.GROUND, linewidth=0.5, label=name)  # fmt: skip
+        most = int(np.argmax(values))
+        said.append(f"{name}: most at distance {most}, {values[most]:.2f}")
+    ax.set(xlabel="tokens back", ylabel="mean weight")
+    ax.set_title("How far back does it look?")
+    ax.set_xticks(range(max(map(len, shares.values()))))
+    ax.legend()
+    return fig, f"Mean attention weight by distance. {'; '.join(said)}."
+
+
+def _grid(ax, values: np.ndarray, most: float, numbers: bool) -> None:
+    """A heat map from 0 to `most`, with its numbers where they can be read."""
+    ax.imshow(np.abs(values), cmap=style.HEAT, vmin=0, vmax=most, aspect="equal", interpolation="nearest")
+    _frame(ax, *values.shape, lines=numbers)
+    if not numbers:
+        return
+    for (i, j), value in np.ndenumerate(values):
+        ground = to_hex(style.HEAT(abs(value) / most))
+        ax.text(j, i, _short(value), ha="center", va="center", fontsize=8.5, color=style.text_colour(ground))
+
+
+def _frame(ax, rows: int, columns: int, lines: bool = True) -> None:
+    ax.grid(visible=False)
+    ax.tick_params(length=0)
+    if lines:
+        ax.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
+        ax.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
+        ax.grid(which="minor", axis="both", color="#e4e2da", linewidth=0.8)
+        ax.tick_params(which="minor", length=0)
+    for spine in ax.spines.values():
+        spine.set_visible(True)
+        spine.set_color("#d5d3cb")
+
+
+def _short(value: float) -> str:
+    return "0" if abs(value) < 0.005 else f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _listed(values) -> str:
+    return ", ".join(_short(value) for value in values)
+
+
+def _ticks(ax, values: Sequence[int]) -> None:
+    """The measured places on a logarithmic axis, as plain numbers."""
+    ax.xaxis.set_major_locator(FixedLocator(list(values)))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_minor_formatter(NullFormatter())
