@@ -448,6 +448,8 @@ def test_an_export_is_what_transformers_expects(exported, storyteller):
     assert not any(path.name.startswith(".") for path in exported.parent.iterdir())
     assert same(GPT.from_pretrained(exported), model)
     assert load_tokenizer(exported).fingerprint == tokenizer.fingerprint
+    about = json.loads((exported / "tokenizer_config.json").read_text(encoding="utf-8"))
+    assert about["add_prefix_space"] is about["clean_up_tokenization_spaces"] is False  # older versions look at them
     from safetensors import safe_open
 
     with safe_open(exported / "model.safetensors", "pt") as file:
