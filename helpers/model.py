@@ -42,6 +42,7 @@ class GPTConfig:
         activation: "gelu" (the tanh form, as in GPT-2) or "relu".
         positions: "learned" vectors (GPT-2) or fixed "sinusoidal" ones.
         tied_head: the output layer uses the token embedding's weights (GPT-2) or has its own.
+        embedding_std: deviation of the token embedding's first values.
     """
 
     vocab_size: int
@@ -56,6 +57,7 @@ class GPTConfig:
     activation: str = "gelu"
     positions: str = "learned"
     tied_head: bool = True
+    embedding_std: float = 0.02
 
     def __post_init__(self):
         if self.d_ff is None:
@@ -74,6 +76,8 @@ class GPTConfig:
         for name, (one, other) in CHOICES.items():
             if getattr(self, name) not in (one, other):
                 raise CourseError(f"{name} must be {one!r} or {other!r}, not {getattr(self, name)!r}")
+        if not 0 < self.embedding_std < math.inf:
+            raise CourseError(f"embedding_std must be a number above 0, not {self.embedding_std!r}")
         if self.positions == "sinusoidal" and self.d_model % 2:
             raise CourseError(f"sinusoidal positions come in pairs: d_model must be even, not {self.d_model}")
 
@@ -231,6 +235,8 @@ class GPT(nn.Module):
                 parameter.fill_(1.0)
             elif name == "wpe.weight":
                 parameter.normal_(std=0.01)
+            elif name == "wte.weight":
+                parameter.normal_(std=self.config.embedding_std)
             else:
                 parameter.normal_(std=residual_std if name.endswith("proj.weight") else 0.02)
 
