@@ -51,8 +51,10 @@ def maps(weights: Mapping[str, np.ndarray], tokens: Sequence[str], title: str = 
     """
     T, columns = len(tokens), -(-len(weights) // rows)
     each = style.WIDTH / columns
-    size = 8.5 if T <= 8 else max(5.0, min(7.5, 100 * each / 1.35 / T / 1.7))
-    fig, axes = style.canvas(rows, columns, height=rows * (min(each, 4.6) + 0.35) + 0.3, squeeze=False, sharey=True)
+    size = 8.5 if T <= 8 else max(5.0, min(8.5, 44 * each / T))
+    high = min(each, 3.1 if T <= NUMBERS else 4.6)
+    fig, axes = style.canvas(rows, columns, height=rows * (high + 0.35) + 0.3, squeeze=False, sharey=True)
+    fig.get_layout_engine().set(wspace=0.06)
     names, said = [label(token) for token in tokens], []
     for ax in axes.flat[len(weights) :]:
         ax.axis("off")
@@ -174,6 +176,7 @@ def cut_into_heads(panels: Mapping[str, np.ndarray], tokens: Sequence[str]):
         tokens: the tokens, one a row.
     """
     fig, axes = style.canvas(1, len(panels), height=2.7, squeeze=False, sharey=True)
+    fig.get_layout_engine().set(wspace=0.06)
     hatches, said = ("", "///", "...", "xx"), []
     for ax, (title, heads) in zip(axes[0], panels.items(), strict=True):
         heads = np.asarray(heads)
@@ -229,12 +232,12 @@ def learning(steps: Sequence[int], losses: Sequence[float], levels: Mapping[str,
         steps, losses: nats per token at each step, as smooth as they should be drawn.
         levels: named horizontal lines, in nats per token.
     """
-    fig, ax = style.canvas(height=3.4)
-    ax.plot(steps, losses, color=style.BLUE, linestyle="-")
+    fig, ax = style.canvas(height=3.8)
+    ax.plot(steps, losses, color=style.BLUE, linestyle="-", label="training")
     for i, (name, value) in enumerate(levels.items()):
         ax.axhline(value, color=style.INK, linewidth=1.2, linestyle=style.LINESTYLES[1 + i % 4])
-        ax.text(steps[-1], value, f"{name}: {value:.2f}", va="bottom", ha="right", fontsize=9.5)
-    ax.set(ylim=(0, None), xlabel="steps", ylabel="nats per token")
+        ax.text(1.2 * steps[-1], value, f"{name}: {value:.2f}", va="bottom", ha="right", fontsize=9.5)
+    ax.set(xlim=(0, 1.21 * steps[-1]), ylim=(0, None), xlabel="steps", ylabel="nats per token")
     ax.set_title("One head learns to tell stories")
     said = ", ".join(f"{name} at {value:.2f}" for name, value in levels.items())
     return fig, f"Training loss over {steps[-1]} steps: from {losses[0]:.2f} to {losses[-1]:.2f}. Levels: {said}."
@@ -254,7 +257,8 @@ def by_distance(shares: Mapping[str, Sequence[float]]):
     ax.set(xlabel="tokens back", ylabel="mean weight")
     ax.set_title("How far back does it look?")
     ax.set_xticks(range(max(map(len, shares.values()))))
-    ax.legend()
+    if len(shares) > 1:
+        ax.legend()
     return fig, f"Mean attention weight by distance. {'; '.join(said)}."
 
 
