@@ -121,7 +121,7 @@ def normalised(before: np.ndarray, after: np.ndarray, names: Sequence[str]):
         names: what the rows belong to.
     """
     before, after = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
-    fig, axes = style.canvas(1, 2, height=0.42 * len(names) + 1.25, sharey=True)
+    fig, axes = style.canvas(1, 2, height=0.42 * len(names) + 1.55, sharey=True)
     for ax, values, title in zip(axes, (before, after), ("before", "after LayerNorm"), strict=True):
         for row, vector in enumerate(values):
             place = np.full(len(vector), float(row))
@@ -132,7 +132,8 @@ def normalised(before: np.ndarray, after: np.ndarray, names: Sequence[str]):
         ax.grid(axis="x", visible=True)
     axes[0].set_yticks(range(len(names)), names, family="monospace", fontsize=9)
     axes[0].set_ylim(len(names) - 0.5, -0.5)
-    fig.supxlabel("values of the vector's features; a bar marks their mean", fontsize=10)
+    fig.supxlabel("values of the features; a bar marks their mean", fontsize=10)
+    fig.suptitle("Each row is the vector of one token", x=0.01, ha="left", fontweight="bold", fontsize=12)
     spread = before.std(axis=1)
     return fig, (
         f"Dots for the features of {len(names)} vectors. Before, their spread (standard deviation) runs from "
