@@ -38,7 +38,10 @@ def pictures():
         ["right: every head gets a part of every token", "wrong: tokens are torn apart"],
     )
     grows = {"explicit": [1.0, 16.0], "fused": [1.0, 4.0]}
-    yield figures.cost([128, 512], grows, grows), ["4 times as long", "milliseconds, explicit: times 16"]
+    yield (
+        figures.cost([128, 512], grows, grows),
+        ["4 times as long", "explicit times 16, fused times 4", "explicit takes the most time"],
+    )
     yield figures.learning([0, 20, 40], [7, 3, 2], {"bigram": 2.7}), ["from 7.00 to 2.00", "bigram at 2.70"]
     yield (
         figures.by_distance({"one": [0.1, 0.7], "two": [0.4, 0.2]}),

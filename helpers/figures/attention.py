@@ -207,21 +207,23 @@ def cut_into_heads(panels: Mapping[str, np.ndarray], tokens: Sequence[str]):
 def cost(lengths: Sequence[int], milliseconds: Mapping[str, Sequence[float]], megabytes: Mapping[str, Sequence[float]]):
     """Time and memory of attention against the length of the text, on logarithmic axes."""
     fig, axes = style.canvas(1, 2, height=3.2)
-    said = []
     for ax, title, curves in zip(
         axes, ("milliseconds", "megabytes at the peak"), (milliseconds, megabytes), strict=True
     ):
         for i, (name, values) in enumerate(curves.items()):
             ax.plot(lengths, values, color=style.COLOURS[i + 1], marker=style.MARKERS[i],
                     linestyle=style.LINESTYLES[i], label=name)  # fmt: skip
-            said.append(f"{title}, {name}: times {values[-1] / max(values[0], 1e-9):.0f}")
         ax.set(xscale="log", yscale="log", xlabel="tokens")
         ax.set_title(title, fontsize=10.5, fontweight="normal")
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         _ticks(ax, lengths)
     axes[0].legend(loc="upper left")
-    times = lengths[-1] / lengths[0]
-    return fig, f"From {lengths[0]} to {lengths[-1]} tokens, a text {times:g} times as long: {'; '.join(said)}."
+    slowest = max(milliseconds, key=lambda name: milliseconds[name][-1])  # seconds differ from run to run: words
+    grows = ", ".join(f"{name} times {values[-1] / values[0]:.0f}" for name, values in megabytes.items())
+    return fig, (
+        f"From {lengths[0]} to {lengths[-1]} tokens, a text {lengths[-1] / lengths[0]:g} times as long. Memory grows: "
+        f"{grows}. At the longest text {slowest} takes the most time."
+    )
 
 
 @style.figure
