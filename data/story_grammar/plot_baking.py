@@ -16,8 +16,8 @@ VARIABLES = {
             _bake("banana bread", "it", "was", "melted chocolate", "cinnamon", "sliced bananas"),
             _bake("blueberry muffins", "them", "were", "crumbly oats", "lemon icing", "extra blueberries"),
             _bake("oatmeal cookies", "them", "were", "plump raisins", "chocolate chips", "sunflower seeds"),
-            _bake("raspberry cupcakes", "them", "were", "pink frosting", "candy stars", "sugar hearts"),
-            _bake("buttermilk biscuits", "them", "were", "melted butter", "poppy seeds", "apricot jam"),
+            _bake("raspberry cupcakes", "them", "were", "pink frosting", "candy stars", "candy hearts"),
+            _bake("buttermilk biscuits", "them", "were", "strawberry jam", "poppy seeds", "apricot jam"),
         ]
     ),
     "bake_top": Table("toppings", of="bake"),
@@ -32,7 +32,7 @@ VARIABLES = {
             Entry(
                 "birthday",
                 news="{was turning|would soon be} {four|five|six} and had {no cake yet|nobody to celebrate with}",
-                glad="{blew out|counted} the {tall|tiny|crooked} candles and {clapped|danced a jig}",
+                glad="{blew out|counted} a {row|ring} of {tall|tiny|crooked} candles and {clapped|danced a jig}",
             ),
             Entry(
                 "hurt",
@@ -102,13 +102,13 @@ ACTS = [
     [
         ["<one_day> [hero] {heard|learned|found out|was told} that [friend], [a friend_trait] [friend_kind], "
          "[bake_why.news]."],
-        ['"{Let us|We could|We should|Come and help me} {bake|make} {some|fresh|our best} [bake]," {said|suggested|'
-         "offered|sang|decided} [family], {reaching for|taking down|dusting off} {the big bowl|two spoons|the "
-         "scales}."],
+        ['"{Let us|We could|We should|Come and help me} {bake|make} {some|fresh|our best} [bake] for [friend]," {said|'
+         "suggested|offered|sang|decided} [family], {reaching for|taking down|dusting off} {the big bowl|two "
+         "spoons|the scales}."],
     ],
     [
-        ["{Humming|Whistling|Side by side}, they {measured|stirred|kneaded} and {poured|scraped|mixed}, but "
-         "[bake_slip.how]."],
+        ["{Humming|Whistling|Side by side}, [hero] and [family] {measured|stirred|kneaded} and {poured|scraped|mixed}, "
+         "but [bake_slip.how]."],
         ["[hero] {felt|looked|was|grew} [feeling], but [family] {said|whispered|laughed|answered|replied|suggested}"
          '{ softly|| with a {nod|grin|smile}}, "{{Good cooks|Clever cooks} {never give up|find a way}, so|Do not '
          'worry, just|Quick,} {try|fetch|add} [bake_fix]!"'],
@@ -118,12 +118,12 @@ ACTS = [
          "[bake_top] to [friend], who [bake_why.glad]."],
         [
             "{No longer|Not at all|Not one bit} [feeling], [hero] {{gladly|then|soon} |}{shared|enjoyed} the [color] "
-            "[toy] {with [friend]|until {sundown|bedtime}|for an hour}.",
+            "[toy] with [friend]{| until {sundown|bedtime}| for an hour}.",
         ],
         ['"{The secret|The trick} was [bake_fix]," {whispered|said|explained|admitted} [hero], {winking|smiling} at '
          "{[family]|[friend]|the empty plate}.",
-         '"{Next time|From now on|Another day}, I will [bake_slip.rule]," {promised|said|laughed} [hero], {"but|'
-         '"yet} [bake_fix] saved the [bake]!"',
+         '"{Next time|From now on}, I will [bake_slip.rule]," {promised|said|laughed} [hero], "{but|still,} [bake_fix] '
+         'saved the [bake]!"',
          "<ending>"],
     ],
 ]

@@ -12,33 +12,34 @@ VARIABLES = {
                 "sack race",
                 practice="{hopped|bounced} {along the lane|over the lawn} in a {flour|potato} sack",
                 mishap="the sack {split|burst} {from top to bottom|at one corner}",
-                mend="{stitched|sewed} {it|the hole} {shut|together|up} with {strong thread|black wool}",
+                mend="helped [hero] {stitch|sew} {it|the hole} {shut|together|up} with {strong thread|black wool}",
             ),
             Entry(
                 "pie contest",
                 practice="{rolled|kneaded} {dough|pastry} {as thin as paper|in a cloud of flour}",
                 mishap="the {filling|pie} {burned|turned black} {in the oven|on one side}",
-                mend="{shared|handed over} {a bowl|a tray|a heap} of {fresh|sweet} {dough|plums}",
+                mend="{gave|brought} [hero] {a bowl|a tray|a heap} of {fresh|sweet} {dough|plums}",
             ),
             Entry(
                 "pumpkin show",
-                practice="{fed|measured} {a pumpkin|one huge pumpkin} {behind the shed|with a smile}",
-                mishap="the pumpkin {rolled|tumbled|bumped} {off the cart|down the steps|off the table} and "
+                practice="{fed|measured} {a pumpkin|one huge pumpkin} {behind|beside} the shed",
+                mishap="the pumpkin {rolled|tumbled|slid} {off the cart|down the steps|off the table} and "
                        "{cracked|split}",
-                mend="{cut|shaped} the {crack|hole} into a {grin|smile} {like the moon|from ear to ear}",
+                mend="helped [hero] {cut|shape} the {crack|hole} into a {grin|smile} {like a new moon|from ear to ear}",
             ),
             Entry(
                 "egg race",
                 practice="{carried|balanced} an egg on a spoon {up the stairs|through the kitchen|along a wall}",
                 mishap="the spoon {bent|cracked} {in two|in the middle}",
-                mend="{handed over|offered|held out} {a|one} {wooden|soup|sturdy} {spoon|ladle}",
+                mend="{handed|offered|gave} [hero] {a|a fine} {wooden|soup|sturdy} {spoon|ladle}",
             ),
             Entry(
                 "juggling show",
                 practice="{tossed|threw} {three|four|five} beanbags {over and over|behind the house}",
                 mishap="{the best|the last|one heavy} beanbag {burst|split|sprang open} and {beans|dried peas} "
                        "{flew|rolled} everywhere",
-                mend="{handed over|offered|held out} {an orange|a rolled-up sock|a ball of wool|a mitten}",
+                mend="{handed|offered|gave} [hero] {an orange|a rolled-up sock|a ball of wool|a mitten} to "
+                     "{toss|throw} instead",
             ),
         ]
     ),
@@ -50,11 +51,12 @@ VARIABLES = {
         [
             Entry(
                 "tie",
-                verdict="{declared|announced} {a tie|a draw}, and {both|everyone} {bowed|hugged|danced|cheered}",
+                verdict="{declared|announced} {a tie|a draw}, and {[hero] and [friend]|everyone} "
+                        "{bowed|hugged|danced|cheered}",
                 after="{So|From then on|After that|For years}, [hero], {[contest_mood] no longer|no longer "
                       "[contest_mood]}, kept the [contest_prize] {beside|next to|near} the [color] [toy] {in "
                       "{spring|summer|winter|autumn}|on school days} and {passed it to|sent it over to|handed it to} "
-                      "[friend] {in between|with a bow}.",
+                      "[friend] {at other times|the rest of the time}.",
             ),
             Entry(
                 "hero",
@@ -62,8 +64,8 @@ VARIABLES = {
                         "{cheered|whooped|grinned|bowed}",
                 after="{Later on|At home|Afterward|Before bed}, [hero], {[contest_mood] no longer|no longer "
                       "[contest_mood]}, {placed|set|put|laid} the [contest_prize] {beside|next to|close to} the "
-                      "[color] [toy], {but|though} {every {Friday|Sunday|Christmas}|at Easter} [friend] {took a "
-                      "turn|had it to admire}.",
+                      "[color] [toy], {but|though} {every {Friday|Sunday|Christmas}|at Easter} [friend] "
+                      "{borrowed it|had it to admire}.",
             ),
             Entry(
                 "friend",
@@ -71,16 +73,17 @@ VARIABLES = {
                         "{cheered|whooped|grinned|bowed}",
                 after="{That night|At bedtime|On the way home|Over supper}, [hero], {[contest_mood] no longer|no "
                       "longer [contest_mood]}, told the [color] [toy] that {second place|coming second} "
-                      "{hurts|matters} {only a little|hardly at all} {when|if|because} the {winner|champion} {is "
-                      "fair|plays fair}.",
+                      "{hurts|matters} {only a little|hardly at all} {when|if|because} a {winner|champion} like "
+                      "[friend] {is fair|plays fair}.",
             ),
             Entry(
                 "fair play",
                 verdict="{gave|handed} [hero] the [contest_prize] and [friend] a jar of {jelly|honey} for "
-                        "{kindness|honesty}",
+                        "{kindness|playing fair}",
                 after="{Even now|Years later|To this day}, the [contest_prize] {rests|lies} {beside|next to} the "
-                      "[color] [toy], {and|where} [hero] {tells|reminds} {visitors|cousins} {about|of} [friend], the "
-                      "{finest|best} {rival|player} {to cheer up someone|to help anybody} [contest_mood].",
+                      "[color] [toy], and [hero] {often|gladly|proudly} "
+                      "{tells {visitors|cousins} about|reminds {visitors|cousins} of} [friend], the {finest|best} "
+                      "rival {ever to help|who ever cheered up} [a contest_mood] [kind].",
             ),
         ]
     ),
@@ -100,8 +103,8 @@ ACTS = [
     [
         ["{All week|For {days|weeks}|Every {afternoon|evening|morning}}, [hero] [contest.practice], with the [toy] "
          "{nearby|close by|on the step|for {luck|company|courage}}."],
-        ["{But|Then,|Sadly,|Oh dear,} {the day before|the night before|that very morning|on the big day|shortly "
-         "before noon}, [contest.mishap], leaving [hero] [contest_mood]."],
+        ["{But|Then,|Sadly,|Oh dear,} {the day before|the night before|on the morning of|on the day of|just "
+         "before} the [contest], [contest.mishap], leaving [hero] [contest_mood]."],
     ],
     [
         ['"{Winning|A prize|First place} is {no fun|worth nothing|dull} {like this|this way|if somebody has bad '

@@ -12,9 +12,9 @@ VARIABLES = {
                 "high places",
                 when="<one_day>",
                 event="{everyone|a crowd of cousins} {climbed|raced} up {the|a} ladder to the {tree house|tower}, but "
-                      "{on|at} the {second|third} rung [hero.his] legs {turned to jelly|would not budge}",
+                      "{on|at} the {second|third} rung [hero]'s legs {turned to jelly|would not budge}",
                 truth="{High up|On a ladder|Up there}, {it is best to look|you should look} at {the clouds|your own "
-                      "nose}, never {down|below}",
+                      "nose}, never {down|at the ground}",
                 go="climbed {rung by rung|inch by inch|bit by bit} to the {very|tip} top",
                 find="{saw|admired|spotted} {houses|sheep} {below|down there} as {tiny|small} as {crumbs|peas}",
             ),
@@ -35,11 +35,11 @@ VARIABLES = {
                 when="{One|Late one} summer {morning|afternoon|evening},",
                 event="a {swimming teacher|coach} {told|invited|called} the {little|young} ones to {hop|slide} into "
                       "the pool, but to [hero] {it|the water} looked {as deep as the ocean|full of sharks}",
-                truth="{Water|Even deep water} {carries|rocks} {anyone|everybody} who {lies|keeps} {still|flat} like "
-                      "{a lily|a plank}",
+                truth="{Water|Even deep water} {carries|rocks} {anyone|everybody} who {lies|stays} {still|calm} like "
+                      "{a lily|a leaf}",
                 go="{slid|slipped} {in|back in} and {lay back|floated} like {a mermaid|a log}",
-                find="{felt|let} the {gentle waves|bubbles} {rock|cradle} [hero.him] {like|as softly as} {a hammock|a "
-                     "pillow}",
+                find="{felt|let} the {gentle ripples|water} {rock|cradle} [hero.him] {like|as softly as} {a hammock|"
+                     "a pillow}",
             ),
             Entry(
                 "big crowds",
@@ -73,10 +73,10 @@ VARIABLES = {
             Entry("breathe", say="breathe {in and out like a sleepy cow|as slowly as a snail crawls}",
                   doing="breathing in and out", after="breathe {in and out|slowly}"),
             Entry("knight", say="{pretend|imagine} you are a {bold|noble} knight",
-                  doing="acting like a knight", after="be a knight {again|for a while}"),
+                  doing="acting like a knight", after="be as {bold|noble} as a knight"),
             Entry("lion", say="{pretend|imagine} you are a {roaring|proud} lion",
-                  doing="acting like a lion", after="be a lion {again|for a while}"),
-            Entry("joke", say="tell yourself {a joke|something funny}", doing="giggling",
+                  doing="acting like a lion", after="be as {bold|proud} as a lion"),
+            Entry("joke", say="tell yourself {a joke|something funny}", doing="telling jokes",
                   after="think of {jokes|riddles}"),
         ]
     ),
@@ -89,20 +89,20 @@ ACTS = [
     ],
     [
         ["[fear.when] [fear.event]."],
-        ["[hero], who {hated|could not bear|never liked} [fear], {grabbed|took|caught hold of|reached for} the [toy] "
-         "and {bolted|dashed|rushed} [place.to], where [friend], [a friend_trait] [friend_kind], was {knitting a "
+        ["[hero], who {hated|could not bear|had never liked} [fear], {grabbed|took|caught hold of|reached for} the "
+         "[toy] and {bolted|dashed|rushed} [place.to], where [friend], [a friend_trait] [friend_kind], was {knitting a "
          "sock|reading a comic|folding paper}."],
     ],
     [
         ['"[fear.truth]," {explained|murmured|chuckled|remarked|answered|replied} [friend], {winking|smiling|with a '
-         '{nod|grin}}, "{so|and} {next time|from now on|if you tremble}, [fear_trick.say]."'],
+         '{nod|grin}}, "{so|and} {next time|from now on|if you tremble}, [hero], [fear_trick.say]."'],
         ["{Bravely|Soon afterward|Without a fuss|Once back there|A little later|That same day|In the end}, [hero] "
-         "[fear.go], [fear_trick.doing], and [fear.find]."],
+         "[fear.go], [fear_trick.doing] as [friend] had {said|advised}, and [fear.find]."],
     ],
     [
         ["{That {night|evening}|Later on|At bedtime|Before supper|Under the covers}, [hero] told the [color] [toy] "
-         "{all about it|every detail}: {courage|being brave} {means|is} {trembling|shivering|shaking} {a little|a "
-         "bit} and {trying|carrying on} {anyway|all the same}.",
+         "what [friend] had {taught|shown} [hero.him]: {courage|being brave} {means|is} {trembling|shivering|shaking} "
+         "{a little|a bit} and {trying|carrying on} {anyway|all the same}.",
          "{After this|Since then|Ever since|For years}, whenever [hero.he] {thought of|dreamed of|heard about} "
          "[fear], [hero] {reached for|smiled at|turned to} the [color] [toy] and {never forgot|made sure|remembered} "
          "to [fear_trick.after].",

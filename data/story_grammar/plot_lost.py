@@ -31,12 +31,12 @@ VARIABLES = {
                 "hurry",
                 how="{the {noon|lunch|school} bell rang|[family] called} and in the {hurry|rush} it {was left|stayed} "
                     "behind",
-                why="[hero.he] had {left it behind|lost it} {in the rush|while rushing off}",
+                why="[hero.he] had {left it behind|lost it} in {the rush|a hurry}",
                 lesson="{look twice|count everything} before rushing {off|home}",
             ),
             Entry(
                 "hidden",
-                how="[hero.he] hid it {for fun|too well} and {forgot where|could not remember the spot}",
+                how="[hero.he] hid it {for fun|in a clever place} and {forgot where|could not remember the spot}",
                 why="[hero.he] had {hidden|buried} it {too well|far too cleverly}",
                 lesson="draw a map of {every|each} hiding {place|spot}",
             ),
@@ -56,13 +56,13 @@ ACTS = [
     [
         ["<meet_hero>"],
         ["<meet_toy>",
-         "{Everyone|Everybody} {knew|noticed|could see} how {fond|proud} [hero.he] was of the [color] [toy] "
+         "{Everyone|Everybody} {knew|noticed|could see} how {fond|proud} [hero] was of the [color] [toy] "
          "{from|sent by} [hero.his] [family.kin].",
-         "[^hero.his] {best|dearest|finest} treasure was [a color] [toy]."],
+         "[hero]'s {best|dearest|finest} treasure was [a color] [toy]."],
     ],
     [
         ["<one_day> [hero] {took|brought|was taking} the [toy] [place.to], but {before long|on the way|by the "
-         "gate|suddenly|halfway there|then|soon} [loss.how]."],
+         "gate|after a while|halfway there|then|soon} [loss.how]."],
         ['"{Help|Oh no|Oh dear}, {it is gone|I have lost it|I cannot see it}!" {cried|called|said|groaned} [hero] '
          "[feeling.ly], but [searcher] {nearby|passing by} had {seen|noticed|spotted} {nothing|very little}."],
     ],
@@ -70,17 +70,16 @@ ACTS = [
         ["{Just then|Luckily|Soon afterward|Before long|A little later|Then} [a friend_kind] {named|called} [friend] "
          "{came {by|along|past}|{skipped|trotted|strolled} up} and {listened|nodded|waited|sat down} while [hero] "
          "{explained|admitted|sniffed|whispered} that [loss.why]."],
-        ["{Together|Side by side|Hour after hour} they {looked|searched} {everywhere|high and low|here and there} "
-         "[place.at] but {found|discovered|came upon} {only|nothing except|nothing but} a [lost_junk]."],
-        ["{At last|Finally|In the end|An hour later} [friend] {looked|peered|searched} [spot] and {shouted|called|"
+        ["{Together|Side by side|Hour after hour}, [hero] and [friend] {looked|searched} {everywhere|high and low|here "
+         "and there} [place.at] but {found|discovered|came upon} {only|nothing except|nothing but} a [lost_junk]."],
+        ["{At last|Finally|In the end|Then} [friend] {looked|peered|searched} [spot] and {shouted|called|"
          'yelled|squealed}, "{I see it|Come quick|Look at this|Found it}, [hero]!"'],
     ],
     [
         ["There {was|lay|waited} the [color] [toy], {safe and sound|as good as new|without a scratch}, and [hero], "
          "{not [feeling] {any more|anymore|now}|no longer [feeling]}, {thanked|hugged|squeezed|cheered} [friend]."],
         ["{After that|From then on|Ever after}, [hero] {never forgot|made sure} to [loss.lesson].",
-         "{Soon|That same afternoon}, [hero] {asked|invited} [friend] to [toy.play] {first|next|too|until "
-         "{dark|teatime}}.",
+         "{Soon|That same afternoon}, [hero] {asked|invited} [friend] to [toy.play] {first|next|too|as well}.",
          "<ending>"],
     ],
 ]

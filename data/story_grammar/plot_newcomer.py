@@ -21,7 +21,7 @@ VARIABLES = {
             Entry(
                 "shy",
                 act="{hid|crouched} behind a {mattress|suitcase} {without a word|at once}",
-                truth="I {freeze|get nervous} when {big crowds|new faces} {stare|look} at me",
+                truth="I {freeze|get nervous} when {strangers|new faces} {stare|look} at me",
                 lesson="being shy is not being rude",
             ),
             Entry(
@@ -34,7 +34,8 @@ VARIABLES = {
             Entry(
                 "deaf",
                 act="{did not answer|never looked up|turned away}{| and {shut the door|went inside}}",
-                truth="my {left|right} ear {hardly works|hears almost nothing}, so {wave|stand where I can see you}",
+                truth="my {left|right} ear {hardly works|hears almost nothing}, so {please wave|stand where I can see "
+                      "you}",
                 lesson="silence does not mean somebody is cross",
             ),
             Entry(
@@ -64,12 +65,12 @@ VARIABLES = {
             Entry(
                 "note",
                 how="left the [color] [toy] on the {steps|doormat} with {a card|a note} in {crayon|big letters}, and "
-                    "{soon|that afternoon|within an hour} [friend] {rang|knocked|tapped} {softly|twice|at the door}",
+                    "{soon|that afternoon|within an hour} [friend] {knocked|tapped} {softly|twice|at the door}",
             ),
             Entry(
                 "dropped",
-                how="dropped the [color] [toy] {under a van|near the hedge}, but [friend] {picked it up|found "
-                    "it|brought it back} {with a shy nod|in one piece}",
+                how="{set out|went over} to say hello, but dropped the [color] [toy] {under a bush|near the hedge}, "
+                    "and [friend] {picked it up|found it|brought it back} {with a shy nod|in one piece}",
             ),
             Entry(
                 "dirty",
@@ -104,19 +105,19 @@ ACTS = [
     ],
     [
         ["[hero] {felt|looked|grew|was} [feeling], but [family] {{poured tea|nodded|stopped knitting} and {said|"
-         'replied|answered}|said|replied|murmured|advised}, "{Remember, |Listen, |Oh, |Well, |You know, '
-         '}[newcomer_hint]."'],
-        ["So {after lunch|at ten|the next day|later|on Sunday|before school} [hero] [newcomer_bridge.how]."],
+         'replied|answered}|said|replied|murmured|advised}, "{5*{Remember|Listen|Oh|Well|You know}, '
+         '[hero], [newcomer_hint]|[^newcomer_hint]}."'],
+        ["So {after lunch|at noon|the next day|later|on Sunday|before school} [hero] [newcomer_bridge.how]."],
     ],
     [
         ['"{Sorry, but|You see,|Believe me,} [newcomer_why.truth]," {said|explained|confessed|whispered|sighed} '
          "[friend], {looking down at|touching} the [newcomer_look]."],
-        ["[hero] {laughed|blushed|nodded|understood|beamed} and {offered|shared|brought out} {some|plenty of} "
-         "[treat], {no longer|not at all|not a bit} [feeling]."],
+        ["[hero] {laughed|blushed|nodded|understood|beamed} and {offered|handed|brought} [friend] {some|plenty "
+         "of} [treat], {no longer|not at all|not a bit} [feeling]."],
     ],
     [
-        ["{Now|Nowadays}, when {new neighbors|visitors} {come|arrive} near the [place], [hero] {brings|carries over} "
-         "the [color] [toy], {certain|sure} that {[newcomer_hint]|[newcomer_why.lesson]}.",
+        ["{Now|Nowadays}, when {new neighbors|newcomers} {move in|settle} near the [place], [hero] {brings|carries "
+         "over} the [color] [toy], {certain|sure} that {[newcomer_hint]|[newcomer_why.lesson]}.",
          "{Soon|Before long|By winter}, [hero] and [friend] {shared|passed around} the [color] [toy] [place.at], and "
          "{both|they} {understood|knew} that {[newcomer_hint]|[newcomer_why.lesson]}."],
     ],

@@ -6,8 +6,8 @@ NAME = "a rescue"
 
 VARIABLES = {
     "rescue_victim": Table(
-        "wren owlet chick gosling snail lizard newt cricket dormouse ladybug chipmunk vole gecko hamster crab "
-        "sparrow".split()
+        "fledgling owlet chick gosling snail lizard newt cricket dormouse ladybug chipmunk vole gecko hamster crab "
+        "duckling".split()
     ),
     # The trouble decides which tool is fetched, how it is used, and what is remembered of it.
     "rescue_trouble": Table(
@@ -19,7 +19,7 @@ VARIABLES = {
                 tool="{long|sturdy} plank",
                 use="{laid|slid|pushed} the plank {across|over} the mud and {lifted|pulled} the [rescue_victim] {to "
                     "dry ground|out with a plop}",
-                memory="muddy {day|adventure|meeting}",
+                memory="muddy {day|adventure|rescue}",
             ),
             Entry(
                 "barrel",
@@ -28,7 +28,7 @@ VARIABLES = {
                 tool="{tin|small} pail {and|with} a rope",
                 use="{lowered|let down} the pail {bit by bit|to the bottom} and {pulled|lifted} the [rescue_victim] "
                     "{out|up}",
-                memory="{dizzy|swinging} {adventure|meeting}",
+                memory="{dizzy|swinging} {ride|adventure}",
             ),
             Entry(
                 "crate",
@@ -37,7 +37,7 @@ VARIABLES = {
                 tool="{big|stubby} screwdriver",
                 use="{loosened|turned} {three|four|six} {rusty|stiff} screws, {lifted|opened} the lid and {helped the "
                     "[rescue_victim] out|let the [rescue_victim] climb out}",
-                memory="{dark|gloomy} {adventure|meeting}",
+                memory="{dark|gloomy} {hour|adventure}",
             ),
             Entry(
                 "branch",
@@ -46,7 +46,7 @@ VARIABLES = {
                 tool="{strong|iron} pole",
                 use="{poked|slipped} the pole {underneath|below}, {heaved|leaned|pushed} hard and {rolled|lifted} the "
                     "wood {aside|away}",
-                memory="{heavy|mighty} {adventure|meeting}",
+                memory="{great|mighty} {heave|adventure}",
             ),
             Entry(
                 "puddle",
@@ -55,7 +55,7 @@ VARIABLES = {
                 tool="{thick|warm} towel",
                 use="{bundled|tucked} the [rescue_victim] up {snugly|like a parcel} and {rubbed|patted} until "
                     "{every|the last} {drop|drip} was gone",
-                memory="{drippy|damp} {day|adventure|meeting}",
+                memory="{drippy|damp} {day|adventure|rescue}",
             ),
         ]
     ),
@@ -79,24 +79,24 @@ ACTS = [
     ],
     [
         ['"{We need|We must get|We must find} [a rescue_trouble.tool], and the [rescue_lender] {owns|keeps|has} '
-         'one," {cried|declared|announced|decided} [friend], {racing|galloping|rushing} {off|away|ahead}.'],
-        ["{Kindly|Patiently|All the while}, [hero] {stayed|waited|knelt|crouched|settled} {near|beside|close to} the "
-         "[rescue_victim], {told it about|let it admire} the [color] [toy] and {hummed a {lullaby|tune}|whispered "
-         "{riddles|jokes|kind words}}."],
+         'one," {cried|declared|announced|decided} [friend], {racing|galloping|rushing|hurrying} {off|away}.'],
+        ["{While [friend] was {gone|away}|With [friend] {gone|away}|All the while}, [hero] "
+         "{stayed|waited|knelt|crouched|settled} {near|beside|close to} the [rescue_victim], {told it about|let it "
+         "admire} the [color] [toy] and {hummed a {lullaby|tune}|whispered {riddles|jokes|kind words}}."],
     ],
     [
-        ["{Soon|Presently|Minutes later|Before long}, [friend] {returned|came back|was back} with the "
+        ["{Soon|Presently|Minutes later|Before long}, [friend] {returned|came back|hurried back} to [hero] with the "
          "[rescue_trouble.short], and {together|gently|carefully} they [rescue_trouble.use]."],
     ],
     [
-        ["{Afterward|Later}, the [rescue_victim] {dropped in on|called on|came to see} [hero] {every "
+        ["{Afterward|Later}, the [rescue_victim] {dropped in on|called on|came to see} [hero] and [friend] {every "
          "{Sunday|Friday|spring}|on {rainy|dull} days|at teatime} to {nap|rest} beside the [color] [toy] and "
          "{remember|laugh about} the [rescue_trouble.memory].",
          "{Next {evening|day|morning}|At bedtime|After supper}, [hero] {placed|left|set|put} the [color] [toy] {by "
          "the {window|gate}|on the porch} {for|to please} the [rescue_victim], {still|quietly} "
          "{smiling|chuckling|thinking} about the [rescue_trouble.memory].",
-         "{In return|Next day}, the [rescue_victim] brought [hero] {a pebble|a button}, which {always|ever after} "
-         "{stayed|rested} {next to|close to} the [color] [toy], as a {keepsake|memory} of the "
+         "{In return|Next day}, the [rescue_victim] brought [hero] {a pebble|a button}, which {from then on|ever "
+         "after} {stayed|rested} {next to|close to} the [color] [toy], as a {keepsake|memory} of the "
          "[rescue_trouble.memory]."],
     ],
 ]

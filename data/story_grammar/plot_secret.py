@@ -17,7 +17,8 @@ VARIABLES = {
                   shout="{We will miss you|Remember us}"),
             Entry("newcomer", why="had {just|newly} {arrived|moved in} and knew {nobody|no one yet}",
                   shout="Welcome to our {street|village}"),
-            Entry("thanks", why="had {kindly|bravely|patiently} {cleared their path|found their cat}",
+            Entry("thanks", why="had {kindly {cleared|swept} their path|bravely {saved|rescued} their cat|patiently "
+                      "looked for their cat}",
                   shout="{Thank you for everything|This is to thank you}"),
         ]
     ),
@@ -44,18 +45,18 @@ ACTS = [
         ["<meet_toy>"],
     ],
     [
-        ["<one_day> [hero.his] [family.kin] {shared|whispered|had} {a secret|a secret plan}: [friend], [a "
+        ["<one_day> [hero]'s [family.kin] {shared|whispered|had} {a secret|a secret plan}: [friend], [a "
          "friend_trait] [friend_kind] from {next door|across the lane|down the street|the corner house}, "
-         "[secret_occasion.why], {so|and} they would [secret_gift.make]{| together| after dark}."],
+         "[secret_occasion.why], {so|and} they would [secret_gift.make]{| at home| after dark}."],
     ],
     [
         ["But {on {Monday|Tuesday|Wednesday|Thursday}|the next {morning|day|evening}|before long|a little too soon}, "
          "[friend] {noticed|spotted|pointed at|discovered} [secret_gift.trace] and {asked|wondered aloud|"
-         'cried}, "{{What|Now what|So what} is {all this|that}|Is {this|that} a clue|Where did {that|this} come '
-         'from}?"'],
-        ["{Gulping|Turning pink|Thinking fast}, [hero] {babbled|talked} {only|on and on} about the [toy] {until "
-         "{lunch|teatime|noon}|for {an hour|ages}}, {while|though} the secret {tickled|itched} {inside|all the while} "
-         "like {a grasshopper|a sneeze}."],
+         'cried}, "{{What|Now what|So what} is {all this|that}|Have you been {busy|making something}|Where did '
+         '{that|this} come from}?"'],
+        ["{Gulping|Turning pink|Thinking fast}, [hero] {babbled|talked} to [friend] {only|on and on} about the [toy] "
+         "{until {lunch|teatime|noon}|for {an hour|ages}}, {while|though} the secret {tickled|itched} {inside|all the "
+         "while} like {a sneeze|a feather}."],
     ],
     [
         ['"[secret_occasion.shout], [friend]!" {sang|cried|shouted|cheered|called} [hero] {at last|soon afterward|'
@@ -68,7 +69,7 @@ ACTS = [
          "{good|happy} secrets {never|do not} stay {hidden|quiet} {forever|for long}, only until {everyone|somebody "
          "dear|a friend} can {laugh|smile}.",
          "{Even now|To this day|Years later}, {the sight of|one look at} the [color] [toy] sets [hero] and [friend] "
-         "{giggling|chuckling} {about|over} the [secret_gift] and {how {hard|tricky} it was to keep quiet|the secret "
-         "that {almost|nearly} {slipped out|escaped}}."],
+         "{giggling|chuckling} {about|over} the [secret_gift] and {how {hard|tricky} it was for [hero] to keep "
+         "quiet|the secret that {almost|nearly} {slipped out|escaped}}."],
     ],
 ]

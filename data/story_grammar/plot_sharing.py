@@ -24,8 +24,8 @@ VARIABLES = {
             ),
             Entry(
                 "guest",
-                claim="{guests|visitors} {should|must} {be|choose} first",
-                advice="{treat|welcome} {visitors|guests} like {family|heroes}",
+                claim="{guests|visitors} {should|must} {go|choose} first",
+                advice="let {visitors|guests} {start|begin}",
                 done="[friend] {bowed|blushed|beamed} and {took|enjoyed} the {guest's|visitor's} turn",
                 moral="a {good|fine} host {lets {visitors|guests} begin}",
             ),
@@ -38,7 +38,7 @@ VARIABLES = {
             ),
             Entry(
                 "bored",
-                claim="{watching|waiting} {is|feels} {dull|no fun}",
+                claim="I {never|hardly ever} {get|have} more than a {look|glance}",
                 advice="{make up|think up} a game {for two|with two jobs}",
                 done="[friend] became the {captain|judge} of {the|their} new game",
                 moral="adventures {get better|are bigger} with a team",
@@ -60,7 +60,7 @@ VARIABLES = {
             Entry("paint", crash="{tipped over|spilled} a {can|bucket} of {fresh |thick |}paint",
                   tidy="{wiped|scraped} away the paint"),
             Entry("beans", crash="{spilled|tipped over} a {sack|bag|bowl} of {beans|raisins}",
-                  tidy="{gathered|picked} up {everything|each one}"),
+                  tidy="{gathered|picked} up {everything|every last one}"),
         ]
     ),
     "sharing_mood": Table(
@@ -72,13 +72,14 @@ ACTS = [
     [
         ["<meet_hero>"],
         ["<meet_toy>",
-         "{Nothing|No treasure|No present} {pleased|delighted|cheered} [hero.him] {more than|like} [hero.his] "
+         "{Nothing|No treasure|No present} {pleased|delighted|cheered} [hero] {more than|like} [hero.his] "
          "{new|own|old} [color] [toy]."],
     ],
     [
         ["<one_day> [a friend_kind] {named|called} [friend] {came by|stopped by|dropped in}, "
          "{saw|spied|admired|spotted|noticed} the [toy] and {itched|longed|asked|hoped} to [toy.play] too."],
-        ['"{No|Never|Certainly not}, {it belongs to me|it is {only|all} mine|I had it first}," {growled|snapped|cried} '
+        ['"{No|Never|Certainly not}, {it belongs to me|it is {all mine|mine alone}|I had it first}," '
+         '{growled|snapped|cried} '
          "[hero] with a {frown|pout}."],
     ],
     [
@@ -88,13 +89,14 @@ ACTS = [
          'the} {fuss|noise}, {asked|said}, "{Could you not|Why not|Would it help to} [sharing_reason.advice]?"'],
     ],
     [
-        ["{Quickly|Together|Side by side} they [sharing_crash.tidy], and {next|afterward|then} [sharing_reason.done]."],
+        ["{Quickly|Together|Side by side} [hero] and [friend] [sharing_crash.tidy], and {next|afterward|then} "
+         "[sharing_reason.done]."],
         ["By {sunset|bedtime|evening} the [color] [toy] had {been passed along|been swapped|gone back and forth} "
          "{nine|ten|twenty|forty} times, and [hero] {no longer felt|did not feel|had stopped feeling} [sharing_mood]."],
         ['"{It seems|I think|I see now|It is true} that [sharing_reason.moral]," {said|murmured|admitted|remarked|'
          "declared} [hero].",
          "{Nowadays|Even now|To this day}, [friend] {brings|carries} {extra|spare} {pebbles|stickers} to "
-         "{swap|trade}, so that [hero] never feels [sharing_mood].",
+         "{swap|trade}, so that [hero] need never feel [sharing_mood] again.",
          "<ending>"],
     ],
 ]

@@ -15,7 +15,7 @@ VARIABLES = {
                 things=["lemons", "beanbags", "potatoes", "oranges"],
                 fail="the [skill_thing] {bounced off the wall|rolled under the bed}",
                 tips=["start with only one", "look up, never down", "throw low and slow"],
-                show="{every|each} one of the [skill_thing] {flew|danced} in {the air|a ring}",
+                show="{every|each} one of the [skill_thing] {flew|danced} {through the air|in a ring}",
             ),
             Entry(
                 "read",
@@ -80,24 +80,24 @@ ACTS = [
     [
         ["<one_day> [hero] {saw|met|noticed|admired} [friend], [a friend_trait] [friend_kind], [skill.ing], and "
          "{longed|decided|hoped|itched} to {learn it|try it|do it} {too|before {winter|summer}}."],
-        ["{At first|That evening|The next day|Straight away}, [skill.fail], {so|and} [hero] {felt|grew|became} "
+        ["{At first|That evening|The next day|On the first try}, [skill.fail], {so|and} [hero] {felt|grew|became} "
          "[feeling]{| and {hid|sighed|went home}}."],
     ],
     [
-        ["{Luckily|Just then|Nearby}, [skill_teacher.who] {noticed|peered in|looked over} and {said|advised|"
+        ["{Luckily|Just then|Nearby}, [skill_teacher.who] {noticed [hero]|peered in|looked over} and {said|advised|"
          'chuckled|called}, "I {felt silly|cried|gave up} {a hundred|fifty|forty} times{, too|}, but {my trick|my '
          'secret|the answer} is this: [skill_tip]."'],
-        ["{Before breakfast|After school|At dawn|Every evening}, [hero] {practiced|worked} {hard|calmly|in secret|on "
-         "and on} {while|as} {rain fell|the cat slept|the kettle sang}."],
+        ["{Before breakfast|After school|Every morning|Every evening}, [hero] {practiced|worked} {hard|calmly|in "
+         "secret|on and on} {while|as} {rain fell|the cat slept|the kettle sang}."],
     ],
     [
         ["{At|During|Later, at} the [skill.event] {near|beside|close to} the [place], [skill.show], {and|while} "
-         "{[friend]|[skill_teacher]} {whooped|cheered|whistled}."],
-        ["{No longer|Not one bit|Not at all} [feeling], [hero] {bowed|waved|beamed|blushed} and {hugged|held "
-         "up|thanked} the [color] [toy], [hero.his] {best audience|faithful friend|secret comfort}."],
-        ['{Later|Soon|After that}, [hero] {told|advised} {the little ones|the whole class}: "{Do not give up|'
+         "[friend]{| and [skill_teacher]} {whooped|cheered|whistled}."],
+        ["{No longer|Not one bit|Not at all} [feeling], [hero] {bowed to|waved to|beamed at|winked at} [friend] and "
+         "{hugged|held up|thanked} the [color] [toy], [hero.his] {best audience|faithful friend|secret comfort}."],
+        ['{From then on|Soon|After that}, [hero] {told|advised} {the little ones|the whole class}: "{Do not give up|'
          'Keep trying|Be patient}, and [skill_tip]!"',
-         "{Later|Soon|After that}, [hero] {knew|saw|was sure} that {a mistake is only a step|trying again is half "
-         "of winning}."],
+         "{From then on|Soon|After that}, [hero] {knew|saw|was sure} that {a mistake is only a step|trying again is "
+         "half of winning}."],
     ],
 ]

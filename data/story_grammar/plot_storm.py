@@ -11,11 +11,11 @@ VARIABLES = {
             Entry(
                 "thunderstorm",
                 season="{hot|sticky} {June|summer}",
-                sign="thunder {growled|crashed} and {heavy|warm} rain {spilled|hammered} {onto the road|around them}",
+                sign="thunder {growled|crashed} and {heavy|warm} rain {poured|hammered} {onto the road|around them}",
                 lost="{slid|tumbled|rolled} into a {deep|brown|wide} {puddle|ditch}",
                 broke="{water|rain} was {leaking|running} through the [storm_harm]",
                 harms=["roof", "ceiling", "attic", "porch"],
-                repair="{covered|patched} the [storm_harm] with {boards|straw}",
+                repair="{covered|patched} the [storm_harm] with {boards|new planks}",
                 fix="{{wiped|rubbed} it with {an old towel|a soft cloth}|dried it by the stove}",
             ),
             Entry(
@@ -26,14 +26,14 @@ VARIABLES = {
                 lost="{dropped|slid} into a {deep|tall|soft} {snowbank|hollow}",
                 broke="a {wall|heap} of {snow|ice} was {blocking|covering} the [storm_harm]",
                 harms=["front door", "mailbox", "chicken coop", "garage"],
-                repair="{dug|pushed} and cleared the [storm_harm] with {spades|a sled}",
+                repair="{dug out|cleared} the [storm_harm] with {spades|shovels}",
                 fix="{shook|tapped} off the {frost|snow}{| and warmed it {indoors|by candlelight}}",
             ),
             Entry(
                 "flood",
                 season="{drizzly|gray} {April|spring}",
-                sign="{brown|muddy|chilly} water {rushed|poured|tumbled} {over the wall|across the bridge} and made "
-                     "the {lane|street} a {river|stream}",
+                sign="{brown|muddy|chilly} water {rushed|poured|tumbled} {over the wall|across the bridge} and turned "
+                     "the {lane|street} into a {river|stream}",
                 lost="was {washed|carried} {around the bend|under a hedge}",
                 broke="{sticky|thick} mud {lay in|filled} the [storm_harm]",
                 harms=["cellar", "pantry", "hallway", "laundry room"],
@@ -45,7 +45,7 @@ VARIABLES = {
                 season="{cool|restless} {March|autumn}",
                 sign="a {roaring|whistling} wind {tore|shook} {leaves|branches} from the {birches|bushes}",
                 lost="was {tossed|flung} {over a wall|across a field}",
-                broke="{half|one side|the top} of the [storm_harm] was lying {in the road|upside down}",
+                broke="{half|one side|a piece} of the [storm_harm] was lying {in the road|on the grass}",
                 harms=["fence", "henhouse", "garden shed", "gate"],
                 repair="{mended|patched} the [storm_harm] with {boards and nails|strong rope}",
                 fix="{picked|wiped} off the {dust|straw}{| and rubbed it with {a soft cloth|a towel}}",
@@ -58,8 +58,8 @@ VARIABLES = {
                 lost="{vanished|got lost|was left behind} under a {heap|blanket} of {ice|torn leaves}",
                 broke="{three|five|six} {cracks|holes} {had appeared|could be seen} in the [storm_harm]",
                 harms=["birdhouse", "garden table", "beehive", "watering can"],
-                repair="{mended|patched} the [storm_harm] with {tin|fresh paint}",
-                fix="{wiped|rubbed} off the {ice|leaves}{| with {a warm towel|a dry mitten}}",
+                repair="{mended|patched} the [storm_harm] with {tin|strong glue}",
+                fix="{wiped|brushed} off the {ice|leaves}{| with {a warm towel|a dry mitten}}",
             ),
         ]
     ),
@@ -89,18 +89,19 @@ ACTS = [
          "crossroads} the [color] [toy] [storm.lost]."],
     ],
     [
-        ["They {reached|burst into|hid in|crept into|found} [family]'s {bright|tidy|cozy} {kitchen|house|cottage} for "
-         "{some|warmth and} [treat], but [hero] {felt|looked|was|stayed} [feeling]{| and quiet| and {tired|pale}}."],
+        ["[hero] and [friend] {reached|burst into|hid in|crept into|found} [family]'s {bright|tidy|cozy} "
+         "{kitchen|house|cottage} and {had|were given} [treat.some], but [hero] {felt|looked|was|stayed} [feeling]{| "
+         "and quiet| and {tired|silent}}."],
         ['"{Listen|Remember|Cheer up|Believe me}{|, children|, dears}," {said|murmured|answered|chuckled|whispered} '
          '[family], "[storm_wisdom]."'],
         ["{At last|Later|By {supper|teatime|sunset|bedtime}} the [storm] {was over|had passed|had moved on}, but "
          "[storm.broke], so {all of them|all three|everyone} [storm.repair]."],
     ],
     [
-        ["{Then|Afterward|Outside|Last of all}, [friend] {found|discovered|spied|dug out} the [color] [toy], and they "
-         "[storm.fix]."],
-        ["No longer [feeling], [hero] {told|whispered to} {everyone|[friend]|the moon|the puppy next door|"
-         '[hero.his] pillow}{ at bedtime| that night|}: "{[family] was right|I know now|You see|It is true}, '
+        ["{Then|Afterward|Outside|Last of all}, [friend] {found|discovered|spied|dug out} the [color] [toy], and "
+         "[hero] [storm.fix]."],
+        ["No longer [feeling], [hero] {told {everyone|[friend]|the puppy next door}|whispered to {[friend]|the moon|"
+         '[hero.his] pillow}}{ at bedtime| that night|}: "{[family] was right|I know now|You see|It is true}, '
          '[storm_wisdom]."',
          "No longer [feeling], [hero] {drew|made} a {picture|poster} of the [storm_harm] {for [friend]|for "
          "[family]|the next day|that evening}."],

@@ -76,7 +76,7 @@ VARIABLES = {
             Entry(
                 "boulders",
                 where="between two {heavy|gray|lumpy} boulders",
-                worse="{wobbled|trembled} and {stayed put|stayed right there}",
+                worse="{wobbled|trembled} and {stayed put|stuck tighter}",
                 tools=[
                     _tool("shovel", "dug the earth away {underneath|below}",
                           "{crawled|squeezed|crept} {out|free}"),
@@ -104,7 +104,7 @@ ACTS = [
     [
         ["<meet_hero>"],
         ["<meet_toy>",
-         "{Nothing|No treasure|No present} {pleased|delighted|cheered} [hero.him] {more than|like} [hero.his] "
+         "{Nothing|No treasure|No present} {pleased|delighted|cheered} [hero] {more than|like} [hero.his] "
          "{new|own|old} [color] [toy]."],
     ],
     [
@@ -117,8 +117,9 @@ ACTS = [
         ["[hero] {tugged|pulled|heaved} {until {both|[hero.his]} {ears|cheeks} {turned pink|burned}|with all "
          "[hero.his] strength}, but [friend] {only|just} [stuck_trap.worse]."],
         ["Leaving the [toy] {to {comfort|cheer up}|as company for|{close to|beside}} [friend], [hero] "
-         "{dashed|rushed|bolted|raced} {off to borrow|away to borrow|away to ask for} [a stuck_tool] from [helper]."],
-        ["{Calmly|Carefully|Cleverly|Quickly} [hero.he] [stuck_tool.use], and {at last|soon|before long|finally|in "
+         "{dashed|rushed|bolted|raced} {off|away} to {borrow [a stuck_tool] from [helper]|ask [helper] for "
+         "[a stuck_tool]}."],
+        ["{Calmly|Carefully|Cleverly|Quickly} [hero] [stuck_tool.use], and {at last|soon|before long|finally|in "
          "the end} [friend] [stuck_tool.out]."],
     ],
     [
@@ -127,7 +128,7 @@ ACTS = [
          "giggled}|thanked [hero] {over and over|with a {bow|grin}}}."],
         ['"Next time I am [stuck_cause], I will {look ahead|look around first|take you along|stay on the road}," '
          "{promised|laughed|chuckled|declared} [friend].",
-         "{Now|Then|That day} [hero] {understood|learned|saw|knew} that even [a trait] [kind] {must|has to|should} "
+         "{Now|Then|That day} [hero] {understood|learned|saw|knew} that even [a trait] [kind] {must|has to|may} "
          "{ask for help|ask for [a stuck_tool]|borrow [a stuck_tool]} {now and then|sometimes}.",
          "<ending>"],
     ],

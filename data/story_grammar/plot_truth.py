@@ -5,12 +5,13 @@ from data.story_grammar.engine import Entry, Table
 NAME = "truth"
 
 
-def _thing(text: str, broke: str, mend: str) -> Entry:
-    return Entry(text, broke=broke, mend=mend)
+def _thing(text: str, broke: str, mend: str, hit: str = "{knocked down|dropped|bumped against}") -> Entry:
+    return Entry(text, broke=broke, mend=mend, hit=hit)
 
 
 VARIABLES = {
-    # What breaks decides how it is mended. `broke` goes after "it", `mend` after "they".
+    # What breaks decides how it is mended. `broke` goes after "which", `mend` after "they", and
+    # `hit` before "a".
     "truth_thing": Table(
         [
             _thing("vase", "cracked {in three places|down the middle}",
@@ -22,7 +23,7 @@ VARIABLES = {
             _thing("wooden box", "lost its {hinge|lid}",
                    "{nailed|screwed} the box {back|tightly} together"),
             _thing("cushion", "{burst|split} in a puff of down",
-                   "{stitched|sewed} it with {needle and thread|wool}"),
+                   "{stitched|sewed} it with {needle and thread|wool}", hit="{sat down hard on|fell onto}"),
         ]
     ),
     # Where the broken thing is hidden; it is said again when the truth is told.
@@ -42,26 +43,26 @@ ACTS = [
     [
         ["<meet_hero>"],
         ["{Last week|Not long ago|Last winter} [hero.his] [family.kin] had {found|sent|brought} [hero.him] [a color] "
-         "[toy]{, which {went everywhere|was always close by|never left [hero.his] side}|}."],
+         "[toy], which {went everywhere|was always close by|never left [hero.his] side}."],
     ],
     [
         ["<one_day> [hero] {{tripped|stumbled} over {a broom|a pail}|{skidded|slipped} on {spilled oil|some jelly}} "
-         "{at the {house|home} of|while helping} [helper] and {knocked down|dropped|crashed into} a {precious |fine "
+         "{at the {house|home} of|while helping} [helper] and [truth_thing.hit] a {precious |fine "
          "|}[truth_thing], which [truth_thing.broke]."],
-        ["Feeling [truth_mood], [hero.he] {hid|pushed|tucked|slid} it [truth_hide] and {thought|hoped|was sure} that "
-         "{everyone|everybody|[helper]} {would|might} {blame|think of} [truth_blame]."],
+        ["Feeling [truth_mood], [hero] {hid|pushed|tucked|slid} it [truth_hide] and {thought|hoped|was sure} that "
+         "{everyone|everybody|[helper]} would {blame|suspect} [truth_blame]."],
     ],
     [
         ["But [hero.his] {heart|tummy} {fluttered|felt heavy} {all through|during|before|after} {lunch|supper|tea}, "
-         "so [hero.he] {tiptoed|crept|shuffled|marched} {back|inside|to the door} {bravely|at last|in the end}."],
-        ['"It was {not|never} [truth_blame], {it was me|I did it|I am to blame}, and the {poor |broken |'
+         "so [hero] {tiptoed|crept|shuffled|marched} {back|inside|to the door} {bravely|at last|in the end}."],
+        ['"It was {not|not really} [truth_blame], {it was me|I did it|I am to blame}, and the {poor |broken |'
          '}[truth_thing] is {still |lying |}[truth_hide]," {confessed|admitted|explained|sobbed} [hero].'],
         ['"{Accidents happen|Mistakes happen}, {but|yet} {honesty|trust|courage} is what {matters|counts}," {replied|'
          "answered|said} [helper], and {side by side|patiently|carefully} they [truth_thing.mend]."],
     ],
     [
         ["{When|As} {the moon rose|the first star appeared|the lamps were lit}, [hero] {took|brought|carried} the "
-         "[color] [toy] home, {{happy|proud} instead of [truth_mood]|no longer [truth_mood] {at all|in the least}}."],
+         "[color] [toy] home, {{happy|proud} and no longer [truth_mood]|no longer [truth_mood]{| at all}}."],
         ['"{Next time|From now on}, I will {tell the truth|own up} {right away|at once}," [hero] {promised|told} '
          '[hero.his] '
          "[family.kin] {over|before|at} {supper|breakfast|tea}.",
@@ -69,6 +70,6 @@ ACTS = [
          "[hero]|who {owns up|tells the truth}} {can be trusted {with {anything|every {key|treasure}}|with a "
          "secret}|makes {a fine|the best|a splendid} {neighbor|visitor}}.",
          "{That|The same} {night|evening}, [hero] {placed|set|left} the [toy] by the {window|pillow}, "
-         "{finished|enjoyed} [treat.some] and {slept|dozed} {peacefully|without one bad dream}."],
+         "{finished|enjoyed} [treat.some] and {slept|dozed} {peacefully|without a single bad dream}."],
     ],
 ]
