@@ -152,9 +152,11 @@ def test_the_rate_warms_up_and_falls(taught, model, tmp_path, monkeypatch):
 
 
 def test_pirates_keep_capitals_and_other_words(taught):
-    pirate = taught["as_pirate"]
-    assert pirate("The boy said: My house, and the motherland.") == "Ye lad growled: Me ship, an' ye motherland."
-    assert pirate("Was it 5 o'clock?") == "Were it 5 o'clock?"
+    words, pirate = taught["PIRATE"], taught["as_pirate"]
+    the = words["the"]
+    told = pirate("The boy said: the motherland!")
+    assert told == f"{the[0].upper()}{the[1:]} {words['boy']} {words['said']}: {the} motherland!"
+    assert pirate("A red kite, 5 o'clock?") == "A red kite, 5 o'clock?"
 
 
 # --- what is stored
