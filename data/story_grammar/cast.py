@@ -8,10 +8,10 @@ from data.story_grammar.engine import Entry, Table
 SHE = {"he": "she", "him": "her", "his": "her", "himself": "herself"}
 HE = {"he": "he", "him": "him", "his": "his", "himself": "himself"}
 
-GIRLS = """Lily Mia Anna Ella Rosie Tilly Daisy Nora Ruby Poppy Zoe Maya Lucy Molly Hazel Ivy Penny Sara Luna Wendy
-Bella Clara Nina Emma Flora""".split()
-BOYS = """Tom Ben Max Sam Leo Finn Oscar Toby Jack Hugo Pip Otto Milo Theo Gus Ned Felix Rory Dan Kai Bruno Archie
-Eddie Jasper Sid""".split()
+# Few on purpose: a small model learns to copy a name in three minutes if there are a dozen, and not if there are
+# fifty. What tells names apart is nothing but which of them the story gave; each must be met often enough.
+GIRLS = "Lily Mia Rosie Nora Poppy Ruby".split()
+BOYS = "Tom Ben Max Sam Leo Finn".split()
 
 ANIMALS = """rabbit fox bear mouse squirrel hedgehog puppy kitten duck frog mole otter badger piglet lamb pony raccoon
 beaver turtle penguin koala panda monkey goat""".split()
@@ -115,7 +115,7 @@ WEATHER = [
     Entry("breezy", day="a breezy day", sky="a light breeze was stirring the leaves"),
 ]
 
-COLORS = "red blue green yellow orange purple pink white silver golden brown striped spotted".split()
+COLORS = "red blue green yellow orange purple white golden".split()
 
 
 def _toy(text: str, play: str, playing: str) -> Entry:
@@ -131,31 +131,11 @@ TOYS = [
     _toy("doll", "dress it up", "dressing it up"),
     _toy("robot", "wind it up", "winding it up"),
     _toy("train", "push it along", "pushing it along"),
-    _toy("teddy bear", "hug it", "hugging it"),
     _toy("hat", "put it on", "putting it on"),
-    _toy("scarf", "wear it", "wearing it"),
-    _toy("umbrella", "twirl it", "twirling it"),
     _toy("whistle", "blow it", "blowing it"),
-    _toy("puppet", "make it dance", "making it dance"),
     _toy("lantern", "swing it gently", "swinging it gently"),
-    _toy("basket", "carry it around", "carrying it around"),
-    _toy("balloon", "hold it by the string", "holding it by the string"),
     _toy("wagon", "pull it along", "pulling it along"),
-    _toy("shell", "listen to it", "listening to it"),
-    _toy("marble", "roll it", "rolling it"),
-    _toy("blanket", "hide under it", "hiding under it"),
     _toy("bell", "ring it", "ringing it"),
-    _toy("flute", "play tunes on it", "playing tunes on it"),
-    _toy("paintbrush", "paint with it", "painting with it"),
-    _toy("notebook", "draw in it", "drawing in it"),
-    _toy("cup", "drink from it", "drinking from it"),
-    _toy("key", "jingle it", "jingling it"),
-    _toy("ribbon", "wave it about", "waving it about"),
-    _toy("spinning top", "spin it", "spinning it"),
-    _toy("music box", "open it and listen", "opening it to listen"),
-    _toy("backpack", "fill it up", "filling it up"),
-    _toy("scooter", "ride it", "riding it"),
-    _toy("feather", "stroke it", "stroking it"),
 ]
 
 # How the hero feels when things go wrong; the same word comes back when they are mended. `ly` goes after "cried".

@@ -8,29 +8,29 @@ RULES = {
     "meet_hero": [
         "{Once upon a time|Once|Long ago|Many years ago}, there was [a trait] {little|young} [kind] {named|called} "
         "[hero] who {lived|had a {cozy|tiny|sunny|crooked} home} {near|not far from|close to|next to} the [place].",
-        "[hero] was [a trait] {little|young} [kind] {who {lived|spent every day|made a home}|from a house} "
+        "[hero] was [a trait] {little|young} [kind] {who {lived|spent every day|had a home}|from a house} "
         "{near|close to|beside|right by} the [place].",
         "{In a|In a certain|Once, in a} {cozy|tiny|sunny|tall|round|yellow|white|crooked} {house|cottage|cabin} "
         "{near|beside|not far from} the [place] lived [a trait] {little|young} [kind] {named|called} [hero].",
-        "There once was [a trait] [kind] {named|called} [hero], and {everyone|all the neighbors|the whole street} "
-        "{near|around|beside} the [place] {liked|knew|loved|smiled at} [hero.him].",
+        "There once was [a trait] [kind] {named|called} [hero], and {everyone|all the neighbors|all the children} "
+        "{near|around|close to} the [place] {liked|knew|loved|smiled at} [hero.him].",
         "This is the story of [hero], [a trait] {little|young} [kind] who {played {near|around}|walked "
         "{near|past}|wandered {around|past}} the [place] {every day|in all weather|nearly every morning|whenever "
         "[hero.he] could}.",
     ],
     # The loved thing, for the first time, with its color.
     "meet_toy": [
-        "[^hero.he] {loved|liked|treasured} [hero.his] [color] [toy] {best of all|more than anything|very much}, and "
-        "[hero.he] {wanted|liked|hoped} to [toy.play] {every day|again and again|all the time|whenever [hero.he] "
+        "[hero] {adored|prized|treasured} [hero.his] [color] [toy] {best of all|more than anything|very much}, and "
+        "[hero.he] {wanted|loved|tried} to [toy.play] {every day|again and again|all the time|whenever [hero.he] "
         "could}.",
-        "[^hero.his] {favorite|dearest|most precious} thing was [a color] [toy] {from|that came from|once owned by} "
+        "[hero]'s {favorite|dearest|most precious} thing was [a color] [toy] {from|that came from|once owned by} "
         "[hero.his] [family.kin].",
-        "For {[hero.his] birthday|Christmas|helping at home} [hero.he] got [a color] [toy] from [hero.his] "
-        "[family.kin], and now [hero.he] {wanted|loved|hoped} to [toy.play] {every day|all the time|whenever "
+        "For {[hero.his] birthday|Christmas|helping at home} [hero] got [a color] [toy] from [hero.his] "
+        "[family.kin], and now [hero.he] {wanted|loved|liked} to [toy.play] {every day|all the time|whenever "
         "[hero.he] could}.",
-        "[^hero.he] had [a color] [toy], {a present|a gift} from [hero.his] [family.kin], and {kept it close|took it "
+        "[hero] had [a color] [toy], {a present|a gift} from [hero.his] [family.kin], and {kept it close|took it "
         "everywhere|never left it behind|would not sleep without it|told everyone about it}.",
-        "[^hero.he] {owned|had} [a color] [toy] and {loved|liked|never tired of} [toy.playing].",
+        "[hero] {owned|had} [a color] [toy] and {loved|liked|never tired of} [toy.playing].",
     ],
     "one_day": [
         "One {[weather] |{quiet|fine|busy|ordinary} |}{morning|afternoon|day},",
