@@ -1,4 +1,4 @@
-"""Saving and loading: a model as a folder, and a run's whole state as one file from which it goes on exactly.
+"""Saving and loading a model as a folder. (A run's whole state is `helpers.states`.)
 
 A model's folder holds `model.safetensors` (weights), `config.json` (shape, and what is known of its training)
 and `tokenizer.json`. The head of the safetensors file repeats the shape and holds checksums of the weights
@@ -10,10 +10,8 @@ Nothing is pickled: a pickle can run any program when it is opened, safetensors 
 import dataclasses
 import hashlib
 import json
-import random
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -23,16 +21,8 @@ from helpers.model import GPT, GPTConfig
 from helpers.pretrained import load_pretrained
 from helpers.tokenizer import Tokenizer, load_tokenizer
 
-WEIGHTS, CONFIG, TOKENIZER, STATE = (
-    "model.safetensors",
-    "config.json",
-    "tokenizer.json",
-    "training_state.safetensors",
-)
+WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
 STORED = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
-
-
-# ---------------------------------------------------------------------- a model
 
 
 def save_model(
@@ -50,10 +40,7 @@ def save_model(
     if dtype not in STORED:
         raise CourseError(f"weights can be stored as {', '.join(STORED)}, not {dtype!r}")
     folder = Path(folder)
-    weights = {
-        name: tensor.detach().to("cpu", STORED[dtype]).contiguous()
-        for name, tensor in _learned(model).items()
-    }
+    weights = {name: tensor.detach().to("cpu", STORED[dtype]).contiguous() for name, tensor in _learned(model).items()}
     if dtype == "float16" and not all(tensor.isfinite().all() for tensor in weights.values()):
         raise CourseError("a weight is too large for float16: store the model as float32 or bfloat16")
     config = dataclasses.asdict(model.config)
@@ -61,10 +48,10 @@ def save_model(
     metadata = {
         "format": "pt",  # what other readers of safetensors expect to find
         "config": json.dumps(config),
-        "sha256": _digest(weights),
+        "sha256": digest(weights),
         "tokenizer": tokenizer.fingerprint,
     }
-    _write_safetensors(folder / WEIGHTS, weights, metadata)
+    write_safetensors(folder / WEIGHTS, weights, metadata)
     about = {"parameters": model.parameter_count(), "stored_as": dtype, "tokenizer": tokenizer.fingerprint}
     write_json(folder / CONFIG, {"model": config, **about, "training": extra or {}})
     return folder
@@ -85,17 +72,15 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> tuple[
     if isinstance(content, dict) and "model_type" in content:  # transformers' layout: an export, or a GPT-2 of others
         return load_pretrained(folder, device=device), load_tokenizer(folder)
     config = model_config(folder)
-    weights, metadata = _read_safetensors(folder / WEIGHTS)
+    weights, metadata = read_safetensors(folder / WEIGHTS)
     # Compared as far as the file goes: one that was written before an option existed does not name it.
     if not json.loads(metadata.get("config", "{}")).items() <= dataclasses.asdict(config).items():
         raise CourseError(f"{folder / CONFIG} describes another model than the one in {folder / WEIGHTS}")
-    if metadata.get("sha256", _digest(weights)) != _digest(weights):
+    if metadata.get("sha256", digest(weights)) != digest(weights):
         raise CourseError(f"{folder / WEIGHTS} is damaged (its checksum is wrong): copy or download it again")
     tokenizer = load_tokenizer(folder / TOKENIZER)
     if metadata.get("tokenizer", tokenizer.fingerprint) != tokenizer.fingerprint:
-        raise CourseError(
-            f"{folder / TOKENIZER} is not the tokenizer that the model in {folder} was trained with"
-        )
+        raise CourseError(f"{folder / TOKENIZER} is not the tokenizer that the model in {folder} was trained with")
     with torch.random.fork_rng(devices=[]):  # its random first weights must not disturb anybody's seed
         model = GPT(config)
     put_weights(model, weights, folder / WEIGHTS)
@@ -109,9 +94,7 @@ def model_config(folder: str | Path) -> GPTConfig:
     try:
         return GPTConfig(**content["model"])
     except (KeyError, TypeError) as error:
-        raise CourseError(
-            f'{path} does not describe a model of this course ("model": {{...}}): {error}'
-        ) from error
+        raise CourseError(f'{path} does not describe a model of this course ("model": {{...}}): {error}') from error
 
 
 def put_weights(model: nn.Module, weights: dict[str, Tensor], source: str | Path = "the weights") -> None:
@@ -119,16 +102,13 @@ def put_weights(model: nn.Module, weights: dict[str, Tensor], source: str | Path
     parameters = _learned(model)
     missing, extra = sorted(parameters.keys() - weights.keys()), sorted(weights.keys() - parameters.keys())
     if missing:
-        raise CourseError(
-            f"{source} lacks {_some(missing)}: it was made for another model than config.json describes"
-        )
+        raise CourseError(f"{source} lacks {_some(missing)}: it was made for another model than config.json describes")
     if extra:
         raise CourseError(f"{source} has {_some(extra)}, which the model of config.json does not have")
     for name, parameter in parameters.items():
         if weights[name].shape != parameter.shape:
             raise CourseError(
-                f"{source}: {name} has shape {tuple(weights[name].shape)}, "
-                f"the model needs {tuple(parameter.shape)}"
+                f"{source}: {name} has shape {tuple(weights[name].shape)}, the model needs {tuple(parameter.shape)}"
             )
     with torch.no_grad():
         for name, parameter in parameters.items():
@@ -155,116 +135,32 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-# ---------------------------------------------------------------------- a run's state
-
-
-def save_training_state(folder: str | Path, state: dict) -> Path:
-    """Write everything a run needs to go on as if it had never stopped, as one file.
-
-    Args:
-        state: nested dicts, lists and tuples of tensors, NumPy arrays, numbers, strings, booleans and None,
-            such as `{"step": 100, "model": model.state_dict(), "optimizers": [...], "sampler": ..., "random":
-            ...}`.
-    """
-    tensors: dict[str, Tensor] = {}
-    structure = json.dumps(_pack(state, "state", tensors))
-    metadata = {"format": "pt", "state": structure, "sha256": _digest(tensors, structure)}
-    path = Path(folder) / STATE
-    _write_safetensors(path, tensors, metadata)
-    return path
-
-
-def load_training_state(folder: str | Path) -> dict:
-    """What `save_training_state` was given, every bit of it.
-
-    Raises:
-        CourseError: there is no such file in the folder, or it is damaged.
-    """
-    path = Path(folder) / STATE
-    if not path.is_file():
-        raise CourseError(f"there is nothing to resume in {folder}: it has no {STATE}")
-    tensors, metadata = _read_safetensors(path)
-    if "state" not in metadata or metadata.get("sha256") != _digest(tensors, metadata["state"]):
-        raise CourseError(f"{path} is damaged (its checksum is wrong): start the run again with --overwrite")
-    return _unpack(json.loads(metadata["state"]), tensors)
-
-
-def random_state() -> dict:
-    """The state of every generator a training step may draw from."""
-    state = {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state_all()
-    return state
-
-
-def set_random_state(state: dict) -> None:
-    """Put back what `random_state` gave."""
-    random.setstate(state["python"])
-    np.random.set_state(state["numpy"])
-    torch.set_rng_state(state["torch"])
-    if "cuda" in state and torch.cuda.is_available():
-        torch.cuda.set_rng_state_all(state["cuda"])
-
-
-def _pack(value, name: str, tensors: dict[str, Tensor]):
-    """`value` as JSON, its tensors put aside under names; what JSON lacks is written as {"$kind": ...}."""
-    if isinstance(value, Tensor):
-        tensors[name] = value.detach().cpu().contiguous().clone()
-        return {"$tensor": name}
-    if isinstance(value, np.ndarray):
-        tensors[name] = torch.from_numpy(np.array(value, order="C"))
-        return {"$array": name}
-    if isinstance(
-        value, dict
-    ):  # as pairs, since JSON would turn the integer keys of an optimiser into strings
-        return {
-            "$dict": [[_pack(k, name, tensors), _pack(v, f"{name}.{k}", tensors)] for k, v in value.items()]
-        }
-    if isinstance(value, tuple | list):
-        packed = [_pack(each, f"{name}.{i}", tensors) for i, each in enumerate(value)]
-        return packed if isinstance(value, list) else {"$tuple": packed}
-    if isinstance(value, np.generic):
-        return value.item()
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    raise TypeError(f"{name} is a {type(value).__name__}, which a training state cannot hold")
-
-
-def _unpack(value, tensors: dict[str, Tensor]):
-    if isinstance(value, list):
-        return [_unpack(each, tensors) for each in value]
-    if not isinstance(value, dict):
-        return value
-    (kind, content), *_ = value.items()
-    if kind == "$tensor":
-        return tensors[content]
-    if kind == "$array":
-        return tensors[content].numpy()
-    if kind == "$tuple":
-        return tuple(_unpack(each, tensors) for each in content)
-    return {_unpack(k, tensors): _unpack(v, tensors) for k, v in content}
-
-
 # ---------------------------------------------------------------------- files
 
 
-def _write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write tensors and texts as one file: whole or not at all."""
     from safetensors.torch import save
 
     write_atomically(path, save(tensors, metadata))
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and texts of a file.
+
+    Raises:
+        CourseError: it is damaged, or no safetensors file.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
-    except (SafetensorError, OSError) as error:
+    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
         raise CourseError(f"{path} is damaged or not a safetensors file ({error}): copy it again") from error
 
 
-def _digest(tensors: dict[str, Tensor], text: str = "") -> str:
+def digest(tensors: dict[str, Tensor], text: str = "") -> str:
     """SHA-256 of names, types, shapes and bytes, in the order of the names."""
     total = hashlib.sha256(text.encode("utf-8"))
     for name in sorted(tensors):

@@ -1,7 +1,8 @@
-"""What a run shows and keeps of its course: a bar, a log, and a way to stop it between two steps."""
+"""What a run shows and keeps of its course: a bar, a log, a picture, and a way to stop it between two steps."""
 
 import json
 import signal
+import sys
 import threading
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -9,33 +10,39 @@ from pathlib import Path
 
 from helpers.files import write_atomically
 
-LOG = "log.jsonl"
+LOG, CURVES, SAMPLES = "log.jsonl", "curves.png", "samples.txt"
 
 
 def read_log(folder: str | Path) -> list[dict]:
-    """The rows of a run's log; a last line that was cut off is left out."""
+    """The rows of a run's log; a line that was cut off or damaged is left out."""
     path = Path(folder) / LOG
     if not path.is_file():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            rows.append(json.loads(line))
+            row = json.loads(line)
         except json.JSONDecodeError:
-            break
+            continue
+        if isinstance(row, dict) and isinstance(row.get("step"), int):
+            rows.append(row)
     return rows
 
 
 @contextmanager
-def stop_on_interrupt():
-    """Turn the first Ctrl-C (or a polite kill) into an event to be looked at between steps; a second interrupts."""
+def stop_on_interrupt(patient: bool = False):
+    """Turn the first Ctrl-C (or a polite kill) into an event to be looked at between steps; a second interrupts.
+
+    With `patient` further ones change nothing: under `torchrun` every process gets the terminal's signal and then
+    the launcher's.
+    """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield event  # only the main thread may handle signals
         return
 
     def handle(number, frame):
-        if event.is_set():
+        if event.is_set() and not patient:
             raise KeyboardInterrupt
         event.set()
 
@@ -60,6 +67,31 @@ def append_to_log(folder: str | Path, row: dict) -> None:
 
 def _line(row: dict) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def write_report(folder: str | Path, rows: Sequence[dict]) -> None:
+    """Draw the run so far, and gather the stories that it told; both from the rows of the log alone."""
+    from helpers.figures.training import run_curves
+
+    if rows:
+        write_atomically(Path(folder) / CURVES, run_curves(rows).png)
+    told = [f"step {row['step']}: {row['sample']}\n" for row in rows if "sample" in row]
+    if told:
+        write_atomically(Path(folder) / SAMPLES, "\n".join(told))
+
+
+def peak_memory(device) -> float | None:
+    """The most memory that this process has held so far, in GB: the GPU's on a GPU; None where it is not known."""
+    import torch
+
+    if torch.device(device).type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 1e9
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes there, kilobytes elsewhere
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
 def bar_of(settings, start: int = 0, shown: bool = True):

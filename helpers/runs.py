@@ -1,48 +1,25 @@
 """From a recipe to a run: its stories, tokens, model and sampler, ready to train or to go on."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 import torch
 
 from helpers.batches import StorySampler, WindowSampler
-from helpers.checkpoints import load_training_state
 from helpers.errors import CourseError
 from helpers.evaluation import story_rows
 from helpers.files import runs_folder
 from helpers.model import GPT
+from helpers.parallel import ALONE, Processes
 from helpers.recipes import Recipe, get_recipe, recipe_from
 from helpers.settings import TrainingSettings
+from helpers.states import load_state
 from helpers.stories import in_validation, load_stories
 from helpers.token_files import TokenFile, tokenize_stories
 from helpers.tokenizer import Tokenizer, load_tokenizer
 from helpers.training import Training, TrainingResult
-
-KNOWN_SIZES = {"bundled": 2048, "gpt2": 50257}  # entries, so that a plan needs no download
-
-
-@dataclass
-class Plan:
-    """What a recipe will do, known before anything is read or trained; numbers are None where unknown."""
-
-    parameters: int
-    tokens_per_step: int
-    steps: int | None
-    tokens: int | None
-
-
-def plan(recipe: Recipe) -> Plan:
-    """Size and cost of a recipe, without loading its data."""
-    size = KNOWN_SIZES.get(recipe.tokenizer) or load_tokenizer(recipe.tokenizer).vocab_size
-    config = recipe.config(size)
-    with torch.device("meta"):  # shapes without memory
-        parameters = GPT(config).parameter_count()
-    training = recipe.training
-    per_step = training.batch_size * training.accumulation * config.context_length
-    steps = training.steps
-    return Plan(parameters, per_step, steps, None if steps is None else per_step * steps)
 
 
 @dataclass
@@ -68,7 +45,9 @@ class _Side:
         return (text for text in self.stories if in_validation(text, self.share) == self.validation)
 
 
-def prepare(recipe: Recipe, device: str | torch.device = "cpu", progress: bool = True) -> Prepared:
+def prepare(
+    recipe: Recipe, device: str | torch.device = "cpu", progress: bool = True, processes: Processes = ALONE
+) -> Prepared:
     """Load stories and tokenizer, tokenise (once; kept in the runs folder), build the model from its seed."""
     tokenizer = load_tokenizer(recipe.tokenizer)
     config = recipe.config(tokenizer.vocab_size)
@@ -79,7 +58,8 @@ def prepare(recipe: Recipe, device: str | torch.device = "cpu", progress: bool =
         held_out = list(islice(_Side(stories, recipe.held_out, validation=True), number))
     # Files of one's own come split in this very way: then there is nothing more to hold out.
     held_out = held_out or list(load_stories(recipe.stories, "validation", number))
-    tokens = tokenize_stories(train, tokenizer, runs_folder() / "tokens", progress=progress)
+    with processes.in_turn():
+        tokens = tokenize_stories(train, tokenizer, runs_folder() / "tokens", progress=progress and processes.first)
     validation = story_rows(tokenizer, held_out)
     torch.manual_seed(recipe.training.seed)
     model = GPT(config).to(device)
@@ -88,20 +68,20 @@ def prepare(recipe: Recipe, device: str | torch.device = "cpu", progress: bool =
         model,
         tokenizer,
         tokens,
-        make_sampler(tokens, recipe.training, config.context_length),
+        make_sampler(tokens, recipe.training, config.context_length, processes),
         validation,
         stories.description,
     )
 
 
 def make_sampler(
-    tokens: TokenFile, settings: TrainingSettings, context_length: int
+    tokens: TokenFile, settings: TrainingSettings, context_length: int, processes: Processes = ALONE
 ) -> StorySampler | WindowSampler:
-    """The sampler that the settings name."""
+    """The sampler that the settings name; `batch_size` rows for each process."""
+    rows = settings.batch_size * processes.count
     if settings.rows == "windows":
-        return WindowSampler(tokens, settings.batch_size, context_length, settings.seed)
-    fill = settings.rows == "filled"
-    return StorySampler(tokens, settings.batch_size, context_length, settings.seed, fill=fill)
+        return WindowSampler(tokens, rows, context_length, settings.seed)
+    return StorySampler(tokens, rows, context_length, settings.seed, fill=settings.rows == "filled")
 
 
 def training_of(
@@ -109,6 +89,7 @@ def training_of(
     folder: str | Path | None = None,
     callback: Callable[[dict], bool | None] | None = None,
     progress: bool = True,
+    processes: Processes = ALONE,
 ) -> Training:
     """A run ready to start, or to `resume`."""
     return Training(
@@ -121,6 +102,7 @@ def training_of(
         callback=callback,
         progress=progress,
         about={"recipe": prepared.recipe.as_dict()},
+        processes=processes,
     )
 
 
@@ -146,14 +128,44 @@ def resume(
     device: str | torch.device = "cpu",
     callback: Callable[[dict], bool | None] | None = None,
     progress: bool = True,
+    processes: Processes = ALONE,
 ) -> Training:
-    """The run of a folder, ready to go on where it stopped: call its `run`.
+    """The run of a folder, ready to go on where it stopped: call its `run`. Its `told` says what was found.
 
     Raises:
         CourseError: there is no unfinished run in the folder, or its stories are no longer the same.
     """
-    about = load_training_state(folder)["about"]
-    if "recipe" not in about:
+    with processes.in_turn():  # the first puts damaged files aside
+        state, told = load_state(folder)
+    prepared = prepare(_found_again(_recipe_in(state, folder), state["started_in"]), device, progress, processes)
+    prepared.recipe = recipe_from(state["about"]["recipe"])  # as it was written: the state goes on with the same words
+    training = training_of(prepared, folder, callback, progress, processes).resume()
+    training.told = [*told, *(line for line in training.told if line not in told)]
+    return training
+
+
+def recipe_of(folder: str | Path) -> Recipe:
+    """The recipe of an unfinished run, with the steps, data and model that it was started with."""
+    return _recipe_in(load_state(folder)[0], folder)
+
+
+def _recipe_in(state: dict, folder) -> Recipe:
+    if "recipe" not in state["about"]:
         raise CourseError(f"the run in {folder} was not started from a recipe: resume it in its own code")
-    prepared = prepare(recipe_from(about["recipe"]), device, progress)
-    return training_of(prepared, folder, callback, progress).resume()
+    try:
+        return recipe_from(state["about"]["recipe"])
+    except TypeError as error:
+        raise CourseError(
+            f"the run in {folder} was started by another version of the course ({error}): go on with that version"
+        ) from error
+
+
+def _found_again(recipe: Recipe, started_in: str) -> Recipe:
+    """The recipe with paths that hold from here, where it was started in another folder."""
+    changes = {}
+    for name in ("stories", "tokenizer"):
+        value = getattr(recipe, name)
+        there = Path(started_in) / value
+        if value not in ("bundled", "tinystories", "gpt2") and not Path(value).exists() and there.exists():
+            changes[name] = str(there)
+    return replace(recipe, **changes)

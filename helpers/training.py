@@ -1,33 +1,45 @@
 """The training loop: batches in, a better model out, and nothing lost on the way.
 
-A run's length is counted in steps or in seconds, and its learning rates follow the share of it that has passed.
-Its folder holds the model, `log.jsonl` and a state from which it can go on: stopped after any step and resumed,
-it ends with the same weights, bit for bit on a processor, as if it had never stopped.
+A run's length is counted in steps, epochs or seconds, and its learning rates follow the share of it that has passed.
+Its folder holds the model, the best model so far, `log.jsonl`, a picture of the curves and the newest states from
+which it can go on: stopped after any step and resumed, it ends with the same weights, bit for bit on a processor, as
+if it had never stopped. Under `torchrun` the same loop runs on several devices (`helpers.parallel`).
 """
 
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import torch
 
-from helpers import checkpoints
+from helpers import checkpoints, states
 from helpers.errors import CourseError
 from helpers.evaluation import score_rows
 from helpers.generation import PROMPT, tell
-from helpers.optimizers import build_optimizer, set_learning_rates
-from helpers.progress import append_to_log, bar_of, read_log, start_log, stop_on_interrupt
+from helpers.parallel import ALONE, Processes
+from helpers.progress import (
+    append_to_log,
+    bar_of,
+    peak_memory,
+    read_log,
+    start_log,
+    stop_on_interrupt,
+    write_report,
+)
 from helpers.settings import TrainingSettings, schedule
+from helpers.training_step import Measured, Stepper
 
-HALF = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+BEST = "best"  # the folder, inside a run's, of the model with the lowest validation loss
 
 
 @dataclass
 class TrainingResult:
-    """What a run came to. `stopped` is "finished", "interrupted" or "callback"; `history` are the log's rows."""
+    """What a run came to. `history` are the log's rows; `stopped` is "finished", "interrupted", "callback" or
+    "data ended".
+    """
 
     steps: int
     tokens: int
@@ -43,14 +55,17 @@ class Training:
 
     Args:
         model: trained in place, on the device where it is.
-        sampler: has `next_batch()` -> (ids, targets), `state_dict()` and `load_state_dict()`.
+        sampler: has `next_batch()` -> (ids, targets), `state_dict()` and `load_state_dict()`. With several
+            processes it gives the batch of all. `StopIteration` ends the run.
         settings: with `steps` or `seconds` set; `epochs` needs a sampler with a property `epochs`.
         tokenizer: for the samples and the saved folder.
         validation: rows `[end] + story + [end]` that are scored every `eval_every` steps.
-        folder: where model, log and state are written; None writes nothing.
+        folder: where model, log and states are written; None writes nothing.
         callback: called with every row of the log, for drawing live; a true answer ends the run.
         progress: show a bar with the loss.
         about: anything JSON can hold; kept in the state and in config.json.
+        processes: which of several this is, from `helpers.parallel.processes`.
+        keep: so many of the newest states stay on the disk.
     """
 
     def __init__(
@@ -65,6 +80,8 @@ class Training:
         callback: Callable[[dict], bool | None] | None = None,
         progress: bool = True,
         about: dict | None = None,
+        processes: Processes = ALONE,
+        keep: int = states.KEEP,
     ):
         if settings.steps is None and settings.seconds is None and settings.epochs is None:
             raise CourseError("a run needs a length: set steps, epochs or seconds")
@@ -72,17 +89,16 @@ class Training:
             raise CourseError("a run that is saved needs its tokenizer")
         self.model, self.sampler, self.settings, self.tokenizer = model, sampler, settings, tokenizer
         self.validation, self.callback, self.about = list(validation), callback, about or {}
-        self.folder, self.progress = None if folder is None else Path(folder), progress
+        self.folder, self.progress = None if folder is None else Path(folder), progress and processes.first
+        self.processes, self.keep = processes, keep
         self.device = model.head_weight.device
-        self.optimizers = build_optimizer(model, settings)
-        half = HALF[settings.precision]
-        if half is not None and self.device.type == "cpu":
-            raise CourseError(f"precision={settings.precision} needs a GPU; on a processor use float32")
-        self.autocast = lambda: torch.autocast(self.device.type, half) if half else nullcontext()
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=settings.precision == "float16")
-        self.step, self.tokens, self.seconds, self.val_loss = 0, 0, 0.0, None
+        self.stepper = Stepper(model, sampler, settings, processes)
+        self.step, self.tokens, self.seconds = 0, 0, 0.0
+        self.val_loss: float | None = None
+        self.best_loss = math.inf  # the lowest validation loss so far
         self.recent: list[float] = []  # losses since the last row of the log
         self.history: list[dict] = []
+        self.told: list[str] = []  # what `resume` found worth telling
         self._step_seconds = 0.01
 
     # ------------------------------------------------------------------ the loop
@@ -91,69 +107,66 @@ class Training:
         """Train to the end, to an interrupt (Ctrl-C: the step is finished and all is saved) or to the callback.
 
         Raises:
-            CourseError: the loss is no longer a number. What was saved before is left as it was.
+            CourseError: the loss or the gradient is no longer a number, or the folder cannot be written. What was
+                saved before is left as it was.
         """
         self.model.train()
-        if self.folder is not None:
+        if self.step == 0:
+            if not self.processes.first:  # each process drops out values of its own
+                torch.manual_seed(self.settings.seed + self.processes.rank)
+            self.save()  # from the first moment on there is something to go on from; and a full disk is known now
+        if self._writes:
             start_log(self.folder, self.history)
         stopped = "finished"
         started = time.perf_counter() - self.seconds
         rate_from = self.tokens, time.perf_counter()
-        every = self.settings.log_every, self.settings.eval_every, self.settings.sample_every
-        with stop_on_interrupt() as interrupted, bar_of(self.settings, self.step, self.progress) as bar:
+        several = self.processes.count > 1
+        with stop_on_interrupt(several) as interrupted, bar_of(self.settings, self.step, self.progress) as bar:
             last = self._done()
             while not last:
-                loss, grad_norm = self._one_step()
-                now = time.perf_counter()
-                self._step_seconds = max(now - started - self.seconds, 1e-6)
-                self.seconds = now - started
+                epoch = self._epoch()
+                measured = self.stepper.step(self.step + 1, lambda: schedule(self._progress(), self.settings))
+                before, self.seconds = self.seconds, self._clock(started)
+                self._step_seconds = max(self.seconds - before, 1e-6)
+                if measured is not None:
+                    self.step, self.tokens = self.step + 1, self.tokens + measured.tokens
+                    if not measured.skipped:
+                        self.recent.append(measured.loss)
                 last, stop = self._done(), False
-                if last or any(self._every(steps) for steps in every):
+                new_epoch = self._epoch() > epoch
+                if measured is not None and (last or new_epoch or any(map(self._every, self._intervals))):
+                    now = time.perf_counter()
                     rate = (self.tokens - rate_from[0]) / (now - rate_from[1] + 1e-9)
-                    stop = self._log(grad_norm, rate, last)
+                    stop = self.processes.first and self._log(measured, rate, last, new_epoch)
                     rate_from = self.tokens, time.perf_counter()
-                    self.seconds = rate_from[1] - started
-                self._show(bar, loss)
-                if not last and (stop or interrupted.is_set()):
+                    self.seconds = self._clock(started)
+                if measured is not None:
+                    self._show(bar, measured.loss)
+                stop, interrupt = self.processes.total(float(stop), float(interrupted.is_set()))
+                if not last and (stop or interrupt):
                     stopped = "callback" if stop else "interrupted"
                     break
-                if self._every(self.settings.checkpoint_every) and not last:
+                if not last and (new_epoch or self._every(self.settings.checkpoint_every)):
                     self.save()
-        self.save()
+            if self.stepper.data_ended:
+                stopped = "data ended"
+            self.save()
         self.model.eval()
-        loss = self.history[-1]["loss"] if self.history else math.nan
-        return TrainingResult(
-            self.step, self.tokens, self.seconds, loss, self.val_loss, stopped, self.history
-        )
+        loss = next((row["loss"] for row in reversed(self.history) if row["loss"] is not None), math.nan)
+        return TrainingResult(self.step, self.tokens, self.seconds, loss, self.val_loss, stopped, self.history)
 
-    def _one_step(self) -> tuple[float, float]:
-        """Gradients of `accumulation` batches, one update. Each token weighs the same, in whatever batch it is."""
-        batches = [self.sampler.next_batch() for _ in range(self.settings.accumulation)]
-        counts = [int((targets != -100).sum()) for _, targets in batches]
-        total, loss = sum(counts), 0.0
-        for (ids, targets), count in zip(batches, counts, strict=True):
-            with self.autocast():
-                part = self.model.loss(ids.to(self.device), targets.to(self.device)) * (count / total)
-            self.scaler.scale(part).backward()
-            loss += part.item()
-        if not math.isfinite(loss):
-            raise CourseError(
-                f"the loss became {loss} at step {self.step + 1}: try a lower learning rate, a longer warm-up or "
-                "stronger clipping, and look at log.jsonl for where it began to rise"
-            )
-        for optimizer in self.optimizers:
-            self.scaler.unscale_(optimizer)
-        limit = self.settings.clip or math.inf
-        grad_norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
-        set_learning_rates(self.optimizers, schedule(self._progress(), self.settings))
-        for optimizer in self.optimizers:
-            self.scaler.step(optimizer)
-            optimizer.zero_grad(set_to_none=True)
-        self.scaler.update()
-        self.step += 1
-        self.tokens += total
-        self.recent.append(loss)
-        return loss, grad_norm
+    @property
+    def _intervals(self) -> tuple[int, ...]:
+        return self.settings.log_every, self.settings.eval_every, self.settings.sample_every
+
+    def _clock(self, started: float) -> float:
+        """Seconds since the start, the same in all processes."""
+        now = time.perf_counter() - started
+        return self.processes.total(now if self.processes.first else 0.0)[0]
+
+    def _epoch(self) -> int:
+        """How many epochs are over, in a run that is counted in epochs."""
+        return int(self.sampler.epochs) if self.settings.epochs else 0
 
     def _progress(self) -> float:
         """The share of the run that has passed, the coming step included: never 0, and 1 only after the end."""
@@ -169,7 +182,8 @@ class Training:
     def _done(self) -> bool:
         settings = self.settings
         return bool(
-            (settings.steps and self.step >= settings.steps)
+            self.stepper.data_ended
+            or (settings.steps and self.step >= settings.steps)
             or (settings.seconds and self.seconds >= settings.seconds)
             or (settings.epochs and self.sampler.epochs >= settings.epochs)
         )
@@ -179,27 +193,33 @@ class Training:
 
     # ------------------------------------------------------------------ what is told
 
-    def _log(self, grad_norm: float, rate: float, last: bool) -> bool:
+    def _log(self, measured: Measured, rate: float, last: bool, new_epoch: bool) -> bool:
         """Keep a row of the run's course; a true answer means that the callback wants to stop."""
-        settings = self.settings
+        settings, whole = self.settings, last or new_epoch
         row = {
             "step": self.step,
             "tokens": self.tokens,
-            "loss": sum(self.recent) / len(self.recent),
-            "lr": self.optimizers[0].param_groups[0]["lr"],
-            "grad_norm": grad_norm,
+            "loss": sum(self.recent) / len(self.recent) if self.recent else None,
+            "lr": self.stepper.optimizers[0].param_groups[0]["lr"],
+            "grad_norm": measured.grad_norm,
             "tokens_per_second": rate,
             "seconds": round(self.seconds, 3),
+            "memory_gb": peak_memory(self.device),
         }
+        if settings.precision == "float16":
+            row |= {"loss_scale": self.stepper.scaler.get_scale(), "skipped": self.stepper.skipped_in_all}
         self.recent = []
-        if self.validation and (last or self._every(settings.eval_every)):
-            row["val_loss"] = self.val_loss = mean_loss(self.model, self.validation)
-        if self.tokenizer is not None and self._every(settings.sample_every):
+        if self.validation and (whole or self._every(settings.eval_every)):
+            self.val_loss, row["val_accuracy"] = loss_and_accuracy(self.model, self.validation)
+            row["val_loss"] = self.val_loss
+            self._keep_best()
+        if self.tokenizer is not None and (new_epoch or self._every(settings.sample_every)):
             tokens = min(self.model.config.context_length, 100)
             row["sample"] = tell(self.model, self.tokenizer, PROMPT, tokens, temperature=0.8, seed=settings.seed)
         self.history.append(row)
-        if self.folder is not None:
-            append_to_log(self.folder, row)
+        if self._writes:
+            with self._writing():
+                append_to_log(self.folder, row)
         return bool(self.callback and self.callback(row))
 
     def _show(self, bar, loss: float) -> None:
@@ -215,10 +235,36 @@ class Training:
 
     # ------------------------------------------------------------------ stopping and going on
 
+    @property
+    def _writes(self) -> bool:
+        return self.folder is not None and self.processes.first
+
+    @contextmanager
+    def _writing(self):
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise CourseError(
+                f"{self.folder} cannot be written to ({reason}): make room, then resume the run"
+            ) from error
+
     def save(self) -> None:
-        """Write the model and, until the run is done, the state from which it goes on."""
+        """Write the state from which the run goes on, the model and the report; when it is done, no state any more."""
         if self.folder is None:
             return
+        done, state = self._done(), self.state()  # which all processes give a part of
+        if not self._writes:
+            return
+        with self._writing():
+            if not done:
+                states.save_state(self.folder, state, self.keep)
+            self._save_model(self.folder)
+            write_report(self.folder, self.history)
+            if done:
+                states.remove_states(self.folder)
+
+    def _save_model(self, folder: Path) -> None:
         extra = {
             "steps": self.step,
             "tokens": self.tokens,
@@ -227,11 +273,14 @@ class Training:
             "settings": asdict(self.settings),
             **self.about,
         }
-        checkpoints.save_model(self.folder, self.model, self.tokenizer, extra)
-        if self._done():
-            (self.folder / checkpoints.STATE).unlink(missing_ok=True)
-        else:
-            checkpoints.save_training_state(self.folder, self.state())
+        checkpoints.save_model(folder, self.model, self.tokenizer, extra)
+
+    def _keep_best(self) -> None:
+        if self.val_loss < self.best_loss:
+            self.best_loss = self.val_loss
+            if self._writes:
+                with self._writing():
+                    self._save_model(self.folder / BEST)
 
     def state(self) -> dict:
         """Everything that decides what comes next."""
@@ -239,51 +288,64 @@ class Training:
             "settings": asdict(self.settings),
             "about": self.about,
             "config": asdict(self.model.config),
+            "processes": self.processes.count,
+            "started_in": str(Path.cwd()),
             "step": self.step,
             "tokens": self.tokens,
             "seconds": self.seconds,
             "val_loss": self.val_loss,
+            "best_loss": self.best_loss,
             "recent": self.recent,
+            "stepper": self.stepper.state_dict(),
             "model": dict(self.model.named_parameters()),
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "scaler": self.scaler.state_dict(),
-            "sampler": self.sampler.state_dict(),
-            "random": checkpoints.random_state(),
+            "random": states.random_state(),
+            "random_of_all": self.processes.of_all(states.torch_random_state(self.device)),
         }
 
     def resume(self) -> "Training":
-        """Go on from the state in the folder: call before `run`.
+        """Go on from the newest whole state in the folder: call before `run`. `told` then says what was found.
 
         Raises:
-            CourseError: there is none, it is damaged, or it belongs to another model, other stories or settings.
+            CourseError: there is none, or it belongs to another model, other stories, settings or processes.
         """
-        state = checkpoints.load_training_state(self.folder)
+        state, self.told = states.load_state(self.folder)
+        there = f"the run in {self.folder}"
         if state["config"] != asdict(self.model.config):
-            raise CourseError(f"the run in {self.folder} trains a model of another shape")
+            raise CourseError(f"{there} trains a model of another shape")
         ours, theirs = asdict(self.settings), state["settings"]
         if changed := [key for key in ours if ours[key] != theirs.get(key)]:
-            raise CourseError(f"the run in {self.folder} has another {changed[0]}: {theirs.get(changed[0])!r}")
-        checkpoints.put_weights(self.model, state["model"], self.folder / checkpoints.STATE)
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        self.scaler.load_state_dict(state["scaler"])
-        self.sampler.load_state_dict(state["sampler"])
-        self.step, self.tokens, self.seconds = state["step"], state["tokens"], state["seconds"]
-        self.val_loss, self.recent = state["val_loss"], state["recent"]
+            key = changed[0]
+            raise CourseError(f"{there} has another {key}: {theirs.get(key)!r} there, {ours[key]!r} here")
+        if state["processes"] != self.processes.count:
+            raise CourseError(
+                f"{there} has {state['processes']} process(es), this has {self.processes.count}: batches would differ"
+            )
+        checkpoints.put_weights(self.model, state["model"], there)
+        self.stepper.load_state_dict(state["stepper"], there)
+        for name in ("step", "tokens", "seconds", "val_loss", "best_loss", "recent"):
+            setattr(self, name, state[name])
         self.history = [row for row in read_log(self.folder) if row["step"] <= self.step]
-        checkpoints.set_random_state(state["random"])
+        states.set_random_state(state["random"])
+        if not self.processes.first:
+            states.set_torch_random_state(state["random_of_all"][self.processes.rank], self.device)
         return self
+
+
+def loss_and_accuracy(model, rows: Sequence[Sequence[int]]) -> tuple[float, float]:
+    """Over rows `[end] + story + [end]`: nats per token, and the share of tokens that were the first choice."""
+    scores = score_rows(model, rows)
+    total, tokens = (
+        sum(float(each.log_probs.sum(dtype="float64")) for each in scores),
+        sum(len(each.hits) for each in scores),
+    )
+    return -total / tokens, sum(int(each.hits.sum()) for each in scores) / tokens
 
 
 def mean_loss(model, rows: Sequence[Sequence[int]]) -> float:
     """Nats per token over rows `[end] + story + [end]`."""
-    scores = score_rows(model, rows)
-    total = sum(float(each.log_probs.sum(dtype="float64")) for each in scores)
-    return -total / sum(len(each.log_probs) for each in scores)
+    return loss_and_accuracy(model, rows)[0]
 
 
 def train(model, sampler, settings: TrainingSettings, **options) -> TrainingResult:
     """Train a model; the options are those of `Training`."""
     return Training(model, sampler, settings, **options).run()
-
-

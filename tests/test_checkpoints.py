@@ -3,9 +3,7 @@ reason.
 """
 
 import json
-import random
 
-import numpy as np
 import pytest
 import torch
 
@@ -140,56 +138,3 @@ def test_an_interrupted_write_leaves_the_old_model(tmp_path, tokenizer, monkeypa
     monkeypatch.undo()
     assert checkpoints.load_model(tmp_path)[0].config == old.config
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".part")]
-
-
-def test_a_training_state_comes_back_bit_for_bit(tmp_path, tokenizer):
-    model = tiny(tokenizer)
-    optimizer = torch.optim.AdamW(model.parameters(), betas=(0.9, 0.95))
-    model.loss(torch.tensor([[1, 2, 3]]), torch.tensor([[2, 3, 4]])).backward()
-    optimizer.step()
-    state = {
-        "step": 7,
-        "optimizers": [optimizer.state_dict()],
-        "sampler": {
-            "order": np.arange(5, dtype=np.uint16),
-            "big": 2**100,
-            "place": np.int64(3),
-            "scalar": np.array(2),
-        },
-        "numbers": [1e-17, float("inf"), None, True, "text", (1, (2.5,))],
-        "half": torch.tensor([1.5], dtype=torch.bfloat16),
-        "empty": torch.empty(0),
-    }
-    checkpoints.save_training_state(tmp_path, state)
-    loaded = checkpoints.load_training_state(tmp_path)
-    assert (
-        loaded["numbers"] == state["numbers"] and loaded["step"] == 7 and loaded["sampler"]["big"] == 2**100
-    )
-    assert loaded["sampler"]["order"].dtype == np.uint16 and loaded["sampler"]["scalar"].shape == ()
-    assert torch.equal(loaded["half"], state["half"]) and loaded["empty"].shape == (0,)
-    again = torch.optim.AdamW(model.parameters())
-    again.load_state_dict(loaded["optimizers"][0])
-    assert again.param_groups[0]["betas"] == (0.9, 0.95)
-    for parameter, values in optimizer.state.items():
-        for key, value in values.items():
-            assert torch.equal(again.state[parameter][key], value)
-    with pytest.raises(TypeError, match="state.model is a GPT"):
-        checkpoints.save_training_state(tmp_path, {"model": model})
-
-
-def test_a_damaged_or_missing_state_is_refused(tmp_path):
-    with pytest.raises(CourseError, match="nothing to resume"):
-        checkpoints.load_training_state(tmp_path)
-    path = checkpoints.save_training_state(tmp_path, {"weights": torch.arange(4.0)})
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    with pytest.raises(CourseError, match="checksum"):
-        checkpoints.load_training_state(tmp_path)
-
-
-def test_generators_continue_where_they_were(tmp_path):
-    checkpoints.save_training_state(tmp_path, checkpoints.random_state())
-    first = random.random(), np.random.rand(), torch.rand(1)
-    checkpoints.set_random_state(checkpoints.load_training_state(tmp_path))
-    assert (random.random(), np.random.rand(), torch.rand(1)) == first

@@ -18,6 +18,7 @@ from helpers.evaluation import evaluate
 from helpers.files import repository_root
 from helpers.model import GPT, GPTConfig
 from helpers.progress import read_log
+from helpers.states import saved_states
 from helpers.stories import load_stories
 from helpers.tokenizer import train_tokenizer
 
@@ -242,12 +243,8 @@ def test_train_leaves_a_run_that_the_other_commands_use(call, home, tmp_path):
     assert code == 0
     for word in ("device", "stories", "tokenizer", "parameters", "validation", "Once upon a time", str(out_folder)):
         assert word in out
-    assert {path.name for path in out_folder.iterdir()} == {
-        "model.safetensors",
-        "config.json",
-        "tokenizer.json",
-        "log.jsonl",
-    }
+    files = {path.name for path in out_folder.iterdir()}
+    assert files == {"model.safetensors", "config.json", "tokenizer.json", "log.jsonl", "curves.png", "best"}
     assert [row["step"] for row in read_log(out_folder)] == [1, 2, 3, 4]
     about = json.loads((out_folder / "config.json").read_text(encoding="utf-8"))["training"]
     assert about["recipe"]["name"] == "storyteller" and about["settings"]["seed"] == 3
@@ -291,7 +288,7 @@ def test_ctrl_c_saves_and_resume_goes_on(call, home, tmp_path, command):
     thread.join()
     assert code == 130 and "python -m helpers resume" in err
     done = len(read_log(run))
-    assert 3 <= done < 100_000 and (run / "training_state.safetensors").exists()
+    assert 3 <= done < 100_000 and saved_states(run)
     code, _, err = call("train", *small(home), "--steps", 4, "--out", run)
     assert code == 2 and "resume it" in err
     thread = interrupt_when(lambda: len(read_log(run)) >= done + 3)

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from helpers import recipes, runs
+from helpers import planning, recipes, runs
 from helpers.checkpoints import load_model
 from helpers.errors import CourseError
 from helpers.recipes import RECIPES, get_recipe, override, recipe_from
@@ -56,13 +56,13 @@ def test_the_recipes_of_the_design_are_there():
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_gpt2_has_its_size(name):
-    planned = runs.plan(get_recipe(name))
+    planned = planning.plan(get_recipe(name))
     assert planned.parameters == PARAMETERS[name]
     assert planned.tokens_per_step == 480 * 1024 and planned.tokens == planned.steps * planned.tokens_per_step
 
 
 def test_the_others_have_the_size_they_say():
-    assert runs.plan(get_recipe("two-layer")).parameters == pytest.approx(86e6, rel=0.08)
+    assert planning.plan(get_recipe("two-layer")).parameters == pytest.approx(86e6, rel=0.08)
     config = get_recipe("post-ln-sinusoidal").config(50257)
     assert (config.norm, config.activation, config.positions) == ("post", "relu", "sinusoidal")
     assert (config.d_ff, config.dropout, config.context_length) == (3072, 0.1, 128)

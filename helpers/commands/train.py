@@ -7,10 +7,13 @@ examples:
   python -m helpers train --seconds 60 --out runs/quick
   python -m helpers train --recipe storyteller --set n_layer=2 --set learning_rate=1e-3 --out runs/two
   python -m helpers train --recipe gpt2-small --dry-run
+  torchrun --nproc-per-node=2 -m helpers train --recipe gpt2-small --out runs/two-gpus
 """
 
 import argparse
+import os
 import sys
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,17 +22,13 @@ from helpers.errors import CourseError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--recipe", default="storyteller", metavar="NAME", help="what to make (default storyteller; see --list)"
-    )
+    parser.add_argument("--recipe", metavar="NAME", help="what to make (default storyteller; see --list)")
     parser.add_argument("--list", action="store_true", help="tell what recipes there are")
     parser.add_argument("--out", metavar="DIR", help="the run's folder (default runs/NAME)")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, metavar="N", help="train for N steps")
     length.add_argument("--seconds", type=float, metavar="S", help="train for S seconds")
-    parser.add_argument(
-        "--stories", metavar="SOURCE", help='"bundled", "tinystories", or a folder or file of your own'
-    )
+    parser.add_argument("--stories", metavar="SOURCE", help='"bundled", "tinystories", or a folder or file of your own')
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N stories")
     parser.add_argument("--seed", type=int, metavar="N", help="another beginning and order of the stories")
     parser.add_argument(
@@ -50,59 +49,92 @@ def run(arguments: argparse.Namespace) -> int:
             print(f"{recipe.name:20}{recipe.about}")
         return 0
     if arguments.resume is not None:
+        _check_same(arguments)
         return resume(arguments.resume, arguments.device, arguments.quiet)
     recipe = _recipe(arguments)
     if arguments.dry_run:
-        return _tell_plan(recipe)
+        return _tell_plan(recipe, arguments.device)
     from helpers.files import runs_folder
+    from helpers.parallel import processes
     from helpers.runs import prepare, training_of
 
     folder = Path(arguments.out) if arguments.out else runs_folder() / recipe.name
-    _check_room(folder, arguments.overwrite)
-    device = device_of(arguments.device)
-    prepared = prepare(recipe, device, progress=not arguments.quiet)
-    training = training_of(prepared, folder, progress=not arguments.quiet)
-    _tell_start(prepared, folder, device)
-    _clear(folder)
-    return _train(training, folder)
+    with processes(arguments.device) as all_of_them, _speaking(all_of_them):
+        _check_room(folder, arguments.overwrite)
+        all_of_them.wait()  # nobody looks when the first has begun to write
+        device = device_of(arguments.device) if all_of_them.count == 1 else all_of_them.device
+        prepared = prepare(recipe, device, not arguments.quiet, all_of_them)
+        training = training_of(prepared, folder, progress=not arguments.quiet, processes=all_of_them)
+        _tell_start(prepared, folder, device, all_of_them.count)
+        if all_of_them.first:
+            _clear(folder)
+        return _train(training, folder)
 
 
 def resume(folder: str, device: str = "auto", quiet: bool = False) -> int:
     """Go on with the run of a folder."""
     from helpers import runs
+    from helpers.parallel import processes
 
-    device = device_of(device)
-    training = runs.resume(folder, device, progress=not quiet)
-    print(f"going on from step {training.step:,} on {device}", flush=True)
-    return _train(training, Path(folder))
+    with processes(device) as all_of_them, _speaking(all_of_them):
+        device = device_of(device) if all_of_them.count == 1 else all_of_them.device
+        training = runs.resume(folder, device, progress=not quiet, processes=all_of_them)
+        for line in training.told:
+            print(f"note: {line}")
+        print(f"going on from step {training.step:,} on {device}", flush=True)
+        return _train(training, Path(folder))
 
 
-def _recipe(arguments: argparse.Namespace):
-    """The recipe with what the options change."""
+@contextmanager
+def _speaking(processes):
+    """Of several processes only the first is heard."""
+    with nullcontext() if processes.first else redirect_stdout(open(os.devnull, "w")):
+        yield
+
+
+def _check_same(arguments: argparse.Namespace) -> None:
+    """Refuse to resume a run as something else than it is."""
+    from helpers.runs import recipe_of
+
+    given = [f"--{name}" for name in ("out", "overwrite", "dry_run") if getattr(arguments, name)]
+    if given:
+        raise CourseError(f"--resume goes on in the run's own folder: leave {given[0].replace('_', '-')} away")
+    asked = ("recipe", "steps", "seconds", "stories", "limit", "seed", "set")
+    if not any(getattr(arguments, name) for name in asked):
+        return
+    theirs = recipe_of(arguments.resume)
+    ours = _recipe(arguments, None if arguments.recipe else theirs)
+    one, other = _flat(theirs.as_dict()), _flat(ours.as_dict())
+    for key in one.keys() | other.keys():
+        if one.get(key) != other.get(key):
+            raise CourseError(
+                f"the run in {arguments.resume} has {key} {one.get(key)!r}, and {other.get(key)!r} is asked for: leave "
+                "the options away to go on with it, or start another run"
+            )
+
+
+def _flat(recipe: dict) -> dict:
+    return {key: value for key, value in recipe.items() if key not in ("about", "model", "training")} | {
+        key: value for part in ("model", "training") for key, value in recipe[part].items()
+    }
+
+
+def _recipe(arguments: argparse.Namespace, base=None):
+    """The recipe, or `base`, with what the options change."""
     from helpers.recipes import get_recipe, override
 
     assignments = list(arguments.set)
     for key in ("steps", "seconds", "limit", "seed"):
         if getattr(arguments, key) is not None:
             assignments.append(f"{key}={getattr(arguments, key)}")
-    recipe = override(get_recipe(arguments.recipe), assignments)
+    recipe = override(base or get_recipe(arguments.recipe or "storyteller"), assignments)
     return recipe if arguments.stories is None else replace(recipe, stories=arguments.stories)
 
 
-def _tell_plan(recipe) -> int:
-    from helpers.runs import plan
+def _tell_plan(recipe, device: str) -> int:
+    from helpers.planning import plan
 
-    planned, training = plan(recipe), recipe.training
-    length = {"steps": training.steps, "epochs": training.epochs, "seconds": training.seconds}
-    told = " or ".join(f"{number:,g} {name}" for name, number in length.items() if number)
-    print(f"recipe      {recipe.name}: {recipe.about}")
-    print(f"model       {planned.parameters:,} parameters: {_listed(recipe.model)}")
-    print(f"stories     {recipe.stories}, tokenizer {recipe.tokenizer}")
-    print(f"training    {told}; {planned.tokens_per_step:,} tokens a step")
-    if planned.tokens is not None:
-        print(f"tokens      {planned.tokens:,} in all")
-    gigabytes = planned.parameters * 16 / 1e9  # weights, gradients and two moments, 4 bytes each
-    print(f"memory      {gigabytes:.2f} GB for weights, gradients and AdamW's two moments; activations come on top")
+    print(plan(recipe, device_of(device)))
     return 0
 
 
@@ -114,34 +146,42 @@ def _check_room(folder: Path, overwrite: bool) -> None:
     """Refuse, before any work is done, to write over a run."""
     if folder.exists() and not folder.is_dir():
         raise CourseError(f"{folder} is a file: give --out a folder")
-    there = {name for name in _files() if (folder / name).exists()}
-    if there and not overwrite:
-        from helpers.checkpoints import STATE
+    from helpers.states import saved_states
 
-        hint = "resume it, " if STATE in there else ""
+    unfinished = bool(saved_states(folder))
+    if not overwrite and (unfinished or any((folder / name).exists() for name in _files())):
+        hint = "resume it, " if unfinished else ""
         raise CourseError(f"{folder} holds a run already: {hint}give another --out, or --overwrite")
 
 
 def _clear(folder: Path) -> None:
     """An empty place for the run; files that are not a run's stay."""
+    from helpers.states import remove_states
+    from helpers.training import BEST
+
     folder.mkdir(parents=True, exist_ok=True)
+    remove_states(folder)
     for name in _files():
         (folder / name).unlink(missing_ok=True)
+        (folder / BEST / name).unlink(missing_ok=True)
 
 
 def _files() -> tuple[str, ...]:
-    from helpers.checkpoints import CONFIG, STATE, TOKENIZER, WEIGHTS
-    from helpers.progress import LOG
+    from helpers.checkpoints import CONFIG, TOKENIZER, WEIGHTS
+    from helpers.progress import CURVES, LOG, SAMPLES
 
-    return WEIGHTS, CONFIG, TOKENIZER, STATE, LOG
+    return WEIGHTS, CONFIG, TOKENIZER, LOG, CURVES, SAMPLES
 
 
-def _tell_start(prepared, folder: Path, device: str) -> None:
+def _tell_start(prepared, folder: Path, device: str, processes: int) -> None:
+    from helpers.planning import plan
+
     recipe, tokens = prepared.recipe, prepared.tokens
-    print(f"device      {device}")
+    print(f"device      {device}" + (f", {processes} processes" if processes > 1 else ""))
     print(f"stories     {len(tokens):,} with {tokens.tokens:,} tokens: {prepared.description}")
     print(f"tokenizer   {recipe.tokenizer}, {prepared.tokenizer.vocab_size:,} entries")
     print(f"model       {prepared.model.parameter_count():,} parameters: {_listed(recipe.model)}")
+    print(plan(recipe, device, tokens.tokens, processes).cost)
     print(f"folder      {folder}", flush=True)
 
 
@@ -149,6 +189,8 @@ def _train(training, folder: Path) -> int:
     from helpers.generation import tell
 
     result = training.run()
+    if not training.processes.first:
+        return 130 if result.stopped == "interrupted" else 0
     validation = "" if result.val_loss is None else f", validation {result.val_loss:.4f} nats per token"
     amount = f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:.0f} s"
     print(f"{amount}: loss {result.loss:.4f}{validation}")

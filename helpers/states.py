@@ -1,0 +1,199 @@
+"""A run's whole state as one file, from which it goes on exactly: the newest few are kept, and whole ones only.
+
+`RUN/checkpoints/step-00000400.safetensors` holds the tensors; everything that is no tensor stands as JSON in its
+head, with a checksum of it all. A file gets its name when it is whole, and an older one goes only after that: killed
+at any moment, a run finds a state to go on from. Nothing is pickled.
+"""
+
+import errno
+import json
+import random
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from helpers.checkpoints import WEIGHTS, digest, read_safetensors, write_safetensors
+from helpers.errors import CourseError
+
+FOLDER = "checkpoints"
+FORMAT = 2  # of the files; another is refused
+KEEP = 2  # so many of the newest are kept
+
+
+def save_state(folder: str | Path, state: dict, keep: int = KEEP) -> Path:
+    """Write everything a run needs to go on as if it had never stopped; then remove all but the newest `keep`.
+
+    Where the disk is full, all but the newest of the older ones make room and it is tried once more.
+
+    Args:
+        state: nested dicts, lists and tuples of tensors, NumPy arrays, numbers, strings, booleans and None, such as
+            `{"step": 100, "model": model.state_dict(), "optimizers": [...], "random": ...}`. "step" names the file.
+
+    Raises:
+        CourseError: it cannot be written; the message says which state is still there.
+    """
+    tensors: dict[str, Tensor] = {}
+    structure = json.dumps(_pack(state | {"versions": versions()}, "state", tensors))
+    metadata = {"format": "pt", "state": structure, "sha256": digest(tensors, structure)}
+    path = Path(folder) / FOLDER / f"step-{state['step']:08d}.safetensors"
+    try:
+        try:
+            write_safetensors(path, tensors, metadata)
+        except OSError as error:
+            if error.errno != errno.ENOSPC or not prune(folder, 1):
+                raise
+            write_safetensors(path, tensors, metadata)
+    except OSError as error:
+        there = [each for each in saved_states(folder) if each != path]
+        kept = f"; {there[0]} is still there: make room, then resume" if there else ""
+        said = f"the state of step {state['step']:,} cannot be written to {path.parent}: {error.strerror or error}"
+        raise CourseError(said + kept) from error
+    prune(folder, keep)
+    return path
+
+
+def load_state(folder: str | Path) -> tuple[dict, list[str]]:
+    """The newest whole state of a run, every bit of it.
+
+    Returns:
+        What `save_state` was given, and what a person should be told: which newer states are damaged and were put
+        aside (as `.damaged`), and that another version of torch was used.
+
+    Raises:
+        CourseError: the run has no state, no whole one, or one of another version of the course.
+    """
+    folder, told = Path(folder), []
+    paths = saved_states(folder)
+    if not paths:
+        finished = f": the run is finished, as far as {WEIGHTS} tells" if (folder / WEIGHTS).is_file() else ""
+        raise CourseError(f"there is nothing to resume in {folder}: it has no {FOLDER}{finished}")
+    damaged = []
+    for path in paths:
+        try:
+            state = _read(path)
+            break
+        except CourseError as error:
+            damaged.append((path, error))
+    else:
+        raise CourseError(f"no state in {folder / FOLDER} is whole ({damaged[0][1]}): start again with --overwrite")
+    if state["versions"]["format"] != FORMAT:
+        raise CourseError(
+            f"{path} has format {state['versions']['format']}, this version of the course reads {FORMAT}: "
+            "go on with the version that began the run, or start again"
+        )
+    for broken, error in damaged:
+        broken.replace(broken.with_suffix(".damaged"))  # so that it is not counted among the newest
+        told.append(f"{error}; going on from {path.name} instead")
+    for name, now in versions().items():
+        if (then := state["versions"].get(name)) != now:
+            told.append(f"saved with {name} {then}, going on with {now}: the last digits may differ")
+    return state, told
+
+
+def saved_states(folder: str | Path) -> list[Path]:
+    """The files of a run's states, the newest first."""
+    return sorted((Path(folder) / FOLDER).glob("step-*.safetensors"), reverse=True)
+
+
+def prune(folder: str | Path, keep: int) -> int:
+    """Remove all states but the newest `keep`, and what writes that were killed left behind; how many files went."""
+    gone = 0
+    for path in [*saved_states(folder)[keep:], *Path(folder).glob("**/.*.part")]:
+        try:
+            path.unlink()
+            gone += 1
+        except OSError:
+            continue  # in use or gone already: the next time will do
+    return gone
+
+
+def remove_states(folder: str | Path) -> None:
+    """Remove all of a run's states: when it is finished, or to make room for another."""
+    place = Path(folder) / FOLDER
+    prune(folder, 0)
+    for path in place.glob("step-*.damaged"):
+        path.unlink(missing_ok=True)
+    if place.is_dir() and not any(place.iterdir()):
+        place.rmdir()
+
+
+def versions() -> dict:
+    """What must, and what should be the same when a run goes on."""
+    return {"format": FORMAT, "torch": torch.__version__, "numpy": np.__version__}
+
+
+def _read(path: Path) -> dict:
+    tensors, metadata = read_safetensors(path)
+    if "state" not in metadata or metadata.get("sha256") != digest(tensors, metadata["state"]):
+        raise CourseError(f"{path} is damaged (its checksum is wrong)")
+    return _unpack(json.loads(metadata["state"]), tensors)
+
+
+def random_state() -> dict:
+    """The state of every generator a training step may draw from."""
+    state = {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        state["cuda"] = torch.cuda.get_rng_state_all()
+    return state
+
+
+def set_random_state(state: dict) -> None:
+    """Put back what `random_state` gave."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def torch_random_state(device: str | torch.device = "cpu") -> Tensor:
+    """The state of torch's generators alone, (bytes,) uint8: the processor's, then the device's if it is a GPU."""
+    found = [torch.get_rng_state()]
+    if torch.device(device).type == "cuda":
+        found.append(torch.cuda.get_rng_state(device))
+    return torch.cat(found)
+
+
+def set_torch_random_state(state: Tensor, device: str | torch.device = "cpu") -> None:
+    """Put back what `torch_random_state` gave."""
+    size = len(torch.get_rng_state())
+    torch.set_rng_state(state[:size])
+    if len(state) > size:
+        torch.cuda.set_rng_state(state[size:], device)
+
+
+def _pack(value, name: str, tensors: dict[str, Tensor]):
+    """`value` as JSON, its tensors put aside under names; what JSON lacks is written as {"$kind": ...}."""
+    if isinstance(value, Tensor):
+        tensors[name] = value.detach().cpu().contiguous()
+        return {"$tensor": name}
+    if isinstance(value, np.ndarray):
+        tensors[name] = torch.from_numpy(np.array(value, order="C"))
+        return {"$array": name}
+    if isinstance(value, dict):  # as pairs: JSON would turn the integer keys of an optimiser into strings
+        return {"$dict": [[_pack(k, name, tensors), _pack(v, f"{name}.{k}", tensors)] for k, v in value.items()]}
+    if isinstance(value, tuple | list):
+        packed = [_pack(each, f"{name}.{i}", tensors) for i, each in enumerate(value)]
+        return packed if isinstance(value, list) else {"$tuple": packed}
+    if isinstance(value, np.generic):
+        return value.item()
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise TypeError(f"{name} is a {type(value).__name__}, which a training state cannot hold")
+
+
+def _unpack(value, tensors: dict[str, Tensor]):
+    if isinstance(value, list):
+        return [_unpack(each, tensors) for each in value]
+    if not isinstance(value, dict):
+        return value
+    (kind, content), *_ = value.items()
+    if kind == "$tensor":
+        return tensors[content].clone()  # not a view of the file, which may be deleted
+    if kind == "$array":
+        return tensors[content].clone().numpy()
+    if kind == "$tuple":
+        return tuple(_unpack(each, tensors) for each in content)
+    return {_unpack(k, tensors): _unpack(v, tensors) for k, v in content}
