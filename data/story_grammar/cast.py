@@ -11,7 +11,7 @@ HE = {"he": "he", "him": "him", "his": "his", "himself": "himself"}
 # Few on purpose: a small model learns to copy a name in three minutes if there are a dozen, and not if there are
 # fifty. What tells names apart is nothing but which of them the story gave; each must be met often enough.
 GIRLS = "Lily Mia Rosie Nora Poppy Ruby".split()
-BOYS = "Tom Ben Max Sam Leo Finn".split()
+BOYS = "Tom Ben Max Sam Leo Pip".split()
 
 ANIMALS = """rabbit fox bear mouse squirrel hedgehog puppy kitten duck frog mole otter badger piglet lamb pony raccoon
 beaver turtle penguin koala panda monkey goat""".split()

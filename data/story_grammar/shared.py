@@ -24,15 +24,15 @@ RULES = {
         "[hero.he] {wanted|loved|tried} to [toy.play] {every day|again and again|all the time|whenever [hero.he] "
         "could}.",
         "[hero]'s {favorite|dearest|most precious} thing was [a color] [toy] {from|that came from|once owned by} "
-        "[hero.his] [family.kin], and the [color] [toy] {went everywhere|came along everywhere|stayed all "
+        "[hero.his] [family.kin], and the [toy] {went everywhere|came along everywhere|stayed all "
         "day} with [hero.him].",
         "For {[hero.his] birthday|Christmas|helping at home} [hero] got [a color] [toy] from [hero.his] "
         "[family.kin], and now [hero.he] {wanted|loved|liked} to [toy.play] {every day|all the time|whenever "
         "[hero.he] could}.",
         "[hero] had [a color] [toy], {a present|a gift} from [hero.his] [family.kin], and {kept|took|carried} the "
-        "[color] [toy] {close by|everywhere|along on every walk|under one arm}.",
+        "[toy] {close by|everywhere|along on every walk|under one arm}.",
         "[hero] {owned|had} [a color] [toy] and {loved|liked|never tired of} [toy.playing], for there was no other "
-        "[color] [toy] like it{| in the world| anywhere}.",
+        "[toy] like it{| in the world| anywhere}.",
     ],
     "one_day": [
         "One {[weather] |{quiet|fine|busy|ordinary} |}{morning|afternoon|day},",
