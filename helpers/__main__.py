@@ -12,6 +12,7 @@ COMMANDS = {
     "course": "run all notebooks in order, train the storyteller and let it tell a story",
     "train": "train a model from a recipe",
     "resume": "go on with a run that was stopped",
+    "record": "write what a run showed as a file, and say whether it is as expected",
     "generate": "let a model continue a text",
     "chat": "tell stories with a model, line by line",
     "evaluate": "score a model on stories it has not seen",

@@ -54,7 +54,7 @@ class Processes:
         if self.count == 1:
             return model
         devices = None if self.device == "cpu" else [self.device]
-        return nn.parallel.DistributedDataParallel(model, device_ids=devices, broadcast_buffers=False)
+        return nn.parallel.DistributedDataParallel(model, device_ids=devices)
 
     def exchange(self, network: nn.Module, now: bool) -> AbstractContextManager:
         """A context for forward and backward: gradients travel in the last batch of a step only."""

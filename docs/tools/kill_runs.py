@@ -160,10 +160,10 @@ def kill_and_resume(kills: int, seed: int = 0, say=lambda line: None) -> dict:
         run = home / "run-0"
         while made < kills:
             if generator.random() < 0.5:
-                killed = trial.killed(run, generator.uniform(0, duration))
+                killed = trial.killed(run, generator.uniform(0, 0.6 * duration))
             else:
                 point = generator.choice(POINTS)
-                killed = trial.killed(run, None, (generator.randrange(40), point))
+                killed = trial.killed(run, None, (generator.randrange(12), point))
                 in_writes[point] += killed
             made += killed
             before_any += killed and not states.saved_states(run)

@@ -65,8 +65,8 @@ def run(arguments: argparse.Namespace) -> int:
         device = device_of(arguments.device) if all_of_them.count == 1 else all_of_them.device
         prepared = prepare(recipe, device, not arguments.quiet, all_of_them)
         training = training_of(prepared, folder, progress=not arguments.quiet, processes=all_of_them)
-        _tell_start(prepared, folder, device, all_of_them.count)
         if all_of_them.first:
+            _tell_start(prepared, folder, device, all_of_them.count)
             _clear(folder)
         return _train(training, folder)
 

@@ -1,0 +1,143 @@
+"""Bands: what they are made of, what they say of a run that is well and of runs that are not, and the file to send."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from helpers import bands, planning, runs
+from helpers.__main__ import main
+from helpers.errors import CourseError
+from helpers.files import data_folder, read_json
+from helpers.recipes import RECIPES, get_recipe, override
+from helpers.tokenizer import train_tokenizer
+
+NAMES, THINGS = ("Pip", "Ann", "Tom", "Zoe"), ("kite", "ball", "drum", "boat")
+TEXTS = [f"Once upon a time, {name} had a {thing}. {name} lost the {thing}." for name in NAMES for thing in THINGS]
+
+
+def rows_of(losses, speed=1000.0, memory=1.0):
+    return [
+        {"step": step, "loss": loss, "tokens_per_second": speed, "memory_gb": memory} | more
+        for step, (loss, more) in enumerate(losses, 1)
+    ]
+
+
+HEALTHY = [(5.6 - 0.4 * i, {"val_loss": 5.7 - 0.4 * i} if i % 5 == 4 else {}) for i in range(10)]
+
+
+def record_of(rows, seed=0):
+    return {
+        "recipe": {"name": "storyteller", "seed": seed},
+        "parameters": 10,
+        "profile": "cpu",
+        "machine": {"processor": "some", "torch": "2"},
+        "steps": rows[-1]["step"],
+        "loss": [[row["step"], row["loss"]] for row in rows],
+        "val_loss": [[row["step"], row["val_loss"]] for row in rows if "val_loss" in row],
+        "tokens_per_second": rows[0]["tokens_per_second"],
+        "memory_gb": rows[0]["memory_gb"],
+    }
+
+
+@pytest.fixture
+def band():
+    return bands.band_of([record_of(rows_of(HEALTHY)), record_of(rows_of(HEALTHY, speed=1200.0))])
+
+
+def test_a_band_holds_what_was_measured_and_a_margin(band):
+    assert band["tokens_per_second"] == [pytest.approx(650), pytest.approx(1620)]
+    assert band["loss"][0] == [1, pytest.approx(5.6 * 0.97), pytest.approx(5.6 * 1.03)]
+    assert [step for step, *_ in band["val_loss"]] == [5, 10] and not band["estimate"]
+
+
+def test_a_healthy_run_is_in_band_at_any_step(band):
+    for last in (1, 5, 10):
+        verdict = bands.judge(rows_of(HEALTHY)[:last], band)
+        assert verdict.in_band and str(verdict).startswith("in band") and verdict.compared >= 3
+
+
+@pytest.mark.parametrize(
+    "rows, says",
+    [
+        (rows_of([(loss + 1.0, {}) for loss, _ in HEALTHY]), "learning rate"),
+        (rows_of([(9.0, {}), *HEALTHY[1:]]), "initialisation"),
+        (rows_of([*HEALTHY[:4], (2.0, {}), *HEALTHY[5:]]), "leakage"),
+        (rows_of([*HEALTHY[:4], (HEALTHY[4][0], {"val_loss": 1.0}), *HEALTHY[5:]]), "leakage"),
+        (rows_of([*HEALTHY[:4], (math.nan, {}), *HEALTHY[5:]]), "learning rate"),
+        (rows_of(HEALTHY, speed=100.0), "half precision"),
+        (rows_of(HEALTHY, speed=9000.0), "smaller model"),
+        (rows_of(HEALTHY, memory=4.0), "larger batch"),
+        (rows_of(HEALTHY, memory=0.1), "smaller model or batch"),
+    ],
+)
+def test_each_symptom_has_its_causes(band, rows, says):
+    verdict = bands.judge(rows, band)
+    assert not verdict.in_band and any(says in finding.causes for finding in verdict.findings)
+    assert "expected" in str(verdict) and "out of band" in str(verdict)
+
+
+def test_records_that_do_not_belong_together_make_no_band():
+    one = record_of(rows_of(HEALTHY))
+    for change in ({"profile": "t4"}, {"parameters": 11}, {"steps": 9}, {"recipe": {"name": "two-layer"}}):
+        with pytest.raises(CourseError, match="differ|different"):
+            bands.band_of([one, one | change])
+    with pytest.raises(CourseError, match="at least one"):
+        bands.band_of([])
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "runs"))
+    (tmp_path / "stories.txt").write_text("\n<|endoftext|>\n".join(TEXTS), encoding="utf-8")
+    train_tokenizer(TEXTS, 280).save(tmp_path / "tokenizer.json")
+    small = ["n_layer=1", "n_head=1", "d_model=8", "context_length=24", "steps=20", "eval_every=10", "log_every=1"]
+    recipe = override(get_recipe("storyteller"), [*small, f"tokenizer={tmp_path / 'tokenizer.json'}"])
+    recipe = replace(recipe, stories=str(tmp_path / "stories.txt"))
+    runs.train_recipe(recipe, tmp_path / "run", progress=False)
+    return tmp_path / "run"
+
+
+def test_the_command_writes_a_file_that_tells_nothing_private(run, capsys, monkeypatch, tmp_path):
+    assert main(["record", str(run)]) == 0
+    out = capsys.readouterr().out
+    assert "record.json" in out and "20 steps" in out and "could be the first" in out
+    text = (run / "record.json").read_text(encoding="utf-8")
+    assert str(tmp_path) not in text and "Once upon" not in text
+    content = json.loads(text)
+    assert content["steps"] == 20 and content["profile"] == "cpu" and content["recipe"]["stories"] == "own"
+    assert len(content["loss"]) == bands.POINTS and content["loss"][-1][0] == 20
+    assert [step for step, _ in content["val_loss"]] == [10, 20]
+
+
+def test_a_run_is_in_the_band_that_was_made_of_it(run, capsys, monkeypatch, tmp_path):
+    monkeypatch.setattr(bands, "data_folder", lambda: tmp_path)
+    assert main(["record", str(run), "--add-band"]) == 0
+    assert bands.find_band("storyteller", "cpu")["parameters"] > 0 and bands.find_band("storyteller", "t4") is None
+    assert main(["record", str(run)]) == 0
+    assert "in band" in capsys.readouterr().out
+    verdict = bands.judge_run(run)
+    assert verdict.in_band and not verdict.estimate
+
+
+def test_what_is_no_run_is_refused(tmp_path, capsys):
+    assert main(["record", str(tmp_path)]) == 2
+    assert "config.json" in capsys.readouterr().err
+
+
+def test_the_shipped_bands_belong_to_recipes_as_they_are():
+    """An estimate shows its arithmetic, and the arithmetic is that of the recipe."""
+    content = read_json(data_folder() / bands.FILE)
+    assert content["format"] == bands.FORMAT
+    for name, profiles in content["bands"].items():
+        config = RECIPES[name].config(planning.KNOWN_SIZES[RECIPES[name].tokenizer])
+        for profile, band in profiles.items():
+            assert profile in ("cpu", "t4", "gpu") and len(band["about"]) > 20
+            low, high = band["tokens_per_second"]
+            assert 0 < low < high
+            if band["estimate"]:
+                flops = planning.training_flops_per_token(config)
+                assert f"{flops:,} operations" in band["about"]
+                assert low == pytest.approx(0.15 * 65e12 / flops, rel=0.02)
+                assert high == pytest.approx(0.35 * 65e12 / flops, rel=0.02)
