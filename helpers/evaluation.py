@@ -157,6 +157,21 @@ def score_rows(model, rows: Sequence[Sequence[int]]) -> list[Scores]:
     return results
 
 
+def loss_and_accuracy(model, rows: Sequence[Sequence[int]]) -> tuple[float, float]:
+    """Over rows `[end] + story + [end]`: nats per token, and the share of tokens that were the first choice."""
+    scores = score_rows(model, rows)
+    total, tokens = (
+        sum(float(each.log_probs.sum(dtype="float64")) for each in scores),
+        sum(len(each.hits) for each in scores),
+    )
+    return -total / tokens, sum(int(each.hits.sum()) for each in scores) / tokens
+
+
+def mean_loss(model, rows: Sequence[Sequence[int]]) -> float:
+    """Nats per token over rows `[end] + story + [end]`."""
+    return loss_and_accuracy(model, rows)[0]
+
+
 def batches_of_windows(rows: Sequence[Sequence[int]], config) -> Iterator[list[tuple[int, int, int, int]]]:
     """Cut rows into windows of at most the context and gather windows of similar length.
 

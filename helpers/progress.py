@@ -103,3 +103,12 @@ def bar_of(settings, start: int = 0, shown: bool = True):
     total, unit = (settings.seconds, "s") if settings.seconds else (settings.epochs, "epochs")
     form = "{l_bar}{bar}| {n:.2f}/{total_fmt} {unit} {postfix}"
     return tqdm(total=total, unit=unit, bar_format=form, mininterval=0.5, disable=not shown)
+
+
+def show_step(bar, at: float, loss: float, val_loss: float | None, row: dict) -> None:
+    """Move a bar to `at`, with the losses beside it; a sample that stands in this step's row is written above."""
+    told = {"loss": f"{loss:.3f}"} | ({} if val_loss is None else {"val": f"{val_loss:.3f}"})
+    bar.set_postfix(told, refresh=False)
+    bar.update(min(at, bar.total) - bar.n)
+    if "sample" in row:
+        bar.write(f"\nstep {row['step']}: {row['sample']}\n")

@@ -105,3 +105,28 @@ def schedule(progress: float, settings: TrainingSettings) -> float:
     elif settings.schedule == "cosine":
         left = (1 - math.cos(math.pi * left)) / 2
     return settings.final + (1 - settings.final) * left
+
+
+def share_passed(settings: TrainingSettings, step: int, seconds: float, step_seconds: float, epochs: float) -> float:
+    """The share of a run that has passed when step `step` is over: never 0, and 1 only after the end.
+
+    Args:
+        seconds: until the end of that step, which takes `step_seconds`.
+    """
+    shares = []
+    if settings.steps:
+        shares.append(step / (settings.steps + 1))
+    if settings.seconds:
+        shares.append(seconds / (settings.seconds + step_seconds))
+    if settings.epochs:
+        shares.append(min(epochs / settings.epochs, 1.0))
+    return max(shares)
+
+
+def is_over(settings: TrainingSettings, step: int, seconds: float, epochs: float) -> bool:
+    """Whether a run has reached one of its lengths."""
+    return bool(
+        (settings.steps and step >= settings.steps)
+        or (settings.seconds and seconds >= settings.seconds)
+        or (settings.epochs and epochs >= settings.epochs)
+    )

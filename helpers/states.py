@@ -92,6 +92,16 @@ def load_state(folder: str | Path) -> tuple[dict, list[str]]:
     return state, told
 
 
+def refuse_another(state: dict, run: str, config: dict, settings: dict, processes: int) -> None:
+    """Refuse, as `run`, to go on with another model, other settings or another number of processes."""
+    for ours, theirs in ((config, state["config"]), (settings, state["settings"])):
+        for key in [*ours, *(theirs.keys() - ours.keys())]:
+            if ours.get(key) != theirs.get(key):
+                raise CourseError(f"{run} has another {key}: {theirs.get(key)!r} there, {ours.get(key)!r} here")
+    if state["processes"] != processes:
+        raise CourseError(f"{run} has {state['processes']} process(es), this has {processes}: batches would differ")
+
+
 def saved_states(folder: str | Path) -> list[Path]:
     """The files of a run's states, the newest first."""
     return sorted((Path(folder) / FOLDER).glob("step-*.safetensors"), reverse=True)

@@ -17,7 +17,7 @@ import torch
 
 from helpers import checkpoints, states
 from helpers.errors import CourseError
-from helpers.evaluation import score_rows
+from helpers.evaluation import loss_and_accuracy
 from helpers.generation import PROMPT, tell
 from helpers.parallel import ALONE, Processes
 from helpers.progress import (
@@ -25,11 +25,12 @@ from helpers.progress import (
     bar_of,
     peak_memory,
     read_log,
+    show_step,
     start_log,
     stop_on_interrupt,
     write_report,
 )
-from helpers.settings import TrainingSettings, schedule
+from helpers.settings import TrainingSettings, is_over, schedule, share_passed
 from helpers.training_step import Measured, Stepper
 
 BEST = "best"  # the folder, inside a run's, of the model with the lowest validation loss
@@ -120,27 +121,28 @@ class Training:
         stopped = "finished"
         started = time.perf_counter() - self.seconds
         rate_from = self.tokens, time.perf_counter()
+        every = self.settings.log_every, self.settings.eval_every, self.settings.sample_every
         several = self.processes.count > 1
         with stop_on_interrupt(several) as interrupted, bar_of(self.settings, self.step, self.progress) as bar:
             last = self._done()
             while not last:
-                epoch = self._epoch()
+                epoch = int(self._epochs())
                 measured = self.stepper.step(self.step + 1, lambda: schedule(self._progress(), self.settings))
                 before, self.seconds = self.seconds, self._clock(started)
                 self._step_seconds = max(self.seconds - before, 1e-6)
                 if measured is not None:
                     self.step, self.tokens = self.step + 1, self.tokens + measured.tokens
-                    if not measured.skipped:
+                    if not measured.skipped and self.processes.first:
                         self.recent.append(measured.loss)
                 last, stop = self._done(), False
-                new_epoch = self._epoch() > epoch
-                if measured is not None and (last or new_epoch or any(map(self._every, self._intervals))):
+                new_epoch = int(self._epochs()) > epoch
+                if measured is not None and (last or new_epoch or any(map(self._every, every))):
                     now = time.perf_counter()
                     rate = (self.tokens - rate_from[0]) / (now - rate_from[1] + 1e-9)
                     stop = self.processes.first and self._log(measured, rate, last, new_epoch)
                     rate_from = self.tokens, time.perf_counter()
                     self.seconds = self._clock(started)
-                if measured is not None:
+                if measured is not None and self.progress:
                     self._show(bar, measured.loss)
                 stop, interrupt = self.processes.total(float(stop), float(interrupted.is_set()))
                 if not last and (stop or interrupt):
@@ -155,38 +157,21 @@ class Training:
         loss = next((row["loss"] for row in reversed(self.history) if row["loss"] is not None), math.nan)
         return TrainingResult(self.step, self.tokens, self.seconds, loss, self.val_loss, stopped, self.history)
 
-    @property
-    def _intervals(self) -> tuple[int, ...]:
-        return self.settings.log_every, self.settings.eval_every, self.settings.sample_every
-
     def _clock(self, started: float) -> float:
         """Seconds since the start, the same in all processes."""
         now = time.perf_counter() - started
         return self.processes.total(now if self.processes.first else 0.0)[0]
 
-    def _epoch(self) -> int:
-        """How many epochs are over, in a run that is counted in epochs."""
-        return int(self.sampler.epochs) if self.settings.epochs else 0
+    def _epochs(self) -> float:
+        """How many epochs have passed, in a run that is counted in epochs."""
+        return self.sampler.epochs if self.settings.epochs else 0.0
 
     def _progress(self) -> float:
-        """The share of the run that has passed, the coming step included: never 0, and 1 only after the end."""
-        shares = []
-        if self.settings.steps:
-            shares.append((self.step + 1) / (self.settings.steps + 1))
-        if self.settings.seconds:
-            shares.append((self.seconds + self._step_seconds) / (self.settings.seconds + self._step_seconds))
-        if self.settings.epochs:
-            shares.append(min(self.sampler.epochs / self.settings.epochs, 1.0))
-        return max(shares)
+        seconds = self.seconds + self._step_seconds, self._step_seconds
+        return share_passed(self.settings, self.step + 1, *seconds, self._epochs())
 
     def _done(self) -> bool:
-        settings = self.settings
-        return bool(
-            self.stepper.data_ended
-            or (settings.steps and self.step >= settings.steps)
-            or (settings.seconds and self.seconds >= settings.seconds)
-            or (settings.epochs and self.sampler.epochs >= settings.epochs)
-        )
+        return self.stepper.data_ended or is_over(self.settings, self.step, self.seconds, self._epochs())
 
     def _every(self, steps: int) -> bool:
         return steps > 0 and self.step % steps == 0
@@ -212,7 +197,11 @@ class Training:
         if self.validation and (whole or self._every(settings.eval_every)):
             self.val_loss, row["val_accuracy"] = loss_and_accuracy(self.model, self.validation)
             row["val_loss"] = self.val_loss
-            self._keep_best()
+            if self.val_loss < self.best_loss:
+                self.best_loss = self.val_loss
+                if self._writes:
+                    with self._writing():
+                        self._save_model(self.folder / BEST)
         if self.tokenizer is not None and (new_epoch or self._every(settings.sample_every)):
             tokens = min(self.model.config.context_length, 100)
             row["sample"] = tell(self.model, self.tokenizer, PROMPT, tokens, temperature=0.8, seed=settings.seed)
@@ -223,15 +212,9 @@ class Training:
         return bool(self.callback and self.callback(row))
 
     def _show(self, bar, loss: float) -> None:
-        if not self.progress:
-            return
-        at = self.step if self.settings.steps else self.seconds if self.settings.seconds else self.sampler.epochs
-        told = {"loss": f"{loss:.3f}"} | ({} if self.val_loss is None else {"val": f"{self.val_loss:.3f}"})
-        bar.set_postfix(told, refresh=False)
-        bar.update(min(at, bar.total) - bar.n)
+        at = self.step if self.settings.steps else self.seconds if self.settings.seconds else self._epochs()
         row = self.history[-1] if self.history else {}
-        if row.get("step") == self.step and "sample" in row:
-            bar.write(f"\nstep {self.step}: {row['sample']}\n")
+        show_step(bar, at, loss, self.val_loss, row if row.get("step") == self.step else {})
 
     # ------------------------------------------------------------------ stopping and going on
 
@@ -275,13 +258,6 @@ class Training:
         }
         checkpoints.save_model(folder, self.model, self.tokenizer, extra)
 
-    def _keep_best(self) -> None:
-        if self.val_loss < self.best_loss:
-            self.best_loss = self.val_loss
-            if self._writes:
-                with self._writing():
-                    self._save_model(self.folder / BEST)
-
     def state(self) -> dict:
         """Everything that decides what comes next."""
         return {
@@ -310,16 +286,7 @@ class Training:
         """
         state, self.told = states.load_state(self.folder)
         there = f"the run in {self.folder}"
-        if state["config"] != asdict(self.model.config):
-            raise CourseError(f"{there} trains a model of another shape")
-        ours, theirs = asdict(self.settings), state["settings"]
-        if changed := [key for key in ours if ours[key] != theirs.get(key)]:
-            key = changed[0]
-            raise CourseError(f"{there} has another {key}: {theirs.get(key)!r} there, {ours[key]!r} here")
-        if state["processes"] != self.processes.count:
-            raise CourseError(
-                f"{there} has {state['processes']} process(es), this has {self.processes.count}: batches would differ"
-            )
+        states.refuse_another(state, there, asdict(self.model.config), asdict(self.settings), self.processes.count)
         checkpoints.put_weights(self.model, state["model"], there)
         self.stepper.load_state_dict(state["stepper"], there)
         for name in ("step", "tokens", "seconds", "val_loss", "best_loss", "recent"):
@@ -329,21 +296,6 @@ class Training:
         if not self.processes.first:
             states.set_torch_random_state(state["random_of_all"][self.processes.rank], self.device)
         return self
-
-
-def loss_and_accuracy(model, rows: Sequence[Sequence[int]]) -> tuple[float, float]:
-    """Over rows `[end] + story + [end]`: nats per token, and the share of tokens that were the first choice."""
-    scores = score_rows(model, rows)
-    total, tokens = (
-        sum(float(each.log_probs.sum(dtype="float64")) for each in scores),
-        sum(len(each.hits) for each in scores),
-    )
-    return -total / tokens, sum(int(each.hits.sum()) for each in scores) / tokens
-
-
-def mean_loss(model, rows: Sequence[Sequence[int]]) -> float:
-    """Nats per token over rows `[end] + story + [end]`."""
-    return loss_and_accuracy(model, rows)[0]
 
 
 def train(model, sampler, settings: TrainingSettings, **options) -> TrainingResult:

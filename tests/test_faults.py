@@ -14,7 +14,7 @@ import torch
 
 from helpers import checkpoints, files, states
 from helpers.errors import CourseError
-from helpers.evaluation import story_rows
+from helpers.evaluation import mean_loss, story_rows
 from helpers.files import repository_root
 from helpers.model import GPT, GPTConfig
 from helpers.progress import CURVES, LOG, SAMPLES, read_log, stop_on_interrupt
@@ -22,7 +22,7 @@ from helpers.runs import make_sampler
 from helpers.settings import TrainingSettings
 from helpers.token_files import tokenize_stories
 from helpers.tokenizer import train_tokenizer
-from helpers.training import BEST, Training, mean_loss
+from helpers.training import BEST, Training
 from helpers.training_step import PATIENCE
 
 TEXTS = [f"{name} had a {thing}. {name} lost it." for name in ("Pip", "Ann", "Tom") for thing in ("kite", "ball")]

@@ -11,14 +11,14 @@ import torch
 
 from helpers import checkpoints, states
 from helpers.errors import CourseError
-from helpers.evaluation import story_rows
+from helpers.evaluation import mean_loss, story_rows
 from helpers.model import GPT, GPTConfig
 from helpers.progress import CURVES, LOG, SAMPLES, read_log, stop_on_interrupt
 from helpers.runs import make_sampler
 from helpers.settings import TrainingSettings, schedule
 from helpers.token_files import tokenize_stories
 from helpers.tokenizer import train_tokenizer
-from helpers.training import BEST, Training, mean_loss, train
+from helpers.training import BEST, Training, train
 
 NAMES, THINGS = ("Pip", "Ann", "Tom", "Zoe"), ("kite", "ball", "drum")
 TEXTS = [f"{name} had a {thing}. {name} lost the {thing}." for name in NAMES for thing in THINGS]
