@@ -21,15 +21,18 @@ def lookup(table: np.ndarray, row: int):
     one_hot[row] = 1
     fig, axes = style.canvas(1, 3, height=2.6, gridspec_kw={"width_ratios": [1, width, width]})
     most = max(np.abs(table).max(), 1e-9)
-    parts = [("one-hot", one_hot, 1), ("table", table, most), (f"row {row}", table[row : row + 1], most)]
+    parts = [("one-hot", one_hot, 1), ("x table", table, most), (f"= row {row}", table[row : row + 1], most)]
     for ax, (title, values, top) in zip(axes, parts, strict=True):
-        ax.imshow(np.abs(values) / top * 0.6, cmap=style.HEAT, vmin=0, vmax=1, aspect="auto")
+        first = row if len(values) == 1 else 0  # the result stands at the height of its row
+        extent = (-0.5, values.shape[1] - 0.5, first + len(values) - 0.5, first - 0.5)
+        ax.imshow(np.abs(values) / top * 0.6, cmap=style.HEAT, vmin=0, vmax=1, aspect="auto", extent=extent)
         for (y, x), value in np.ndenumerate(values):
             ground = style.HEAT(abs(value) / top * 0.6)[:3]
-            ax.text(x, y, f"{value:g}", ha="center", va="center", color=style.text_colour(ground))
+            ax.text(x, first + y, f"{value:g}", ha="center", va="center", color=style.text_colour(ground))
         ax.set_title(title, fontsize=10.5, fontweight="normal")
         ax.grid(visible=False)
-        ax.set(xticks=[], yticks=range(size) if values is not parts[2][1] else [])
+        ax.spines[:].set_visible(False)
+        ax.set(xticks=[], yticks=range(size) if len(values) == size else [], ylim=(size - 0.5, -0.5))
         ax.tick_params(length=0)
     axes[1].axhspan(row - 0.48, row + 0.48, fill=False, edgecolor=style.BERRY, linewidth=2.5)
     return fig, (
@@ -51,6 +54,7 @@ def nearness(groups: Sequence[str], observed: np.ndarray, by_chance: np.ndarray)
     fig, ax = style.canvas(height=0.8 + 0.42 * len(groups))
     places = np.arange(len(groups))
     ax.barh(places, high - low, left=low, height=0.5, color=style.SKY, label=f"{len(by_chance)} shuffles")
+    ax.use_sticky_edges = False
     ax.plot(observed, places, linestyle="", marker=style.MARKERS[1], markersize=8, color=style.BERRY, label="the group")
     ax.set_yticks(places, groups)
     ax.invert_yaxis()
@@ -81,13 +85,46 @@ def word_map(points: np.ndarray, words: Sequence[str], belongs: Sequence[int], g
     for g, name in enumerate(groups):
         mine = belongs == g
         ax.plot(*points[mine].T, linestyle="", marker=style.MARKERS[g], color=colours[g], markersize=7, label=name)
-    for (x, y), word in zip(points, words, strict=True):
-        ax.annotate(word, (x, y), xytext=(5, 3), textcoords="offset points", fontsize=8.5)
     ax.set(title="Words on a map", xlabel="widest direction", ylabel="second widest")
-    ax.margins(0.1)
+    ax.margins(0.14)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=6, columnspacing=1.2, handletextpad=0.3)
+    _write_words(fig, ax, np.asarray(points, dtype=float), words)
     sizes = [f"{int((belongs == g).sum())} {name}" for g, name in enumerate(groups)]
     return fig, f"Map of {len(words)} words seen from their two widest directions: {', '.join(sizes)}."
+
+
+def _write_words(fig, ax, points: np.ndarray, words: Sequence[str], size: float = 8.5) -> None:
+    """Each word beside its point, where it hides no other word and no point; a thin line leads to one far off."""
+    fig.draw_without_rendering()  # lays the axes out, so that places are known
+    scale = 72 / fig.dpi
+    at = ax.transData.transform(points) * scale  # in typographic points, as text sizes are
+    middle = at.mean(axis=0)
+    taken = [(x - 4, y - 4, x + 4, y + 4) for x, y in at]
+    angles = np.arange(24) * 2 * np.pi / 24
+    for i in np.argsort(-np.hypot(*(at - middle).T)):  # the outer ones first: they have room
+        (x, y), width, height = at[i], 0.56 * size * len(words[i]) + 2, size + 1.5
+        best, least = None, np.inf
+        for far in (0, 8, 16, 24, 34, 46, 60):
+            for angle in angles:
+                dx = np.cos(angle) * (far + 5 + width / 2)
+                dy = np.sin(angle) * (far + 5 + height / 2)
+                box = (x + dx - width / 2, y + dy - height / 2, x + dx + width / 2, y + dy + height / 2)
+                hidden = sum(_overlap(box, other) for other in taken)
+                cost = 50 * hidden + far + 2 * abs(np.sin(angle)) + (np.cos(angle) < 0)
+                if cost < least:
+                    best, least = (dx, dy, far, box), cost
+        dx, dy, far, box = best
+        taken.append(box)
+        line = {"arrowstyle": "-", "color": style.QUIET, "linewidth": 0.5, "shrinkA": 0, "shrinkB": 2}
+        ax.annotate(
+            words[i], points[i], xytext=(dx, dy), textcoords="offset points", fontsize=size, ha="center",
+            va="center", arrowprops=line if far else None,
+        )  # fmt: skip
+
+
+def _overlap(a: tuple, b: tuple) -> float:
+    """The area that two boxes (left, bottom, right, top) share."""
+    return max(0.0, min(a[2], b[2]) - max(a[0], b[0])) * max(0.0, min(a[3], b[3]) - max(a[1], b[1]))
 
 
 @style.figure
