@@ -44,7 +44,7 @@ def call(home, *argv, count=1, program=("-m", "helpers")):
     command = [sys.executable, *launcher, *program, *argv, "--quiet"]
     environment = os.environ | {"COURSE_RUNS": str(home / "runs"), "OMP_NUM_THREADS": "1"}
     environment["PYTHONPATH"] = str(repository_root())
-    return subprocess.run(command, cwd=repository_root(), env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, cwd=repository_root(), env=environment, capture_output=True, text=True, timeout=400)
 
 
 def weights(folder):
