@@ -1,0 +1,186 @@
+"""Tokens, chosen again and again: the loop below `helpers.generation`, for one prompt or for a batch of them."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from helpers.errors import CourseError
+from helpers.filters import choose, penalise_repetition
+from helpers.kv_cache import KVCache
+
+
+def generate(
+    model,
+    ids: Sequence[int],
+    max_new_tokens: int = 200,
+    *,
+    next_logits: Callable[[list[int]], Tensor] | None = None,
+    seed: int | None = None,
+    **options,
+) -> Iterator[int]:
+    """Continue `ids`, one token at a time.
+
+    Args:
+        model: a `GPT`. It is put in evaluation mode while it works and back afterwards.
+        ids: what the model has read so far; at least one id, at most `context_length`.
+        max_new_tokens: where to stop at the latest. When the context is full it slides: the oldest token
+            falls out, and what is left is read anew.
+        next_logits: from the ids so far to the logits `(vocab_size,)` of the next; the model with its
+            `KVCache` if None.
+        seed: the same seed gives the same tokens; None draws anew each time.
+        options: `temperature` (0 or more; 0 is greedy), `greedy`; `top_k`, `top_p`, `min_p`,
+            `repetition_penalty` (None leaves the distribution alone: see `helpers.filters`); `end_id`
+            (generation stops here; this id itself is not given out).
+
+    Yields:
+        One id after the other, as soon as it is known.
+
+    Raises:
+        CourseError: at once, not at the first token, if anything is out of range.
+    """
+    steps = _decode(model, [ids], max_new_tokens, [seed], next_logits, **options)
+    return (token for step in steps for _, token in step)
+
+
+def generate_batch(
+    model, prompts: Sequence[Sequence[int]], max_new_tokens: int = 200, *, seed: int | None = None, **options
+) -> list[list[int]]:
+    """Continue several prompts at once, which may be of unequal length: the new ids of each.
+
+    Args:
+        seed: row i is drawn with seed + i by a generator of its own, and so is what
+            `generate(model, prompts[i], seed=seed + i)` gives, whatever else is in the batch (unless two tokens
+            are so nearly tied that the order in which a sum is taken decides).
+        options: those of `generate`.
+    """
+    seeds = [None if seed is None else seed + number for number in range(len(prompts))]
+    new: list[list[int]] = [[] for _ in prompts]
+    for step in _decode(model, prompts, max_new_tokens, seeds, None, **options):
+        for number, token in step:
+            new[number].append(token)
+    return new
+
+
+def _decode(
+    model,
+    prompts,
+    max_new_tokens,
+    seeds,
+    next_logits,
+    *,
+    temperature=1.0,
+    top_k=None,
+    top_p=None,
+    min_p=None,
+    repetition_penalty=None,
+    greedy=False,
+    end_id=None,
+) -> Iterator[list[tuple[int, int]]]:
+    """Check everything, then give a list of (row, token) for each step."""
+    rows = [[int(token) for token in ids] for ids in prompts]
+    check_options(
+        max_new_tokens=max_new_tokens,
+        temperature=temperature,
+        top_k=top_k,
+        top_p=top_p,
+        min_p=min_p,
+        repetition_penalty=repetition_penalty,
+    )
+    for ids in rows:
+        check_prompt(model, ids)
+    generators = [torch.Generator() for _ in rows]
+    for generator, seed in zip(generators, seeds, strict=True):
+        generator.seed() if seed is None else generator.manual_seed(seed)
+    options = dict(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, greedy=greedy)
+    return _steps(model, rows, max_new_tokens, generators, next_logits, repetition_penalty, end_id, options)
+
+
+def _steps(model, rows, max_new_tokens, generators, next_logits, penalty, end_id, options):
+    cache = KVCache(model)
+    alive = list(range(len(rows)))
+    for count in range(max_new_tokens if rows else 0):
+        was_training = model.training  # changing the mode walks through the whole model: only where needed
+        if was_training:
+            model.eval()
+        try:
+            with torch.inference_mode():
+                if next_logits is not None:
+                    logits = next_logits(rows[0])[None]
+                elif count == 0:
+                    logits = cache.start(rows)
+                else:
+                    logits = cache.append([rows[number][-1] for number in alive])
+                tokens = []
+                for number, row in zip(alive, logits.cpu(), strict=True):
+                    row = row[None]
+                    if penalty is not None:
+                        row = penalise_repetition(row, torch.tensor([rows[number]]), penalty)
+                    tokens.append(int(choose(row, generator=generators[number], **options)))
+        finally:
+            if was_training:
+                model.train()
+        told = [place for place, token in enumerate(tokens) if token != end_id]
+        step = [(alive[place], tokens[place]) for place in told]
+        if not step:
+            return
+        if len(told) < len(alive):  # stories that are finished leave the batch
+            if next_logits is None:
+                cache.keep(told)
+            alive = [number for number, _ in step]
+        for number, token in step:
+            rows[number].append(token)
+        yield step
+
+
+def check_prompt(model, ids: Sequence[int]) -> None:
+    """Refuse what the model cannot read.
+
+    Raises:
+        CourseError: no ids, more than fit the context, or one outside the vocabulary.
+    """
+    longest, vocab_size = model.config.context_length, model.config.vocab_size
+    if not ids:
+        raise CourseError("the prompt is empty: give the model at least one word to continue")
+    if len(ids) > longest:
+        raise CourseError(f"the prompt has {len(ids)} tokens and this model reads at most {longest}: shorten it")
+    if min(ids) < 0 or max(ids) >= vocab_size:
+        wrong = next(token for token in ids if not 0 <= token < vocab_size)
+        raise CourseError(
+            f"id {wrong} is outside the model's vocabulary of {vocab_size}: was the prompt encoded by its tokenizer?"
+        )
+
+
+def last_logits(model, ids: Sequence[int]) -> Tensor:
+    """The logits `(vocab_size,)` of what follows `ids`, of which the last `context_length` are read."""
+    device = model.head_weight.device
+    row = torch.tensor([ids[-model.config.context_length :]], device=device)
+    return model.hidden(row)[0, -1] @ model.head_weight.T  # the head for the last position alone
+
+
+def check_options(
+    *,
+    max_new_tokens: int,
+    temperature: float,
+    top_k: int | None,
+    top_p: float | None,
+    min_p: float | None = None,
+    repetition_penalty: float | None = None,
+) -> None:
+    """Refuse what makes no sense, before anything is computed.
+
+    Raises:
+        CourseError: naming the option and its range.
+    """
+    if max_new_tokens < 1:
+        raise CourseError(f"max-new-tokens must be at least 1, got {max_new_tokens}")
+    if not 0 <= temperature < float("inf"):
+        raise CourseError(f"temperature must be 0 (greedy) or more, got {temperature}")
+    if top_k is not None and top_k < 1:
+        raise CourseError(f"top-k must keep at least 1 token, got {top_k}")
+    if top_p is not None and not 0 < top_p <= 1:
+        raise CourseError(f"top-p is a probability above 0 and at most 1, got {top_p}")
+    if min_p is not None and not 0 <= min_p <= 1:
+        raise CourseError(f"min-p is a share of the best token's probability, from 0 to 1, got {min_p}")
+    if repetition_penalty is not None and not 0 < repetition_penalty < float("inf"):
+        raise CourseError(f"the repetition penalty must be above 0 (1 changes nothing), got {repetition_penalty}")
