@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -297,6 +298,9 @@ def test_ctrl_c_saves_and_resume_goes_on(call, home, tmp_path, command):
     assert code == 130 and f"going on from step {done:,}" in out
     steps = [row["step"] for row in read_log(run)]
     assert steps == list(range(1, len(steps) + 1)) and len(steps) > done
+    for more, named in (("--set n_layer=3", "n_layer"), ("--recipe two-layer", "has name"), ("--out x", "--out")):
+        code, _, err = call("train", "--resume", run, *more.split())
+        assert code == 2 and re.search(named, err) and len(read_log(run)) == len(steps)
 
 
 def test_seconds_are_kept(call, home, tmp_path):

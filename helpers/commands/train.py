@@ -105,7 +105,7 @@ def _check_same(arguments: argparse.Namespace) -> None:
     theirs = recipe_of(arguments.resume)
     ours = _recipe(arguments, None if arguments.recipe else theirs)
     one, other = _flat(theirs.as_dict()), _flat(ours.as_dict())
-    for key in one.keys() | other.keys():
+    for key in one | other:
         if one.get(key) != other.get(key):
             raise CourseError(
                 f"the run in {arguments.resume} has {key} {one.get(key)!r}, and {other.get(key)!r} is asked for: leave "
