@@ -1,6 +1,6 @@
 """Tell stories with a model: type a beginning, and it goes on.
 
-Ctrl-C stops a story; an empty line, Ctrl-D, or Ctrl-C at the prompt leaves.
+Ctrl-C stops a story; Ctrl-D, or Ctrl-C at the prompt, leaves. /help lists what else can be typed.
 
 examples:
   python -m helpers chat
@@ -9,9 +9,17 @@ examples:
 
 import argparse
 import sys
+from pathlib import Path
 
 from helpers.commands.options import add_model, add_sampling, load, sampling
 from helpers.errors import CourseError
+
+COMMANDS = """/temperature T   below 1 is safer, above 1 bolder, 0 always takes the likeliest token
+/top-p P         choose among the most probable tokens that reach P together
+/seed N          the same number tells the same story again
+/retry           the last beginning once more, told differently
+/save FILE       write the stories so far to a new file
+/help            this list"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,28 +29,111 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     options = sampling(arguments)
-    from helpers.generation import stream
-
     model, tokenizer = load(arguments)
     asks = sys.stdin.isatty()
     if asks:
-        print("Type how a story begins. An empty line leaves; Ctrl-C stops a story.")
-    while line := _next_line("\nyou> " if asks else ""):
+        print("Type how a story begins. Ctrl-C stops a story, Ctrl-D leaves, /help tells more.")
+    chat = Chat(model, tokenizer, options)
+    while (line := _next_line("\nyou> " if asks else "")) is not None:
         try:
-            print(line, end="", flush=True)
-            for piece in stream(model, tokenizer, line, **options):
-                print(piece, end="", flush=True)
-            print()
+            chat.hear(line)
         except CourseError as error:
-            print(f"\nerror: {error}", file=sys.stderr)
-        except KeyboardInterrupt:
-            print(" ...")
+            print(f"error: {error}", file=sys.stderr)
     return 0
 
 
-def _next_line(prompt: str) -> str:
+class Chat:
+    """What is remembered between two lines: the options, the last beginning, the stories."""
+
+    def __init__(self, model, tokenizer, options: dict):
+        self.model, self.tokenizer, self.options = model, tokenizer, options
+        self.beginning: str | None = None
+        self.stories: list[str] = []
+
+    def hear(self, line: str) -> None:
+        """One line: a command, or how a story begins. Control characters are dropped, empty lines ignored.
+
+        Raises:
+            CourseError: it cannot be done; nothing has changed.
+        """
+        line = "".join(c for c in line if c == "\t" or c.isprintable()).strip()
+        if line.startswith("/"):
+            self._command(*line.partition(" ")[::2])
+        elif line:
+            self._tell(line)
+
+    def _tell(self, beginning: str) -> None:
+        from helpers.generation import stream
+
+        pieces = stream(self.model, self.tokenizer, beginning, **self.options)  # refused before anything is printed
+        self.beginning = beginning
+        told = beginning
+        print(beginning, end="", flush=True)
+        try:
+            for piece in pieces:
+                told += piece
+                print(piece, end="", flush=True)
+            print()
+        except KeyboardInterrupt:
+            print(" ...")
+        self.stories.append(told)
+
+    def _command(self, name: str, value: str) -> None:
+        from helpers.decoding import check_options
+
+        value = value.strip()
+        if name == "/help":
+            print(COMMANDS)
+        elif name in ("/temperature", "/top-p"):
+            option = name[1:].replace("-", "_")
+            changed = self.options | {option: _number(float, name, value)}
+            names = ("max_new_tokens", "temperature", "top_k", "top_p")
+            check_options(**{each: changed[each] for each in names})
+            self.options = changed | {"greedy": False}
+        elif name == "/seed":
+            self.options = self.options | {"seed": _number(int, name, value)}
+        elif name == "/retry":
+            if self.beginning is None:
+                raise CourseError("there is nothing to retry yet: type how a story begins")
+            if self.options["seed"] is not None:
+                self.options = self.options | {"seed": self.options["seed"] + 1}
+            self._tell(self.beginning)
+        elif name == "/save":
+            self._save(value)
+        else:
+            raise CourseError(f"there is no command {name!r}: /help lists them")
+
+    def _save(self, name: str) -> None:
+        from helpers.files import write_atomically
+
+        if not name or not self.stories:
+            raise CourseError("/save needs a file's name" if self.stories else "there is no story to save yet")
+        path = Path(name)
+        if path.exists():
+            raise CourseError(f"{path} exists already: name a new file")
+        try:
+            write_atomically(path, "\n\n".join(self.stories) + "\n")
+        except OSError as error:
+            raise CourseError(f"{path} cannot be written: {error.strerror}") from error
+        print(f"{len(self.stories)} stories are in {path}")
+
+
+def _number(kind, name: str, text: str):
     try:
-        return input(prompt).strip()
+        value = kind(text)
+    except ValueError as error:
+        raise CourseError(f"{name} needs a number, got {text!r}") from error
+    if kind is int and not 0 <= value < 2**63 - 1:
+        raise CourseError(f"{name} needs a number of at least 0 and less than 2^63, got {text}")
+    return value
+
+
+def _next_line(prompt: str) -> str | None:
+    try:
+        return input(prompt)
     except (EOFError, KeyboardInterrupt):
         print()
+        return None
+    except UnicodeDecodeError:
+        print("error: that line is not UTF-8", file=sys.stderr)
         return ""
