@@ -7,7 +7,8 @@ from torch import Tensor
 
 from helpers.errors import CourseError
 from helpers.filters import choose, penalise_repetition
-from helpers.kv_cache import KVCache
+from helpers.kv_cache import KVCache, ReadingAnew
+from helpers.model import GPT
 
 
 def generate(
@@ -97,7 +98,7 @@ def _decode(
 
 
 def _steps(model, rows, max_new_tokens, generators, next_logits, penalty, end_id, options):
-    cache = KVCache(model)
+    cache = KVCache(model) if isinstance(model, GPT) else ReadingAnew(model)
     alive = list(range(len(rows)))
     for count in range(max_new_tokens if rows else 0):
         was_training = model.training  # changing the mode walks through the whole model: only where needed

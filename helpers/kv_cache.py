@@ -136,3 +136,26 @@ def _rest(block, x: Tensor, mixed: Tensor) -> Tensor:
         h = F.gelu(mlp.fc(h), approximate="tanh")
     x = x + mlp.proj(h)
     return x if block.pre else block.ln_2(x)
+
+
+class ReadingAnew:
+    """The same for any model that gives logits, such as a learner's own: nothing is kept, every row is read again."""
+
+    def __init__(self, model):
+        self.model, self.rows = model, []
+
+    @torch.inference_mode()
+    def start(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Read the rows; the logits of what follows each, (batch, vocab_size)."""
+        self.rows = [[int(token) for token in row] for row in rows]
+        longest, device = self.model.config.context_length, self.model.head_weight.device
+        ids = [torch.tensor([row[-longest:]], device=device) for row in self.rows]
+        return torch.cat([self.model(one)[:, -1] for one in ids])
+
+    def append(self, tokens: Sequence[int]) -> Tensor:
+        """One more token for each row; the logits of what follows, (batch, vocab_size)."""
+        return self.start([[*row, int(token)] for row, token in zip(self.rows, tokens, strict=True)])
+
+    def keep(self, numbers: Sequence[int]) -> None:
+        """Go on with these rows only."""
+        self.rows = [self.rows[number] for number in numbers]

@@ -287,7 +287,7 @@ def test_logits_agree_at_full_size(full_size, batch, time):
     ids = random_ids(batch, time, 50257)
     with torch.no_grad():
         hidden, expected = ours.hidden(ids), theirs.transformer(ids).last_hidden_state
-        some = slice((time - 1) % 16, None, 16)  # and the last position among them: all logits would be 400 MB on each side
+        some = slice((time - 1) % 16, None, 16)  # the last one among them; all would be 400 MB a side
         mine = F.linear(hidden[:, some], ours.head_weight)
         assert (mine - theirs.lm_head(expected[:, some])).abs().max() < 1e-4
         assert mine.std() > 0.3

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import generation
+from helpers import decoding, generation
 from helpers.beam import beam_search
 from helpers.exports import transformers_twin
 from helpers.kv_cache import KVCache
@@ -118,3 +118,23 @@ def test_a_stop_string_ends_the_text_wherever_the_pieces_break(pieces, stop):
     told = "".join(generation.until(pieces, stop))
     assert whole.startswith(told) and not any(each in told for each in stop)
     assert (told == whole) == (not any(each in whole for each in stop))
+
+
+class Others(torch.nn.Module):
+    """A model with the same outputs and other insides: the cache knows nothing of its blocks."""
+
+    def __init__(self, gpt):
+        super().__init__()
+        self.config, self.inner, self.head_weight = gpt.config, [gpt], gpt.head_weight
+
+    def forward(self, ids):
+        return self.inner[0](ids)
+
+
+def test_a_learners_own_model_tells_what_ours_tells_also_past_the_window():
+    model = make()
+    prompts = [[1, 2, 3], [4]]
+    for options in ({"greedy": True}, {"seed": 5}):
+        ours = decoding.generate_batch(model, prompts, 25, **options)
+        assert decoding.generate_batch(Others(model), prompts, 25, **options) == ours
+        assert all(len(row) == 25 for row in ours)
