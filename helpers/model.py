@@ -12,7 +12,7 @@ Letters in shapes: B sequences in a batch, T tokens in a sequence, V tokens in t
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -57,7 +57,7 @@ class GPTConfig:
     activation: str = "gelu"
     positions: str = "learned"
     tied_head: bool = True
-    embedding_std: float = 0.02
+    embedding_std: float = field(default=0.02, compare=False)  # how a model starts, not what it is
 
     def __post_init__(self):
         if self.d_ff is None:

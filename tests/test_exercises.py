@@ -56,7 +56,9 @@ def surroundings(book, before) -> dict:
             continue
         for statement in ast.parse(plain_python(cell.source)).body:
             if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef) or (
-                isinstance(statement, ast.Assign) and is_literal(statement.value)
+                isinstance(statement, ast.Assign)
+                and is_literal(statement.value)
+                and all(isinstance(target, ast.Name) for target in statement.targets)
             ):
                 kept.append(statement)
     scope = {"__name__": "notebook"}

@@ -10,6 +10,7 @@ import nbformat
 import pytest
 
 from helpers import notebooks, setup_cell
+from helpers.syllabus import SYLLABUS
 
 BOOKS = notebooks.all_notebooks()
 PATHS_OF_A_MACHINE = r"/(?:work|root|tmp|home|opt|Users)/|[A-Z]:\\\\|site-packages"
@@ -36,8 +37,9 @@ def text_of_outputs(book) -> str:
     return "\n".join(texts)
 
 
-def test_the_notebooks_are_numbered_without_a_gap():
-    assert [path.name[:2] for path in BOOKS] == [f"{i:02d}" for i in range(len(BOOKS))]
+def test_every_notebook_stands_in_the_syllabus_which_has_no_gap():
+    assert {path.stem for path in BOOKS} <= {entry.name for entry in SYLLABUS}
+    assert [entry.number for entry in SYLLABUS] == [f"{i:02d}" for i in range(len(SYLLABUS))]
 
 
 @each

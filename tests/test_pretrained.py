@@ -454,7 +454,8 @@ def test_an_export_is_what_transformers_expects(exported, storyteller):
 
     with safe_open(exported / "model.safetensors", "pt") as file:
         assert file.metadata() == {"format": "pt"}
-        assert all(name.startswith("transformer.") for name in file.keys())
+        assert all(name.startswith("transformer.") or name == "lm_head.weight" for name in file.keys())
+        assert ("lm_head.weight" in file.keys()) is not model.config.tied_head
 
 
 def test_transformers_computes_the_same_logits(exported, storyteller):
