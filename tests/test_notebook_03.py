@@ -1,6 +1,5 @@
 """What notebook 03 counts, measures and trains is what `helpers` and torch compute; its shipped rows are current."""
 
-import ast
 import math
 
 import numpy as np
@@ -14,6 +13,7 @@ from helpers.files import data_folder, read_json
 from helpers.ngrams import NGramModel
 from helpers.stories import load_stories
 from helpers.tokenizer import load_tokenizer
+from tests.taught import taught_code
 
 V, END = 12, 0
 
@@ -21,17 +21,7 @@ V, END = 12, 0
 @pytest.fixture(scope="module")
 def taught():
     """The notebook's imports, functions and classes, over a small vocabulary."""
-    book = notebooks.read(notebooks.folder() / "03_baselines.ipynb")
-    kept = [
-        statement
-        for cell in book.cells
-        if cell.cell_type == "code" and not {"setup", "exercise"} & set(notebooks.tags_of(cell))
-        for statement in ast.parse(cell.source).body
-        if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
-    ]
-    scope = {"__name__": "notebook", "V": V, "END": END, "tokenizer": Letters()}
-    exec(compile(ast.Module(kept, type_ignores=[]), "<notebook 03>", "exec"), scope)
-    return scope
+    return taught_code("03_baselines", V=V, END=END, tokenizer=Letters())
 
 
 class Letters:

@@ -1,6 +1,5 @@
 """What notebook 04 defines computes what torch and `helpers` compute; its solutions are what GPT uses."""
 
-import ast
 import re
 from types import SimpleNamespace
 
@@ -12,6 +11,7 @@ from torch.nn import functional as F
 from helpers import notebooks
 from helpers.evaluation import score_rows
 from helpers.model import GPT, GPTConfig, sinusoids
+from tests.taught import taught_code
 
 V, END = 12, 0
 
@@ -22,18 +22,9 @@ def book():
 
 
 @pytest.fixture(scope="module")
-def taught(book):
+def taught():
     """The notebook's imports, functions and classes, over a small vocabulary."""
-    kept = [
-        statement
-        for cell in book.cells
-        if cell.cell_type == "code" and not {"setup", "exercise"} & set(notebooks.tags_of(cell))
-        for statement in ast.parse(cell.source).body
-        if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
-    ]
-    scope = {"__name__": "notebook", "V": V, "END": END, "offsets": torch.tensor([-4, -3, -2, -1, 1, 2, 3, 4])}
-    exec(compile(ast.Module(kept, type_ignores=[]), "<notebook 04>", "exec"), scope)
-    return scope
+    return taught_code("04_embeddings_and_positions", V=V, END=END, offsets=torch.tensor([-4, -3, -2, -1, 1, 2, 3, 4]))
 
 
 @pytest.fixture(scope="module")

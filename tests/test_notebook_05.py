@@ -1,6 +1,5 @@
 """What notebook 05 builds is what `helpers` and torch compute: same weights, same outputs, same gradients."""
 
-import ast
 import math
 
 import pytest
@@ -10,22 +9,13 @@ from torch.nn import functional as F
 
 from helpers import notebooks
 from helpers.model import CausalSelfAttention, GPTConfig, attention_weights
+from tests.taught import taught_code
 
 
 @pytest.fixture(scope="module")
 def taught():
     """The notebook's imports, functions and classes."""
-    book = notebooks.read(notebooks.folder() / "05_self_attention.ipynb")
-    kept = [
-        statement
-        for cell in book.cells
-        if cell.cell_type == "code" and not {"setup", "exercise"} & set(notebooks.tags_of(cell))
-        for statement in ast.parse(cell.source).body
-        if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
-    ]
-    scope = {"__name__": "notebook"}
-    exec(compile(ast.Module(kept, type_ignores=[]), "<notebook 05>", "exec"), scope)
-    return scope
+    return taught_code("05_self_attention")
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
 """What notebook 06 builds is what `helpers.model` and torch compute; its numbers of parameters and FLOPs are right."""
 
-import ast
 import math
 
 import pytest
@@ -10,6 +9,7 @@ from torch import nn
 
 from helpers import fused, model, notebooks
 from helpers.model import GPTConfig
+from tests.taught import taught_code
 
 BOOK = notebooks.folder() / "06_gpt2_decoder.ipynb"
 V = 61
@@ -19,16 +19,7 @@ SMALL = GPTConfig(vocab_size=V, context_length=24, n_layer=3, n_head=4, d_model=
 @pytest.fixture(scope="module")
 def taught():
     """The notebook's imports, functions and classes, as they stand in its cells."""
-    kept = [
-        statement
-        for cell in notebooks.read(BOOK).cells
-        if cell.cell_type == "code" and not {"setup", "exercise"} & set(notebooks.tags_of(cell))
-        for statement in ast.parse(cell.source).body
-        if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
-    ]
-    scope = {"__name__": "notebook", "V": V, "thin": SMALL, "total": 0}
-    exec(compile(ast.Module(kept, type_ignores=[]), "<notebook 06>", "exec"), scope)
-    return scope
+    return taught_code("06_gpt2_decoder", V=V, thin=SMALL, total=0)
 
 
 def shake(module: nn.Module) -> None:

@@ -627,7 +627,8 @@ def test_the_hub_takes_the_card(exported):
     from huggingface_hub import ModelCard
 
     card = ModelCard.load(exported / "README.md")
-    assert card.data.pipeline_tag == "text-generation" and card.data.library_name == "transformers"
+    told = card.data.to_dict()
+    assert told["pipeline_tag"] == "text-generation" and told["library_name"] == "transformers"
 
 
 def test_a_runs_facts_are_those_it_wrote_down(tmp_path, model, tokenizer):
@@ -657,7 +658,7 @@ from helpers.model import GPT
 from helpers.model_files import open_weights
 from helpers.pretrained import load_pretrained
 def peak():  # of this process in bytes; unlike the system's own number it does not begin with the parent's
-    (line,) = [line for line in open("/proc/self/status") if line.startswith("VmHWM")]
+    (line,) = [line for line in open("/proc/self/status", encoding="utf-8") if line.startswith("VmHWM")]
     return int(line.split()[1]) * 1024
 before, start = peak(), time.perf_counter()
 model = GPT.from_pretrained(sys.argv[1])
