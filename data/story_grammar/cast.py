@@ -159,12 +159,12 @@ TREATS = [
     Entry("ginger cookies", some="a plate of ginger cookies"),
     Entry("plum muffins", some="two warm plum muffins"),
     Entry("cherry ice cream", some="a scoop of cherry ice cream"),
-    Entry("lemonade", some="a jug of lemonade"),
-    Entry("hot cocoa", some="mugs of hot cocoa"),
+    Entry("lemonade", some="some fresh lemonade"),
+    Entry("hot cocoa", some="some hot cocoa"),
     Entry("popcorn", some="a bag of popcorn"),
     Entry("cheese sandwiches", some="a few cheese sandwiches"),
     Entry("peach pudding", some="a dish of peach pudding"),
-    Entry("walnut bread", some="a loaf of walnut bread"),
+    Entry("walnut bread", some="a few slices of walnut bread"),
     Entry("watermelon", some="a big piece of watermelon"),
 ]
 

@@ -59,7 +59,7 @@ VARIABLES = {
             Entry(
                 "eggs",
                 how="{all the eggs|both eggs|five eggs} {rolled|slid} off the {chair|stool} and {cracked|smashed} "
-                    "{all over the mat|under the stove}",
+                    "{all over the mat|on the floor}",
                 fixes=["mashed pears", "applesauce", "ripe plums"],
                 rule="{carry|hold} eggs {one by one|in a bowl}",
             ),
@@ -67,20 +67,20 @@ VARIABLES = {
                 "milk",
                 how="the milk {smelled|turned out} {sour|old} and {made the cat sneeze|looked like cheese}",
                 fixes=["yogurt", "orange juice", "coconut milk"],
-                rule="sniff the milk {first|every time}",
+                rule="sniff the milk {first|carefully}",
             ),
             Entry(
                 "sugar",
                 how="the sugar {jar|tin} {held|had} {nothing but|only} {crumbs|a spider}",
                 fixes=["honey", "maple syrup", "chopped dates"],
-                rule="{shake|fill} the sugar jar {first|every week}",
+                rule="{check|buy} the sugar {first|early}",
             ),
             Entry(
                 "flour",
                 how="the {sack|bag|paper bag} of flour {burst|split} and {a white cloud|a powdery puff} {filled the "
                     "room|settled on the lamp}",
                 fixes=["ground oats", "cornmeal", "bread crumbs"],
-                rule="open a flour bag {slowly|gently|near the table}",
+                rule="open a flour bag {slowly|gently|over the bowl}",
             ),
             Entry(
                 "butter",
@@ -103,18 +103,18 @@ ACTS = [
         ["<one_day> [hero] {heard|learned|found out|was told} that [friend], [a friend_trait] [friend_kind], "
          "[bake_why.news]."],
         ['"{Let us|We could|We should|Come and help me} {bake|make} {some|fresh|our best} [bake] for [friend]," {said|'
-         "suggested|offered|sang|decided} [family], {reaching for|taking down|dusting off} {the big bowl|two "
-         "spoons|the scales}."],
+         "suggested|offered|sang|decided} [family], {reaching for|taking down|dusting off} {the big bowl|the "
+         "old cookbook|the scales}."],
     ],
     [
         ["{Humming|Whistling|Side by side}, [hero] and [family] {measured|stirred|kneaded} and {poured|scraped|mixed}, "
          "but [bake_slip.how]."],
-        ["[hero] {felt|looked|was|grew} [feeling], but [family] {said|whispered|laughed|answered|replied|suggested}"
+        ["[hero] {felt|looked|was|grew} [feeling], but [family] {said|whispered|advised|answered|replied|suggested}"
          '{ softly|| with a {nod|grin|smile}}, "{{Good cooks|Clever cooks} {never give up|find a way}, so|Do not '
          'worry, just|Quick,} {try|fetch|add} [bake_fix]!"'],
     ],
     [
-        ["{Soon|By {noon|evening|four}|Later}, [hero] {carried|brought|took} {warm|golden|perfect} [bake] with "
+        ["{Soon|By {four|five|teatime}|Later}, [hero] {carried|brought|took} {warm|golden|perfect} [bake] with "
          "[bake_top] to [friend], who [bake_why.glad]."],
         [
             "{No longer|Not at all|Not one bit} [feeling], [hero] {{gladly|then|soon} |}{shared|enjoyed} the [color] "

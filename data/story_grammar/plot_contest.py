@@ -80,7 +80,7 @@ VARIABLES = {
                 "fair play",
                 verdict="{gave|handed} [hero] the [contest_prize] and [friend] a jar of {jelly|honey} for "
                         "{kindness|playing fair}",
-                after="{Even now|Years later|To this day}, the [contest_prize] {rests|lies} {beside|next to} the "
+                after="{Even now|Nowadays|To this day}, the [contest_prize] {rests|sits} {beside|next to} the "
                       "[color] [toy], and [hero] {often|gladly|proudly} "
                       "{tells {visitors|cousins} about|reminds {visitors|cousins} of} [friend], the {finest|best} "
                       "rival {ever to help|who ever cheered up} [a contest_mood] [kind].",
@@ -98,7 +98,7 @@ ACTS = [
         ["<one_day> a {poster|notice|billboard} [place.at] {announced|promised} [a contest] with [a contest_prize] "
          "{to win|as the prize}."],
         ["[hero] {entered|signed up|joined in} {at once|gladly|nervously|happily}, {and so did|alongside|just like} "
-         "[friend], [a friend_trait] [friend_kind] who {wanted it {badly|too}|dreamed of it}."],
+         "[friend], [a friend_trait] [friend_kind] who {wanted to win {badly|too}|dreamed of winning}."],
     ],
     [
         ["{All week|For {days|weeks}|Every {afternoon|evening|morning}}, [hero] [contest.practice], with the [toy] "

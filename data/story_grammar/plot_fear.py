@@ -12,7 +12,7 @@ VARIABLES = {
                 "high places",
                 when="<one_day>",
                 event="{everyone|a crowd of cousins} {climbed|raced} up {the|a} ladder to the {tree house|tower}, but "
-                      "{on|at} the {second|third} rung [hero]'s legs {turned to jelly|would not budge}",
+                      "{on|at} the {second|third} rung [hero]'s legs {turned to jelly|began to wobble}",
                 truth="{High up|On a ladder|Up there}, {it is best to look|you should look} at {the clouds|your own "
                       "nose}, never {down|at the ground}",
                 go="climbed {rung by rung|inch by inch|bit by bit} to the {very|tip} top",
@@ -37,7 +37,7 @@ VARIABLES = {
                       "the pool, but to [hero] {it|the water} looked {as deep as the ocean|full of sharks}",
                 truth="{Water|Even deep water} {carries|rocks} {anyone|everybody} who {lies|stays} {still|calm} like "
                       "{a lily|a leaf}",
-                go="{slid|slipped} {in|back in} and {lay back|floated} like {a mermaid|a log}",
+                go="{slid|slipped} {right|straight} in and {lay back|floated} like {a raft|a log}",
                 find="{felt|let} the {gentle ripples|water} {rock|cradle} [hero.him] {like|as softly as} {a hammock|"
                      "a pillow}",
             ),
@@ -46,7 +46,7 @@ VARIABLES = {
                 when="<one_day>",
                 event="[hero] was {picked|asked} to dance {a jig|a waltz} {in front of|for} the {whole|entire} "
                       "{town|school}, {and|but} {a hundred|fifty} faces {stared|peered} back",
-                truth="{An audience|A full hall} is {only|just|nothing but} {a heap|a lot} of {cousins|neighbors} "
+                truth="{An audience|A full hall} is {only|just|nothing but} {a bunch|a lot} of {cousins|neighbors} "
                       "{glad to be sitting down|like us}",
                 go="{stepped|marched|hopped|climbed} {back|right} onto the {stage|platform} and danced {every step|in "
                    "neat circles}",

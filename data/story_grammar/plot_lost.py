@@ -63,12 +63,12 @@ ACTS = [
     [
         ["<one_day> [hero] {took|brought|was taking} the [toy] [place.to], but {before long|on the way|by the "
          "gate|after a while|halfway there|then|soon} [loss.how]."],
-        ['"{Help|Oh no|Oh dear}, {it is gone|I have lost it|I cannot see it}!" {cried|called|said|groaned} [hero] '
+        ['"{Help|Oh no|Oh dear}, {it is gone|I have lost it|I cannot find it}!" {cried|called|said|groaned} [hero] '
          "[feeling.ly], but [searcher] {nearby|passing by} had {seen|noticed|spotted} {nothing|very little}."],
     ],
     [
         ["{Just then|Luckily|Soon afterward|Before long|A little later|Then} [a friend_kind] {named|called} [friend] "
-         "{came {by|along|past}|{skipped|trotted|strolled} up} and {listened|nodded|waited|sat down} while [hero] "
+         "{came {by|along|over}|{skipped|trotted|strolled} up} and {listened|nodded|waited|sat down} while [hero] "
          "{explained|admitted|sniffed|whispered} that [loss.why]."],
         ["{Together|Side by side|Hour after hour}, [hero] and [friend] {looked|searched} {everywhere|high and low|here "
          "and there} [place.at] but {found|discovered|came upon} {only|nothing except|nothing but} a [lost_junk]."],
@@ -77,7 +77,7 @@ ACTS = [
     ],
     [
         ["There {was|lay|waited} the [color] [toy], {safe and sound|as good as new|without a scratch}, and [hero], "
-         "{not [feeling] {any more|anymore|now}|no longer [feeling]}, {thanked|hugged|squeezed|cheered} [friend]."],
+         "{not [feeling] {at all|anymore|now}|no longer [feeling]}, {thanked|hugged|squeezed|praised} [friend]."],
         ["{After that|From then on|Ever after}, [hero] {never forgot|made sure} to [loss.lesson].",
          "{Soon|That same afternoon}, [hero] {asked|invited} [friend] to [toy.play] {first|next|too|as well}.",
          "<ending>"],

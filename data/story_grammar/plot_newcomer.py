@@ -70,7 +70,7 @@ VARIABLES = {
             Entry(
                 "dropped",
                 how="{set out|went over} to say hello, but dropped the [color] [toy] {under a bush|near the hedge}, "
-                    "and [friend] {picked it up|found it|brought it back} {with a shy nod|in one piece}",
+                    "and [friend] {returned it|brought it over|brought it back} {with a shy nod|in one piece}",
             ),
             Entry(
                 "dirty",
@@ -99,9 +99,9 @@ ACTS = [
     ],
     [
         ["One {spring|summer|autumn|Thursday|Friday|Saturday} {morning|evening}, a {van|cart} {full of|stuffed "
-         "with|carrying} {boxes|pots|lamps} {stopped|parked|pulled up} {nearby|opposite|next door}, and out "
+         "with|carrying} {boxes|pots|lamps} {stopped|parked|pulled up} {nearby|across the street|next door}, and out "
          "{hopped|climbed|stepped} [friend], [a friend_kind] [newcomer_look.full]."],
-        ["[hero] {waved|offered a plum|bowed}, but [friend] [newcomer_why.act]."],
+        ["[hero] {said hello|offered a plum|called out}, but [friend] [newcomer_why.act]."],
     ],
     [
         ["[hero] {felt|looked|grew|was} [feeling], but [family] {{poured tea|nodded|stopped knitting} and {said|"
@@ -112,7 +112,7 @@ ACTS = [
     [
         ['"{Sorry, but|You see,|Believe me,} [newcomer_why.truth]," {said|explained|confessed|whispered|sighed} '
          "[friend], {looking down at|touching} the [newcomer_look]."],
-        ["[hero] {laughed|blushed|nodded|understood|beamed} and {offered|handed|brought} [friend] {some|plenty "
+        ["[hero] {smiled|blushed|nodded|understood|beamed} and {offered|handed|brought} [friend] {some|plenty "
          "of} [treat], {no longer|not at all|not a bit} [feeling]."],
     ],
     [

@@ -14,7 +14,7 @@ VARIABLES = {
         [
             Entry(
                 "mud",
-                state="stuck fast in {thick|cold} {mud|clay}",
+                state="stuck fast in {thick|cold} {brown |}mud",
                 short="plank",
                 tool="{long|sturdy} plank",
                 use="{laid|slid|pushed} the plank {across|over} the mud and {lifted|pulled} the [rescue_victim] {to "
@@ -25,7 +25,7 @@ VARIABLES = {
                 "barrel",
                 state="at the bottom of {a deep|an empty} {barrel|tub}",
                 short="pail and rope",
-                tool="{tin|small} pail {and|with} a rope",
+                tool="{tin|small} pail {on|with} a rope",
                 use="{lowered|let down} the pail {bit by bit|to the bottom} and {pulled|lifted} the [rescue_victim] "
                     "{out|up}",
                 memory="{dizzy|swinging} {ride|adventure}",
@@ -60,7 +60,7 @@ VARIABLES = {
         ]
     ),
     "rescue_lender": Table(
-        "miller blacksmith postman carpenter shepherd cobbler beekeeper florist plumber butcher dairymaid barber "
+        "miller blacksmith mailman carpenter shepherd cobbler beekeeper florist plumber butcher dairymaid barber "
         "weaver".split()
     ),
 }
@@ -73,7 +73,7 @@ ACTS = [
     [
         ["<one_day> [hero] {walked|strolled|wandered|trotted|marched} [place.to] with [friend], [a friend_trait] "
          "[friend_kind], when a {thin|tiny|frightened} {cry|peep} {made them {turn|listen}|rang out|came from "
-         "{nearby|close by}}."],
+         "{nearby|somewhere near}}."],
         ["{There|Close by|Just ahead|Right there|Not far off}, {shaking|trembling|shivering}, was {a little|a poor|a "
          "lost|a young|a pale} [rescue_victim], [rescue_trouble.state]."],
     ],
@@ -92,11 +92,11 @@ ACTS = [
         ["{Afterward|Later}, the [rescue_victim] {dropped in on|called on|came to see} [hero] and [friend] {every "
          "{Sunday|Friday|spring}|on {rainy|dull} days|at teatime} to {nap|rest} beside the [color] [toy] and "
          "{remember|laugh about} the [rescue_trouble.memory].",
-         "{Next {evening|day|morning}|At bedtime|After supper}, [hero] {placed|left|set|put} the [color] [toy] {by "
+         "{The next {evening|day|morning}|At bedtime|After supper}, [hero] {placed|left|set|put} the [color] [toy] {by "
          "the {window|gate}|on the porch} {for|to please} the [rescue_victim], {still|quietly} "
          "{smiling|chuckling|thinking} about the [rescue_trouble.memory].",
-         "{In return|Next day}, the [rescue_victim] brought [hero] {a pebble|a button}, which {from then on|ever "
-         "after} {stayed|rested} {next to|close to} the [color] [toy], as a {keepsake|memory} of the "
+         "{In return|The next day}, the [rescue_victim] brought [hero] {a pebble|a button}, which {from then on|ever "
+         "after} {stayed|rested} {next to|close to} the [color] [toy], as a {keepsake|souvenir} of the "
          "[rescue_trouble.memory]."],
     ],
 ]

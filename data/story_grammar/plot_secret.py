@@ -50,25 +50,25 @@ ACTS = [
          "[secret_occasion.why], {so|and} they would [secret_gift.make]{| at home| after dark}."],
     ],
     [
-        ["But {on {Monday|Tuesday|Wednesday|Thursday}|the next {morning|day|evening}|before long|a little too soon}, "
-         "[friend] {noticed|spotted|pointed at|discovered} [secret_gift.trace] and {asked|wondered aloud|"
+        ["But {on {Monday|Tuesday|Wednesday|Thursday}|the {next|very next} {morning|day}|before long|a little too "
+         "soon}, [friend] {noticed|spotted|pointed at|discovered} [secret_gift.trace] and {asked|wondered aloud|"
          'cried}, "{{What|Now what|So what} is {all this|that}|Have you been {busy|making something}|Where did '
          '{that|this} come from}?"'],
         ["{Gulping|Turning pink|Thinking fast}, [hero] {babbled|talked} to [friend] {only|on and on} about the [toy] "
-         "{until {lunch|teatime|noon}|for {an hour|ages}}, {while|though} the secret {tickled|itched} {inside|all the "
-         "while} like {a sneeze|a feather}."],
+         "{until {supper|teatime|sunset}|for {an hour|ages}}, {while|though} the secret {tickled|itched} {inside|all "
+         "the while} like {a sneeze|a feather}."],
     ],
     [
         ['"[secret_occasion.shout], [friend]!" {sang|cried|shouted|cheered|called} [hero] {at last|soon afterward|'
          "when the day came|days later|that weekend}, and {there|right there|close by|in a patch of light} was the "
-         "[secret_gift], {{trimmed|covered} with {flowers|paper stars}|surrounded by {cousins|candles|neighbors}}."],
+         "[secret_gift], {{trimmed|covered} with {flowers|ribbons}|surrounded by {cousins|balloons|neighbors}}."],
         ['"{So that is|Now I see|Now I know} why {I heard|you told me|you went on} so much about {that|your} '
          '[color] [toy]," {laughed|gasped|giggled|chuckled} [friend], {hugging|squeezing} [hero] {tightly|again and '
          "again|very hard}.",
          "{That {night|evening}|At bedtime}, [hero] {whispered to|explained to|told} the [color] [toy] that "
          "{good|happy} secrets {never|do not} stay {hidden|quiet} {forever|for long}, only until {everyone|somebody "
          "dear|a friend} can {laugh|smile}.",
-         "{Even now|To this day|Years later}, {the sight of|one look at} the [color] [toy] sets [hero] and [friend] "
+         "{Even now|To this day|These days}, {the sight of|one look at} the [color] [toy] sets [hero] and [friend] "
          "{giggling|chuckling} {about|over} the [secret_gift] and {how {hard|tricky} it was for [hero] to keep "
          "quiet|the secret that {almost|nearly} {slipped out|escaped}}."],
     ],

@@ -10,35 +10,35 @@ VARIABLES = {
         [
             Entry(
                 "always first",
-                claim="you {always|never let me} {win|choose first}",
+                claim="you {always|never let me} {go first|choose first}",
                 advice="{draw straws|toss a penny}",
-                done="[friend] {won|lost} the first turn {fair and square|by luck|without a fuss}",
+                done="[friend] {won|lost} the first turn {fair and square|with a smile|without a fuss}",
                 moral="luck is fair to everybody",
             ),
             Entry(
                 "too long",
                 claim="you have had it {for hours|the whole week}",
                 advice="{fetch|borrow} {an egg timer|a kitchen timer}",
-                done="[friend] {enjoyed|had} it until {time was up|the minutes ran out}",
+                done="[friend] {enjoyed|had} a turn until {time was up|the minutes ran out}",
                 moral="{waiting|a turn} goes quickly with {company|jokes to tell}",
             ),
             Entry(
                 "guest",
                 claim="{guests|visitors} {should|must} {go|choose} first",
                 advice="let {visitors|guests} {start|begin}",
-                done="[friend] {bowed|blushed|beamed} and {took|enjoyed} the {guest's|visitor's} turn",
+                done="[friend] {bowed|blushed|beamed} and {took|enjoyed} the {first|very first} turn",
                 moral="a {good|fine} host {lets {visitors|guests} begin}",
             ),
             Entry(
                 "lent",
                 claim="I {lent|loaned} you my [sharing_loan] {last {week|summer}|twice}",
-                advice="{swap|trade} {treasures|things} {until {supper|noon}|for an hour}",
+                advice="{swap|trade} {treasures|things} {until {supper|teatime}|for an hour}",
                 done="[friend] {handed over|brought} the [sharing_loan] {in return|with a grin}",
                 moral="a swap {makes two friends {rich|glad}}",
             ),
             Entry(
                 "bored",
-                claim="I {never|hardly ever} {get|have} more than a {look|glance}",
+                claim="I {never|hardly ever} get {more than|anything but} a {look|glance}",
                 advice="{make up|think up} a game {for two|with two jobs}",
                 done="[friend] became the {captain|judge} of {the|their} new game",
                 moral="adventures {get better|are bigger} with a team",
@@ -89,10 +89,11 @@ ACTS = [
          'the} {fuss|noise}, {asked|said}, "{Could you not|Why not|Would it help to} [sharing_reason.advice]?"'],
     ],
     [
-        ["{Quickly|Together|Side by side} [hero] and [friend] [sharing_crash.tidy], and {next|afterward|then} "
+        ["{Patiently|Together|Side by side}, [hero] and [friend] [sharing_crash.tidy], and {next|afterward|then} "
          "[sharing_reason.done]."],
-        ["By {sunset|bedtime|evening} the [color] [toy] had {been passed along|been swapped|gone back and forth} "
-         "{nine|ten|twenty|forty} times, and [hero] {no longer felt|did not feel|had stopped feeling} [sharing_mood]."],
+        ["By {sunset|bedtime|evening} the [color] [toy] had {been passed along|changed hands|gone back and forth} "
+         "{nine|ten|twenty|forty} times, and [hero] {no longer felt|was done feeling|had stopped feeling} "
+         "[sharing_mood]."],
         ['"{It seems|I think|I see now|It is true} that [sharing_reason.moral]," {said|murmured|admitted|remarked|'
          "declared} [hero].",
          "{Nowadays|Even now|To this day}, [friend] {brings|carries} {extra|spare} {pebbles|stickers} to "

@@ -44,7 +44,7 @@ VARIABLES = {
                 fail="[hero.his] {toes|knees} got {caught|stuck|tangled} {at once|after one hop}, {again and "
                      "again|over and over}",
                 tips=["listen for the tap", "take small hops", "sing a counting rhyme"],
-                show="{forty|fifty} {hops|skips} {in a row|without a rest} {made the {ground|stage} shake|left "
+                show="{forty|fifty} {hops|skips} {in a row|without a rest} {made the {ground|benches} shake|left "
                      "everybody counting aloud}",
             ),
             Entry(
@@ -79,16 +79,16 @@ ACTS = [
     ],
     [
         ["<one_day> [hero] {saw|met|noticed|admired} [friend], [a friend_trait] [friend_kind], [skill.ing], and "
-         "{longed|decided|hoped|itched} to {learn it|try it|do it} {too|before {winter|summer}}."],
+         "{longed|decided|hoped|itched} to {learn that|try that|do the same} {too|before {the holidays|next year}}."],
         ["{At first|That evening|The next day|On the first try}, [skill.fail], {so|and} [hero] {felt|grew|became} "
-         "[feeling]{| and {hid|sighed|went home}}."],
+         "[feeling]{| and {hid|sighed|sat down}}."],
     ],
     [
-        ["{Luckily|Just then|Nearby}, [skill_teacher.who] {noticed [hero]|peered in|looked over} and {said|advised|"
-         'chuckled|called}, "I {felt silly|cried|gave up} {a hundred|fifty|forty} times{, too|}, but {my trick|my '
-         'secret|the answer} is this: [skill_tip]."'],
+        ["{Luckily|Just then|Before long}, [skill_teacher.who] {noticed [hero]|peered in|looked over} and {said|"
+         'advised|chuckled|called}, "I {felt silly|cried|gave up} {a hundred|fifty|forty} times{, too|}, but {my trick|'
+         'my secret|the answer} is this: [skill_tip]."'],
         ["{Before breakfast|After school|Every morning|Every evening}, [hero] {practiced|worked} {hard|calmly|in "
-         "secret|on and on} {while|as} {rain fell|the cat slept|the kettle sang}."],
+         "secret|on and on} {while|as} {the clock ticked|the cat slept|the kettle sang}."],
     ],
     [
         ["{At|During|Later, at} the [skill.event] {near|beside|close to} the [place], [skill.show], {and|while} "

@@ -34,10 +34,10 @@ VARIABLES = {
                 season="{drizzly|gray} {April|spring}",
                 sign="{brown|muddy|chilly} water {rushed|poured|tumbled} {over the wall|across the bridge} and turned "
                      "the {lane|street} into a {river|stream}",
-                lost="was {washed|carried} {around the bend|under a hedge}",
+                lost="was {washed|carried} {out of sight|under a hedge}",
                 broke="{sticky|thick} mud {lay in|filled} the [storm_harm]",
                 harms=["cellar", "pantry", "hallway", "laundry room"],
-                repair="{wiped|rinsed} the [storm_harm] with {wet towels|brushes}",
+                repair="{scrubbed|cleaned} the [storm_harm] with {wet rags|brushes}",
                 fix="{washed|picked} off the {mud|weeds}{| beside the water barrel}",
             ),
             Entry(
@@ -53,7 +53,7 @@ VARIABLES = {
             Entry(
                 "hailstorm",
                 season="{dull|pale} {May|June}",
-                sign="hailstones {as big as|as hard as} {peas|buttons} {bounced|danced} {down the steps|along the "
+                sign="hailstones {as big as|as hard as} {peas|buttons} {bounced|danced} {on the rooftops|along the "
                      "road}",
                 lost="{vanished|got lost|was left behind} under a {heap|blanket} of {ice|torn leaves}",
                 broke="{three|five|six} {cracks|holes} {had appeared|could be seen} in the [storm_harm]",
@@ -77,7 +77,7 @@ ACTS = [
     [
         ["<meet_hero>"],
         [
-            "One [storm.season] {morning|afternoon|evening|weekend}, [hero] {took along|brought along|carried|picked "
+            "One [storm.season] {morning|afternoon|day|weekend}, [hero] {took along|brought along|carried|picked "
             "up} [a color] [toy], a {gift|present} from [hero.his] [family.kin], and "
             "{strolled|marched|trotted|wandered|skipped|set off} [place.to] with [friend], [a friend_trait] "
             "[friend_kind].",
@@ -89,12 +89,12 @@ ACTS = [
          "crossroads} the [color] [toy] [storm.lost]."],
     ],
     [
-        ["[hero] and [friend] {reached|burst into|hid in|crept into|found} [family]'s {bright|tidy|cozy} "
-         "{kitchen|house|cottage} and {had|were given} [treat.some], but [hero] {felt|looked|was|stayed} [feeling]{| "
-         "and quiet| and {tired|silent}}."],
-        ['"{Listen|Remember|Cheer up|Believe me}{|, children|, dears}," {said|murmured|answered|chuckled|whispered} '
+        ["{Soon|Out of breath|Moments later|Side by side}, [hero] and [friend] {reached|burst into|hid in|crept "
+         "into|found} [family]'s {bright|tidy|cozy} {kitchen|house|cottage} and {had|were given} [treat.some], but "
+         "[hero] {felt|looked|was|stayed} [feeling]{| and quiet| and {tired|silent}}."],
+        ['"{Listen|Remember|Cheer up|Believe me}{|, children|, dears}," {said|murmured|began|chuckled|whispered} '
          '[family], "[storm_wisdom]."'],
-        ["{At last|Later|By {supper|teatime|sunset|bedtime}} the [storm] {was over|had passed|had moved on}, but "
+        ["{At last|Later|By {supper|teatime|sunset|evening}} the [storm] {was over|had passed|had moved on}, but "
          "[storm.broke], so {all of them|all three|everyone} [storm.repair]."],
     ],
     [
@@ -103,7 +103,7 @@ ACTS = [
         ["No longer [feeling], [hero] {told {everyone|[friend]|the puppy next door}|whispered to {[friend]|the moon|"
          '[hero.his] pillow}}{ at bedtime| that night|}: "{[family] was right|I know now|You see|It is true}, '
          '[storm_wisdom]."',
-         "No longer [feeling], [hero] {drew|made} a {picture|poster} of the [storm_harm] {for [friend]|for "
+         "No longer [feeling], [hero] {drew|painted} a {picture|funny picture} of the [storm_harm] {for [friend]|for "
          "[family]|the next day|that evening}."],
     ],
 ]

@@ -25,13 +25,13 @@ VARIABLES = {
                     _tool("rope", "{tossed|flung} one end over the mud",
                           "slid out"),
                     _tool("wheelbarrow", "{rolled|pushed} it into the mud",
-                          "{tumbled|climbed|hopped} aboard"),
+                          "{tumbled|climbed|scrambled} aboard and rode out"),
                 ],
             ),
             Entry(
                 "hole",
                 where="{at the bottom of|down} a {deep|dark|dusty|gloomy} {hole|pit}",
-                worse="{slid|tumbled|rolled} {back down|straight to the bottom}",
+                worse="{slid|tumbled|rolled} {back down|straight back to the bottom}",
                 tools=[
                     _tool("ladder", "{lowered|let} it down {into the dark|to the bottom}",
                           "climbed {out|up} {rung by rung|step by step}"),
@@ -114,20 +114,20 @@ ACTS = [
          "{groaned|cried|called|sighed} the [stuck_mood] [friend_kind]."],
     ],
     [
-        ["[hero] {tugged|pulled|heaved} {until {both|[hero.his]} {ears|cheeks} {turned pink|burned}|with all "
-         "[hero.his] strength}, but [friend] {only|just} [stuck_trap.worse]."],
+        ["{At once|Right away|Without a word}, [hero] {tugged|pulled|heaved} {until {both|[hero.his]} {ears|cheeks} "
+         "{turned pink|burned}|with all [hero.his] strength}, but [friend] {only|just} [stuck_trap.worse]."],
         ["Leaving the [toy] {to {comfort|cheer up}|as company for|{close to|beside}} [friend], [hero] "
          "{dashed|rushed|bolted|raced} {off|away} to {borrow [a stuck_tool] from [helper]|ask [helper] for "
          "[a stuck_tool]}."],
-        ["{Calmly|Carefully|Cleverly|Quickly} [hero] [stuck_tool.use], and {at last|soon|before long|finally|in "
+        ["{Calmly|Carefully|Cleverly|Quickly}, [hero] [stuck_tool.use], and {at last|soon|before long|finally|in "
          "the end} [friend] [stuck_tool.out]."],
     ],
     [
         ["{Dusty|Tired|Wobbly} but {not [stuck_mood] {anymore|now}|no longer [stuck_mood]}, [friend] {gave "
          "back|returned|brought back} the [color] [toy] and {{hugged|squeezed} [hero] {twice|tightly|until both "
          "giggled}|thanked [hero] {over and over|with a {bow|grin}}}."],
-        ['"Next time I am [stuck_cause], I will {look ahead|look around first|take you along|stay on the road}," '
-         "{promised|laughed|chuckled|declared} [friend].",
+        ['"Next time I am [stuck_cause], I will {stay close to home|look around first|take you along|stay on the '
+         'road}," {promised|laughed|chuckled|declared} [friend].',
          "{Now|Then|That day} [hero] {understood|learned|saw|knew} that even [a trait] [kind] {must|has to|may} "
          "{ask for help|ask for [a stuck_tool]|borrow [a stuck_tool]} {now and then|sometimes}.",
          "<ending>"],

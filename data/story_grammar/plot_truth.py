@@ -23,12 +23,12 @@ VARIABLES = {
             _thing("wooden box", "lost its {hinge|lid}",
                    "{nailed|screwed} the box {back|tightly} together"),
             _thing("cushion", "{burst|split} in a puff of down",
-                   "{stitched|sewed} it with {needle and thread|wool}", hit="{sat down hard on|fell onto}"),
+                   "{stitched|sewed} up the tear with {needle and thread|wool}", hit="{sat down hard on|fell onto}"),
         ]
     ),
     # Where the broken thing is hidden; it is said again when the truth is told.
     "truth_hide": Table(
-        ["inside the oven", "behind the curtains", "under the stairs", "under the bed"]
+        ["behind the sofa", "behind the curtains", "under the stairs", "under the bed"]
     ),
     # Whom the hero thinks of blaming.
     "truth_blame": Table(
@@ -43,7 +43,7 @@ ACTS = [
     [
         ["<meet_hero>"],
         ["{Last week|Not long ago|Last winter} [hero.his] [family.kin] had {found|sent|brought} [hero.him] [a color] "
-         "[toy], which {went everywhere|was always close by|never left [hero.his] side}."],
+         "[toy], which {came along everywhere|was always close by|never left [hero.his] side}."],
     ],
     [
         ["<one_day> [hero] {{tripped|stumbled} over {a broom|a pail}|{skidded|slipped} on {spilled oil|some jelly}} "
@@ -53,8 +53,8 @@ ACTS = [
          "{everyone|everybody|[helper]} would {blame|suspect} [truth_blame]."],
     ],
     [
-        ["But [hero.his] {heart|tummy} {fluttered|felt heavy} {all through|during|before|after} {lunch|supper|tea}, "
-         "so [hero] {tiptoed|crept|shuffled|marched} {back|inside|to the door} {bravely|at last|in the end}."],
+        ["But [hero.his] {heart|tummy} {fluttered|felt heavy} {all through|during|before|after} {lunch|story time|"
+         "tea}, so [hero] {tiptoed|crept|shuffled|marched} {back|inside|to the door} {bravely|at last|in the end}."],
         ['"It was {not|not really} [truth_blame], {it was me|I did it|I am to blame}, and the {poor |broken |'
          '}[truth_thing] is {still |lying |}[truth_hide]," {confessed|admitted|explained|sobbed} [hero].'],
         ['"{Accidents happen|Mistakes happen}, {but|yet} {honesty|trust|courage} is what {matters|counts}," {replied|'
@@ -65,7 +65,7 @@ ACTS = [
          "[color] [toy] home, {{happy|proud} and no longer [truth_mood]|no longer [truth_mood]{| at all}}."],
         ['"{Next time|From now on}, I will {tell the truth|own up} {right away|at once}," [hero] {promised|told} '
          '[hero.his] '
-         "[family.kin] {over|before|at} {supper|breakfast|tea}.",
+         "[family.kin] {over|before|at} {supper|breakfast|dinner}.",
          "{That is how|And that is how|So that is how} [helper] {learned|knew|saw} that [a trait] [kind] {like "
          "[hero]|who {owns up|tells the truth}} {can be trusted {with {anything|every {key|treasure}}|with a "
          "secret}|makes {a fine|the best|a splendid} {neighbor|visitor}}.",

@@ -20,28 +20,28 @@ RULES = {
     ],
     # The loved thing, for the first time, with its color.
     "meet_toy": [
-        "[hero] {adored|prized|treasured} [hero.his] [color] [toy] {best of all|more than anything|very much}, and "
-        "[hero.he] {wanted|loved|tried} to [toy.play] {every day|again and again|all the time|whenever [hero.he] "
-        "could}.",
+        "[hero] {adored|prized|treasured} [hero.his] [color] [toy] {above all else|more than anything|above "
+        "everything}, and [hero.he] {loved|liked|was happy} to [toy.play] {every day|again and again|all the time|"
+        "whenever [hero.he] could}.",
         "[hero]'s {favorite|dearest|most precious} thing was [a color] [toy] {from|that came from|once owned by} "
-        "[hero.his] [family.kin], and the [toy] {went everywhere|came along everywhere|stayed all "
-        "day} with [hero.him].",
+        "[hero.his] [family.kin], and the [toy] {went everywhere|came along everywhere|was always} "
+        "with [hero.him].",
         "For {[hero.his] birthday|Christmas|helping at home} [hero] got [a color] [toy] from [hero.his] "
-        "[family.kin], and now [hero.he] {wanted|loved|liked} to [toy.play] {every day|all the time|whenever "
+        "[family.kin], and now [hero.he] {loved|liked|was happy} to [toy.play] {every day|all the time|whenever "
         "[hero.he] could}.",
-        "[hero] had [a color] [toy], {a present|a gift} from [hero.his] [family.kin], and {kept|took|carried} the "
-        "[toy] {close by|everywhere|along on every walk|under one arm}.",
+        "[hero] had [a color] [toy], {a present|a gift} from [hero.his] [family.kin], and {took|carried|brought} the "
+        "[toy] {everywhere|along on every walk|along every day|on every outing}.",
         "[hero] {owned|had} [a color] [toy] and {loved|liked|never tired of} [toy.playing], for there was no other "
         "[toy] like it{| in the world| anywhere}.",
     ],
     "one_day": [
         "One {[weather] |{quiet|fine|busy|ordinary} |}{morning|afternoon|day},",
         "On [weather.day],",
-        "One {morning|afternoon|day}, {when|while} [weather.sky],",
+        "One {morning|afternoon|day}{,|} when [weather.sky],",
         "One {Monday|Tuesday|Wednesday|Thursday|Friday|Saturday|Sunday}{| morning| afternoon},",
     ],
     "ending": [
-        "From that day on, [hero] and [friend] {were {the best of friends|even better friends}|met {every day|after "
+        "From that day on, [hero] and [friend] {were {the best of friends|the closest friends}|met {every day|after "
         "breakfast|after school} [place.at]}.",
         "That {night|evening}, [hero] {fell asleep|went to bed|lay down} with {a smile|a happy heart|the [color] "
         "[toy] close by}, {dreaming of|thinking about} [friend] and the [place].",
