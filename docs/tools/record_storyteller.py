@@ -1,0 +1,126 @@
+"""Train the storyteller and keep the log of the run in data/recorded/, with what it could do on its way.
+
+python docs/tools/record_storyteller.py muon --seed 0
+python docs/tools/record_storyteller.py adamw --seed 0 --rate 0.003
+
+The two optimizers are given the time of the recipe. A step of AdamW alone is shorter, so it is given more steps:
+`--pace` measures how many more, both in turn in one process. Notebook 07 draws these logs.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import torch
+
+from helpers.evaluation import evaluate
+from helpers.files import data_folder, write_atomically
+from helpers.recall import recall
+from helpers.recipes import Recipe, get_recipe
+from helpers.runs import prepare, training_of
+from helpers.skills import ROLES, Skills
+from helpers.stories import load_stories
+
+PACE = 1.40  # AdamW's steps for one of Muon's, on two threads: the median that `--pace` printed
+FOLLOWED, SCORED = 60, 300  # validation stories
+
+
+def recipe_for(optimizer: str, seed: int, rate: float | None, steps: int | None) -> Recipe:
+    """The storyteller's recipe with this optimizer, in the same time."""
+    recipe = get_recipe("storyteller")
+    settings = recipe.training
+    if optimizer == "adamw":
+        rate = rate or 3e-3
+        steps = steps or round(settings.steps * PACE)
+        settings = replace(settings, optimizer="adamw", embedding_learning_rate=rate, beta2=0.95)
+    settings = replace(settings, learning_rate=rate or settings.learning_rate, steps=steps or settings.steps, seed=seed)
+    every = max(settings.steps // 20, 1)
+    quiet = dict(eval_every=every, sample_every=0, log_every=every, checkpoint_every=0)
+    return replace(recipe, training=replace(settings, **quiet))
+
+
+def record(recipe: Recipe, out: Path) -> None:
+    """Train, and write one JSON object a line: what was run, the course of the run, and how it ended."""
+    stories = load_stories("bundled", "validation").dataset
+    prepared = prepare(recipe)
+    skills = Skills(prepared.tokenizer, stories.select(range(FOLLOWED)))
+
+    def follow(row: dict) -> None:
+        row["skills"] = skills.measure(prepared.model)
+
+    result = training_of(prepared, callback=follow).run()
+    scored = stories.select(range(SCORED))
+    report = evaluate(prepared.model, prepared.tokenizer, load_stories("bundled", "validation", SCORED))
+    found = recall(prepared.model, prepared.tokenizer, scored, roles=ROLES)
+    head = {
+        "recipe": recipe.as_dict(),
+        "torch": torch.__version__,
+        "threads": torch.get_num_threads(),
+        "stories": prepared.tokens.fingerprint,
+    }
+    end = {
+        "evaluated_stories": SCORED,
+        "evaluate": report.as_dict(),
+        "recall": {role: round(found.roles[role].all, 4) for role in ROLES},
+    }
+    keep = ("step", "tokens", "loss", "lr", "grad_norm", "val_loss", "val_accuracy", "skills")
+    rows = [{name: row[name] for name in keep if name in row} for row in result.history]
+    lines = [json.dumps(_rounded(line)) for line in (head, *rows, end)]
+    write_atomically(out, "\n".join(lines) + "\n")
+    print(f"{out}: {report.nats_per_token:.4f} nats a token, recalled {end['recall']}")
+
+
+def _rounded(value):
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return value
+
+
+def pace(rounds: int = 7, steps: int = 10) -> float:
+    """The time of a step with Muon over that of a step with AdamW: the median of `rounds`, in turn."""
+    runs = [training_of(prepare(recipe_for(name, 0, None, None), progress=False)) for name in ("muon", "adamw")]
+    seconds: list[list[float]] = [[], []]
+    for _ in range(rounds + 1):
+        for run, times in zip(runs, seconds, strict=True):
+            began = time.perf_counter()
+            for _ in range(steps):
+                run.stepper.step(1, lambda: 1.0)
+            times.append((time.perf_counter() - began) / steps)
+    ratios = [one / other for one, other in zip(*(times[1:] for times in seconds), strict=True)]
+    print(
+        f"{torch.get_num_threads()} threads: Muon {statistics.median(seconds[0][1:]) * 1e3:.1f} ms a step, "
+        f"AdamW {statistics.median(seconds[1][1:]) * 1e3:.1f} ms, ratio {statistics.median(ratios):.2f} "
+        f"({min(ratios):.2f} to {max(ratios):.2f})"
+    )
+    return statistics.median(ratios)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("optimizer", nargs="?", choices=("muon", "adamw"), help="what to train with")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rate", type=float, help="the highest learning rate")
+    parser.add_argument("--steps", type=int, help="instead of those that fit the recipe's time")
+    parser.add_argument("--out", type=Path, default=data_folder() / "recorded", help="the folder to write to")
+    parser.add_argument("--pace", action="store_true", help="only measure how long a step takes with either")
+    asked = parser.parse_args()
+    if asked.pace:
+        pace()
+        return
+    if asked.optimizer is None:
+        parser.error("name an optimizer: muon or adamw")
+    recipe = recipe_for(asked.optimizer, asked.seed, asked.rate, asked.steps)
+    rate = f"-rate{asked.rate:g}" if asked.rate else ""
+    record(recipe, asked.out / f"storyteller-{asked.optimizer}{rate}-seed{asked.seed}.jsonl")
+
+
+if __name__ == "__main__":
+    main()
