@@ -96,9 +96,11 @@ def nearest(answer, check):
                     hint="Cosine: dot product divided by both lengths; the k largest but i.")  # fmt: skip
 
 
-def _analogy(table, a, b, c, centre=True, sign=1, unit=True, leave=True) -> int:
+def _analogy(table, a, b, c, centre="rows", sign=1, unit=True, leave=True, unit_first=False) -> int:
     """Every way to do it, right and wrong, one row at a time."""
-    centred = table - table.mean(dim=0) if centre else table
+    centred = table - {"rows": table.mean(dim=0), "one number": table.mean(), "no": 0.0}[centre]
+    if unit_first:
+        centred = centred / centred.norm(dim=1, keepdim=True)
     wanted = sign * (centred[b] - centred[a]) + centred[c]
     best, at = -math.inf, -1
     for j, row in enumerate(centred):
@@ -112,7 +114,15 @@ def _analogy(table, a, b, c, centre=True, sign=1, unit=True, leave=True) -> int:
 def analogy(answer, check):
     ways = {
         "excluded": (dict(leave=False), "The three given words are no answers: leave them out before argmax."),
-        "centre": (dict(centre=False), "Subtract the mean of all rows first."),
+        "centre": (dict(centre="no"), "Subtract the mean of all rows first."),
+        "centre-number": (
+            dict(centre="one number"),
+            "The mean of all rows is a vector, (d_model,): take it over dim=0, not over all numbers at once.",
+        ),
+        "unit-first": (
+            dict(unit_first=True),
+            "Make the sum from the centred rows as they are, with their lengths, and normalise only then.",
+        ),
         "sign": (dict(sign=-1), "From a to b, and that step from c: b - a + c, not a - b + c."),
         "cosine": (dict(unit=False), "By cosine: a long row must not win for its length."),
     }

@@ -176,6 +176,11 @@ def causal_weights(answer, check):
     got = answer(scores)
     check.shape(got, (T, T), slug="shape", hint="As many weights as scores.")
     check.that(
+        not bool(torch.isnan(got[-1]).all()), slug="zero-times-infinity",
+        problem="even the last row, from which nothing is hidden, is not a number",
+        hint="0 times infinity is not a number. Do not multiply a mask by infinity: `masked_fill` puts it in place.",
+    )  # fmt: skip
+    check.that(
         not bool(torch.isnan(got).any()), slug="itself", problem="a row is not a number: everything in it was hidden",
         hint="The first token must see at least itself. The future begins one right of the diagonal: `diagonal=1`.",
     )  # fmt: skip
@@ -289,6 +294,10 @@ def masked_attention(answer, check):
 
     got = answer(q, k, v)
     check.shape(got, (B, H, T, d), slug="shape", hint="One mixture of values for each token of each head.")
+    check.that(
+        not bool(torch.isnan(got).all()), slug="zero-times-infinity", problem="not one of the results is a number",
+        hint="0 times infinity is not a number. Do not multiply a mask by infinity: `masked_fill` puts it in place.",
+    )  # fmt: skip
     check.that(
         not bool(torch.isnan(got).any()), slug="itself",
         problem="some results are not numbers: a token saw nothing at all",

@@ -274,12 +274,17 @@ def starting_values(answer, check):
 
 @exercise("6.6", title="The first loss", minutes=10, difficulty=2)
 def first_loss(answer, check):
+    without, wide, even = answer(1000, 400, 0.0), answer(1000, 400, 0.1), math.log(1000)
+    check.that(
+        without != wide or math.isclose(without, even, rel_tol=1e-6), slug="fixed-std",
+        problem="the loss was the same for std = 0 and for std = 0.1",
+        hint="0.02 is where GPT-2 starts. Here the deviation is the argument `std`, which may be another.",
+    )  # fmt: skip
     check.close(
         answer(1000, 64, 0.0), math.log(1000), slug="uniform", tolerance=1e-6,
         hint="With deviation 0 all logits are 0, every token has probability 1 / V, and the loss is in nats: a natural "
         "logarithm.",
     )  # fmt: skip
-    wide, even = answer(1000, 400, 0.1), math.log(1000)
     for slug, value, hint in (
         ("no-spread", even, "The logits are not all equal. Their spread costs something: add half of their variance."),
         ("half", even + 4.0, "Half of the variance is added, not all of it."),

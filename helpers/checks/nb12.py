@@ -105,10 +105,12 @@ def first_difference(answer, check):
     check.equal(
         answer(layers, layers, 1e-4), None, slug="equal", when="equal models", hint="Nothing differs: return None."
     )
-    check.equal(
-        answer(layers, changed(2, 1.0), 1e-4), 2, slug="place", when="a 1.0 added to layer 2",
-        hint="Return the index in the list, counted from 0.",
+    got, when = answer(layers, changed(2, 1.0), 1e-4), "a 1.0 added to layer 2"
+    check.that(
+        got is not None, slug="sign", problem=f"{when}: expected 2, got None",
+        hint="A difference may be negative: compare its absolute value.",
     )  # fmt: skip
+    check.equal(got, 2, slug="place", when=when, hint="Return the index in the list, counted from 0.")
     for ours, theirs, when in (
         (changed(2, -1.0), layers, "a 1.0 taken from ours in layer 2"),
         (layers, changed(2, -1.0), "a 1.0 taken from theirs in layer 2"),
@@ -122,6 +124,13 @@ def first_difference(answer, check):
     check.equal(
         answer(layers, changed(3, 3e-4), 1e-4), 3, slug="largest", when="0.0003 added to one of six numbers",
         hint="One wrong number is enough. A mean would hide it: take the largest difference of the layer.",
+    )  # fmt: skip
+    large = [layer + 5000 for layer in layers]
+    larger = [layer.clone() for layer in large]
+    larger[1][0, 0, 0] += 0.01
+    check.equal(
+        answer(large, larger, 1e-3), 1, slug="relative", when="5001.00 and 5001.01, with a tolerance of 0.001",
+        hint="The tolerance is absolute. `allclose` and `isclose` add a relative one unless told `rtol=0`.",
     )  # fmt: skip
     several = changed(1, 1.0)
     several[2] += 7

@@ -171,6 +171,16 @@ def takes_the_dot_product_of_the_sum(table, a, b, c):
     return _answer(table, a, b, c, unit=False)
 
 
+@wrong("4.4", "centre-number")
+def centres_by_one_number(table, a, b, c):
+    return _answer(table - table.mean(), a, b, c, centre=False)
+
+
+@wrong("4.4", "unit-first")
+def normalises_before_the_sum(table, a, b, c):
+    return _answer(F.normalize(table - table.mean(dim=0), dim=1), a, b, c, centre=False)
+
+
 @wrong("4.4", "random")
 def centres_each_vector_by_its_own_mean(table, a, b, c):
     centred = table - table.mean(dim=1, keepdim=True)

@@ -238,6 +238,12 @@ def hides_the_token_itself(scores):
     return scores.masked_fill(torch.ones(T, T, dtype=torch.bool).triu(), -math.inf).softmax(-1)
 
 
+@wrong("5.4", "zero-times-infinity")
+def multiplies_the_mask_by_infinity(scores):
+    T = scores.shape[-1]
+    return (scores + torch.ones(T, T).triu(1) * -math.inf).softmax(-1)
+
+
 @wrong("5.4", "zero")
 def hides_with_zeros(scores):
     return scores.tril().softmax(-1)
@@ -341,6 +347,13 @@ def _scores(q, k):
 
 def _masked(scores):
     return scores.masked_fill(_hidden(scores.shape[-1]), -math.inf)
+
+
+@wrong("5.6", "zero-times-infinity")
+def multiplies_a_mask_by_infinity(q, k, v):
+    T, d_head = q.shape[-2:]
+    scores = q @ k.transpose(-2, -1) / math.sqrt(d_head)
+    return (scores + torch.ones(T, T).triu(1) * -math.inf).softmax(-1) @ v
 
 
 @wrong("5.6", "no-mask")

@@ -375,6 +375,11 @@ def takes_the_common_logarithm(vocab_size, d_model, std):
     return math.log10(vocab_size) + d_model * std**2 / 2
 
 
+@wrong("6.6", "fixed-std")
+def takes_gpt2s_deviation_for_every_model(vocab_size, d_model, std):
+    return math.log(vocab_size) + d_model * 0.02**2 / 2
+
+
 @wrong("6.6", "half")
 def adds_the_whole_variance(vocab_size, d_model, std):
     return math.log(vocab_size) + d_model * std**2

@@ -153,6 +153,16 @@ def forgets_the_absolute_value(ours, theirs, tolerance):
     return next((i for i, (a, b) in enumerate(pairs(ours, theirs)) if (b - a).max() > tolerance), None)
 
 
+@wrong("12.3", "sign")
+def takes_ours_less_theirs(ours, theirs, tolerance):
+    return next((i for i, (a, b) in enumerate(pairs(ours, theirs)) if (a - b).max() > tolerance), None)
+
+
+@wrong("12.3", "relative")
+def lets_allclose_be_generous(ours, theirs, tolerance):
+    return next((i for i, (a, b) in enumerate(pairs(ours, theirs)) if not torch.allclose(a, b, atol=tolerance)), None)
+
+
 @wrong("12.3", "largest")
 def takes_the_mean(ours, theirs, tolerance):
     return next((i for i, (a, b) in enumerate(pairs(ours, theirs)) if (a - b).abs().mean() > tolerance), None)
