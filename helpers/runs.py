@@ -15,7 +15,7 @@ from helpers.model import GPT
 from helpers.parallel import ALONE, Processes
 from helpers.recipes import Recipe, get_recipe, recipe_from
 from helpers.settings import TrainingSettings
-from helpers.states import load_state
+from helpers.states import load_state, remove_states, saved_states
 from helpers.stories import in_validation, load_stories
 from helpers.token_files import TokenFile, tokenize_stories
 from helpers.tokenizer import Tokenizer, load_tokenizer
@@ -142,6 +142,24 @@ def resume(
     training = training_of(prepared, folder, callback, progress, processes).resume()
     training.told = [*told, *(line for line in training.told if line not in told)]
     return training
+
+
+def start_or_resume(
+    recipe: Recipe,
+    folder: str | Path,
+    device: str | torch.device = "cpu",
+    callback: Callable[[dict], bool | None] | None = None,
+    progress: bool = True,
+) -> Training:
+    """The run of a recipe in a folder, ready to `run`: what was interrupted goes on, anything else starts anew.
+
+    So a notebook's cell can be run again after an interruption. What a finished run, or one of another recipe, left in
+    the folder is written over.
+    """
+    if saved_states(folder) and recipe_of(folder) == recipe:
+        return resume(folder, device, callback, progress)
+    remove_states(folder)
+    return training_of(prepare(recipe, device, progress), folder, callback, progress)
 
 
 def recipe_of(folder: str | Path) -> Recipe:

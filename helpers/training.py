@@ -62,7 +62,8 @@ class Training:
         tokenizer: for the samples and the saved folder.
         validation: rows `[end] + story + [end]` that are scored every `eval_every` steps.
         folder: where model, log and states are written; None writes nothing.
-        callback: called with every row of the log, for drawing live; a true answer ends the run.
+        callback: called with every row of the log, for drawing live or to add what it measures to the row, as JSON
+            can hold it; a true answer ends the run.
         progress: show a bar with the loss.
         about: anything JSON can hold; kept in the state and in config.json.
         processes: which of several this is, from `helpers.parallel.processes`.
@@ -206,10 +207,11 @@ class Training:
             tokens = min(self.model.config.context_length, 100)
             row["sample"] = tell(self.model, self.tokenizer, PROMPT, tokens, temperature=0.8, seed=settings.seed)
         self.history.append(row)
+        stop = bool(self.callback and self.callback(row))
         if self._writes:
             with self._writing():
                 append_to_log(self.folder, row)
-        return bool(self.callback and self.callback(row))
+        return stop
 
     def _show(self, bar, loss: float) -> None:
         at = self.step if self.settings.steps else self.seconds if self.settings.seconds else self._epochs()
