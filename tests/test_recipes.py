@@ -105,6 +105,24 @@ def test_a_recipes_run_resumes(source, tmp_path):
         runs.resume(tmp_path / "third", progress=False)
 
 
+def test_a_cell_that_is_run_again_goes_on_or_starts_anew(source, tmp_path):
+    recipe, folder = reduced("storyteller", source, "steps=6"), tmp_path / "run"
+    whole, _ = runs.train_recipe(recipe, tmp_path / "whole", progress=False)
+
+    def stop(row):
+        return row["step"] == 2
+
+    assert runs.start_or_resume(recipe, folder, callback=stop, progress=False).run().stopped == "callback"
+    again = runs.start_or_resume(recipe, folder, progress=False)
+    assert again.step == 2 and again.run().steps == 6
+    for one, other in zip(whole.model.parameters(), again.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    assert runs.start_or_resume(recipe, folder, progress=False).step == 0, "a finished run is trained again"
+    runs.start_or_resume(recipe, folder, callback=stop, progress=False).run()
+    other = reduced("storyteller", source, "steps=6", "seed=1")
+    assert runs.start_or_resume(other, folder, progress=False).step == 0, "another recipe is another run"
+
+
 def test_stories_held_out_are_not_trained_on(source):
     prepared = runs.prepare(reduced("two-layer", source, "held_out=0.3"), progress=False)
     ids = {tuple(story.tolist()[:-1]) for story in prepared.tokens}

@@ -131,6 +131,12 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(make, tmp_path):
     assert [row["step"] for row in read_log(tmp_path)] == list(range(1, 13))
 
 
+def test_what_the_callback_adds_to_a_row_is_kept(make, tmp_path):
+    result = make(folder=tmp_path, callback=lambda row: row.update(seen=10 * row["step"])).run()
+    assert result.stopped == "finished"
+    assert [row["seen"] for row in read_log(tmp_path)] == [10 * row["step"] for row in result.history]
+
+
 def test_ctrl_c_finishes_the_step_saves_and_leaves(make, tmp_path):
     whole = make()
     whole.run()
