@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from helpers.errors import CourseError
-from helpers.filters import choose, penalise_repetition
+from helpers.filters import choose, penalise_said
 from helpers.kv_cache import KVCache, ReadingAnew
 from helpers.model import GPT
 
@@ -50,7 +50,7 @@ def generate_batch(
     """Continue several prompts at once, which may be of unequal length: the new ids of each.
 
     Args:
-        seed: row i is drawn with seed + i by a generator of its own, and so is what
+        seed: row i is drawn with the numbers of a generator of its own, seeded with seed + i, and so is what
             `generate(model, prompts[i], seed=seed + i)` gives, whatever else is in the batch (unless two tokens
             are so nearly tied that the order in which a sum is taken decides).
         options: those of `generate`.
@@ -90,16 +90,45 @@ def _decode(
     )
     for ids in rows:
         check_prompt(model, ids)
-    generators = [torch.Generator() for _ in rows]
-    for generator, seed in zip(generators, seeds, strict=True):
-        generator.seed() if seed is None else generator.manual_seed(seed)
+    sampling = None if greedy or temperature == 0 else Uniforms(seeds)
     options = dict(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, greedy=greedy)
-    return _steps(model, rows, max_new_tokens, generators, next_logits, repetition_penalty, end_id, options)
+    return _steps(model, rows, max_new_tokens, sampling, next_logits, repetition_penalty, end_id, options)
 
 
-def _steps(model, rows, max_new_tokens, generators, next_logits, penalty, end_id, options):
+class Uniforms:
+    """A number from 0 to below 1 for each row and step. Each row has a generator, and so its own sequence.
+
+    Asking a generator costs more than a small model's token, so they are asked for many numbers at a time.
+    """
+
+    MANY = 256
+
+    def __init__(self, seeds: Sequence[int | None]):
+        self.generators = [torch.Generator() for _ in seeds]
+        for generator, seed in zip(self.generators, seeds, strict=True):
+            generator.seed() if seed is None else generator.manual_seed(seed)
+        self.used = self.MANY
+
+    def next(self) -> Tensor:
+        """The next number of each row, (batch,)."""
+        if self.used == self.MANY:
+            drawn = [torch.rand(self.MANY, generator=each, dtype=torch.float64) for each in self.generators]
+            self.numbers = torch.stack(drawn, dim=1).unbind()
+            self.used = 0
+        self.used += 1
+        return self.numbers[self.used - 1]
+
+    def keep(self, places: list[int]) -> None:
+        """Go on with these rows."""
+        self.generators = [self.generators[place] for place in places]
+        self.numbers = [each[places] for each in self.numbers]
+
+
+def _steps(model, rows, max_new_tokens, sampling, next_logits, penalty, end_id, options):
     cache = KVCache(model) if isinstance(model, GPT) else ReadingAnew(model)
     alive = list(range(len(rows)))
+    tokens: list[int] = []  # the newest of each row that is alive
+    said = None  # with a penalty: which tokens each such row has had, (batch, vocab_size)
     for count in range(max_new_tokens if rows else 0):
         was_training = model.training  # changing the mode walks through the whole model: only where needed
         if was_training:
@@ -111,27 +140,40 @@ def _steps(model, rows, max_new_tokens, generators, next_logits, penalty, end_id
                 elif count == 0:
                     logits = cache.start(rows)
                 else:
-                    logits = cache.append([rows[number][-1] for number in alive])
-                tokens = []
-                for number, row in zip(alive, logits.cpu(), strict=True):
-                    row = row[None]
-                    if penalty is not None:
-                        row = penalise_repetition(row, torch.tensor([rows[number]]), penalty)
-                    tokens.append(int(choose(row, generator=generators[number], **options)))
+                    logits = cache.append(tokens)
+                if penalty is not None:
+                    said = _said(logits, rows) if said is None else _also(said, tokens)
+                    logits = penalise_said(logits, said, penalty)
+                uniform = None if sampling is None else sampling.next()
+                tokens = choose(logits, uniform=uniform, **options).tolist()  # all rows at once
         finally:
             if was_training:
                 model.train()
-        told = [place for place, token in enumerate(tokens) if token != end_id]
-        step = [(alive[place], tokens[place]) for place in told]
-        if not step:
-            return
-        if len(told) < len(alive):  # stories that are finished leave the batch
+        if end_id in tokens:  # stories that are finished leave the batch
+            told = [place for place, token in enumerate(tokens) if token != end_id]
+            if not told:
+                return
             if next_logits is None:
                 cache.keep(told)
-            alive = [number for number, _ in step]
-        for number, token in step:
+            if sampling is not None:
+                sampling.keep(told)
+            said = None if said is None else said[told]
+            alive, tokens = [alive[place] for place in told], [tokens[place] for place in told]
+        for number, token in zip(alive, tokens, strict=True):
             rows[number].append(token)
-        yield step
+        yield list(zip(alive, tokens, strict=True))
+
+
+def _said(logits: Tensor, rows: list[list[int]]) -> Tensor:
+    said = torch.zeros_like(logits, dtype=torch.bool)
+    for line, row in zip(said, rows, strict=True):
+        line[row] = True
+    return said
+
+
+def _also(said: Tensor, tokens: list[int]) -> Tensor:
+    said[range(len(tokens)), tokens] = True
+    return said
 
 
 def check_prompt(model, ids: Sequence[int]) -> None:

@@ -66,10 +66,35 @@ def penalise_repetition(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
         ids: what was said before, (batch, time).
         penalty: 1 changes nothing; above 1 discourages, below 1 encourages.
     """
+    said = torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, ids, True)
+    return penalise_said(logits, said, penalty)
+
+
+def penalise_said(logits: Tensor, said: Tensor, penalty: float) -> Tensor:
+    """The same where `said`, (batch, vocab_size), is true for the tokens that occurred."""
     if not 0 < penalty < float("inf"):
         raise CourseError(f"the repetition penalty must be above 0 (1 changes nothing), got {penalty}")
-    said = logits.gather(-1, ids)
-    return logits.scatter(-1, ids, torch.where(said < 0, said * penalty, said / penalty))
+    return torch.where(said, torch.where(logits < 0, logits * penalty, logits / penalty), logits)
+
+
+def draw(probability: Tensor, uniform: Tensor) -> Tensor:
+    """One token for each row by inversion: the first whose cumulative probability exceeds a uniform number.
+
+    The number decides alone, so what is drawn in a row does not depend on the rows beside it.
+
+    Args:
+        probability: (batch, vocab_size); the sums need not be exactly 1.
+        uniform: numbers from 0 to below 1, (batch,).
+
+    Returns:
+        ids (batch,), never one of probability 0.
+    """
+    reached = probability.cumsum(dim=-1)
+    total = reached[:, -1:]
+    # Rounding must not lift the number to the total, which nothing exceeds.
+    below = torch.nextafter(total, torch.zeros_like(total))
+    number = torch.minimum(uniform.to(reached.dtype)[:, None] * total, below)
+    return torch.searchsorted(reached, number, right=True).squeeze(-1)
 
 
 def choose(
@@ -80,18 +105,27 @@ def choose(
     greedy: bool = False,
     generator: torch.Generator | None = None,
     min_p: float | None = None,
+    uniform: Tensor | None = None,
 ) -> Tensor:
     """The next token of each row: logits `(batch, vocab_size)` to ids `(batch,)`.
 
     Temperature comes first, then top-k, top-p and min-p, each of what is left.
+
+    Args:
+        generator: where the uniform numbers that decide come from, unless they are given as `uniform`, (batch,).
     """
     if greedy or temperature == 0:
         return logits.argmax(dim=-1)
-    logits = apply_temperature(logits.float(), temperature)
+    logits = logits.float()
+    if temperature != 1:
+        logits = apply_temperature(logits, temperature)
     if top_k is not None:
         logits = keep_top_k(logits, top_k)
     if top_p is not None:
         logits = keep_top_p(logits, top_p)
     if min_p is not None:
         logits = keep_min_p(logits, min_p)
-    return torch.multinomial(logits.softmax(dim=-1), 1, generator=generator).squeeze(-1)
+    if uniform is None:
+        device = logits.device if generator is None else generator.device
+        uniform = torch.rand(len(logits), generator=generator, dtype=torch.float64, device=device)
+    return draw(logits.softmax(dim=-1), uniform.to(logits.device))

@@ -1,9 +1,9 @@
 """Keys and values that are kept, so that each new token costs one position and not the whole story again.
 
-What a position looks for changes with every token; what earlier positions offer does not. `KVCache` keeps it in
-memory that is set aside once. A row that outgrows the context slides, its oldest token falls out, and with learned
-positions everything that is left changes its place: that row is read anew. So the cache gives what reading from
-scratch gives, also beyond the window, to float32's last digits.
+What a position looks for changes with every token; what earlier positions offer does not. `KVCache` keeps it. A row
+that outgrows the context slides, its oldest token falls out, and with learned positions everything that is left
+changes its place: that row is read anew. So the cache gives what reading from scratch gives, also beyond the window,
+to float32's last digits.
 """
 
 import math
@@ -14,10 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.errors import CourseError
+from helpers.fast_step import Weights, step
+
+ROOM = 64  # slots set aside beyond the prompt; the memory doubles when they are used up
 
 
 class KVCache:
     """What a `GPT` remembers of a batch of rows of unequal length.
+
+    The rows' ends are aligned: whatever their lengths, the newest token of each is in the same slot of the memory, and
+    a shorter row begins later. So one product writes them all, and one mask, made once, hides what is before a row.
 
     >>> cache = KVCache(model)                    # doctest: +SKIP
     >>> logits = cache.start([[5, 17], [42]])     # doctest: +SKIP
@@ -39,9 +45,14 @@ class KVCache:
         if not self.rows or not all(self.rows):
             raise CourseError("there is nothing to read: every row needs at least one token")
         c, weight = self.config, self.model.head_weight
-        shape = (c.n_layer, len(self.rows), c.n_head, c.context_length, c.d_head)
-        self.keys, self.values = (torch.zeros(shape, dtype=weight.dtype, device=weight.device) for _ in range(2))
-        return self._read(range(len(self.rows)))
+        lengths = [min(len(row), c.context_length) for row in self.rows]
+        self.slots = max(lengths)  # how many are in use
+        self.first = [self.slots - length for length in lengths]  # where each row begins
+        shape = (c.n_layer, len(self.rows), self.slots + ROOM, 3 * c.d_model)
+        self.memory = torch.zeros(shape, dtype=weight.dtype, device=weight.device)  # queries, keys and values
+        self.weights = Weights(self.model)
+        self._hide()
+        return self._read(range(len(self.rows)), keep=True)
 
     @torch.inference_mode()
     def append(self, tokens: Sequence[int]) -> Tensor:
@@ -52,7 +63,7 @@ class KVCache:
         full = [number for number, row in enumerate(self.rows) if len(row) > longest]
         if len(full) == len(self.rows):
             return self._read(full)
-        logits = self._step()
+        logits = self._step()  # full rows are computed too, and overwritten
         if full:
             logits[full] = self._read(full)
         return logits
@@ -63,64 +74,57 @@ class KVCache:
         numbers = list(numbers)
         if numbers == list(range(len(self.rows))):
             return
-        self.keys, self.values = self.keys[:, numbers], self.values[:, numbers]
+        self.memory = self.memory[:, numbers]
         self.rows = [list(self.rows[number]) for number in numbers]
+        self.first = [self.first[number] for number in numbers]
+        self._hide()
 
-    def _read(self, numbers: Sequence[int]) -> Tensor:
-        """Rows from scratch, filled up on the right: nothing sees what comes after it, so no mask is needed."""
+    def _hide(self) -> None:
+        """The mask for rows that do not begin together, (batch, 1, 1, slots): minus infinity before a row's first."""
+        self.mask = None
+        self.earliest = min(self.first, default=0)
+        if self.first and max(self.first) > self.earliest:
+            first = torch.tensor(self.first, device=self.memory.device)[:, None, None, None]
+            before = torch.arange(self.memory.shape[2], device=self.memory.device) < first
+            self.mask = torch.zeros(before.shape, dtype=self.memory.dtype, device=self.memory.device)
+            self.mask.masked_fill_(before, -math.inf)
+
+    def _step(self) -> Tensor:
+        """The newest token of each row alone."""
+        slot = self.slots
+        if slot == self.memory.shape[2]:
+            self.memory = torch.cat((self.memory, torch.zeros_like(self.memory)), dim=2)
+            self._hide()
+        self.slots += 1
+        ids = torch.tensor([row[-1] for row in self.rows], device=self.memory.device)
+        last = self.config.context_length - 1
+        places = [min(len(row) - 1, last) for row in self.rows]
+        where = places[0] if min(places) == max(places) else torch.tensor(places, device=ids.device)
+        mask = None if self.mask is None else self.mask[..., self.earliest : slot + 1]
+        return step(self.weights, ids, where, self.memory, slot, self.earliest, mask)
+
+    def _read(self, numbers: Sequence[int], keep: bool = False) -> Tensor:
+        """Rows from scratch, filled up on the right: nothing sees what comes after it, so no mask is needed.
+
+        Args:
+            keep: whether keys and values are wanted later: not those of rows that slide.
+        """
         model, numbers = self.model, list(numbers)
         rows = [self.rows[number][-self.config.context_length :] for number in numbers]
         longest = max(map(len, rows))
         ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=model.head_weight.device)
         x = model.embed(ids)
         for layer, block in enumerate(model.blocks):
-            q, k, v = block.attn.heads(block.ln_1(x) if block.pre else x)
-            self.keys[layer, numbers, :, :longest], self.values[layer, numbers, :, :longest] = k, v
+            h = block.ln_1(x) if block.pre else x
+            qkv = block.attn.qkv(h)  # (batch, time, 3 * d_model)
+            if keep:
+                for number, row, made in zip(numbers, rows, qkv, strict=True):
+                    self.memory[layer, number, self.slots - len(row) : self.slots] = made[: len(row)]
+            q, k, v = qkv.unflatten(-1, (3, self.config.n_head, -1)).permute(2, 0, 3, 1, 4)
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(x.shape)
             x = _rest(block, x, mixed)
         last = torch.tensor([len(row) - 1 for row in rows], device=x.device)
         return model.ln_f(x[torch.arange(len(rows), device=x.device), last]) @ model.head_weight.T
-
-    def _step(self) -> Tensor:
-        """The newest token of each row alone. Rows that slide are computed too, and overwritten by `append`."""
-        model, c = self.model, self.config
-        B = len(self.rows)
-        place = [min(len(row), c.context_length) - 1 for row in self.rows]
-        end = max(place) + 1
-        device = model.head_weight.device
-        ids = torch.tensor([row[-1] for row in self.rows], device=device)
-        same = min(place) == max(place)
-        where = place[0] if same else torch.tensor(place, device=device)
-        x = model.wte.weight[ids]  # (B, d_model)
-        if c.positions == "learned":
-            x = x + model.wpe.weight[where]
-        else:
-            x = x * math.sqrt(c.d_model) + model.position_table[where]
-        beyond = None
-        if not same:
-            beyond = torch.arange(end, device=device) > where[:, None]  # (B, end): this row has not got so far
-            beyond = torch.zeros(B, 1, end, device=device, dtype=x.dtype).masked_fill(beyond[:, None], -math.inf)
-            beyond = beyond.repeat_interleave(c.n_head, 0)  # (B * n_head, 1, end)
-        everyone = torch.arange(B, device=device)
-        heads, scale = (B * c.n_head, c.context_length, c.d_head), c.d_head**-0.5
-        unused = x.new_zeros(1)
-        for layer, block in enumerate(model.blocks):
-            h = block.ln_1(x) if block.pre else x
-            q, k, v = block.attn.qkv(h).view(B, 3, c.n_head, c.d_head).unbind(1)
-            keys, values = self.keys[layer], self.values[layer]
-            if same:
-                keys[:, :, where], values[:, :, where] = k, v
-            else:
-                keys[everyone, :, where], values[everyone, :, where] = k, v
-            q = q.reshape(B * c.n_head, 1, c.d_head)
-            past = keys.view(heads)[:, :end].mT
-            if beyond is None:
-                scores = torch.baddbmm(unused, q, past, beta=0, alpha=scale)
-            else:
-                scores = torch.baddbmm(beyond, q, past, alpha=scale)
-            mixed = torch.bmm(scores.softmax(-1), values.view(heads)[:, :end])
-            x = _rest(block, x, mixed.view(B, c.d_model))
-        return model.ln_f(x) @ model.head_weight.T
 
 
 def _rest(block, x: Tensor, mixed: Tensor) -> Tensor:
