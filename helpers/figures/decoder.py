@@ -310,18 +310,19 @@ def shares(bars: Mapping[str, Mapping[str, int]], title: str, unit: str):
 
 
 @style.figure
-def memory(rows: Mapping[str, Mapping[str, float]], title: str):
+def memory(rows: Mapping[str, Mapping[str, float]], title: str, limits: Mapping[str, float] | None = None):
     """Bars of memory by what it holds, one bar for each case.
 
     Args:
         rows: for each case the bytes by what they hold; what is 0 is not drawn.
         title: what is to be seen.
+        limits: bytes that a device has, by its name: upright lines.
     """
     fig, ax = style.canvas(height=0.6 * len(rows) + 1.5)
     names = list(dict.fromkeys(name for parts in rows.values() for name in parts))
     colours = (style.NAVY, style.BERRY, style.BLUE, style.ORANGE, style.TEAL)
     hatches = ("", "///", "", "...", "")
-    widest = max(sum(parts.values()) for parts in rows.values())
+    widest = max([sum(parts.values()) for parts in rows.values()] + list((limits or {}).values()))
     shown, said = set(), []
     for row, (case, parts) in enumerate(rows.items()):
         start = 0.0
@@ -335,6 +336,10 @@ def memory(rows: Mapping[str, Mapping[str, float]], title: str):
         said.append(f"{case}: {start / 1e9:.1f} GB")
     ax.set_yticks(range(len(rows)), list(rows))
     ax.invert_yaxis()
+    for name, size in (limits or {}).items():
+        ax.axvline(size / 1e9, color=style.INK, linestyle=":", linewidth=1.3)
+        ax.text(size / 1e9, -0.48, f" {name}", ha="left", va="bottom", fontsize=9)
+        said.append(f"a line at {size / 1e9:.1f} GB marks {name}")
     ax.set(xlabel="gigabytes", xlim=(0, 1.16 * widest / 1e9))
     ax.grid(axis="y", visible=False)
     ax.grid(axis="x", visible=True)

@@ -1,0 +1,404 @@
+"""Wrong answers to the exercises of notebook 08."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from tests.wrong_answers import wrong
+
+# --- 8.1 state_bytes
+
+
+@wrong("8.1", "no-gradients")
+def forgets_the_gradients(parameters, custom):
+    return parameters * {"float32": 12, "autocast": 14, "master": 14, "half": 6}[custom]
+
+
+@wrong("8.1", "one-memory")
+def keeps_one_memory(parameters, custom):
+    return parameters * {"float32": 12, "autocast": 14, "master": 12, "half": 6}[custom]
+
+
+@wrong("8.1", "weights-only")
+def counts_the_weights_alone(parameters, custom):
+    return parameters * {"float32": 4, "autocast": 6, "master": 6, "half": 2}[custom]
+
+
+@wrong("8.1", "no-copy")
+def forgets_autocasts_copy(parameters, custom):
+    return parameters * {"float32": 16, "autocast": 16, "master": 16, "half": 8}[custom]
+
+
+@wrong("8.1", "no-master")
+def forgets_the_master_copy(parameters, custom):
+    return parameters * {"float32": 16, "autocast": 18, "master": 12, "half": 8}[custom]
+
+
+@wrong("8.1", "autocast-in-half")
+def halves_everything_under_autocast(parameters, custom):
+    return parameters * {"float32": 16, "autocast": 8, "master": 16, "half": 8}[custom]
+
+
+@wrong("8.1", "half-memories")
+def leaves_the_memories_in_float32(parameters, custom):
+    return parameters * {"float32": 16, "autocast": 18, "master": 16, "half": 12}[custom]
+
+
+@wrong("8.1", "bits")
+def counts_bits(parameters, custom):
+    return 8 * parameters * {"float32": 16, "autocast": 18, "master": 16, "half": 8}[custom]
+
+
+@wrong("8.1", "float32")
+def counts_in_kilobytes(parameters, custom):
+    return parameters * {"float32": 16, "autocast": 18, "master": 16, "half": 8}[custom] / 1024
+
+
+@wrong("8.1", "proportional")
+def adds_a_constant(parameters, custom):
+    return 4 * 4 * 1_000_000 if custom == "float32" else parameters * {"autocast": 18, "master": 16, "half": 8}[custom]
+
+
+# --- 8.2 mfu
+
+
+def operations(L, d, T, V):
+    return 6 * (L * 12 * d * d + V * d) + 12 * L * d * T
+
+
+@wrong("8.2", "no-attention")
+def takes_six_times_the_weights(speed, L, d, T, V, peak):
+    return speed * 6 * (L * 12 * d * d + V * d) / peak
+
+
+@wrong("8.2", "forward-only")
+def counts_the_way_forward(speed, L, d, T, V, peak):
+    return speed * operations(L, d, T, V) / 3 / peak
+
+
+@wrong("8.2", "per-cent")
+def gives_a_percentage(speed, L, d, T, V, peak):
+    return 100 * speed * operations(L, d, T, V) / peak
+
+
+@wrong("8.2", "no-head")
+def forgets_the_head(speed, L, d, T, V, peak):
+    return speed * (6 * L * 12 * d * d + 12 * L * d * T) / peak
+
+
+@wrong("8.2", "one-layer")
+def has_attention_in_one_layer(speed, L, d, T, V, peak):
+    return speed * (6 * (L * 12 * d * d + V * d) + 12 * d * T) / peak
+
+
+@wrong("8.2", "looked-up")
+def counts_the_embeddings(speed, L, d, T, V, peak):
+    return speed * (6 * (L * 12 * d * d + 2 * V * d + T * d) + 12 * L * d * T) / peak
+
+
+@wrong("8.2", "looked-up")
+def counts_the_positions(speed, L, d, T, V, peak):
+    return speed * (6 * (L * 12 * d * d + V * d + T * d) + 12 * L * d * T) / peak
+
+
+@wrong("8.2", "upside-down")
+def turns_it_round(speed, L, d, T, V, peak):
+    return peak / (speed * operations(L, d, T, V))
+
+
+@wrong("8.2", "block-of-one")
+def has_one_matrix_a_block(speed, L, d, T, V, peak):
+    return speed * (6 * (L * d * d + V * d) + 12 * L * d * T) / peak
+
+
+@wrong("8.2", "per-row")
+def counts_a_whole_row(speed, L, d, T, V, peak):
+    return speed * T * operations(L, d, T, V) / peak
+
+
+# --- 8.3 steps_within
+
+
+@wrong("8.3", "minutes")
+def takes_minutes_for_seconds(minutes, peak, mfu, flops, tokens):
+    return int(minutes * peak * mfu / (flops * tokens))
+
+
+@wrong("8.3", "hours")
+def takes_minutes_for_hours(minutes, peak, mfu, flops, tokens):
+    return int(3600 * minutes * peak * mfu / (flops * tokens))
+
+
+@wrong("8.3", "no-mfu")
+def believes_the_data_sheet(minutes, peak, mfu, flops, tokens):
+    return int(60 * minutes * peak / (flops * tokens))
+
+
+@wrong("8.3", "divided-by-mfu")
+def divides_by_the_mfu(minutes, peak, mfu, flops, tokens):
+    return int(60 * minutes * peak / mfu / (flops * tokens))
+
+
+@wrong("8.3", "tokens")
+def gives_tokens(minutes, peak, mfu, flops, tokens):
+    return int(60 * minutes * peak * mfu / flops)
+
+
+@wrong("8.3", "flops-missing")
+def takes_a_token_for_an_operation(minutes, peak, mfu, flops, tokens):
+    return int(60 * minutes * peak * mfu / tokens)
+
+
+@wrong("8.3", "rounded-up")
+def rounds_up(minutes, peak, mfu, flops, tokens):
+    return math.ceil(60 * minutes * peak * mfu / (flops * tokens))
+
+
+@wrong("8.3", "not-whole")
+def does_not_round(minutes, peak, mfu, flops, tokens):
+    return 60 * minutes * peak * mfu / (flops * tokens)
+
+
+# --- 8.4 unscaled_and_clipped
+
+
+def all_finite(gradients):
+    return all(torch.isfinite(g).all() for g in gradients)
+
+
+def norm_of(gradients):
+    return math.sqrt(sum(float((g**2).sum()) for g in gradients))
+
+
+@wrong("8.4", "clipped-scaled")
+def clips_and_then_unscales(gradients, scale, limit):
+    if not all_finite(gradients):
+        return None, scale / 2
+    shrink = min(1.0, limit / (norm_of(gradients) + 1e-12))
+    return [g * shrink / scale for g in gradients], scale
+
+
+@wrong("8.4", "clipped-scaled")
+def makes_short_ones_longer(gradients, scale, limit):
+    if not all_finite(gradients):
+        return None, scale / 2
+    return [g * limit / (norm_of(gradients) + 1e-12) for g in gradients], scale
+
+
+@wrong("8.4", "not-unscaled")
+def does_not_unscale(gradients, scale, limit):
+    if not all_finite(gradients):
+        return None, scale / 2
+    return list(gradients), scale
+
+
+@wrong("8.4", "not-clipped")
+def does_not_clip(gradients, scale, limit):
+    if not all_finite(gradients):
+        return None, scale / 2
+    return [g / scale for g in gradients], scale
+
+
+@wrong("8.4", "each-clipped")
+def clips_each_on_its_own(gradients, scale, limit):
+    if not all_finite(gradients):
+        return None, scale / 2
+    return [g / scale * min(1.0, limit / (float((g / scale).norm()) + 1e-12)) for g in gradients], scale
+
+
+def right(gradients, scale, limit):
+    true = [g / scale for g in gradients]
+    shrink = min(1.0, limit / (norm_of(true) + 1e-12))
+    return [g * shrink for g in true]
+
+
+@wrong("8.4", "overflow-used")
+def uses_what_overflowed(gradients, scale, limit):
+    return right(gradients, scale, limit), scale
+
+
+@wrong("8.4", "overflow-used")
+def looks_at_the_first_alone(gradients, scale, limit):
+    if not all_finite(gradients[:1]):
+        return None, scale / 2
+    return right(gradients, scale, limit), scale
+
+
+@wrong("8.4", "overflow-used")
+def does_not_see_nan(gradients, scale, limit):
+    if any(torch.isinf(g).any() for g in gradients):
+        return None, scale / 2
+    return right(gradients, scale, limit), scale
+
+
+@wrong("8.4", "scale-not-lowered")
+def keeps_the_scale(gradients, scale, limit):
+    return (None if not all_finite(gradients) else right(gradients, scale, limit)), scale
+
+
+@wrong("8.4", "half-the-scale")
+def doubles_the_scale(gradients, scale, limit):
+    return (None, 2 * scale) if not all_finite(gradients) else (right(gradients, scale, limit), scale)
+
+
+@wrong("8.4", "zero-norm")
+def divides_by_a_norm_of_zero(gradients, scale, limit):
+    if not all_finite(gradients):
+        return None, scale / 2
+    true = [g / scale for g in gradients]
+    norm = torch.tensor(norm_of(true))
+    return [g / norm * torch.minimum(norm, torch.tensor(limit)) for g in true], scale
+
+
+@wrong("8.4", "a-pair")
+def returns_the_gradients_alone(gradients, scale, limit):
+    return [g / scale for g in gradients] + [torch.zeros(1)]
+
+
+# --- 8.5 sliced_cross_entropy
+
+
+def slices(hidden, weight, targets, rows, reduction):
+    return [
+        F.cross_entropy(hidden[i : i + rows] @ weight.T, targets[i : i + rows], reduction=reduction)
+        for i in range(0, len(hidden), rows)
+    ]
+
+
+@wrong("8.5", "mean-of-means")
+def takes_the_mean_of_means(hidden, weight, targets, rows):
+    return torch.stack(slices(hidden, weight, targets, rows, "mean")).mean()
+
+
+@wrong("8.5", "sum-of-means")
+def adds_up_means(hidden, weight, targets, rows):
+    return torch.stack(slices(hidden, weight, targets, rows, "mean")).sum()
+
+
+@wrong("8.5", "sum")
+def gives_the_sum(hidden, weight, targets, rows):
+    return torch.stack(slices(hidden, weight, targets, rows, "sum")).sum()
+
+
+@wrong("8.5", "last-slice")
+def drops_the_last_slice(hidden, weight, targets, rows):
+    whole = len(hidden) // rows * rows
+    whole = whole or len(hidden)
+    return torch.stack(slices(hidden[:whole], weight, targets[:whole], rows, "sum")).sum() / whole
+
+
+@wrong("8.5", "last-slice")
+def drops_it_and_counts_it(hidden, weight, targets, rows):
+    whole = len(hidden) // rows * rows
+    return torch.stack(slices(hidden[:whole], weight, targets[:whole], rows, "sum")).sum() / len(hidden)
+
+
+@wrong("8.5", "ignored")
+def counts_what_is_not_scored(hidden, weight, targets, rows):
+    return torch.stack(slices(hidden, weight, targets, rows, "sum")).sum() / len(targets)
+
+
+@wrong("8.5", "ignored")
+def weights_means_by_length(hidden, weight, targets, rows):
+    means = slices(hidden, weight, targets, rows, "mean")
+    lengths = [len(part) for part in targets.split(rows)]
+    return sum(mean * length for mean, length in zip(means, lengths, strict=True)) / len(targets)
+
+
+@wrong("8.5", "no-gradient")
+def adds_up_plain_numbers(hidden, weight, targets, rows):
+    total = sum(part.item() for part in slices(hidden, weight, targets, rows, "sum"))
+    return torch.tensor(total / int((targets != -100).sum()))
+
+
+@wrong("8.5", "whole-logits")
+def multiplies_before_the_loop(hidden, weight, targets, rows):
+    logits, total = hidden @ weight.T, hidden.new_zeros(())
+    for i in range(0, len(hidden), rows):
+        total = total + F.cross_entropy(logits[i : i + rows], targets[i : i + rows], reduction="sum")
+    return total / (targets != -100).sum()
+
+
+@wrong("8.5", "whole-logits")
+def does_not_slice(hidden, weight, targets, rows):
+    return F.cross_entropy(hidden @ weight.T, targets)
+
+
+@wrong("8.5", "scalar")
+def gives_a_loss_for_each_position(hidden, weight, targets, rows):
+    return torch.cat(slices(hidden, weight, targets, rows, "none"))
+
+
+@wrong("8.5", "divisor")
+def divides_by_the_rows(hidden, weight, targets, rows):
+    return torch.stack(slices(hidden, weight, targets, rows, "mean")).mean() / rows
+
+
+# --- 8.6 padded_head
+
+
+def zeros(weight, extra):
+    return torch.cat([weight, weight.new_zeros(extra, weight.shape[1])])
+
+
+def added(count, extra, value=-math.inf):
+    return torch.cat([torch.zeros(count), torch.full((extra,), value)])
+
+
+@wrong("8.6", "not-masked")
+def leaves_the_logits_at_zero(weight, multiple):
+    extra = -len(weight) % multiple
+    return zeros(weight, extra), added(len(weight), extra, 0.0)
+
+
+@wrong("8.6", "sign")
+def adds_plus_infinity(weight, multiple):
+    extra = -len(weight) % multiple
+    return zeros(weight, extra), added(len(weight), extra, math.inf)
+
+
+@wrong("8.6", "left-over")
+def adds_something_negative(weight, multiple):
+    extra = -len(weight) % multiple
+    return zeros(weight, extra), added(len(weight), extra, -20.0)
+
+
+@wrong("8.6", "already")
+def always_adds_rows(weight, multiple):
+    extra = multiple - len(weight) % multiple
+    return zeros(weight, extra), added(len(weight), extra)
+
+
+@wrong("8.6", "rows")
+def rounds_down(weight, multiple):
+    whole = len(weight) // multiple * multiple
+    return weight[:whole], torch.zeros(whole)
+
+
+@wrong("8.6", "rows")
+def adds_so_many_rows(weight, multiple):
+    return zeros(weight, multiple), added(len(weight), multiple)
+
+
+@wrong("8.6", "real-rows")
+def pads_in_front(weight, multiple):
+    extra = -len(weight) % multiple
+    return torch.cat([weight.new_zeros(extra, weight.shape[1]), weight]), added(len(weight), extra).flip(0)
+
+
+@wrong("8.6", "zeros")
+def repeats_rows(weight, multiple):
+    extra = -len(weight) % multiple
+    return torch.cat([weight, weight[:extra]]), added(len(weight), extra)
+
+
+@wrong("8.6", "real-logits")
+def masks_the_real_tokens(weight, multiple):
+    extra = -len(weight) % multiple
+    return zeros(weight, extra), torch.cat([torch.full((len(weight),), -5.0), torch.full((extra,), -math.inf)])
+
+
+@wrong("8.6", "a-pair")
+def returns_the_weight_alone(weight, multiple):
+    return zeros(weight, -len(weight) % multiple)
