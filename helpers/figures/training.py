@@ -131,10 +131,10 @@ def skills(rows: Sequence[Mapping], chance: Mapping[str, float], steps: int):
 
 @style.figure
 def compared(runs: Mapping[str, Sequence[Sequence[Mapping]]], floor: float, title: str):
-    """Held-out loss against time for several ways to train, a line for each seed.
+    """Held-out loss against time for several ways to train that had the same time, a line for each seed.
 
     Args:
-        runs: for each way the logs of its runs.
+        runs: for each way the logs of its runs. A run's own last step is the end of the time.
         floor: the lowest loss there can be, on the same stories.
     """
     fig, ax = style.canvas(height=3.6)
@@ -142,17 +142,20 @@ def compared(runs: Mapping[str, Sequence[Sequence[Mapping]]], floor: float, titl
     for i, (name, logs) in enumerate(runs.items()):
         ends = []
         for number, rows in enumerate(logs):
-            points = [(row["seconds"], row["val_loss"] / floor) for row in rows if row.get("val_loss") is not None]
+            last = rows[-1]["step"]
+            points = [
+                (100 * row["step"] / last, row["val_loss"] / floor) for row in rows if row.get("val_loss") is not None
+            ]
             ax.plot(*zip(*points, strict=True), color=style.COLOURS[1 + i], linestyle=style.LINESTYLES[i],
                     marker=style.MARKERS[i], markersize=4, linewidth=1.4, label=None if number else name)  # fmt: skip
             ends.append(points[-1][1])
-        said.append(f"{name}, {len(logs)} runs: at the end {min(ends):.2f} to {max(ends):.2f} times the floor")
+        said.append(f"{name}, {len(logs)} run(s): at the end {min(ends):.2f} to {max(ends):.2f} times the floor")
     ax.axhline(1, color=style.ORANGE, linewidth=2.2, linestyle="-")
     ax.text(0, 1.01, "the floor", va="bottom", fontsize=9.5)
-    ax.set(xlabel="seconds", ylabel="times the floor", yscale="log", title=title)
+    ax.set(xlabel="per cent of the time", ylabel="times the floor", yscale="log", title=title)
     _plain_numbers(ax, (1, 1.5, 2, 3, 4, 6, 8))
     ax.legend()
-    return fig, f"Held-out loss over the floor against seconds. {'; '.join(said)}."
+    return fig, f"Held-out loss over the floor against the share of the time. {'; '.join(said)}."
 
 
 def _plain_numbers(ax, values: Sequence[float]) -> None:
