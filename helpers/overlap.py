@@ -4,8 +4,9 @@
 the longest run of words that stands in one of them, and the story with which it shares the most bigrams.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -15,11 +16,16 @@ from helpers.errors import CourseError
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that it has an inverse modulo 2**64
 _INVERSE = np.uint64(pow(int(_BASE), -1, 2**64))
 _FILTER_BITS = 22
+_SHIFT = np.uint64(64 - _FILTER_BITS)
+_SHORTEST = (12, 6, 3, 1)  # words
 
 
 @dataclass(frozen=True)
 class Copy:
-    """The longest run of a text's words that stands in a training story: the words, and the number of that story."""
+    """The longest run of a text's words that stands in a training story: the words, and the number of that story.
+
+    Without a common word there are no words, and the story is -1.
+    """
 
     words: list[str]
     story: int
@@ -59,28 +65,20 @@ class TrainingIndex:
     def longest_copies(self, texts: Sequence[str]) -> list[Copy]:
         """For each text its longest run of words that stands, word for word, in one training story."""
         spelled = [words(text) for text in texts]
-        rows = [self._numbers(row) for row in spelled]
-        found = [(0, 0, 0)] * len(rows)  # length, place in the text, place in the training words
-        low, high = [0] * len(rows), [len(row) for row in rows]
-        while open_ones := [i for i in range(len(rows)) if low[i] < high[i]]:
-            middle = {i: (low[i] + high[i] + 1) // 2 for i in open_ones}
-            for length in sorted(set(middle.values())):
-                mine = [i for i in open_ones if middle[i] == length]
-                for i, place in zip(mine, self._places([rows[i] for i in mine], length), strict=True):
-                    if place is None:
-                        high[i] = length - 1
-                    else:
-                        low[i], found[i] = length, (length, *place)
-        return [
-            Copy(row[at : at + length], int(np.searchsorted(self._starts, there, side="right")) - 1)
-            for row, (length, at, there) in zip(spelled, found, strict=True)
-        ]
+        found: dict[int, Copy] = {}
+        for shortest in _SHORTEST:  # most texts have a long run, and few places hold one: begin there
+            missing = [i for i in range(len(texts)) if i not in found and len(spelled[i]) >= shortest]
+            for i, (length, here, there) in self._longest([self._numbers(spelled[i]) for i in missing], shortest):
+                story = int(np.searchsorted(self._starts, there, side="right")) - 1
+                found[missing[i]] = Copy(spelled[missing[i]][here : here + length], story)
+        return [found.get(i, Copy([], -1)) for i in range(len(texts))]
 
     def most_alike(self, texts: Sequence[str]) -> list[tuple[float, int]]:
         """For each text the largest Rouge-2 (`helpers.diversity.rouge_2`) with any training story, and its number."""
         result = []
         for text in texts:
-            row = self._numbers(words(text)).astype(np.int64)
+            spelled = words(text)
+            row = self._numbers(spelled).astype(np.int64)
             own = np.unique(row[:-1] * self._width + row[1:])
             place = np.searchsorted(self._pairs, own).clip(max=len(self._pairs) - 1)
             wanted = np.zeros(len(self._pairs), np.uint8)
@@ -88,7 +86,7 @@ class TrainingIndex:
             common = np.add.reduceat(wanted[self._pair_ids], self._pair_starts, dtype=np.int32)
             common[self._no_pairs] = 0
             best = int(common.argmax())
-            result.append((float(common[best]) / max(len(own), 1), best))
+            result.append((float(common[best]) / max(len(set(pairwise(spelled))), 1), best))
         return result
 
     def _numbers(self, row: Sequence[str], new: bool = False) -> np.ndarray:
@@ -105,29 +103,43 @@ class TrainingIndex:
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(self._codes[ids] * powers, dtype=np.uint64)])
         return sums, np.cumprod(np.full(len(ids), _INVERSE), dtype=np.uint64)
 
-    def _places(self, rows: Sequence[np.ndarray], length: int) -> list[tuple[int, int] | None]:
-        """For each row a run of this length that stands in the training words: where here, where there; or None."""
-        hashes = []
-        for row in rows:
-            sums, back = self._sums_of(row)
-            hashes.append((sums[length:] - sums[:-length]) * back[: len(row) - length + 1])
-        wanted = np.unique(np.concatenate(hashes))
-        shift = np.uint64(64 - _FILTER_BITS)
+    def _longest(self, rows: Sequence[np.ndarray], shortest: int) -> Iterator[tuple[int, tuple[int, int, int]]]:
+        """The rows that share a run of `shortest` words or more with a story: number; length, where here and there."""
+        if not rows or shortest > len(self._ids):
+            return
+        unknown = np.array([len(self._number) + 1], np.int32)
+        text = np.concatenate([part for row in rows for part in (row, unknown)])
+        borders = np.cumsum([0, *(len(row) + 1 for row in rows)])
+        here, there = self._meetings(text, shortest)
+        length, going = np.zeros(len(here), np.int64), np.arange(len(here))
+        while len(going):  # word by word, all places at once: this also proves that equal hashes were equal words
+            step = length[going]
+            going = going[text[here[going] + step] == self._ids[there[going] + step]]
+            length[going] += 1
+        row = np.searchsorted(borders, here, side="right") - 1
+        for number in np.unique(row[length >= shortest]):
+            mine = np.flatnonzero(row == number)
+            best = mine[length[mine].argmax()]
+            yield int(number), (int(length[best]), int(here[best] - borders[number]), int(there[best]))
+
+    def _meetings(self, text: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
+        """All pairs of a place in `text` and one in the training words from which the next `length` words agree."""
+        sums, back = self._sums_of(text)
+        own = (sums[length:] - sums[:-length]) * back[: len(text) - length + 1]
+        wanted, which = np.unique(own, return_inverse=True)
         likely = np.zeros(2**_FILTER_BITS, bool)  # most places are ruled out by a look at a few bits
-        likely[wanted >> shift] = True
-        if length > len(self._ids):
-            return [None] * len(rows)
-        there = (self._sums[length:] - self._sums[:-length]) * self._back[: len(self._ids) - length + 1]
-        places = np.flatnonzero(likely[there >> shift])
-        at = np.searchsorted(wanted, there[places]).clip(max=len(wanted) - 1)
-        equal = wanted[at] == there[places]
-        known = dict(zip(there[places[equal]].tolist(), places[equal].tolist(), strict=True))
-        result: list[tuple[int, int] | None] = []
-        for row, own in zip(rows, hashes, strict=True):
-            pairs = ((here, known[value]) for here, value in enumerate(own.tolist()) if value in known)
-            same = ((a, b) for a, b in pairs if np.array_equal(row[a : a + length], self._ids[b : b + length]))
-            result.append(next(same, None))
-        return result
+        likely[wanted >> _SHIFT] = True
+        theirs = (self._sums[length:] - self._sums[:-length]) * self._back[: len(self._ids) - length + 1]
+        places = np.flatnonzero(likely[theirs >> _SHIFT])
+        at = np.searchsorted(wanted, theirs[places]).clip(max=len(wanted) - 1)
+        equal = wanted[at] == theirs[places]
+        at, places = at[equal], places[equal]
+        order = at.argsort(kind="stable")
+        at, places = at[order], places[order]
+        first, last = (np.searchsorted(at, which, side=side) for side in ("left", "right"))
+        count = last - first
+        nth = np.arange(count.sum()) - np.repeat(count.cumsum() - count, count)
+        return np.repeat(np.arange(len(own)), count), places[np.repeat(first, count) + nth]
 
     def _count_pairs(self, rows: Sequence[np.ndarray]) -> None:
         """The different bigrams of each story, one story after the other, as numbers of the sorted different pairs."""

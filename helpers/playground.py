@@ -1,8 +1,8 @@
 """A place to play: a prompt, a method and its sliders, and the story growing token by token with its probabilities.
 
 `steps` is the engine and needs no widgets; `as_html` and `as_text` show what it gave. `Playground` puts sliders around
-it where `ipywidgets` is at hand (JupyterLab, VS Code, Colab) and is one told story where it is not, as on a page that is
-only read.
+it where `ipywidgets` is at hand (JupyterLab, VS Code, Colab) and is one told story where it is not, as on a page that
+is only read.
 """
 
 import html
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from helpers.beam import beam_search
-from helpers.decoding import check_options, check_prompt
+from helpers.decoding import check_options, check_prompt, generate
 from helpers.errors import CourseError
 from helpers.filters import apply_temperature, keep_min_p, keep_top_k, keep_top_p, penalise_repetition
 from helpers.generation import PROMPT, Storyteller, encode_prompt
@@ -68,7 +68,6 @@ def reshaped(
     return row[0]
 
 
-@torch.inference_mode()
 def steps(
     teller: Storyteller,
     prompt: str = PROMPT,
@@ -95,52 +94,39 @@ def steps(
     check_options(max_new_tokens=max_new_tokens, **asked)
     ids = encode_prompt(teller.tokenizer, prompt)
     check_prompt(teller.model, ids)
+    options, end_id = {name: value for name, value in asked.items() if value is not None}, teller.tokenizer.end_id
     if method == "beam search":
-        following, _ = beam_search(teller.model, ids, max_new_tokens, beams=beams, end_id=teller.tokenizer.end_id)
-        return _steps(teller, ids, len(following), seed, shown, {}, iter(following))
-    greedy = method == "greedy" or asked["temperature"] == 0
-    return _steps(teller, ids, max_new_tokens, seed, shown, None if greedy else asked, None)
+        tokens = iter(beam_search(teller.model, ids, max_new_tokens, beams=beams, end_id=end_id)[0])
+    else:
+        options = options | {"greedy": method == "greedy", "end_id": end_id, "seed": seed}
+        tokens = generate(teller.model, ids, max_new_tokens, **options)
+    free = method == "sampling" and asked["temperature"] > 0
+    return _watched(teller, ids, tokens, asked if free else None, shown)
 
 
-@torch.inference_mode()
-def _steps(teller, ids, count, seed, shown, options, given) -> Iterator[Told]:
-    """`options` None is greedy; `given` are tokens that were chosen already."""
+def _watched(teller: Storyteller, ids: list[int], tokens: Iterator[int], options: dict | None, shown: int):
+    """Tokens as they come, each with what the model thought of it. `options` is None where nothing was drawn."""
     model, tokenizer = teller.model, teller.tokenizer
-    generator = torch.Generator()
-    generator.seed() if seed is None else generator.manual_seed(seed)
-    ids, cache = list(ids), KVCache(model) if isinstance(model, GPT) else ReadingAnew(model)
-    was_training = model.training
-    model.eval()
-    try:
-        logits = cache.start([ids])[0].float().cpu()
-        for _ in range(count):
-            probability = logits.softmax(-1)
-            chances = torch.nn.functional.one_hot(logits.argmax(), len(logits)).float()
-            if given is not None:
-                token = next(given)
-                chances = torch.nn.functional.one_hot(torch.tensor(token), len(logits)).float()
-            elif options is not None:
-                chances = reshaped(logits, ids, **options).softmax(-1)
-                token = int(torch.multinomial(chances[None], 1, generator=generator))
-            else:
-                token = int(logits.argmax())
-            if token == tokenizer.end_id and given is None:
-                return
-            best = probability.topk(min(shown, len(logits)))
-            others = tuple(
-                (tokenizer.decode([i]), p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-            )
-            yield Told(
-                tokenizer.decode([token]),
-                float(probability[token]),
-                float(chances[token]),
-                others,
-                int((chances > 0).sum()),
-            )
-            ids.append(token)
-            logits = cache.append([token])[0].float().cpu()
-    finally:
-        model.train(was_training)
+    cache = KVCache(model) if isinstance(model, GPT) else ReadingAnew(model)
+    logits, ids = None, list(ids)
+    for token in tokens:
+        was_training = model.training
+        model.eval()
+        try:
+            logits = (cache.start([ids]) if logits is None else cache.append([ids[-1]]))[0].float().cpu()
+        finally:
+            model.train(was_training)
+        probability = logits.softmax(-1)
+        chances = None if options is None else reshaped(logits, ids, **options).softmax(-1)
+        best = probability.topk(min(shown, len(logits)))
+        yield Told(
+            tokenizer.decode([token]),
+            float(probability[token]),
+            1.0 if chances is None else float(chances[token]),
+            tuple((tokenizer.decode([i]), p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)),
+            1 if chances is None else int((chances > 0).sum()),
+        )
+        ids.append(token)
 
 
 def as_text(prompt: str, told: Iterable[Told], width: int = 88) -> str:

@@ -90,7 +90,7 @@ def windows(answer, check):
         all(end - start <= 4 for start, end, _ in got), slug="too-long", problem=f"{got}: a window is longer than 4",
         hint="start is at least end - context.",
     )  # fmt: skip
-    for length, context, stride in [(10, 4, 4), (10, 4, 2), (9, 5, 3), (7, 3, 1), (3, 8, 4), (20, 8, 3), (8, 8, 2)]:
+    for length, context, stride in [(10, 4, 2), (9, 5, 3), (7, 3, 1), (3, 8, 4), (20, 8, 3), (8, 8, 2), (10, 4, 4)]:
         got = [tuple(map(int, one)) for one in answer(length, context, stride)]
         scored = [place for _, end, first in got for place in range(first, end)]
         check.that(
@@ -222,7 +222,7 @@ def top_p(answer, check):
     for p in (0.3, 0.9):
         check.equal(
             torch.isfinite(answer(many, p)), _kept_by_hand(many, p), slug="rows",
-            hint="Each row is a distribution of its own: sort, softmax, sum over the last axis, scatter back row by row.",
+            hint="Each row is a distribution of its own: sort, softmax and sum over the last axis.",
         )  # fmt: skip
 
 
@@ -300,10 +300,6 @@ def beam_step(answer, check):
     )  # fmt: skip
     pairs = [(parent, token) for _, parent, token in got]
     check.that(
-        pairs != [(0, 0), (1, 0)], slug="one-each", problem="each story grew by its best token",
-        hint="They compete with one another: the order follows the sums, and one story may get both places.",
-    ) if got[0][0] < got[1][0] else None  # fmt: skip
-    check.that(
         not (_near(got[0][0], math.log(0.9)) and pairs[0] == (1, 0)), slug="forgot-sums",
         problem="the sums so far were left out",
         hint="A story's score is everything so far: its sum plus the new log-probability.",
@@ -314,8 +310,8 @@ def beam_step(answer, check):
         hint="Logarithms are added. Multiplying them, or adding probabilities to them, mixes two languages.",
     )  # fmt: skip
     check.that(
-        pairs[::-1] != [(1, 0), (0, 0)], slug="worst-first", problem="the worse story stands first",
-        hint="Best first: sort by the sum, descending.",
+        pairs != [(0, 0), (1, 0)], slug="worst-first", problem="the worse of the two stories stands first",
+        hint="They compete with one another: sort all continuations by their sums, the best first.",
     )  # fmt: skip
     check.that(
         pairs != [(0, 1), (0, 0)], slug="swapped", problem="parent and token stand in each other's place",

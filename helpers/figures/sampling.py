@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, NullFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from helpers.figures import style
 from helpers.figures.language_models import label
@@ -33,12 +33,15 @@ def mistakes(measured: Mapping[str, float], right: float):
         )  # fmt: skip
         ax.text(max(value, right) * 1.02, row, _number(value), va="center", fontsize=9)
     ax.axvline(right, color=style.INK, linewidth=1.4)
-    ax.text(right, -0.75, f"right: {right:.2f}", ha="center", va="bottom", fontsize=9.5)
+    ax.text(right * 1.03, -0.75, f"right: {right:.2f}", ha="left", va="center", fontsize=9.5)
     ax.set_xscale("log")
     low, high = min(right, *measured.values()), max(right, *measured.values())
     ax.set(xlim=(low * 0.85, high * 1.35), xlabel="perplexity (logarithmic): left looks better than it is, right worse")
+    ax.xaxis.set_minor_locator(NullLocator())
+    digits = (1,) if high > 30 * low else (1, 1.5, 2, 3, 5, 7)
+    ticks = [digit * 10**power for power in range(12) for digit in digits]
+    ax.set_xticks([tick for tick in ticks if low * 0.85 <= tick <= high * 1.35])
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_yticks(range(len(measured)), measured)
     ax.set_ylim(len(measured) - 0.4, -1.35)
     ax.grid(visible=False)
@@ -88,7 +91,7 @@ def suspects(measured: Mapping[str, float], vocab_size: int, case: Sequence[floa
     shares = {name: value / vocab_size for name, value in measured.items()}
     for row, share in enumerate(shares.values()):
         ax.plot([min(share, 1e9)], [row], marker="D", color=style.NAVY, markersize=7)
-        right = share < 0.5
+        right = share < 0.2
         text = f"{share:.3f}" if share < 10 else _number(share)
         ax.text(
             share * (1.5 if right else 0.67), row, text,
@@ -99,8 +102,8 @@ def suspects(measured: Mapping[str, float], vocab_size: int, case: Sequence[floa
     ax.set_xlabel("perplexity over size of vocabulary (logarithmic); 1 is guessing")
     ax.set_yticks(range(len(shares)), shares)
     ax.set_ylim(len(shares) - 0.4, -1.3)
-    ax.text(0.9, -0.85, "band: V/e to V", fontsize=9, va="center", ha="right")
-    ax.text(1.25, -0.85, "dashed: the case", fontsize=9, va="center")
+    ax.text(0.3, -0.85, "band: V/e to V", fontsize=9, va="center", ha="right")
+    ax.text(1.4, -0.85, "dashed: the case", fontsize=9, va="center")
     ax.grid(visible=False)
     ax.tick_params(axis="y", length=0)
     said = ", ".join(f"{name} {_number(share)}" for name, share in shares.items())
