@@ -17,7 +17,7 @@ COMMANDS = {
     "chat": "tell stories with a model, line by line",
     "evaluate": "score a model on stories it has not seen",
     "export": "write a model as a folder that transformers loads",
-    "bench": "measure the training speed against transformers' GPT-2",
+    "bench": "measure the speed of training and of telling against transformers' GPT-2",
     "publish": "write this copy's public address into every notebook",
 }
 STOPPED, CLOSED_PIPE = 130, 141  # as a shell reports Ctrl-C, and a reader that has gone
@@ -59,7 +59,7 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
     parser = Parser(
         prog="python -m helpers",
         description="The course's commands. Each has its own --help.",
-        epilog='Without --model, the storyteller that comes with the course is used: try\n'
+        epilog="Without --model, the storyteller that comes with the course is used: try\n"
         '  python -m helpers generate "Once upon a time"',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

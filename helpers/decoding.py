@@ -106,6 +106,8 @@ class Uniforms:
     def __init__(self, seeds: Sequence[int | None]):
         self.generators = [torch.Generator() for _ in seeds]
         for generator, seed in zip(self.generators, seeds, strict=True):
+            if seed is not None and not -(2**63) <= seed < 2**63:
+                raise CourseError(f"a seed is a whole number of at most 63 bits, got {seed}")
             generator.seed() if seed is None else generator.manual_seed(seed)
         self.used = self.MANY
 

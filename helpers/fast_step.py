@@ -26,21 +26,66 @@ TURN_AFTER = 16  # tokens: turning costs about as much as reading a few
 TURN_AT_MOST = 2**28  # numbers (1 GiB in float32): a larger model would take memory that may be missing
 
 
+class Product(NamedTuple):
+    """A linear layer, ready for `torch.addmm`: its matrix (in, out) and its bias, zeros if it has none."""
+
+    matrix: Tensor
+    bias: Tensor
+
+    def into(self, out: Tensor, h: Tensor) -> None:
+        torch.addmm(self.bias, h, self.matrix, out=out)
+
+    def added_to(self, x: Tensor, h: Tensor) -> Tensor:
+        return torch.addmm(x, h, self.matrix).add_(self.bias)
+
+    def __call__(self, h: Tensor) -> Tensor:
+        return torch.addmm(self.bias, h, self.matrix)
+
+    def turned(self) -> "Product":
+        return self._replace(matrix=self.matrix.contiguous())
+
+
+class Head(NamedTuple):
+    """The output layer, which has no bias."""
+
+    matrix: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        return x @ self.matrix
+
+    def turned(self) -> "Head":
+        return Head(self.matrix.contiguous())
+
+
+class Other(NamedTuple):
+    """A layer of another kind, such as `helpers.lighter.Int8Linear`, with the same three uses."""
+
+    module: torch.nn.Module
+
+    def into(self, out: Tensor, h: Tensor) -> None:
+        out.copy_(self.module(h))
+
+    def added_to(self, x: Tensor, h: Tensor) -> Tensor:
+        return x.add_(self.module(h))
+
+    def __call__(self, h: Tensor) -> Tensor:
+        return self.module(h)
+
+    def turned(self) -> "Other":
+        return self
+
+
 class Layer(NamedTuple):
-    """The weights of a block, ready for `torch.addmm`: matrices (in, out), a missing bias as zeros."""
+    """What a block consists of: two norms (gain and shift) and four products."""
 
     gain_1: Tensor
     shift_1: Tensor | None
-    qkv: Tensor
-    qkv_bias: Tensor
-    mix: Tensor
-    mix_bias: Tensor
+    qkv: Product | Other
+    mix: Product | Other
     gain_2: Tensor
     shift_2: Tensor | None
-    widen: Tensor
-    widen_bias: Tensor
-    narrow: Tensor
-    narrow_bias: Tensor
+    widen: Product | Other
+    narrow: Product | Other
 
 
 class Weights:
@@ -56,27 +101,29 @@ class Weights:
             self.positions, self.scale = model.position_table, math.sqrt(c.d_model)
         self.layers = [_layer(block) for block in model.blocks]
         self.final = (model.ln_f.weight, model.ln_f.bias) if self.pre else None
-        self.head = model.head_weight.t()
-        self.steps = 0
+        self.head = Other(model.int8_head) if hasattr(model, "int8_head") else Head(model.head_weight.t())
+        self.alone = 0  # how many tokens were read for a single row
 
     def turn(self) -> None:
         """Copy the matrices that are read faster the other way round: those that make a row wider."""
-        widening = 3 * self.config.d_model**2 + self.config.d_ff * self.config.d_model
-        if self.head.device.type != "cpu" or self.head.numel() + len(self.layers) * widening > TURN_AT_MOST:
+        c = self.config
+        copied = c.vocab_size * c.d_model + len(self.layers) * (3 * c.d_model + c.d_ff) * c.d_model
+        if self.tokens.device.type != "cpu" or copied > TURN_AT_MOST:
             return
-        self.head = self.head.contiguous()
-        for number, layer in enumerate(self.layers):
-            self.layers[number] = layer._replace(qkv=layer.qkv.contiguous(), widen=layer.widen.contiguous())
+        self.head = self.head.turned()
+        self.layers = [each._replace(qkv=each.qkv.turned(), widen=each.widen.turned()) for each in self.layers]
 
 
 def _layer(block) -> Layer:
-    def product(linear) -> tuple[Tensor, Tensor]:
+    def product(linear) -> Product | Other:
+        if not isinstance(linear, torch.nn.Linear):
+            return Other(linear)
         bias = linear.bias
-        return linear.weight.t(), linear.weight.new_zeros(len(linear.weight)) if bias is None else bias
+        return Product(linear.weight.t(), linear.weight.new_zeros(len(linear.weight)) if bias is None else bias)
 
     return Layer(
-        block.ln_1.weight, block.ln_1.bias, *product(block.attn.qkv), *product(block.attn.proj),
-        block.ln_2.weight, block.ln_2.bias, *product(block.mlp.fc), *product(block.mlp.proj),
+        block.ln_1.weight, block.ln_1.bias, product(block.attn.qkv), product(block.attn.proj),
+        block.ln_2.weight, block.ln_2.bias, product(block.mlp.fc), product(block.mlp.proj),
     )  # fmt: skip
 
 
@@ -98,10 +145,11 @@ def step(
     c, pre, relu = weights.config, weights.pre, weights.relu
     B, D = len(ids), c.d_model
     width = (D,)
-    weights.steps += 1
-    if B == 1 and weights.steps == TURN_AFTER:
-        weights.turn()
-    layer_norm, addmm, attend, gelu = torch.layer_norm, torch.addmm, F.scaled_dot_product_attention, F.gelu
+    if B == 1:
+        weights.alone += 1
+        if weights.alone == TURN_AFTER:
+            weights.turn()
+    layer_norm, attend, gelu = torch.layer_norm, F.scaled_dot_product_attention, F.gelu
 
     here = memory[:, :, slot]  # (n_layer, B, 3 * d_model)
     queries = here[..., :D].unflatten(-1, (c.n_head, 1, c.d_head)).unbind()  # n_layer times (B, n_head, 1, d_head)
@@ -114,17 +162,17 @@ def step(
     x += weights.positions[places]
     for layer, row, q, k, v in zip(weights.layers, here.unbind(), queries, keys, values, strict=True):
         h = layer_norm(x, width, layer.gain_1, layer.shift_1) if pre else x
-        addmm(layer.qkv_bias, h, layer.qkv, out=row)  # where q, and the last slot of k and v, look
+        layer.qkv.into(row, h)  # where q, and the last slot of k and v, look
         mixed = attend(q, k, v, mask).view(B, D)  # the heads side by side
-        x = addmm(x, mixed, layer.mix).add_(layer.mix_bias)
+        x = layer.mix.added_to(x, mixed)
         if not pre:
             x = layer_norm(x, width, layer.gain_1, layer.shift_1)
         h = layer_norm(x, width, layer.gain_2, layer.shift_2) if pre else x
-        h = addmm(layer.widen_bias, h, layer.widen)
+        h = layer.widen(h)
         h = h.relu_() if relu else gelu(h, approximate="tanh")
-        x = addmm(x, h, layer.narrow).add_(layer.narrow_bias)
+        x = layer.narrow.added_to(x, h)
         if not pre:
             x = layer_norm(x, width, layer.gain_2, layer.shift_2)
     if weights.final is not None:
         x = layer_norm(x, width, *weights.final)
-    return x @ weights.head
+    return weights.head(x)

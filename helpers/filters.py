@@ -22,7 +22,9 @@ def apply_temperature(logits: Tensor, temperature: float) -> Tensor:
     if not temperature > 0:
         raise CourseError(f"a temperature must be above 0 to divide by it, got {temperature}")
     # The largest becomes 0: a difference is all that softmax sees, and no temperature makes it infinite.
-    return (logits - logits.amax(-1, keepdim=True)) / temperature if temperature < 1e-3 else logits / temperature
+    if temperature < 1e-3:
+        return (logits - logits.amax(-1, keepdim=True)) / max(temperature, 1e-30)  # less would be 0 in float32
+    return logits / temperature
 
 
 def keep_top_k(logits: Tensor, k: int) -> Tensor:
@@ -88,9 +90,14 @@ def draw(probability: Tensor, uniform: Tensor) -> Tensor:
 
     Returns:
         ids (batch,), never one of probability 0.
+
+    Raises:
+        CourseError: a probability is not a number.
     """
     reached = probability.cumsum(dim=-1)
     total = reached[:, -1:]
+    if not total.isfinite().all():
+        raise CourseError("the model's scores are not numbers: has its training diverged?")
     # Rounding must not lift the number to the total, which nothing exceeds.
     below = torch.nextafter(total, torch.zeros_like(total))
     number = torch.minimum(uniform.to(reached.dtype)[:, None] * total, below)

@@ -85,10 +85,12 @@ def encode_prompt(tokenizer, prompt: str) -> list[int]:
     """A prompt as the model knows a story's beginning: the end of the story before, then the prompt's tokens.
 
     Raises:
-        CourseError: the prompt is empty.
+        CourseError: the prompt is empty, or no text.
     """
     if not prompt.strip():
         raise CourseError('the prompt is empty: give a beginning such as "Once upon a time"')
+    if any("\ud800" <= letter <= "\udfff" for letter in prompt):  # what Python makes of bytes that are no UTF-8
+        raise CourseError("the prompt holds half a character (a lone surrogate): was it read as UTF-8?")
     return [tokenizer.end_id, *tokenizer.encode(prompt)]
 
 

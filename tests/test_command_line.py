@@ -117,6 +117,14 @@ def test_without_a_command_the_help_is_shown(call):
         (["generate", "Pip", "--top-k", "0", "--model", "{home}/model"], "top-k must keep"),
         (["generate", "Pip", "--temperature", "-1", "--model", "{home}/model"], "temperature must be"),
         (["generate", "Pip", "--temperature", "hot", "--model", "{home}/model"], "invalid float value: 'hot'"),
+        (["generate", "Pip", "--min-p", "2", "--model", "{home}/model"], "min-p is a share"),
+        (["generate", "Pip", "--repetition-penalty", "0", "--model", "{home}/model"], "repetition penalty must"),
+        (["generate", "Pip", "--stop", "", "--model", "{home}/model"], "none of them empty"),
+        (["generate", "Pip", "--beams", "0", "--model", "{home}/model"], "beams must be"),
+        (["generate", "Pip", "--beams", "1000", "--model", "{home}/model"], "half of the vocabulary"),
+        (["generate", "Pip", "--beams", "2", "--top-p", "0.9", "--model", "{home}/model"], "leave out --top-p"),
+        (["generate", "Pip", "--beams", "2", "--number", "2", "--model", "{home}/model"], "--number must be 1"),
+        (["generate", "Pip", "--seed", str(2**64), "--model", "{home}/model"], "63 bits"),
         (["generate", "Pip", "--max-new-tokens", "0", "--model", "{home}/model"], "max-new-tokens"),
         (["generate", "Pip", "--number", "0", "--model", "{home}/model"], "number must be"),
         (["generate", "--ids", "1,280", "--model", "{home}/model"], "id 280 is outside"),
@@ -148,6 +156,8 @@ def test_without_a_command_the_help_is_shown(call):
         (["export", "--out", "{home}/new", "--model", "{home}/model", "--evaluate", "no/such.txt"], "no/such.txt"),
         (["bench", "--size", "huge"], "no size 'huge'"),
         (["bench", "--rounds", "0"], "rounds must be"),
+        (["bench", "--only", "decoding", "--size", "huge"], "no size 'huge'"),
+        (["bench", "--only", "decoding", "--tokens", "0"], "tokens must be"),
     ],
 )
 def test_bad_input_gets_one_clear_line_and_exit_code_two(call, home, argv, message):
@@ -333,7 +343,7 @@ def test_perplexity_is_the_exponential(call, home):
 
 
 def test_bench_prints_what_was_measured(call, monkeypatch):
-    from helpers import bench
+    from helpers import bench, bench_decoding
 
     asked = []
 
@@ -342,10 +352,17 @@ def test_bench_prints_what_was_measured(call, monkeypatch):
         side = {"tokens_per_second": 1000.0}
         return {"results": {size: dict(ours=side, transformers=side, ratio=1, loss_difference=0) for size in sizes}}
 
+    def told(sizes, rounds, tokens):
+        return {"bandwidth": 1e9, "threads": 1, "sizes": dict.fromkeys(sizes, {"rows": []})}
+
     monkeypatch.setattr(bench, "run_benchmark", measured)
+    monkeypatch.setattr(bench_decoding, "run_decoding", told)
     code, out, _ = call("bench", "--json", "--rounds", 2, "--size", "storyteller")
     assert code == 0 and json.loads(out)["results"]["storyteller"]["ratio"] == 1
+    assert set(json.loads(out)["decoding"]["sizes"]) == {"storyteller"}
     assert call("bench")[0] == 0
+    code, out, _ = call("bench", "--only", "decoding", "--json")
+    assert code == 0 and list(json.loads(out)) == ["decoding"]
     assert asked == [(("storyteller",), 2), (("storyteller", "gpt2-small"), 5)]
 
 

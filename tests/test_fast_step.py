@@ -70,14 +70,14 @@ def test_the_storyteller_tells_the_same_with_and_without_it_past_the_window():
 def test_turned_weights_are_copies_and_only_of_what_fits(monkeypatch):
     model = make()
     weights = fast_step.Weights(model)
-    assert weights.head.data_ptr() == model.head_weight.data_ptr()  # nothing is copied at first
+    assert weights.head.matrix.data_ptr() == model.head_weight.data_ptr()  # nothing is copied at first
     weights.turn()
-    assert weights.head.is_contiguous() and torch.equal(weights.head, model.head_weight.t())
-    assert weights.layers[0].qkv.is_contiguous()
+    assert weights.head.matrix.is_contiguous() and torch.equal(weights.head.matrix, model.head_weight.t())
+    assert weights.layers[0].qkv.matrix.is_contiguous()
     monkeypatch.setattr(fast_step, "TURN_AT_MOST", 10)
     weights = fast_step.Weights(model)
     weights.turn()
-    assert weights.head.data_ptr() == model.head_weight.data_ptr()
+    assert weights.head.matrix.data_ptr() == model.head_weight.data_ptr()
 
 
 @settings(max_examples=100, deadline=None)

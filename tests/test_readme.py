@@ -40,14 +40,11 @@ def test_the_map_is_true():
     assert readme_map.with_map(README) == README, "run python docs/tools/readme_map.py"
 
 
-@pytest.mark.parametrize(
-    "page", ["README.md", *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/*.md"))]
-)
+@pytest.mark.parametrize("page", ["README.md", *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/*.md"))])
 def test_links_inside_the_course_lead_somewhere(page):
     text = (ROOT / page).read_text(encoding="utf-8")
     anchors = {
-        re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-")
-        for h in re.findall(r"^#+ (.*)$", text, re.M)
+        re.sub(r"[^\w -]", "", h).strip().lower().replace(" ", "-") for h in re.findall(r"^#+ (.*)$", text, re.M)
     }
     for target in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"```.*?```", "", text, flags=re.DOTALL)):
         if target.startswith("#"):
@@ -58,3 +55,12 @@ def test_links_inside_the_course_lead_somewhere(page):
 
 def test_the_link_to_colab_has_the_address_of_the_setup_cell():
     assert set(re.findall(r"github(?:\.com)?/([\w.-]+/[\w.-]+)", README)) == {setup_cell.ADDRESS}
+
+
+def test_the_lines_that_tell_a_story_from_python_do(monkeypatch, capsys):
+    section = README.partition("## Tell a story from Python")[2].partition("\n## ")[0]
+    lines = re.search(r"^```python\n(.*?)^```", section, flags=re.DOTALL | re.MULTILINE)[1]
+    assert lines.count("\n") <= 3 and 'tell("Once upon a time", max_length=100)' in lines
+    monkeypatch.chdir(ROOT)
+    exec(compile(lines, "README.md", "exec"), {})
+    assert capsys.readouterr().out.startswith("Once upon a time")

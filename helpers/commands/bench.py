@@ -1,11 +1,14 @@
-"""Measure how fast the course's GPT trains, beside `transformers`' GPT-2 with the same weights and batches.
+"""Measure how fast the course's GPT trains and tells stories, beside `transformers` with the same weights.
 
-Both sides take turns in one process; a ratio above 1 says how many times as fast the course's model is. The
-largest size holds two models of 124M parameters: about 5 GB of memory, and minutes on a processor.
+Both sides take turns in one process; a ratio above 1 says how many times as fast the course's model is. The largest
+size holds two models of 124M parameters: about 5 GB of memory, and minutes on a processor. What else runs on the
+machine disturbs it.
 
 examples:
   python -m helpers bench
-  python -m helpers bench --size storyteller --size gpt2-small --rounds 3 --json
+  python -m helpers bench --only decoding --size storyteller
+  python -m helpers bench --only decoding --size gpt2-small --tokens 200
+  python -m helpers bench --only training --size storyteller --rounds 3 --json
 """
 
 import argparse
@@ -17,15 +20,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size",
         action="append",
         metavar="NAME",
-        help="storyteller, 12x384 or gpt2-small; may repeat (default: storyteller and gpt2-small)",
+        help="storyteller, 12x384 (training only) or gpt2-small; may repeat (default: storyteller and gpt2-small)",
     )
+    parser.add_argument("--only", choices=("training", "decoding"), help="only this part (default: both)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns for each side (default 5)")
+    parser.add_argument("--tokens", type=int, metavar="N", help="tokens of a story (default 200; 64 for gpt2-small)")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from helpers.bench import describe, run_benchmark
+    from helpers import bench, bench_decoding
 
-    benchmark = run_benchmark(arguments.size or ("storyteller", "gpt2-small"), arguments.rounds)
-    print(json.dumps(benchmark) if arguments.json else describe(benchmark))
+    sizes = arguments.size or ("storyteller", "gpt2-small")
+    benchmark: dict = {}
+    if arguments.only != "decoding":
+        benchmark = bench.run_benchmark(sizes, arguments.rounds)
+        if not arguments.json:
+            print(bench.describe(benchmark), flush=True)
+    if arguments.only != "training":
+        told = [size for size in sizes if arguments.only or size in bench_decoding.TOKENS]
+        decoding = bench_decoding.run_decoding(told, arguments.rounds, arguments.tokens)
+        benchmark["decoding"] = decoding
+        if not arguments.json:
+            print(bench_decoding.describe_decoding(decoding))
+    if arguments.json:
+        print(json.dumps(benchmark))
     return 0

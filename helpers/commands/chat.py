@@ -8,10 +8,12 @@ examples:
 """
 
 import argparse
+import re
 import sys
+import unicodedata
 from pathlib import Path
 
-from helpers.commands.options import add_model, add_sampling, load, sampling
+from helpers.commands.options import CHECKED, add_model, add_sampling, load, sampling
 from helpers.errors import CourseError
 
 COMMANDS = """/temperature T   below 1 is safer, above 1 bolder, 0 always takes the likeliest token
@@ -20,6 +22,9 @@ COMMANDS = """/temperature T   below 1 is safer, above 1 bolder, 0 always takes 
 /retry           the last beginning once more, told differently
 /save FILE       write the stories so far to a new file
 /help            this list"""
+
+
+KEYS = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O[A-Z]|.)")  # what arrow keys, and the ends of a paste, send
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +37,10 @@ def run(arguments: argparse.Namespace) -> int:
     model, tokenizer = load(arguments)
     asks = sys.stdin.isatty()
     if asks:
+        try:
+            import readline  # noqa: F401  arrow keys edit the line and bring back earlier ones
+        except ImportError:  # Windows does so by itself
+            pass
         print("Type how a story begins. Ctrl-C stops a story, Ctrl-D leaves, /help tells more.")
     chat = Chat(model, tokenizer, options)
     while (line := _next_line("\nyou> " if asks else "")) is not None:
@@ -56,7 +65,7 @@ class Chat:
         Raises:
             CourseError: it cannot be done; nothing has changed.
         """
-        line = "".join(c for c in line if c == "\t" or c.isprintable()).strip()
+        line = clean(line)
         if line.startswith("/"):
             self._command(*line.partition(" ")[::2])
         elif line:
@@ -87,8 +96,7 @@ class Chat:
         elif name in ("/temperature", "/top-p"):
             option = name[1:].replace("-", "_")
             changed = self.options | {option: _number(float, name, value)}
-            names = ("max_new_tokens", "temperature", "top_k", "top_p")
-            check_options(**{each: changed[each] for each in names})
+            check_options(**{each: changed.get(each) for each in CHECKED})
             self.options = changed | {"greedy": False}
         elif name == "/seed":
             self.options = self.options | {"seed": _number(int, name, value)}
@@ -115,7 +123,22 @@ class Chat:
             write_atomically(path, "\n\n".join(self.stories) + "\n")
         except OSError as error:
             raise CourseError(f"{path} cannot be written: {error.strerror}") from error
-        print(f"{len(self.stories)} stories are in {path}")
+        print(f"{len(self.stories)} {'story is' if len(self.stories) == 1 else 'stories are'} in {path}")
+
+
+def clean(line: str) -> str:
+    """A line without what keys and terminals leave in it: every blank is a space, control characters are gone.
+
+    Joiners and marks stay, or an emoji made of several characters would fall apart.
+    """
+    kept = []
+    for letter in KEYS.sub("", line):
+        kind = unicodedata.category(letter)
+        if letter == "\t" or kind.startswith("Z"):
+            kept.append(" ")
+        elif kind not in ("Cc", "Cs"):  # control characters, and halves of characters
+            kept.append(letter)
+    return "".join(kept).strip()
 
 
 def _number(kind, name: str, text: str):

@@ -5,6 +5,8 @@ from pathlib import Path
 
 from helpers.files import data_folder
 
+CHECKED = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+
 
 def add_model(parser: argparse.ArgumentParser) -> None:
     """--model and --device."""
@@ -24,9 +26,7 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_sampling(parser: argparse.ArgumentParser) -> None:
     """How tokens are chosen."""
     group = parser.add_argument_group("how tokens are chosen")
-    group.add_argument(
-        "--max-new-tokens", type=int, default=200, metavar="N", help="stop after N tokens (default 200)"
-    )
+    group.add_argument("--max-new-tokens", type=int, default=200, metavar="N", help="stop after N tokens (default 200)")
     group.add_argument(
         "--temperature",
         type=float,
@@ -35,8 +35,18 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
         help="below 1 is safer, above 1 bolder, 0 is --greedy (default 0.8)",
     )
     group.add_argument("--top-k", type=int, metavar="K", help="choose among the K most probable tokens")
+    group.add_argument("--top-p", type=float, metavar="P", help="choose among the most probable that reach P together")
     group.add_argument(
-        "--top-p", type=float, metavar="P", help="choose among the most probable that reach P together"
+        "--min-p", type=float, metavar="P", help="only tokens with at least P times the best one's probability"
+    )
+    group.add_argument(
+        "--repetition-penalty",
+        type=float,
+        metavar="X",
+        help="above 1 makes what was said already less likely, 1 changes nothing",
+    )
+    group.add_argument(
+        "--stop", action="append", default=[], metavar="TEXT", help="end the story before TEXT; may repeat"
     )
     group.add_argument("--greedy", action="store_true", help="always take the most probable token")
     group.add_argument("--seed", type=int, metavar="N", help="the same number tells the same story again")
@@ -48,11 +58,12 @@ def sampling(arguments: argparse.Namespace) -> dict:
     Raises:
         CourseError: one is out of its range; before a model is loaded.
     """
-    from helpers.generation import check_options
+    from helpers.generation import check_options, until
 
-    options = {name: getattr(arguments, name) for name in ("max_new_tokens", "temperature", "top_k", "top_p")}
+    options = {name: getattr(arguments, name) for name in CHECKED}
     check_options(**options)
-    return options | {"greedy": arguments.greedy, "seed": arguments.seed}
+    until([], arguments.stop)
+    return options | {"greedy": arguments.greedy, "seed": arguments.seed, "stop": arguments.stop}
 
 
 def device_of(name: str) -> str:
