@@ -90,15 +90,14 @@ def plan(
     """
     size = KNOWN_SIZES.get(recipe.tokenizer) or load_tokenizer(recipe.tokenizer).vocab_size
     config, training = recipe.config(size), recipe.training
-    with torch.random.fork_rng(), torch.device("meta"):  # shapes without memory
-        model = GPT(config)
-        ids = torch.zeros(training.batch_size, config.context_length, dtype=torch.long)
-        moving = peak_bytes(lambda: model.loss(ids, ids).backward())
+    model, moving = _moving_bytes(config, training.batch_size, "meta")  # shapes without memory
     hidden = sum(p.numel() for p in parameter_groups(model)["hidden"]) if training.optimizer == "muon" else 0
     parameters = model.parameter_count()
     state = 4 * (3 * parameters - hidden)  # weights and AdamW's two memories; Muon has one
     flops = training_flops_per_token(config)
     speed, measured = tokens_per_second(config, training, device, flops, state + moving)
+    if measured and torch.device(device).type == "cpu":  # small: look what the ways by hand of a processor hold
+        _, moving = _moving_bytes(config, training.batch_size, "cpu")
     speed *= processes
     per_step = training.batch_size * training.accumulation * config.context_length * processes
     lengths, seconds = [], [training.seconds] if training.seconds else []
@@ -113,6 +112,14 @@ def plan(
         recipe, parameters, per_step, flops, state, state + moving, speed, measured,
         min(lengths, default=None), min(seconds, default=None),
     )  # fmt: skip
+
+
+def _moving_bytes(config: GPTConfig, rows: int, device: str) -> tuple[GPT, int]:
+    """A fresh model, and the bytes of gradients and activations at the highest moment of one batch of it."""
+    with torch.random.fork_rng(), torch.device(device):
+        model = GPT(config)
+        ids = torch.zeros(rows, config.context_length, dtype=torch.long)
+        return model, peak_bytes(lambda: model.loss(ids, ids).backward())
 
 
 def training_flops_per_token(config: GPTConfig) -> int:
