@@ -10,7 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from helpers.exports import transformers_twin
+from helpers.checkpoints import load_model
+from helpers.exports import export, transformers_twin
+from helpers.files import data_folder
 from helpers.generation import generate
 from helpers.model import GPT, GPTConfig
 from helpers.pretrained import (
@@ -155,6 +157,21 @@ def test_two_hundred_greedy_tokens_are_the_same():
         )[0, 7:].tolist()  # fmt: skip
         assert list(generate(ours, prompt[0].tolist(), 200, greedy=True)) == answer
         assert len(answer) == 200 and len(set(answer)) > 10
+
+
+def test_two_hundred_greedy_tokens_of_the_shipped_storyteller_are_the_same(tmp_path):
+    """Trained weights in their real shape, through the files of an export."""
+    ours, tokenizer = load_model(data_folder() / "storyteller")
+    transformers.utils.logging.disable_progress_bar()
+    theirs = transformers.GPT2LMHeadModel.from_pretrained(export(ours, tokenizer, tmp_path / "exported")).eval()
+    for text in ("Once upon a time", "Lily had a red kite.", "One rainy morning, a small fox"):
+        prompt = torch.tensor([[tokenizer.end_id, *tokenizer.encode(text)]])
+        answer = theirs.generate(
+            prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=200, max_length=None,
+            pad_token_id=0, eos_token_id=-1,
+        )[0, prompt.shape[1] :].tolist()  # fmt: skip
+        assert list(generate(ours, prompt[0].tolist(), 200, greedy=True)) == answer
+        assert len(answer) == 200 and len(set(answer)) > 40
 
 
 def plain_loss(logits, targets):
