@@ -9,7 +9,10 @@ import torch
 from helpers import planning, recipes, runs
 from helpers.checkpoints import load_model
 from helpers.errors import CourseError
+from helpers.files import read_json
+from helpers.progress import read_log
 from helpers.recipes import RECIPES, get_recipe, override, recipe_from
+from helpers.settings import schedule
 from helpers.stories import in_validation
 from helpers.tokenizer import train_tokenizer
 
@@ -78,6 +81,26 @@ def test_each_recipe_trains_at_a_reduced_size(name, source, tmp_path):
     for option in ("norm", "activation", "positions", "tied_head", "dropout"):
         assert getattr(model.config, option) == getattr(full, option)
     assert type(prepared.sampler).__name__ == ("WindowSampler" if "windows" in recipe.training.rows else "StorySampler")
+
+
+OWN = ["optimizer", "learning_rate", "embedding_learning_rate", "weight_decay", "decay_embeddings", "beta1", "beta2"]
+OWN += ["momentum", "schedule", "warmup", "final", "decay", "clip", "rows"]
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_its_own_settings_are_visible_in_what_a_run_keeps(name, source, tmp_path):
+    runs.train_recipe(reduced(name, source), tmp_path / "run", progress=False)
+    about, full = read_json(tmp_path / "run" / "config.json")["training"], get_recipe(name).training
+    assert about["recipe"]["name"] == name
+    for key in OWN:
+        assert about["settings"][key] == about["recipe"]["training"][key] == getattr(full, key)
+    rows = read_log(tmp_path / "run")
+    assert [row["step"] for row in rows] == [1, 2, 3]
+    for row in rows:  # three steps, so that a quarter, a half and three quarters have passed
+        assert row["lr"] == pytest.approx(full.learning_rate * schedule(row["step"] / 4, full))
+        assert row["grad_norm"] > 0 and row["tokens_per_second"] > 0 and row["loss"] > 0
+    assert ["val_loss" in row for row in rows] == [False, True, True]
+    assert ["sample" in row for row in rows][:2] == [False, True]
 
 
 def test_the_seed_decides_everything(source, tmp_path):
