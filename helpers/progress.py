@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from helpers.errors import CourseError
 from helpers.files import write_atomically
 
 LOG, CURVES, SAMPLES = "log.jsonl", "curves.png", "samples.txt"
@@ -52,6 +53,20 @@ def stop_on_interrupt(patient: bool = False):
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def writing_to(folder: str | Path):
+    """Say in one line what is wrong where a run's folder cannot be written to.
+
+    Raises:
+        CourseError: in place of an `OSError` inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise CourseError(f"{folder} cannot be written to ({reason}): make room, then resume the run") from error
 
 
 def start_log(folder: str | Path, rows: Sequence[dict] = ()) -> None:

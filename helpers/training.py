@@ -9,7 +9,6 @@ if it had never stopped. Under `torchrun` the same loop runs on several devices 
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -29,6 +28,7 @@ from helpers.progress import (
     start_log,
     stop_on_interrupt,
     write_report,
+    writing_to,
 )
 from helpers.settings import TrainingSettings, is_over, schedule, share_passed
 from helpers.training_step import Measured, Stepper
@@ -201,7 +201,7 @@ class Training:
             if self.val_loss < self.best_loss:
                 self.best_loss = self.val_loss
                 if self._writes:
-                    with self._writing():
+                    with writing_to(self.folder):
                         self._save_model(self.folder / BEST)
         if self.tokenizer is not None and (new_epoch or self._every(settings.sample_every)):
             tokens = min(self.model.config.context_length, 100)
@@ -209,7 +209,7 @@ class Training:
         self.history.append(row)
         stop = bool(self.callback and self.callback(row))
         if self._writes:
-            with self._writing():
+            with writing_to(self.folder):
                 append_to_log(self.folder, row)
         return stop
 
@@ -224,16 +224,6 @@ class Training:
     def _writes(self) -> bool:
         return self.folder is not None and self.processes.first
 
-    @contextmanager
-    def _writing(self):
-        try:
-            yield
-        except OSError as error:
-            reason = error.strerror or error
-            raise CourseError(
-                f"{self.folder} cannot be written to ({reason}): make room, then resume the run"
-            ) from error
-
     def save(self) -> None:
         """Write the state from which the run goes on, the model and the report; when it is done, no state any more."""
         if self.folder is None:
@@ -241,7 +231,7 @@ class Training:
         done, state = self._done(), self.state()  # which all processes give a part of
         if not self._writes:
             return
-        with self._writing():
+        with writing_to(self.folder):
             if not done:
                 states.save_state(self.folder, state, self.keep)
             self._save_model(self.folder)

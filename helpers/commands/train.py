@@ -1,6 +1,7 @@
 """Train a model from a recipe, and keep it in a folder with its log.
 
 Ctrl-C finishes the step, saves everything and leaves; `python -m helpers resume RUN` goes on from there.
+Where TensorBoard is installed the log is drawn there too: `tensorboard --logdir runs`.
 
 examples:
   python -m helpers train --recipe storyteller --out runs/storyteller
@@ -54,6 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     recipe = _recipe(arguments)
     if arguments.dry_run:
         return _tell_plan(recipe, arguments.device)
+    from helpers.board import to_tensorboard
     from helpers.files import runs_folder
     from helpers.parallel import processes
     from helpers.runs import prepare, training_of
@@ -64,7 +66,8 @@ def run(arguments: argparse.Namespace) -> int:
         all_of_them.wait()  # nobody looks when the first has begun to write
         device = device_of(arguments.device) if all_of_them.count == 1 else all_of_them.device
         prepared = prepare(recipe, device, not arguments.quiet, all_of_them)
-        training = training_of(prepared, folder, progress=not arguments.quiet, processes=all_of_them)
+        board = to_tensorboard(folder)
+        training = training_of(prepared, folder, board, progress=not arguments.quiet, processes=all_of_them)
         if all_of_them.first:
             _tell_start(prepared, folder, device, all_of_them.count)
             _clear(folder)
@@ -74,11 +77,13 @@ def run(arguments: argparse.Namespace) -> int:
 def resume(folder: str, device: str = "auto", quiet: bool = False) -> int:
     """Go on with the run of a folder."""
     from helpers import runs
+    from helpers.board import to_tensorboard
     from helpers.parallel import processes
 
     with processes(device) as all_of_them, _speaking(all_of_them):
         device = device_of(device) if all_of_them.count == 1 else all_of_them.device
-        training = runs.resume(folder, device, progress=not quiet, processes=all_of_them)
+        board = to_tensorboard(folder)
+        training = runs.resume(folder, device, board, progress=not quiet, processes=all_of_them)
         for line in training.told:
             print(f"note: {line}")
         print(f"going on from step {training.step:,} on {device}", flush=True)
