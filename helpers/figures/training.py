@@ -72,16 +72,18 @@ def towards_the_floor(rows: Sequence[Mapping], levels: Mapping[str, float], floo
             ax.plot(at, losses, color=colour, linestyle=line, marker=marker, linewidth=1.6, label=name)
             said.append(f"{name} loss goes from {losses[0]:.2f} to {losses[-1]:.2f}")
     for name, value in levels.items():
-        ax.axhline(value, color=style.QUIET, linewidth=1.0, linestyle=":")
+        ax.hlines(value, 0, steps, color=style.QUIET, linewidth=1.0, linestyle=":")
         ax.text(1.02 * steps, value, f"{name}: {value:.2f}", va="center", fontsize=9)
         said.append(f"{name} stands at {value:.2f}")
     if floor is not None:
-        ax.axhline(floor, color=style.ORANGE, linewidth=2.2, linestyle="-")
+        ax.hlines(floor, 0, steps, color=style.ORANGE, linewidth=2.2)
         ax.text(1.02 * steps, floor, f"the floor: {floor:.2f}", va="center", fontsize=9, fontweight="bold")
         said.append(f"the floor is {floor:.2f}")
     ax.set(xlim=(0, 1.25 * steps), yscale="log", xlabel="steps", ylabel="nats per token")
     _plain_numbers(ax, (0.3, 0.5, 1, 2, 4, 8))
+    ax.set_xticks([tick for tick in ax.get_xticks() if 0 <= tick <= steps])
     ax.spines["bottom"].set_bounds(0, steps)
+    ax.grid(visible=False)
     if rows:
         ax.legend(loc="upper center")
     last = rows[-1]["step"] if rows else 0
