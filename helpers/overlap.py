@@ -89,6 +89,10 @@ class TrainingIndex:
             result.append((float(common[best]) / max(len(set(pairwise(spelled))), 1), best))
         return result
 
+    def unknown_words(self, text: str) -> list[str]:
+        """The words of a text that stand in no training story, each as often as it occurs."""
+        return [word for word in words(text) if word not in self._number]
+
     def _numbers(self, row: Sequence[str], new: bool = False) -> np.ndarray:
         """Words as numbers from 1; without `new`, unknown words share one that no training word has."""
         if new:

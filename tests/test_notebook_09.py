@@ -14,6 +14,7 @@ from helpers.evaluation import batches_of_windows, score_rows
 from helpers.filters import keep_min_p, keep_top_k
 from helpers.kv_cache import KVCache
 from helpers.model import GPT, GPTConfig
+from helpers.ngrams import NGramModel
 from tests.taught import taught_code
 
 V, END = 13, 0
@@ -63,6 +64,17 @@ def test_a_stream_in_overlapping_windows_is_scored_as_evaluate_scores_it(taught,
     stream = [int(i) for i in torch.randint(V, (60,), generator=torch.Generator().manual_seed(1))]
     got = taught["stream_nats"](model, stream, 12, 6)
     assert (-got).tolist() == pytest.approx(score_rows(model, [stream])[0].log_probs.tolist(), abs=1e-5)
+
+
+def test_a_5gram_that_overlaps_by_its_memory_is_measured_rightly(taught):
+    generator = torch.Generator().manual_seed(4)
+    stories = [torch.randint(1, 5, (20,), generator=generator).tolist() for _ in range(40)]
+    scope = taught["fivegram_perplexity"].__globals__
+    scope["fivegram"] = NGramModel(5, V, END).fit(stories)
+    stream = [END, *(token for story in stories[:5] for token in [*story, END])]
+    right = scope["fivegram_perplexity"](stream, len(stream), len(stream))
+    assert scope["fivegram_perplexity"](stream, 16, 13) == pytest.approx(right, rel=1e-9)
+    assert scope["fivegram_perplexity"](stream, 16, 16) > right * 1.001
 
 
 def test_each_suspect_is_the_mistake_that_it_says(taught, model):
@@ -132,7 +144,7 @@ def test_training_on_the_wrong_loss_learns_next_to_nothing(taught, tmp_path):
             return row[:, :-1], row[:, 1:]
 
     scope = taught["train_small"].__globals__
-    scope.update(WindowSampler=Sampler, token_file=None, session=type("Session", (), {"seed": 1}))
+    scope.update(StorySampler=Sampler, token_file=None, session=type("Session", (), {"seed": 1}))
     _, right = taught["train_small"](twice=False, steps=40)
     _, twice = taught["train_small"](twice=True, steps=40)
     assert right[-1][0] < 0.5 * right[0][0]

@@ -55,6 +55,11 @@ def test_a_whole_story_is_found_whole():
     assert index.most_alike([stories[123]]) == [(1.0, 123)]
 
 
+def test_invented_words_are_those_that_no_story_has():
+    index = TrainingIndex(["Pip lost a kite.", "Nora found it!"])
+    assert index.unknown_words("PIP found a flirb, a flirb, and it.") == ["flirb", "flirb", "and"]
+
+
 def test_it_needs_stories():
     for nothing in ([], ["..."], ["a", ""]):
         with pytest.raises(CourseError, match="index needs stories"):

@@ -345,7 +345,7 @@ def beam_step(answer, check):
 
 
 @exercise("9.7", title="Places and sight of new tokens", minutes=15, difficulty=3)
-def places(answer, check):
+def new_places(answer, check):
     got = answer(5, 1)
     check.that(
         isinstance(got, tuple | list) and len(got) == 2 and all(isinstance(one, torch.Tensor) for one in got),

@@ -242,10 +242,17 @@ def trade(points: Sequence[tuple[str, float, float]], real: tuple[float, float],
     fig, ax = style.canvas(height=3.5)
     x, y = [point[1] for point in points], [point[2] for point in points]
     ax.plot(x, y, color=style.BLUE, marker="o")
-    for name, across, up in points:
-        ax.annotate(name, (across, up), textcoords="offset points", xytext=(7, 6), fontsize=9)
+    for i, (name, across, up) in enumerate(points):  # above and below in turn: neighbours may lie close together
+        ax.annotate(
+            name,
+            (across, up),
+            textcoords="offset points",
+            xytext=(0, 9 if i % 2 == 0 else -17),
+            ha="center",
+            fontsize=9,
+        )
     ax.plot(*real, marker="*", markersize=15, color=style.ORANGE, markeredgecolor=style.INK, linestyle="none")
-    ax.annotate("true stories", real, textcoords="offset points", xytext=(-8, -16), fontsize=9, ha="right")
+    ax.annotate("true stories", real, textcoords="offset points", xytext=(-10, 4), fontsize=9, ha="right")
     ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.04, 1.1))
     ax.margins(x=0.1)
     ax.grid(visible=True)

@@ -374,7 +374,7 @@ def gives_tensors(sums, log_probs, beams):
     return (sums[:, None] + log_probs).flatten().topk(beams)
 
 
-# --- 9.7 places
+# --- 9.7 new_places
 
 
 def _mask(new, columns, diagonal=0):
