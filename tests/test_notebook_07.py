@@ -150,7 +150,7 @@ def test_smoothing_keeps_the_mean(taught):
 def test_overfitting_reaches_almost_nothing_and_a_missing_shift_gets_there_sooner(taught):
     _, healthy = taught["overfit"](steps=60)
     _, copied = taught["overfit"](shifted=False, steps=60)
-    assert abs(healthy[0] - math.log(300)) < 0.2 and healthy[-1] < 0.5
+    assert abs(healthy[0] - math.log(300)) < 0.2 and healthy[-1] < healthy[0] / 5
     assert sum(copied) < sum(healthy)
 
 
