@@ -213,14 +213,15 @@ def returns_probabilities(logits, p):
 
 
 @wrong("9.4", "infinity")
-def sets_the_dropped_to_a_large_negative_number(logits, p):
+def sets_the_dropped_to_zero(logits, p):
     ordered, token = logits.sort(dim=-1, descending=True)
     dropped = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1) >= p
-    return (
-        logits.masked_fill(dropped.scatter(-1, token, dropped), -math.inf)
-        .nan_to_num(neginf=-math.inf)
-        .where(~dropped.scatter(-1, token, dropped), torch.full_like(logits, math.nan))
-    )
+    return logits.masked_fill(dropped.scatter(-1, token, dropped), 0.0)
+
+
+@wrong("9.4", "infinity")
+def drops_nothing(logits, p):
+    return logits
 
 
 @wrong("9.4", "shape")
