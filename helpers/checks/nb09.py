@@ -362,28 +362,21 @@ def new_places(answer, check):
         positions.flatten().tolist() != [6], slug="off-by-one", problem="after 5 kept tokens the next position is 6?",
         hint="Positions count from 0: the kept ones are 0 to 4.",
     )  # fmt: skip
-    check.equal(
-        positions, torch.tensor([5]), slug="positions", hint="One position for each new token, as whole numbers."
-    )
+    check.equal(positions, torch.tensor([5]), slug="positions", hint="A whole number for each new token.")
     check.that(
         tuple(mask.shape) != (1, 1), slug="only-new", problem="the mask has no columns for what is kept",
         hint="The new token must see all kept ones: a row for each new token, a column for each token that there is.",
     )  # fmt: skip
     check.shape(mask, (1, 6), slug="mask-shape", hint="(new, past + new).")
-    check.that(
-        mask.dtype == torch.bool, slug="bool", problem=f"the mask is {mask.dtype}", hint="True means: may be seen."
-    )
+    seen = "True means: may be seen."
+    check.that(mask.dtype == torch.bool, slug="bool", problem=f"the mask is {mask.dtype}", hint=seen)
     check.that(
         mask.tolist() != [[True] + [False] * 5], slug="not-shifted",
         problem="the new token sees the first kept one and nothing else",
         hint="`torch.ones(new, past + new).tril()` has its diagonal at column 0. It must be shifted by `past`.",
     )  # fmt: skip
-    check.that(
-        bool(mask.any()), slug="inverted", problem="the new token sees nothing at all", hint="True means: may be seen."
-    )
-    check.equal(
-        mask.tolist(), [[True] * 6], slug="all-seen", hint="The newest token sees everything before it and itself."
-    )
+    check.that(bool(mask.any()), slug="inverted", problem="the new token sees nothing at all", hint=seen)
+    check.equal(mask.tolist(), [[True] * 6], slug="all-seen", hint="The newest token sees all others, and itself.")
     positions, mask = answer(2, 3)
     check.equal(positions, torch.tensor([2, 3, 4]), slug="positions", hint="past, past + 1, ... for each new token.")
     check.that(
@@ -395,7 +388,5 @@ def new_places(answer, check):
         hint="Row i, at position past + i, may look at every column up to past + i.",
     )  # fmt: skip
     positions, mask = answer(0, 4)
-    check.equal(
-        mask, torch.ones(4, 4).tril().bool(), slug="nothing-kept", hint="With nothing kept it is the usual mask."
-    )
+    check.equal(mask, torch.ones(4, 4).tril().bool(), slug="nothing-kept", hint="Nothing kept: the usual mask.")
     check.equal(positions, torch.arange(4), slug="nothing-kept", hint="With nothing kept positions begin at 0.")
