@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.errors import CourseError
-from helpers.files import data_folder, read_json, repository_root, runs_folder
+from helpers.files import data_folder, read_json, repository_root, runs_folder, write_json
 
 SEED = 1337
 
@@ -64,7 +64,7 @@ def start(number: str) -> Session:
     seed_everything(_current.seed)
     print(f"Notebook {number}: device {_current.device}, profile {_current.profile}, "
           f"stories {_current.stories}, seed {_current.seed}.")  # fmt: skip
-    print(_time_sentence(number, _current.profile))
+    print(time_sentence(number, _current.profile))
     return _current
 
 
@@ -122,6 +122,18 @@ def notebook_seconds(profile: str) -> dict[str, float]:
     return read_json(path).get(profile, {}).get("seconds", {}) if path.exists() else {}
 
 
+def record_times(seconds: dict[str, float]) -> Path:
+    """Keep what notebooks took on this machine, by profile; other profiles' and other notebooks' times stay."""
+    path = data_folder() / "notebook_times.json"
+    times = read_json(path) if path.exists() else {}
+    facts = machine()
+    of_profile = times.setdefault(profile(), {"machine": "", "seconds": {}})
+    of_profile["machine"] = f"{facts['processor cores']} processor cores, {facts['memory']}, GPU: {facts['GPU']}"
+    of_profile["seconds"].update({name: round(value, 1) for name, value in seconds.items()})
+    of_profile["seconds"] = dict(sorted(of_profile["seconds"].items()))
+    return write_json(path, times)
+
+
 def in_words(seconds: float) -> str:
     """A duration as a person would say it."""
     if seconds < 50:
@@ -155,7 +167,8 @@ def print_story(pieces: Iterable[str], width: int = 88) -> None:
     print()
 
 
-def _time_sentence(number: str, profile: str) -> str:
+def time_sentence(number: str, profile: str) -> str:
+    """How long a notebook took, in the words of its setup cell."""
     for notebook, seconds in notebook_seconds(profile).items():
         if notebook.startswith(f"{number}_"):
             return f"Running all of it took {in_words(seconds)} when last timed on a machine of this profile."

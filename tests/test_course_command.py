@@ -27,7 +27,7 @@ def world(tmp_path, monkeypatch):
     nbformat.write(notebook("x = 1", "x + 1"), tmp_path / "notebooks" / "01_second.ipynb")
     monkeypatch.setattr(notebooks, "folder", lambda: tmp_path / "notebooks")
     monkeypatch.setattr(command, "runs_folder", lambda: tmp_path / "runs")
-    monkeypatch.setattr(command, "data_folder", lambda: tmp_path / "data")
+    monkeypatch.setattr(command.course, "data_folder", lambda: tmp_path / "data")
     calls = []
     monkeypatch.setattr(command, "_helpers", lambda *words: calls.append(words) or 0)
     return tmp_path, calls

@@ -97,3 +97,11 @@ def test_equal_cells_have_different_ids_that_do_not_depend_on_the_run():
     notebooks.clean(one), notebooks.clean(other)
     assert [cell.id for cell in one.cells] == [cell.id for cell in other.cells]
     assert len({cell.id for cell in one.cells}) == 3
+
+
+def test_the_setup_cell_tells_the_time_that_was_recorded_after_it_ran(refresh, stored, monkeypatch):
+    monkeypatch.setattr(refresh.course, "profile", lambda: "cpu")
+    monkeypatch.setattr(refresh.course, "notebook_seconds", lambda profile: {stored.stem: 121.0})
+    refresh.say_times([stored])
+    said = [out for cell in notebooks.read(stored).cells if "setup" in cell.metadata.get("tags", []) for out in cell.outputs]
+    assert "Running all of it took 2 minutes" in said[0]["text"] and said[0]["text"].count("\n") == 2

@@ -3,6 +3,7 @@
     python docs/tools/refresh.py                               all notebooks
     python docs/tools/refresh.py notebooks/03_baselines.ipynb  this one
     python docs/tools/refresh.py notebooks/03_baselines.ipynb --source draft.py
+    python docs/tools/refresh.py --record-times                all, and what each took; nothing else should compute then
 
 With `--source` the cells are taken from a script in jupytext's py:percent format. The setup cell and the Colab badge
 are filled in; the runs folder is a new one; outputs lose machine paths, timings and widget state; a cell that fails
@@ -11,6 +12,7 @@ leaves the file as it was.
 
 import argparse
 import os
+import re
 import sys
 import tempfile
 import time
@@ -19,7 +21,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from helpers import notebooks
+from helpers import course, notebooks
 from helpers.errors import CourseError
 from helpers.files import write_atomically
 
@@ -42,6 +44,19 @@ def refresh(path: Path, source: Path | None = None) -> float:
     return seconds
 
 
+def say_times(paths: list[Path]) -> None:
+    """Let the setup cells tell the times that were recorded after they ran."""
+    told = re.compile(r"^(Running all of it took|Its time on a machine of this profile).*$", re.MULTILINE)
+    for path in paths:
+        book = notebooks.read(path)
+        sentence = course.time_sentence(path.name[:2], course.profile())
+        for cell in book.cells:
+            if "setup" in cell.metadata.get("tags", []):
+                for output in cell.outputs:
+                    output["text"] = told.sub(sentence, output["text"])
+        write_atomically(path, notebooks.as_text(book))
+
+
 @contextmanager
 def fresh_runs_folder():
     """An empty runs folder, as in a new checkout, unless `COURSE_RUNS` names one: what is stored must not depend on
@@ -62,13 +77,17 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("notebook", nargs="*", type=Path, help="notebooks; all of them if none is named")
     parser.add_argument("--source", type=Path, help="a py:percent script to take the cells from")
+    parser.add_argument("--record-times", action="store_true", help="keep the times in data/notebook_times.json")
     asked = parser.parse_args(arguments)
     if asked.source and len(asked.notebook) != 1:
         parser.error("--source goes with exactly one notebook")
     try:
+        chosen = asked.notebook or notebooks.all_notebooks()
         with fresh_runs_folder():
-            for path in asked.notebook or notebooks.all_notebooks():
-                refresh(path, asked.source)
+            seconds = {path.stem: refresh(path, asked.source) for path in chosen}
+        if asked.record_times:
+            course.record_times(seconds)
+            say_times(chosen)
     except CourseError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from helpers import course, notebooks
 from helpers.errors import CourseError
-from helpers.files import data_folder, read_json, repository_root, runs_folder, write_atomically, write_json
+from helpers.files import repository_root, runs_folder, write_atomically
 
 PROMPT = "Once upon a time, a little rabbit named Pip"
 
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
         print("\n" + "\n".join(f"FAILED {name}: {problem}" for name, problem in failures.items()))
         return 1
     if arguments.record_times:
-        _record(seconds)
+        print(f"The times are kept in {_from_here(course.record_times(seconds))}.")
     if arguments.skip_training:
         return 0
     return _train_and_tell(started, arguments.steps)
@@ -109,21 +109,6 @@ def _write_index(pages: Path, chosen: list[Path], seconds: dict, failures: dict)
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>The course, as it ran here</title>'
         f"<style>{style}</style><h1>The course, as it ran here</h1><ul>{rows}</ul></html>\n",
     )
-
-
-def _record(seconds: dict[str, float]) -> None:
-    """Keep the times by profile, other profiles' and other notebooks' as they were."""
-    path = data_folder() / "notebook_times.json"
-    times = read_json(path) if path.exists() else {}
-    profile, facts = course.profile(), course.machine()
-    of_profile = times.setdefault(profile, {"machine": "", "seconds": {}})
-    of_profile["machine"] = (
-        f"{facts['processor cores']} processor cores, {facts['memory']}, GPU: {facts['GPU']}"
-    )
-    of_profile["seconds"].update({name: round(value, 1) for name, value in seconds.items()})
-    of_profile["seconds"] = dict(sorted(of_profile["seconds"].items()))
-    write_json(path, times)
-    print(f"The times are kept in {_from_here(path)}.")
 
 
 def _train_and_tell(started: float, steps: int | None) -> int:
