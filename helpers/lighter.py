@@ -36,11 +36,10 @@ def lighter(model: GPT, kind: str) -> GPT:
         raise CourseError("int8 weights are made from a float32 model on the processor")
     small = copy.deepcopy(model).eval().requires_grad_(False)
     for block in small.blocks:
-        block.attn.qkv, block.attn.proj = Int8Linear(block.attn.qkv), Int8Linear(block.attn.proj)
-        block.mlp.fc, block.mlp.proj = Int8Linear(block.mlp.fc), Int8Linear(block.mlp.proj)
-    head = nn.Linear(*weight.shape[::-1], bias=False)
-    head.weight = nn.Parameter(small.head_weight.detach(), requires_grad=False)
-    small.int8_head = Int8Linear(head)  # what a new token is scored with
+        for part, name in ((block.attn, "qkv"), (block.attn, "proj"), (block.mlp, "fc"), (block.mlp, "proj")):
+            linear = getattr(part, name)
+            setattr(part, name, Int8Linear(linear.weight, linear.bias))
+    small.int8_head = Int8Linear(small.head_weight)  # what a new token is scored with
     rounded = quantize_rows(small.head_weight)
     small.head_weight.copy_(rounded.dequantize())  # and what whole stories are
     return small
@@ -57,10 +56,10 @@ def quantize_rows(weight: Tensor) -> Tensor:
 class Int8Linear(nn.Module):
     """A linear layer with 8-bit weights, packed for the processor's own instructions."""
 
-    def __init__(self, linear: nn.Linear):
+    def __init__(self, weight: Tensor, bias: Tensor | None = None):
         super().__init__()
-        bias = None if linear.bias is None else linear.bias.detach()
-        self.packed = torch.ops.quantized.linear_prepack(quantize_rows(linear.weight), bias)
+        bias = None if bias is None else bias.detach()
+        self.packed = torch.ops.quantized.linear_prepack(quantize_rows(weight), bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """(..., in) to (..., out), float32."""

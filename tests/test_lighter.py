@@ -30,7 +30,7 @@ def test_int8_is_a_scale_for_each_row_and_whole_numbers():
     linear = torch.nn.Linear(8, 6)
     x = torch.randn(2, 3, 8, generator=torch.Generator().manual_seed(1))
     with torch.no_grad():
-        exact, rounded = linear(x), Int8Linear(linear)(x)
+        exact, rounded = linear(x), Int8Linear(linear.weight, linear.bias)(x)
     assert rounded.shape == exact.shape and 0 < (rounded - exact).abs().max() < 0.05 * exact.abs().max()
 
 
