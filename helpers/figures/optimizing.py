@@ -215,4 +215,4 @@ def bars(values: Mapping[str, float], title: str, xlabel: str):
     ax.grid(axis="y", visible=False)
     ax.grid(axis="x", visible=True)
     ax.set(xlabel=xlabel, title=title, xlim=(0, 1.15 * max(values.values())))
-    return fig, f"{title} Bars: " + ", ".join(f"{name} {value:.2g}" for name, value in values.items()) + "."
+    return fig, f"Bars, titled “{title}”: " + ", ".join(f"{name} {value:.2g}" for name, value in values.items()) + "."
