@@ -312,6 +312,12 @@ def forgets_to_report_the_norm(gradients, limit):
     return [g * min(1.0, limit / _norm(gradients)) for g in gradients]
 
 
+@wrong("7.4", "shapes")
+def returns_one_long_vector(gradients, limit):
+    whole = torch.cat([g.flatten() for g in gradients])
+    return [whole * min(1.0, limit / _norm(gradients))], _norm(gradients)
+
+
 # --- 7.5 accumulate
 
 
