@@ -8,10 +8,11 @@ from pathlib import Path
 import torch
 
 from helpers.batches import StorySampler, WindowSampler
+from helpers.checkpoints import load_model, put_weights
 from helpers.errors import CourseError
 from helpers.evaluation import story_rows
 from helpers.files import runs_folder
-from helpers.model import GPT
+from helpers.model import GPT, GPTConfig
 from helpers.parallel import ALONE, Processes
 from helpers.recipes import Recipe, get_recipe, recipe_from
 from helpers.settings import TrainingSettings
@@ -33,6 +34,7 @@ class Prepared:
     sampler: StorySampler | WindowSampler
     validation: list[list[int]]
     description: str
+    started_from: str | None = None  # the model whose weights it begins with, if not random ones
 
 
 class _Side:
@@ -46,11 +48,23 @@ class _Side:
 
 
 def prepare(
-    recipe: Recipe, device: str | torch.device = "cpu", progress: bool = True, processes: Processes = ALONE
+    recipe: Recipe,
+    device: str | torch.device = "cpu",
+    progress: bool = True,
+    processes: Processes = ALONE,
+    start_from: str | Path | None = None,
 ) -> Prepared:
-    """Load stories and tokenizer, tokenise (once; kept in the runs folder), build the model from its seed."""
+    """Load stories and tokenizer, tokenise (once; kept in the runs folder), build the model from its seed.
+
+    Args:
+        start_from: a model's folder; training goes on from its weights, with new optimizers and a new schedule.
+
+    Raises:
+        CourseError: that model has another shape than the recipe's, or another tokenizer.
+    """
     tokenizer = load_tokenizer(recipe.tokenizer)
     config = recipe.config(tokenizer.vocab_size)
+    weights = _weights_of(start_from, config, tokenizer) if start_from is not None else None
     stories = load_stories(recipe.stories, "train", recipe.limit)
     number, train, held_out = recipe.training.eval_stories, stories, []
     if recipe.held_out is not None:
@@ -63,6 +77,8 @@ def prepare(
     validation = story_rows(tokenizer, held_out)
     torch.manual_seed(recipe.training.seed)
     model = GPT(config).to(device)
+    if weights is not None:
+        put_weights(model, weights)
     return Prepared(
         recipe,
         model,
@@ -71,7 +87,18 @@ def prepare(
         make_sampler(tokens, recipe.training, config.context_length, processes),
         validation,
         stories.description,
+        None if start_from is None else Path(start_from).name,
     )
+
+
+def _weights_of(folder: str | Path, config: GPTConfig, tokenizer: Tokenizer) -> dict[str, torch.Tensor]:
+    """The weights of the model in a folder, if it is what the recipe makes."""
+    model, theirs = load_model(folder)
+    if model.config != config:
+        raise CourseError(f"the model in {folder} has another shape than the recipe's: {model.config}, not {config}")
+    if theirs.fingerprint != tokenizer.fingerprint:
+        raise CourseError(f"the model in {folder} has another tokenizer than the recipe: its tokens mean other words")
+    return model.state_dict()
 
 
 def make_sampler(
@@ -101,7 +128,8 @@ def training_of(
         folder=folder,
         callback=callback,
         progress=progress,
-        about={"recipe": prepared.recipe.as_dict()},
+        about={"recipe": prepared.recipe.as_dict()}
+        | ({"started_from": prepared.started_from} if prepared.started_from else {}),
         processes=processes,
     )
 

@@ -207,3 +207,19 @@ def test_an_unknown_recipe_names_those_there_are():
 def test_every_key_is_a_field():
     assert {"n_layer", "d_ff", "rows", "seconds", "tokenizer", "held_out"} <= recipes.keys().keys()
     assert "vocab_size" not in recipes.keys()
+
+
+def test_a_run_can_begin_with_the_weights_of_another(source, tmp_path):
+    recipe = reduced("storyteller", source)
+    first, _ = runs.train_recipe(recipe, tmp_path / "first", progress=False)
+    second = runs.prepare(recipe, progress=False, start_from=tmp_path / "first")
+    for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    runs.training_of(second, tmp_path / "second", progress=False).run()
+    assert read_json(tmp_path / "second" / "config.json")["training"]["started_from"] == "first"
+    with pytest.raises(CourseError, match="another shape"):
+        runs.prepare(override(recipe, ["n_layer=1"]), progress=False, start_from=tmp_path / "first")
+    train_tokenizer(TEXTS, 270).save(source / "other.json")
+    with pytest.raises(CourseError, match="another (shape|tokenizer)"):
+        other = override(recipe, [f"tokenizer={source / 'other.json'}"])
+        runs.prepare(other, progress=False, start_from=tmp_path / "first")

@@ -7,6 +7,7 @@ examples:
   python -m helpers train --recipe storyteller --out runs/storyteller
   python -m helpers train --seconds 60 --out runs/quick
   python -m helpers train --recipe storyteller --set n_layer=2 --set learning_rate=1e-3 --out runs/two
+  python -m helpers train --start-from runs/storyteller --steps 500 --set learning_rate=0.01 --out runs/longer
   python -m helpers train --recipe gpt2-small --dry-run
   torchrun --nproc-per-node=2 -m helpers train --recipe gpt2-small --out runs/two-gpus
 """
@@ -29,6 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, metavar="N", help="train for N steps")
     length.add_argument("--seconds", type=float, metavar="S", help="train for S seconds")
+    parser.add_argument(
+        "--start-from", metavar="DIR", help="begin with the weights of the model in this folder, not with random ones"
+    )
     parser.add_argument("--stories", metavar="SOURCE", help='"bundled", "tinystories", or a folder or file of your own')
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N stories")
     parser.add_argument("--seed", type=int, metavar="N", help="another beginning and order of the stories")
@@ -65,7 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
         _check_room(folder, arguments.overwrite)
         all_of_them.wait()  # nobody looks when the first has begun to write
         device = device_of(arguments.device) if all_of_them.count == 1 else all_of_them.device
-        prepared = prepare(recipe, device, not arguments.quiet, all_of_them)
+        prepared = prepare(recipe, device, not arguments.quiet, all_of_them, arguments.start_from)
         board = to_tensorboard(folder)
         training = training_of(prepared, folder, board, progress=not arguments.quiet, processes=all_of_them)
         if all_of_them.first:
@@ -101,7 +105,7 @@ def _check_same(arguments: argparse.Namespace) -> None:
     """Refuse to resume a run as something else than it is."""
     from helpers.runs import recipe_of
 
-    given = [f"--{name}" for name in ("out", "overwrite", "dry_run") if getattr(arguments, name)]
+    given = [f"--{name}" for name in ("out", "overwrite", "dry_run", "start_from") if getattr(arguments, name)]
     if given:
         raise CourseError(f"--resume goes on in the run's own folder: leave {given[0].replace('_', '-')} away")
     asked = ("recipe", "steps", "seconds", "stories", "limit", "seed", "set")
