@@ -30,8 +30,14 @@ def state_bytes(answer, check):
          "AdamW keeps a mean of the gradients and a mean of their squares: two numbers for each weight."),
         ((4, 6, 6, 2), "weights-only", "only weights are counted",
          "Training holds more than the weights: gradients, and AdamW's two memories."),
-        ((16, 16, 16, 8), "no-copy", "under autocast the copy of the weights is missing",
-         "Autocast keeps the weights in float32 and casts a copy of them for the products."),
+        ((16, 16, 16, 8), "no-copy", "\"autocast\" came out like \"float32\": two bytes a weight are missing",
+         "Autocast keeps weights and gradients in float32, and casts a copy of the weights for the products besides."),
+        ((16, 16, 14, 8), "no-copy", "two bytes a weight are missing in \"autocast\" and in \"master\"",
+         "In both the weights exist twice: four bytes in float32, and two in half precision for the products."),
+        ((16, 18, 14, 8), "one-set-of-weights", "in \"master\" two bytes a weight are missing",
+         "The master copy comes on top of the weights in half precision, which make the products."),
+        ((16, 18, 18, 8), "master-gradients", "in \"master\" the gradients are in float32",
+         "In this custom they are in half precision like the weights: only master copy and memories are in float32."),
         ((16, 18, 12, 8), "no-master", "the master copy is missing",
          "With a master copy the weights exist twice: in half precision for the products, in float32 for the update."),
         ((16, 18, 10, 8), "no-master", "weights and memories of the master custom do not add up",
@@ -72,6 +78,14 @@ def mfu(answer, check):
          "The head is a matrix product like the others, with vocabulary times d weights."),
         (speed * (blocks + head + attention / L) / peak, "one-layer", "attention is counted for one layer",
          "Every layer has its own attention products."),
+        (speed * (blocks / L + head + attention) / peak, "one-block", "the weights are those of one block",
+         "There are n_layer blocks of 12 d² weights each."),
+        (speed * (blocks + head + 6 * attention) / peak, "six-twice", "attention is multiplied by six once more",
+         "The six belongs to weights. Attention's 12 L d T are its operations already, forward and back."),
+        (speed * (blocks / 6 + head / 6 + attention) / peak, "no-six", "a weight costs one operation here",
+         "Each weight costs six operations a token: two going forward, four going back."),
+        (speed * (blocks + head / 6 + attention) / peak, "no-six", "the head's weights cost one operation here",
+         "Brackets: the six multiplies the weights of the blocks *and* those of the head."),
         (speed * (blocks / 12 + head + attention) / peak, "block-of-one", "a block counts as d² weights",
          "A block has 12 d² weights: 4 d² in attention, 8 d² in its MLP."),
         (speed * (blocks + 2 * head + 6 * T * d + attention) / peak, "looked-up", "embeddings are counted",
@@ -102,6 +116,8 @@ def steps_within(answer, check):
         (600, "no-mfu", "the device is taken to run at its peak", "Only the share MFU of the peak is reached."),
         (1200, "divided-by-mfu", "it was divided by the MFU", "A lower MFU means fewer steps: multiply by it."),
         (6000, "tokens", "those are tokens", "A step takes many tokens: divide by the tokens of a step, too."),
+        (120_000, "precedence", "it was multiplied by the tokens of a step",
+         "`a / b * c` is (a / b) * c. Put what a step takes into brackets: `a / (b * c)`."),
         (3000, "flops-missing", "the operations of a token are missing", "A token costs flops_per_token operations."),
     )  # fmt: skip
     for wrong, slug, problem, hint in mistakes:
@@ -154,10 +170,15 @@ def unscaled_and_clipped(answer, check):
     clipped, _ = answer([g * scale for g in long], scale, 1.0)
     check.that(
         not all(math.isclose(norm([g]), 1.0, rel_tol=1e-3) for g in clipped), slug="each-clipped",
-        problem="each gradient was clipped on its own", hint="The norm is that of all gradients together.",
+        problem="each gradient was clipped on its own",
+        hint="The norm is that of all numbers of all gradients together, and all shrink by one factor.",
     )  # fmt: skip
     check.that(not math.isclose(norm(clipped), 5.0, rel_tol=1e-3), slug="not-clipped",
-               problem="a norm of 5 came out unclipped at limit 1", hint="Shorten by limit / norm.")  # fmt: skip
+               problem="a norm of 5 came out unclipped at limit 1",
+               hint="Multiply by limit / norm. (`clip_grad_norm_` wants parameters and looks at their `.grad`; these "
+               "tensors are gradients themselves.)")  # fmt: skip
+    check.that(not math.isclose(norm(clipped), 0.2, rel_tol=1e-3), slug="squared",
+               problem="a norm of 5 came out as 0.2 at limit 1", hint="25 is its square: take the root.")  # fmt: skip
     for mine, right in zip(clipped, long, strict=True):
         check.close(
             mine, right / 5, slug="clipped", hint="All are multiplied by the same limit / norm.", tolerance=1e-4
@@ -213,7 +234,14 @@ def sliced_cross_entropy(answer, check):
     got = answer(hidden, weight, masked, 4)
     check.that(not bool(torch.isnan(got)), slug="ignored", problem="a slice in which nothing is scored gave nan",
                hint="A mean of nothing is nan. Take sums, and divide once at the end.")  # fmt: skip
-    check.close(got, F.cross_entropy(logits, masked), slug="ignored", hint=hint)
+    expected_masked = F.cross_entropy(logits, masked)
+    check.that(not near(float(got), float(expected_masked) * 7 / 12), slug="divided-by-all",
+               problem="5 of 12 positions are not scored, and it was divided by 12", hint=hint)  # fmt: skip
+    everything = F.cross_entropy(logits, masked.clamp(min=0), reduction="sum") / 7
+    check.that(not near(float(got), float(everything)), slug="scored-as-zero",
+               problem="positions with target -100 were scored as if their target were id 0",
+               hint="Leave them out of the sum too, as `F.cross_entropy` does by itself.")  # fmt: skip
+    check.close(got, expected_masked, slug="ignored", hint=hint)
     check.close(
         answer(hidden, weight, targets, 100), expected, slug="one-slice", hint="rows may be more than there are."
     )
@@ -259,10 +287,10 @@ def padded_head(answer, check):
     before, after = (hidden @ weight.T).softmax(-1), (hidden @ padded.T + added).softmax(-1)
     check.that(bool((added[:10] == 0).all()), slug="real-logits", problem="the logits of real tokens are changed",
                hint="Real tokens get 0 added, the new ones minus infinity.")  # fmt: skip
+    check.that(bool((after[:, 10:] == 0).all()), slug="left-over", problem="a new row still gets some probability",
+               hint="Use minus infinity, not a negative number of your choice.")  # fmt: skip
     check.close(after[:, :10], before, slug="probabilities", when="the probabilities of the real tokens",
                 hint="Adding nothing must change nothing.")  # fmt: skip
-    check.that(bool((after[:, 10:] == 0).all()), slug="left-over", problem="a new row still gets some probability",
-               hint="Use minus infinity, not a large negative number.")  # fmt: skip
     hint = "A vocabulary that divides already needs no row more."
     check.shape(answer(torch.randn(16, 4), 8)[0], (16, 4), slug="already", hint=hint, when="16 rows, multiple 8")
     for _ in range(5):

@@ -15,10 +15,7 @@ def _near(got, expected, tolerance: float = 1e-4) -> bool:
             and got.shape == expected.shape
             and torch.allclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance)
         )
-    try:
-        return math.isclose(got, expected, rel_tol=tolerance)
-    except TypeError:
-        return False
+    return isinstance(got, int | float | torch.Tensor) and math.isclose(got, expected, rel_tol=tolerance)
 
 
 @exercise("9.1", title="Perplexity over batches", minutes=8, difficulty=1)
@@ -39,9 +36,7 @@ def pooled_perplexity(answer, check):
             8.0, "both batches count the same, though one has three tokens and the other a single one",
             "Every token should weigh the same. How many nats does each batch have in all?",
         ),
-        "not-divided": (
-            2**8, "that is the exponential of all nats together", "Divide the nats by the number of tokens.",
-        ),
+        "not-divided": (2**8, "that is the exponential of all nats together", "Divide the nats by the tokens."),
         "summed-means": (
             math.exp(6 * math.log(2)), "that is the exponential of the sum of two means",
             "A loss is a mean over its batch: times its number of tokens it is a sum, and sums may be added.",
@@ -50,10 +45,7 @@ def pooled_perplexity(answer, check):
             2**4, "the nats were divided by the number of batches", "Divide by the number of tokens, four here.",
         ),
         "still-a-loss": (2 * math.log(2), "that is the loss", "Perplexity is its exponential."),
-        "base-two": (
-            2 ** (2 * math.log(2)), "the loss is in nats, and 2 was raised to it",
-            "Nats belong to e, bits to 2.",
-        ),
+        "base-two": (2 ** (2 * math.log(2)), "the loss is in nats, and 2 was raised to it", "Nats belong to e."),
     }  # fmt: skip
     for slug, (value, problem, hint) in wrong.items():
         check.that(not _near(got, value), slug=slug, problem=problem, hint=hint)
@@ -78,7 +70,7 @@ def windows(answer, check):
     )  # fmt: skip
     got = [tuple(map(int, one)) for one in got]
     check.that(
-        max((end for _, end, _ in got), default=0) >= 10, slug="tail", 
+        max((end for _, end, _ in got), default=0) >= 10, slug="tail",
         problem=f"{got}: the last tokens are in no window",
         hint="The last window may be shorter or move less. `range` with whole steps forgets it.",
     )  # fmt: skip
@@ -92,6 +84,11 @@ def windows(answer, check):
     )  # fmt: skip
     for length, context, stride in [(10, 4, 2), (9, 5, 3), (7, 3, 1), (3, 8, 4), (20, 8, 3), (8, 8, 2), (10, 4, 4)]:
         got = [tuple(map(int, one)) for one in answer(length, context, stride)]
+        check.that(
+            all(first >= start for start, _, first in got), slug="relative",
+            problem=f"{got}: a window scores from a place that it does not read",
+            hint="`first` is a place of the text, like start and end: it is not counted from the window's beginning.",
+        )  # fmt: skip
         scored = [place for _, end, first in got for place in range(first, end)]
         check.that(
             sorted(set(scored)) == list(range(length)), slug="left-out",
@@ -104,8 +101,9 @@ def windows(answer, check):
         )  # fmt: skip
         check.that(
             all(0 <= start <= first < end <= length and end - start <= context for start, end, first in got),
-            slug="out-of-range", problem=f"{got}",
-            hint="0 <= start <= first < end <= length, and end - start <= context, for every window.",
+            slug="out-of-range", problem=f"{got}: a window scores nothing, or reaches too far",
+            hint="0 <= start <= first < end <= length, and end - start <= context, for every window. After the window "
+            "that ends at `length` no other is needed.",
         )  # fmt: skip
         check.that(
             all(end - first <= stride for _, end, first in got[1:]), slug="no-overlap",
@@ -117,8 +115,9 @@ def windows(answer, check):
             problem=f"{got}: a window is shorter than it could be",
             hint="A window should reach back as far as the context allows: start = max(0, end - context).",
         )  # fmt: skip
-        check.equal(
-            len(got), 1 + max(0, math.ceil((length - context) / stride)), slug="too-many",
+        needed = 1 + max(0, math.ceil((length - context) / stride))
+        check.that(
+            len(got) == needed, slug="too-many", problem=f"{got}: {len(got)} windows, where {needed} are enough",
             hint="The first window reads a whole context and scores all of it; then each moves by `stride`.",
         )  # fmt: skip
 
@@ -149,7 +148,7 @@ def case_file(answer, check):
     for perplexity, vocab in ((43030, 50257), (40000, 50257), (2048, 2048)):
         check.close(
             answer(perplexity, vocab)[2], math.log(vocab / perplexity), slug="mean-probability", tolerance=1e-6,
-            hint="Reported loss = ln V - mean p. Solve for mean p.",
+            hint="Reported loss = ln V - mean p: solve for mean p. (It may be anything from 0 to 1, both included.)",
         )  # fmt: skip
     for perplexity, vocab, why in ((60000, 50257, "worse than guessing"), (3.5, 50257, "lower than V / e")):
         got = answer(perplexity, vocab)[2]
@@ -203,10 +202,15 @@ def top_p(answer, check):
         "vocabulary's order: `scatter` or `argsort` of the order.",
     )  # fmt: skip
     check.that(
-        kept.tolist() != [True, False, True, False], slug="ascending", problem="the least likely tokens were kept",
-        hint="Sort with `descending=True`: the sum starts at the likeliest.",
+        kept.tolist() != [True, False, True, False], slug="ascending",
+        problem=".5 and .3 were dropped, and the two least likely tokens kept",
+        hint="Either the sum starts at the wrong end (sort with `descending=True`), or the marks went back to wrong "
+        "places: mark i of the sorted row belongs to token `order[i]`, so `scatter` them; `marks[order]` is not it.",
     )  # fmt: skip
-    check.that(bool(kept.any()), slug="empty", problem="nothing is left", hint="The likeliest token is always kept.")
+    check.that(
+        bool(kept.any()), slug="alone", problem="probabilities .5, .3, .15, .05 and p = .6: nothing is left",
+        hint="p is not a bar for each token alone, it is one for the *sum* of the likeliest: here .5 + .3.",
+    )  # fmt: skip
     check.equal(
         kept.tolist(), [False, True, False, True], slug="kept",
         hint="Sorted: .5, .3, .15, .05. The sums before each: 0, .5, .8, .95. Keep those whose sum before is below p.",
@@ -266,10 +270,7 @@ def penalise(answer, check):
     for slug, (value, problem, hint) in wrong.items():
         check.that(not _near(got, value), slug=slug, problem=problem, hint=hint)
     check.close(
-        got,
-        [1.0, -2.0, 3.0, -4.0, 0.0],
-        slug="value",
-        hint="2 / 2 for token 0, -1 * 2 for token 1, the rest as it was.",
+        got, [1.0, -2.0, 3.0, -4.0, 0.0], slug="value", hint="2 / 2 for token 0, -1 * 2 for token 1, the rest stays."
     )
     check.close(
         answer(logits, [0, 0, 0, 3], 2.0), [1.0, -1.0, 3.0, -8.0, 0.0], slug="again",
@@ -319,6 +320,11 @@ def beam_step(answer, check):
         pairs != [(0, 1), (0, 0)], slug="swapped", problem="parent and token stand in each other's place",
         hint="In the flattened table a row has `vocab_size` entries: parent = place // vocab_size, token = the rest.",
     )  # fmt: skip
+    check.that(
+        not _near(got[0][0], -1.5 + math.log(0.9)) or pairs[0] == (1, 0), slug="decoded",
+        problem=f"the best sum is right, but it belongs to story 1 and id 0, not to story and id {pairs[0]}",
+        hint="In the flattened table a row has `vocab_size` entries: divide by that, not by the number of stories.",
+    )  # fmt: skip
     check.equal(
         pairs, [(1, 0), (0, 0)], slug="best",
         hint="Story 1 is behind by half a nat, and its next token is likely enough to overtake.",
@@ -338,9 +344,7 @@ def beam_step(answer, check):
         hint="At the first step there is one open story, and it may grow in `beams` ways.",
     )  # fmt: skip
     table, start = torch.randn(4, 30).log_softmax(-1), torch.randn(4)
-    every = sorted(
-        ((float(start[i] + table[i, j]), i, j) for i in range(4) for j in range(30)), key=lambda one: -one[0]
-    )[:4]
+    every = sorted(((float(start[i] + table[i, j]), i, j) for i in range(4) for j in range(30)), reverse=True)[:4]
     got = answer(start, table, 4)
     check.equal([(int(b), int(c)) for _, b, c in got], [(i, j) for _, i, j in every], slug="random",
                 hint="Compare with all pairs of a story and a token, sorted.")  # fmt: skip

@@ -60,6 +60,21 @@ def adds_a_constant(parameters, custom):
     return 4 * 4 * 1_000_000 if custom == "float32" else parameters * {"autocast": 18, "master": 16, "half": 8}[custom]
 
 
+@wrong("8.1", "no-copy")
+def counts_one_set_of_weights(parameters, custom):
+    return parameters * {"float32": 16, "autocast": 16, "master": 14, "half": 8}[custom]
+
+
+@wrong("8.1", "one-set-of-weights")
+def lets_the_master_copy_replace_the_weights(parameters, custom):
+    return parameters * {"float32": 16, "autocast": 18, "master": 14, "half": 8}[custom]
+
+
+@wrong("8.1", "master-gradients")
+def keeps_the_masters_gradients_in_float32(parameters, custom):
+    return parameters * {"float32": 16, "autocast": 18, "master": 18, "half": 8}[custom]
+
+
 # --- 8.2 mfu
 
 
@@ -117,6 +132,26 @@ def counts_a_whole_row(speed, L, d, T, V, peak):
     return speed * T * operations(L, d, T, V) / peak
 
 
+@wrong("8.2", "one-block")
+def counts_one_block(speed, layers, d, context, vocab, peak):
+    return speed * (6 * (12 * d**2 + vocab * d) + 12 * layers * d * context) / peak
+
+
+@wrong("8.2", "six-twice")
+def multiplies_attention_by_six(speed, layers, d, context, vocab, peak):
+    return speed * 6 * (layers * 12 * d**2 + vocab * d + 12 * layers * d * context) / peak
+
+
+@wrong("8.2", "no-six")
+def counts_weights_alone(speed, layers, d, context, vocab, peak):
+    return speed * (layers * 12 * d**2 + vocab * d + 12 * layers * d * context) / peak
+
+
+@wrong("8.2", "no-six")
+def forgets_the_brackets(speed, layers, d, context, vocab, peak):
+    return speed * (6 * layers * 12 * d**2 + vocab * d + 12 * layers * d * context) / peak
+
+
 # --- 8.3 steps_within
 
 
@@ -158,6 +193,11 @@ def rounds_up(minutes, peak, mfu, flops, tokens):
 @wrong("8.3", "not-whole")
 def does_not_round(minutes, peak, mfu, flops, tokens):
     return 60 * minutes * peak * mfu / (flops * tokens)
+
+
+@wrong("8.3", "precedence")
+def forgets_to_put_brackets(minutes, peak, mfu, flops_per_token, tokens_per_step):
+    return int(60 * minutes * peak * mfu / flops_per_token * tokens_per_step)
 
 
 # --- 8.4 unscaled_and_clipped
@@ -256,6 +296,24 @@ def returns_the_gradients_alone(gradients, scale, limit):
     return [g / scale for g in gradients] + [torch.zeros(1)]
 
 
+@wrong("8.4", "squared")
+def forgets_the_root(gradients, scale, limit):
+    if not all(torch.isfinite(g).all() for g in gradients):
+        return None, scale / 2
+    true = [g / scale for g in gradients]
+    squares = sum(float((g**2).sum()) for g in true)
+    return [g * min(1.0, limit / max(squares, 1e-9)) for g in true], scale
+
+
+@wrong("8.4", "not-clipped")
+def hands_gradients_to_torchs_clipping(gradients, scale, limit):
+    if not all(torch.isfinite(g).all() for g in gradients):
+        return None, scale / 2
+    true = [g / scale for g in gradients]
+    torch.nn.utils.clip_grad_norm_(true, limit)
+    return true, scale
+
+
 # --- 8.5 sliced_cross_entropy
 
 
@@ -294,7 +352,7 @@ def drops_it_and_counts_it(hidden, weight, targets, rows):
     return torch.stack(slices(hidden[:whole], weight, targets[:whole], rows, "sum")).sum() / len(hidden)
 
 
-@wrong("8.5", "ignored")
+@wrong("8.5", "divided-by-all")
 def counts_what_is_not_scored(hidden, weight, targets, rows):
     return torch.stack(slices(hidden, weight, targets, rows, "sum")).sum() / len(targets)
 
@@ -333,6 +391,14 @@ def gives_a_loss_for_each_position(hidden, weight, targets, rows):
 @wrong("8.5", "divisor")
 def divides_by_the_rows(hidden, weight, targets, rows):
     return torch.stack(slices(hidden, weight, targets, rows, "mean")).mean() / rows
+
+
+@wrong("8.5", "scored-as-zero")
+def clamps_and_forgets(hidden, weight, targets, rows):
+    total = 0.0
+    for x, target in zip(hidden.split(rows), targets.clamp(min=0).split(rows), strict=True):
+        total = total + F.cross_entropy(x @ weight.T, target, reduction="sum")
+    return total / (targets != -100).sum()
 
 
 # --- 8.6 padded_head

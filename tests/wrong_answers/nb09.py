@@ -115,6 +115,23 @@ def reads_only_what_is_new(length, context, stride):
     return spans
 
 
+@wrong("9.2", "relative")
+def counts_first_from_the_window(length, context, stride):
+    spans, first = [], 0
+    while first < length:
+        end = min(length, first + (stride if first else context))
+        start = max(0, end - context)
+        spans.append((start, end, first - start))
+        first = end
+    return spans
+
+
+@wrong("9.2", "out-of-range")
+def moves_on_after_the_end(length, context, stride):
+    starts = range(0, length, stride)
+    return [(s, min(s + context, length), s + context - stride if s else 0) for s in starts]
+
+
 @wrong("9.2", "too-many")
 def begins_with_a_stride(length, context, stride):
     spans = []
@@ -198,6 +215,18 @@ def forgets_to_sort_back(logits, p):
 def sorts_the_wrong_way(logits, p):
     ordered, token = logits.sort(dim=-1)
     return _top_p(logits, (ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)) >= p * 0.25, token)
+
+
+@wrong("9.4", "ascending")
+def indexes_the_marks_with_the_order(logits, p):
+    ordered, order = logits.softmax(-1).sort(-1, descending=True)
+    dropped = ordered.cumsum(-1) - ordered >= p
+    return logits.masked_fill(dropped.gather(-1, order), -torch.inf)
+
+
+@wrong("9.4", "alone")
+def compares_each_token_with_p(logits, p):
+    return logits.masked_fill(logits.softmax(-1) < p, -torch.inf)
 
 
 @wrong("9.4", "kept")
@@ -373,6 +402,12 @@ def gives_no_more_than_there_were(sums, log_probs, beams):
 @wrong("9.6", "form")
 def gives_tensors(sums, log_probs, beams):
     return (sums[:, None] + log_probs).flatten().topk(beams)
+
+
+@wrong("9.6", "decoded")
+def divides_by_the_number_of_stories(sums, log_probs, beams):
+    best = (sums[:, None] + log_probs).flatten().topk(beams)
+    return [(v, *divmod(i, len(sums))) for v, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
 
 
 # --- 9.7 new_places
