@@ -8,9 +8,7 @@ import tempfile
 
 # Set before anything is imported that reads them; the workers and the notebooks' kernels inherit them.
 CLOSED = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-OUTPUT_SECONDS = (
-    120  # nbval gives a kernel 5 s to deliver each output, which a busy machine may need more than
-)
+OUTPUT_SECONDS = 120  # nbval gives a kernel 5 s to deliver each output; a busy machine may need more
 
 os.environ.update(CLOSED)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -39,5 +37,5 @@ def pytest_unconfigure(config):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if hasattr(item.parent, "output_timeout"):
-            item.parent.output_timeout = OUTPUT_SECONDS
+        if hasattr(item, "output_timeout"):  # a notebook's cell
+            item.output_timeout = OUTPUT_SECONDS
