@@ -27,7 +27,7 @@ from helpers.runs import prepare, training_of
 from helpers.skills import ROLES, Skills
 from helpers.stories import load_stories
 
-PACE = 1.40  # AdamW's steps for one of Muon's, on two threads: the median that `--pace` printed
+PACE = 1.40  # AdamW's steps for one of Muon's, rather too many than too few: `--pace` printed 1.28 (1.17 to 1.42)
 FOLLOWED, SCORED = 60, 300  # validation stories
 
 
