@@ -80,18 +80,12 @@ def _decode(
 ) -> Iterator[list[tuple[int, int]]]:
     """Check everything, then give a list of (row, token) for each step."""
     rows = [[int(token) for token in ids] for ids in prompts]
-    check_options(
-        max_new_tokens=max_new_tokens,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        min_p=min_p,
-        repetition_penalty=repetition_penalty,
-    )
+    filters = dict(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    check_options(max_new_tokens=max_new_tokens, repetition_penalty=repetition_penalty, **filters)
     for ids in rows:
         check_prompt(model, ids)
     sampling = None if greedy or temperature == 0 else Uniforms(seeds)
-    options = dict(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p, greedy=greedy)
+    options = filters | {"greedy": greedy}
     return _steps(model, rows, max_new_tokens, sampling, next_logits, repetition_penalty, end_id, options)
 
 

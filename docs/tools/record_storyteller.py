@@ -38,7 +38,7 @@ def recipe_for(optimizer: str, seed: int, rate: float | None, steps: int | None)
     if optimizer == "adamw":
         rate = rate or 3e-3
         steps = steps or round(settings.steps * PACE)
-        settings = replace(settings, optimizer="adamw", embedding_learning_rate=rate, beta2=0.95)
+        settings = replace(settings, optimizer="adamw", embedding_learning_rate=rate)
     settings = replace(settings, learning_rate=rate or settings.learning_rate, steps=steps or settings.steps, seed=seed)
     every = max(settings.steps // 20, 1)
     quiet = dict(eval_every=every, sample_every=0, log_every=every, checkpoint_every=0)
