@@ -364,3 +364,17 @@ def test_post_norm_relu_and_sinusoids_are_torchs_encoder(time):
     for name, parameter in named.items():
         gradient = ours.get_parameter(name).grad
         assert (gradient - parameter.grad).norm() < 1e-4 * parameter.grad.norm() + 1e-7, name
+
+
+def test_two_hundred_greedy_tokens_at_124m_are_the_same(tmp_path):
+    """With a head of its own and a wide spread, so that an untrained model does not say one token for ever."""
+    torch.manual_seed(0)
+    shape = dict(initializer_range=0.08, tie_word_embeddings=False, bos_token_id=None, eos_token_id=None)
+    config = transformers.GPT2Config(**shape)
+    theirs = transformers.GPT2LMHeadModel(config).eval()
+    theirs.save_pretrained(tmp_path)
+    ours = GPT.from_pretrained(tmp_path)
+    prompt = [464, 1263, 2266, 19938, 318]
+    expected = theirs.generate(torch.tensor([prompt]), max_new_tokens=200, do_sample=False, pad_token_id=0)
+    got = list(generate(ours, prompt, 200, greedy=True))
+    assert got == expected[0, len(prompt) :].tolist() and len(set(got)) > 40
