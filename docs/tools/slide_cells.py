@@ -1,0 +1,152 @@
+"""From a notebook's cells to those of its slides: which are shown, what of them, how large, under which title.
+
+A cell's slide type stands in its metadata: `slideshow: {"slide_type": "slide"}`. The tag `slide-hide-code` shows only
+what a code cell printed or drew, `slide-hide-output` only its code.
+"""
+
+import re
+
+from nbconvert.preprocessors import Preprocessor
+
+TYPES = ("slide", "subslide", "fragment", "-", "skip", "notes")
+STARTS = ("slide", "subslide")
+HIDE_CODE, HIDE_OUTPUT = "slide-hide-code", "slide-hide-output"
+
+# Pixels of a slide of 1280 x 720 that are left for what is on it, and what things need of them; see course.css.
+ROOM, WIDTH = 648, 1168
+SIZES = (26, 24, 22, 20, 18, 16)  # of code, in pixels; the first that fits
+LINE, CHARACTER = 1.3, 0.602  # height and width of a character, in sizes
+PICTURE = 260  # the least that a picture gets
+
+_BADGE = re.compile(r"^\[!\[Open in Colab\].*\n?", flags=re.MULTILINE)
+_LINK = re.compile(r"\]\((\d\d_\w+)\.ipynb\)")
+_FORMULA = re.compile(r"\$\$(.+?)\$\$", flags=re.DOTALL)
+
+
+def slide_type(cell) -> str | None:
+    """What the cell is in the deck; None where nothing was said."""
+    return cell.metadata.get("slideshow", {}).get("slide_type")
+
+
+def tags(cell) -> list[str]:
+    return cell.metadata.get("tags", [])
+
+
+def shown_source(cell) -> list[str]:
+    """The lines of code that a slide shows of a cell."""
+    hidden = cell.cell_type != "code" or HIDE_CODE in tags(cell)
+    return [] if hidden else cell.source.rstrip("\n").split("\n")
+
+
+def shown_text(cell) -> list[str]:
+    """The lines of plain text that a slide shows of what a cell printed."""
+    lines = []
+    for output in [] if cell.cell_type != "code" or HIDE_OUTPUT in tags(cell) else cell.outputs:
+        data = output.get("data", {})
+        if not {"image/png", "text/html"} & set(data):
+            text = output.get("text") or data.get("text/plain", "")
+            lines += text.rstrip("\n").split("\n")
+    return lines
+
+
+def shown_pictures(cell) -> int:
+    outputs = [] if cell.cell_type != "code" or HIDE_OUTPUT in tags(cell) else cell.outputs
+    return sum("image/png" in output.get("data", {}) for output in outputs)
+
+
+def slides_of(cells) -> list[list]:
+    """The cells of each slide, notes and skipped cells left out; a slide or subslide begins a new one."""
+    slides: list[list] = []
+    for cell in cells:
+        if slide_type(cell) in ("skip", "notes"):
+            continue
+        if slide_type(cell) in STARTS or not slides:
+            slides.append([])
+        slides[-1].append(cell)
+    return slides
+
+
+def is_beside(cell) -> bool:
+    """Whether what the cell printed is so long and narrow that it stands beside the picture, not above it."""
+    lines = shown_text(cell)
+    return bool(shown_pictures(cell)) and len(lines) >= 8 and max(map(len, lines)) <= 48
+
+
+def size_of_code(cells) -> int:
+    """The size in pixels at which the code and printed text of one slide fit, the smallest if none does."""
+    lines = [line for cell in cells for line in [*shown_source(cell), *shown_text(cell)]]
+    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
+    pictures = PICTURE * any(shown_pictures(cell) and not is_beside(cell) for cell in cells)
+    taken = 50 + 44 * (words / 14) + pictures + 24 * len(cells)
+    for size in SIZES:
+        wide = max(map(len, lines), default=0) * CHARACTER * size
+        narrow = any(map(is_beside, cells)) and size > 18
+        if wide <= WIDTH - 40 and not narrow and len(lines) * LINE * size <= ROOM - taken:
+            return size
+    return SIZES[-1]
+
+
+class CourseSlides(Preprocessor):
+    """What the slides need beyond the slide types that nbconvert itself knows."""
+
+    def preprocess(self, nb, resources):
+        nb.cells = [cell for cell in nb.cells if slide_type(cell) not in (None, "skip")]
+        for cells in slides_of(nb.cells):
+            for cell in cells:
+                if cell.cell_type == "code":
+                    cell.metadata["tags"] = [
+                        *tags(cell), f"mono-{size_of_code(cells)}", *["beside"] * is_beside(cell)
+                    ]  # fmt: skip
+        nb.cells = _with_titles(_with_joined_notes(nb.cells))
+        for cell in nb.cells:
+            if cell.cell_type == "markdown":
+                cell.source = _for_slides(cell.source)
+            else:
+                hide = cell.metadata.setdefault("transient", {})
+                hide["remove_source"] = HIDE_CODE in tags(cell)
+                cell.outputs = [] if HIDE_OUTPUT in tags(cell) else cell.outputs
+        return nb, resources
+
+
+def _with_joined_notes(cells) -> list:
+    """Neighbouring notes as one, as the speaker's view shows only the first after a fragment."""
+    joined: list = []
+    for cell in cells:
+        if joined and slide_type(cell) == "notes" == slide_type(joined[-1]):
+            joined[-1].source += f"\n\n{cell.source}"
+        else:
+            joined.append(cell)
+    return joined
+
+
+def _with_titles(cells) -> list:
+    """Slides that open without a heading get that of their section, smaller."""
+    from nbformat.v4 import new_markdown_cell
+
+    titled, section = [], ""
+    for cell in cells:
+        heading = re.search(r"^##? (.+)$", cell.source, flags=re.MULTILINE) if cell.cell_type == "markdown" else None
+        if heading and slide_type(cell) != "notes":
+            section = heading[1]
+        elif slide_type(cell) in STARTS and not cell.source.startswith("#" * 3):
+            kicker = f'<p class="kicker">{section}</p>'
+            titled.append(new_markdown_cell(kicker, metadata={"slideshow": dict(cell.metadata["slideshow"])}))
+            cell.metadata["slideshow"]["slide_type"] = "-"
+        titled.append(cell)
+    return titled
+
+
+def _for_slides(source: str) -> str:
+    """Markdown without the Colab badge, with formulas as MathML, with links to other decks."""
+    return _FORMULA.sub(_mathml, _LINK.sub(r"](\1.slides.html)", _BADGE.sub("", source)))
+
+
+def _mathml(found: re.Match) -> str:
+    try:
+        from latex2mathml.converter import convert
+    except ModuleNotFoundError:
+        from helpers.errors import CourseError
+
+        message = "a formula needs latex2mathml: python -m pip install -r docs/requirements.txt"
+        raise CourseError(message) from None
+    return convert(found[1].strip(), display="block")
