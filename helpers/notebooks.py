@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from helpers import setup_cell
@@ -23,6 +23,20 @@ def folder() -> Path:
 def all_notebooks() -> list[Path]:
     """The notebooks in the order of the course."""
     return sorted(folder().glob("[0-9][0-9]_*.ipynb"))
+
+
+def chosen(numbers: Sequence[str] | None = None) -> list[Path]:
+    """The notebooks with these numbers ("03", or "3"), in the order they are named; all if there are none.
+
+    Raises:
+        CourseError: there is no such notebook.
+    """
+    existing = {path.name[:2]: path for path in all_notebooks()}
+    wanted = [number.strip().zfill(2) for number in numbers or existing]
+    unknown = [number for number in wanted if number not in existing]
+    if unknown:
+        raise CourseError(f"there is no notebook {', '.join(unknown)}; there are {', '.join(existing)}")
+    return [existing[number] for number in dict.fromkeys(wanted)]
 
 
 def read(path: Path):

@@ -3,6 +3,7 @@
 import ast
 
 from helpers import notebooks
+from helpers.checks.cells import definitions
 
 
 def taught_code(name: str, **scope) -> dict:
@@ -12,13 +13,8 @@ def taught_code(name: str, **scope) -> dict:
         name: the notebook's file without the ending.
         scope: names that the definitions look up, where a small stand-in for what other cells compute is wanted.
     """
-    kept = [
-        statement
-        for cell in notebooks.read(notebooks.folder() / f"{name}.ipynb").cells
-        if cell.cell_type == "code" and not {"setup", "exercise"} & set(notebooks.tags_of(cell))
-        for statement in ast.parse(cell.source).body
-        if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
-    ]
+    cells = notebooks.read(notebooks.folder() / f"{name}.ipynb").cells
+    kept = [statement for statement in definitions(cells) if not isinstance(statement, ast.Assign)]
     scope["__name__"] = "notebook"
     exec(compile(ast.Module(kept, type_ignores=[]), f"<notebook {name[:2]}>", "exec"), scope)
     return scope

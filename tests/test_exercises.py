@@ -4,7 +4,6 @@ answer is caught by the check that was meant to catch it.
 
 import ast
 import importlib
-import re
 from collections import Counter
 from dataclasses import replace
 from functools import cache
@@ -12,6 +11,7 @@ from functools import cache
 import pytest
 
 from helpers import notebooks
+from helpers.checks.cells import exercise_cells, plain_python, solution_of, surroundings
 from helpers.checks.exercise import NOT_ATTEMPTED, REGISTRY, RIGHT, WRONG
 from helpers.files import repository_root
 from tests.wrong_answers import PLANTED
@@ -28,15 +28,6 @@ NUMBERS = sorted(
 )  # 99: those of the machinery's tests
 
 
-def exercise_cells(book) -> dict[str, list]:
-    """For each exercise of a notebook its four cells: card, stub, check, hints."""
-    cells = {}
-    for i, cell in enumerate(book.cells):
-        if "exercise" in notebooks.tags_of(cell):
-            cells[str(cell.metadata["exercise"])] = book.cells[i - 1 : i + 3]
-    return cells
-
-
 @cache
 def notebook_of(number: str):
     """The notebook that holds an exercise."""
@@ -44,53 +35,10 @@ def notebook_of(number: str):
     return notebooks.read(path) if path else None
 
 
-def surroundings(book, before) -> dict:
-    """What the cells before `before` import and define: imports, functions, classes and literal constants."""
-    kept: list[ast.stmt] = []
-    for cell in book.cells[: book.cells.index(before)]:
-        if (
-            cell.cell_type != "code"
-            or "setup" in notebooks.tags_of(cell)
-            or "exercise" in notebooks.tags_of(cell)
-        ):
-            continue
-        for statement in ast.parse(plain_python(cell.source)).body:
-            if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef) or (
-                isinstance(statement, ast.Assign)
-                and is_literal(statement.value)
-                and all(isinstance(target, ast.Name) for target in statement.targets)
-            ):
-                kept.append(statement)
-    scope = {"__name__": "notebook"}
-    exec(compile(ast.Module(kept, type_ignores=[]), "<notebook>", "exec"), scope)
-    return scope
-
-
-def plain_python(source: str) -> str:
-    """A cell without IPython's own commands."""
-    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.split("\n"))
-
-
-def is_literal(node: ast.expr) -> bool:
-    try:
-        ast.literal_eval(node)
-    except ValueError:
-        return False
-    return True
-
-
-def solution_of(hints) -> str:
-    """The Python block under "Solution" in an exercise's last cell."""
-    _, _, folded = hints.source.partition("<summary>Solution</summary>")
-    block = re.search(r"```python\n(.*?)```", folded, flags=re.DOTALL)
-    assert block, "the hints cell has no Solution with a python block"
-    return block.group(1)
-
-
 def answer_from(source: str, number: str):
     """The object that the learner would hand to the check after running `source` in its notebook."""
     book = notebook_of(number)
-    scope = surroundings(book, exercise_cells(book)[number][1])
+    scope = surroundings(book, exercise_cells(book)[number].stub)
     exec(compile(source, "<answer>", "exec"), scope)
     return scope[REGISTRY[number].name]
 

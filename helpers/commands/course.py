@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    chosen = _chosen(arguments.only)
+    chosen = notebooks.chosen(arguments.only and arguments.only.split(","))
     if arguments.steps is not None and arguments.steps < 1:
         raise CourseError(f"--steps is {arguments.steps}; it must be 1 or more")
     started = time.time()
@@ -61,15 +61,6 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.skip_training:
         return 0
     return _train_and_tell(started, arguments.steps)
-
-
-def _chosen(only: str | None) -> list[Path]:
-    existing = {path.name[:2]: path for path in notebooks.all_notebooks()}
-    wanted = list(existing) if only is None else [number.strip().zfill(2) for number in only.split(",")]
-    unknown = [number for number in wanted if number not in existing]
-    if unknown:
-        raise CourseError(f"there is no notebook {', '.join(unknown)}; there are {', '.join(existing)}")
-    return [existing[number] for number in wanted]
 
 
 def _progress(label: str):
