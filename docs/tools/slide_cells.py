@@ -14,9 +14,10 @@ HIDE_CODE, HIDE_OUTPUT = "slide-hide-code", "slide-hide-output"
 
 # Pixels of a slide of 1280 x 720 that are left for what is on it, and what things need of them; see course.css.
 ROOM, WIDTH = 648, 1168
-SIZES = (26, 24, 22, 20, 18, 16)  # of code, in pixels; the first that fits
+SIZES = (26, 24, 22, 20, 18, 16, 14)  # of code, in pixels; the first that fits
 LINE, CHARACTER = 1.3, 0.602  # height and width of a character, in sizes
 PICTURE = 260  # the least that a picture gets
+READABLE = 18  # printed lines are folded rather than made smaller than this
 
 _BADGE = re.compile(r"^\[!\[Open in Colab\].*\n?", flags=re.MULTILINE)
 _LINK = re.compile(r"\]\((\d\d_\w+)\.ipynb\)")
@@ -74,14 +75,16 @@ def is_beside(cell) -> bool:
 
 def size_of_code(cells) -> int:
     """The size in pixels at which the code and printed text of one slide fit, the smallest if none does."""
-    lines = [line for cell in cells for line in [*shown_source(cell), *shown_text(cell)]]
+    code = [len(line) for cell in cells for line in shown_source(cell)]
+    text = [len(line) for cell in cells for line in shown_text(cell)]
     words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
-    pictures = PICTURE * any(shown_pictures(cell) and not is_beside(cell) for cell in cells)
-    taken = 50 + 44 * (words / 14) + pictures + 24 * len(cells)
-    for size in SIZES:
-        wide = max(map(len, lines), default=0) * CHARACTER * size
-        narrow = any(map(is_beside, cells)) and size > 18
-        if wide <= WIDTH - 40 and not narrow and len(lines) * LINE * size <= ROOM - taken:
+    picture = PICTURE * any(shown_pictures(cell) and not is_beside(cell) for cell in cells)
+    taken = 50 + 44 * (words / 14) + picture + 24 * len(cells)
+    for size in (size for size in SIZES if size <= 18 or not any(map(is_beside, cells))):
+        across = int((WIDTH - 36) / (CHARACTER * size))  # characters in a line
+        folded = sum(1 + length // (across + 1) for length in text)
+        too_wide = max(code, default=0) > across or (folded > len(text) and size > READABLE)
+        if not too_wide and (len(code) + folded) * LINE * size <= ROOM - taken:
             return size
     return SIZES[-1]
 
