@@ -12,7 +12,7 @@ import threading
 import traceback
 from pathlib import Path
 
-from helpers.checks.compare import is_array, same, shown
+from helpers.checks.compare import is_array, kind_and_shape, same, shown
 
 
 class NotAttempted(Exception):
@@ -39,7 +39,7 @@ class Answer:
         self.last_call = self.returned_none_from = self.changed_input_of = ""
 
     def __call__(self, *args, **kwargs):
-        written = [shown(a, 40) for a in args] + [f"{k}={shown(v, 40)}" for k, v in kwargs.items()]
+        written = [_as_argument(a) for a in args] + [f"{k}={_as_argument(v)}" for k, v in kwargs.items()]
         self.last_call = f"{self.__name__}({', '.join(written)})"
         given = (
             (args, kwargs)
@@ -58,6 +58,12 @@ class Answer:
         ):
             self.changed_input_of = self.last_call
         return result
+
+
+def _as_argument(value) -> str:
+    """A value in few characters: beyond them an array is better told by its shape than by its first numbers."""
+    text = shown(value, 40)
+    return kind_and_shape(value) if is_array(value) and text.endswith(" ...") else text
 
 
 def _is_data(value) -> bool:
@@ -143,3 +149,25 @@ def where_it_broke(error: BaseException, check_function) -> str | None:
         text = linecache.getline(name, line).strip()
         return f"line {line - code.co_firstlineno + 1} of {code.co_name}" + (f": {text}" if text else "")
     return None
+
+
+_MEANINGS = (  # of Python's own errors, for a learner; the first that fits is taken
+    (RecursionError, "", "A recursion needs a case in which it stops."),
+    (IndexError, "", "A place was asked for that is not there. What is the largest index, and what is the length?"),
+    (KeyError, "", "The dictionary has no such key: ask first whether it is `in` there, or use `.get`."),
+    (ZeroDivisionError, "", "In this case the divisor is zero. What should come out then?"),
+    (NameError, "", "That name means nothing yet: is it spelled right, and defined or imported in a cell that ran?"),
+    (TypeError, "unhashable", "A list can be no key of a dictionary and no member of a set; a tuple of it can."),
+    (UnicodeDecodeError, "", "These bytes are not UTF-8. `bytes.decode` has an argument, `errors`, for that."),
+)
+_OWN = "That message is Python's own. Print the values that stand on that line, just before it."
+_ASKED = "Does it take the arguments that the exercise names, and return the kind of value it asks for?"
+
+
+def hint_for(error: Exception, in_the_answer: bool) -> str:
+    """Where to look after an error, which came from the learner's own lines (`in_the_answer`) or from what was
+    done with the result.
+    """
+    if not in_the_answer and not isinstance(error, RecursionError):
+        return _ASKED
+    return next((hint for kind, says, hint in _MEANINGS if isinstance(error, kind) and says in str(error)), _OWN)

@@ -3,9 +3,11 @@ read.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence, Set
 
 MOST = 72  # characters of a value in a message
+_HAS_ITEMS = (list, tuple, dict, set, frozenset)
 
 
 def is_array(value) -> bool:
@@ -37,9 +39,7 @@ def same(got, expected) -> bool:
         return _is_sequence(got) and len(got) == len(expected) and all(map(same, got, expected))
     if isinstance(expected, Mapping):
         return (
-            isinstance(got, Mapping)
-            and got.keys() == expected.keys()
-            and all(same(got[k], expected[k]) for k in got)
+            isinstance(got, Mapping) and got.keys() == expected.keys() and all(same(got[k], expected[k]) for k in got)
         )
     if isinstance(expected, Set):
         return isinstance(got, Set) and set(got) == set(expected)
@@ -75,15 +75,23 @@ def close(got, expected, tolerance: float) -> bool:
     return same(got, expected)
 
 
+def _kind(value) -> str:
+    return "tensor" if hasattr(value, "detach") else "array"
+
+
+def kind_and_shape(value) -> str:
+    """ "tensor of shape (2, 3)"."""
+    return f"{_kind(value)} of shape {tuple(value.shape)}"
+
+
 def shown(value, most: int = MOST) -> str:
     """A value as it would be typed, shortened; of a large array only the kind, the shape and the type of its
     numbers.
     """
     if is_array(value):
-        kind = "tensor" if hasattr(value, "detach") else "array"
         if math.prod(value.shape) > 12:
-            return f"{kind} of shape {tuple(value.shape)}, {str(value.dtype).removeprefix('torch.')}"
-        text = f"{kind}({_rounded(_plain(value))})"
+            return f"{kind_and_shape(value)}, {str(value.dtype).removeprefix('torch.')}"
+        text = f"{_kind(value)}({_rounded(_plain(value))})"
     elif callable(value) and hasattr(value, "__name__"):
         text = value.__name__
     else:
@@ -91,6 +99,9 @@ def shown(value, most: int = MOST) -> str:
             text = repr(_rounded(value))
         except Exception:
             text = f"<{type(value).__name__}>"
+        if not isinstance(value, _HAS_ITEMS) and ("\n" in text or " object at 0x" in text):
+            text = f"<{type(value).__name__}>"  # a model, an optimizer, a sampler: its name says enough
+        text = re.sub(r"\n\s*", " ", text)  # a list of tensors has a line for each of their rows
     return text if len(text) <= most else f"{text[: most - 4]} ..."
 
 

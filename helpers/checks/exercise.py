@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 
-from helpers.checks.answer import Answer, NotAttempted, TooSlow, is_untouched, where_it_broke
+from helpers.checks.answer import Answer, NotAttempted, TooSlow, hint_for, is_untouched, where_it_broke
 from helpers.checks.compare import close, same, shown
 
 NOT_ATTEMPTED, RIGHT, WRONG = "not attempted", "right", "wrong"
@@ -48,11 +48,7 @@ class Result:
         if self.state == NOT_ATTEMPTED:
             return "not attempted yet"
         checks = f"{self.passed} check{'' if self.passed == 1 else 's'}"
-        return (
-            f"right ({checks} passed)"
-            if self.state == RIGHT
-            else f"not right yet ({checks} passed before this one)"
-        )
+        return f"right ({checks} passed)" if self.state == RIGHT else f"not right yet ({checks} passed before this one)"
 
     def _lines(self) -> list[tuple[str, str]]:
         rows = [
@@ -112,27 +108,19 @@ class Check:
     def equal(self, got, expected, *, slug: str, hint: str, when: str | None = None) -> None:
         """`got` equals `expected`: numbers, text, containers, tensors. A list may stand for a tuple."""
         if not same(got, expected):
-            self.fail(
-                f"{self._after(when)}expected {shown(expected)}, got {shown(got)}", slug=slug, hint=hint
-            )
+            self.fail(f"{self._after(when)}expected {shown(expected)}, got {shown(got)}", slug=slug, hint=hint)
         self.passed += 1
 
-    def close(
-        self, got, expected, *, slug: str, hint: str, tolerance: float = 1e-5, when: str | None = None
-    ) -> None:
+    def close(self, got, expected, *, slug: str, hint: str, tolerance: float = 1e-5, when: str | None = None) -> None:
         """As `equal`, for floats: every number within `tolerance`, absolute or relative to the expected."""
         if not close(got, expected, tolerance):
-            self.fail(
-                f"{self._after(when)}expected about {shown(expected)}, got {shown(got)}", slug=slug, hint=hint
-            )
+            self.fail(f"{self._after(when)}expected about {shown(expected)}, got {shown(got)}", slug=slug, hint=hint)
         self.passed += 1
 
     def shape(self, got, expected: Sequence[int], *, slug: str, hint: str, when: str | None = None) -> None:
         """`got` is an array or tensor of this shape."""
         if not hasattr(got, "shape"):
-            self.fail(
-                f"{self._after(when)}expected shape {tuple(expected)}, got {shown(got)}", slug=slug, hint=hint
-            )
+            self.fail(f"{self._after(when)}expected shape {tuple(expected)}, got {shown(got)}", slug=slug, hint=hint)
         if tuple(got.shape) != tuple(expected):
             problem = f"{self._after(when)}expected shape {tuple(expected)}, got shape {tuple(got.shape)}"
             self.fail(problem, slug=slug, hint=hint)
@@ -212,9 +200,7 @@ class Exercise:
         if failed is None:
             return Result(self.number, self.title, RIGHT, check.passed)
         said = _short(printed.getvalue())
-        return Result(
-            self.number, self.title, WRONG, check.passed, failed.slug, failed.problem, failed.hint, said
-        )
+        return Result(self.number, self.title, WRONG, check.passed, failed.slug, failed.problem, failed.hint, said)
 
     def _watch(self, answer) -> Answer:
         return Answer(answer, self.seconds, hand_over_originals=self.may_change_input)
@@ -223,9 +209,7 @@ class Exercise:
         """What every answer owes: it returns something, and it leaves its arguments as they were."""
         if watched and watched.returned_none_from and not self.may_return_none:
             problem = f"{watched.returned_none_from} returned None"
-            return _Failed(
-                RETURNS_NOTHING, problem, "Every way through the function must end in `return` and a value."
-            )
+            return _Failed(RETURNS_NOTHING, problem, "Every way through the function must end in `return` and a value.")
         if watched and watched.changed_input_of and not self.may_change_input:
             problem = f"{watched.changed_input_of} changed an argument it was given"
             return _Failed(
@@ -238,21 +222,14 @@ def _broke(error: Exception, watched: Answer | None, ask: Callable) -> _Failed:
     """The learner's own exception, with the line it came from."""
     place = where_it_broke(error, ask)
     problem = f"{type(error).__name__}: {error}"
-    hint = "That message is Python's own. Print the values that stand on that line, just before it."
+    hint = hint_for(error, in_the_answer=place is not None)
     if isinstance(error, RecursionError):
-        problem, hint = (
-            "RecursionError: the function calls itself without end",
-            "A recursion needs a case in which it stops.",
-        )
-    elif place is None:
-        hint = "Does it take the arguments that the exercise names, and return the kind of value it asks for?"
+        problem = "RecursionError: the function calls itself without end"
     call = f"{watched.last_call} raised " if watched and watched.last_call else ""
     return _Failed(RAISED, call + problem + (f"\n{place}" if place else ""), hint)
 
 
-def exercise(
-    number: str, *, title: str, minutes: int, difficulty: int, **options
-) -> Callable[[Callable], Exercise]:
+def exercise(number: str, *, title: str, minutes: int, difficulty: int, **options) -> Callable[[Callable], Exercise]:
     """Register a check function `(answer, check)` as the exercise with this number ("1.2": the second of
     notebook 01).
 
@@ -296,6 +273,4 @@ def _own_random_numbers(seed: str):
 
 def _short(text: str, lines: int = 10) -> str:
     rows = text.rstrip().split("\n")
-    return "\n".join(
-        [*rows[:lines], f"... and {len(rows) - lines} more lines"] if len(rows) > lines else rows
-    )
+    return "\n".join([*rows[:lines], f"... and {len(rows) - lines} more lines"] if len(rows) > lines else rows)

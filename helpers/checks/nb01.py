@@ -7,16 +7,27 @@ from helpers.checks.exercise import exercise
 
 @exercise("1.1", title="Count the pairs", minutes=6, difficulty=1)
 def count_pairs(answer, check):
+    got = dict(answer({(5, 6, 5, 6, 7): 1}))
+    right, once = {(5, 6): 2, (6, 5): 1, (6, 7): 1}, {(5, 6): 1, (6, 5): 1, (6, 7): 1}
+    check.that(
+        got != once, slug="overwritten", problem=f"expected {right}, got {got}",
+        hint="(5, 6) stands there twice. A pair that is met again is added to its count; the count is not set anew.",
+    )  # fmt: skip
     check.equal(
-        dict(answer({(5, 6, 5, 6): 1})), {(5, 6): 2, (6, 5): 1}, slug="one-word",
-        hint="Every two neighbours are a pair: (5, 6), (6, 5), (5, 6). Is one left out, or one too many?",
+        got, right, slug="one-word",
+        hint="Every two neighbours are a pair: (5, 6), (6, 5), (5, 6), (6, 7). Is one left out, or one too many?",
     )  # fmt: skip
     check.equal(
         dict(answer({(1, 2): 1, (2, 3): 1})), {(1, 2): 1, (2, 3): 1}, slug="borders",
         hint="Pairs do not reach from one word into the next.",
     )  # fmt: skip
+    got = dict(answer({(5, 6): 10, (7, 5, 6): 3}))
+    check.that(
+        got != {(5, 6): 3, (7, 5): 3}, slug="overwritten", problem=f"expected {{(5, 6): 13, (7, 5): 3}}, got {got}",
+        hint="The second word's count took the place of the first's: what one word brings is added to what is there.",
+    )  # fmt: skip
     check.equal(
-        dict(answer({(5, 6): 10, (7, 5, 6): 3})), {(5, 6): 13, (7, 5): 3}, slug="weights",
+        got, {(5, 6): 13, (7, 5): 3}, slug="weights",
         hint="A word that occurs 10 times brings each of its pairs 10 times.",
     )  # fmt: skip
     check.equal(
@@ -31,24 +42,25 @@ def count_pairs(answer, check):
     )
     for _ in range(20):
         words = {
-            tuple(check.random.randrange(4) for _ in range(check.random.randrange(7))): check.random.randint(
-                1, 9
-            )
+            tuple(check.random.randrange(4) for _ in range(check.random.randrange(7))): check.random.randint(1, 9)
             for _ in range(5)
         }
         flat = Counter()
         for word, count in words.items():
             for i in range(len(word) - 1):
                 flat[word[i], word[i + 1]] += count
-        check.equal(
-            dict(answer(words)), dict(flat), slug="random", hint="Count one word by hand and compare."
-        )
+        check.equal(dict(answer(words)), dict(flat), slug="random", hint="Count one word by hand and compare.")
 
 
 @exercise("1.2", title="Merge a pair", minutes=8, difficulty=2)
 def merge_pair(answer, check):
+    got = answer([3, 1, 2], (1, 2), 9)
+    check.that(
+        got != [3, 1, 2], slug="not-found", problem="expected [3, 9], got [3, 1, 2]: nothing was merged",
+        hint="`pair` is a tuple, and a list never equals a tuple: compare ids[i] and ids[i + 1] with its two parts.",
+    )  # fmt: skip
     check.equal(
-        answer([3, 1, 2], (1, 2), 9), [3, 9], slug="basic",
+        got, [3, 9], slug="basic",
         hint="Where ids[i] and ids[i + 1] are the pair, one new id takes the place of both.",
     )  # fmt: skip
     check.equal(
@@ -93,9 +105,7 @@ def encode_with_ranks(answer, check):
     # 1 2 3 4 stand for four letters; rank: (2, 3) before (1, 2) before (23, 4) ...
     ranks = {(2, 3): 0, (1, 2): 1, (23, 4): 2, (12, 3): 3}
     merged = {(2, 3): 23, (1, 2): 12, (23, 4): 234, (12, 3): 123}
-    check.equal(
-        answer([2, 3], ranks, merged), [23], slug="basic", hint="One pair, and it has a rank: merge it."
-    )
+    check.equal(answer([2, 3], ranks, merged), [23], slug="basic", hint="One pair, and it has a rank: merge it.")
     check.equal(
         answer([1, 2, 3], ranks, merged), [1, 23], slug="lowest-rank",
         hint="(1, 2) comes first in the text, and (2, 3) was learned first. Which one counts?",
@@ -155,8 +165,17 @@ def decode_ids(answer, check):
         hint="A character may be spread over two tokens: join all bytes before you decode.",
     )  # fmt: skip
     check.equal(answer([6, 7, 5], tokens), "🙂é", slug="join-first", hint="Join all bytes before you decode.")
+    got = answer([0, 2], tokens)
+    check.that(
+        got != "a", slug="dropped", problem=f"expected {'a' + chr(0xFFFD)!r}, got 'a'",
+        hint="The half character vanished. A reader must see that something is missing: let a sign stand for it.",
+    )  # fmt: skip
+    check.that(
+        got not in ("", "\ufffd"), slug="all-lost", problem=f"expected {'a' + chr(0xFFFD)!r}, got {got!r}",
+        hint="The 'a' was right and is gone: only the bytes that are no character become the sign.",
+    )  # fmt: skip
     check.equal(
-        answer([0, 2], tokens), "a\ufffd", slug="broken-end",
+        got, "a\ufffd", slug="broken-end",
         hint="Half a character must not stop the story: look at the argument `errors` of bytes.decode.",
     )  # fmt: skip
     check.equal(
@@ -169,9 +188,7 @@ def decode_ids(answer, check):
         data = bytearray()
         for i in ids:
             data.extend(tokens[i])
-        check.equal(
-            answer(ids, tokens), str(data, "utf-8", "replace"), slug="random", hint="Join, then decode."
-        )
+        check.equal(answer(ids, tokens), str(data, "utf-8", "replace"), slug="random", hint="Join, then decode.")
 
 
 @exercise("1.5", title='Why " the" is not "the"', minutes=8, difficulty=2)
@@ -198,9 +215,7 @@ def safe_cuts(answer, check):
         list(answer(by_words, "a red kite")), [1, 5], slug="compare",
         hint="Cut before a space, and both halves keep their tokens; after it, ' kite' loses its space.",
     )  # fmt: skip
-    check.equal(
-        list(answer(by_words, "kite")), [], slug="inside-a-word", hint="Inside a token no cut is safe."
-    )
+    check.equal(list(answer(by_words, "kite")), [], slug="inside-a-word", hint="Inside a token no cut is safe.")
     check.equal(list(answer(by_letters, "")), [], slug="empty", hint="Nothing to cut.")
     check.equal(list(answer(by_letters, "a")), [], slug="empty", hint="Nothing to cut.")
 
@@ -210,6 +225,14 @@ def safe_cuts(answer, check):
     check.equal(
         list(answer(by_pairs, "abcde")), [2, 4], slug="same-ids",
         hint="As many tokens is not enough: the ids themselves must be the same.",
+    )  # fmt: skip
+
+    def with_start(text):  # as the tokenizers do that put a sign of their own before every text
+        return [0, *by_letters(text)]
+
+    check.equal(
+        list(answer(with_start, "kite")), [], slug="second-half",
+        hint="This tokenizer begins every text with id 0, the second half too: encode both halves, and join them.",
     )  # fmt: skip
     encoder = BytePairEncoder.train(["the cat and the hat on the mat"] * 5, 300)
     for text in ("the cat and the hat", "the  hat\n on"):

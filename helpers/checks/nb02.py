@@ -297,7 +297,8 @@ def split_by_text(answer, check):
     check.that(
         240 <= len(held_out) <= 360, slug="share", when="with 3,000 stories and fraction 0.1",
         problem=f"{len(held_out)} stories are held out; about 300 were asked for",
-        hint="Turn the story into a number that is even between 0 and 1, and compare it with fraction.",
+        hint="The smaller part is the second one: (train, held_out)." if 240 <= len(train) <= 360 else
+        "Turn the story into a number that is even between 0 and 1, and compare it with fraction.",
     )  # fmt: skip
     check.that(
         1350 <= len(split(texts, 0.5)[1]) <= 1650, slug="share", when="with 3,000 stories and fraction 0.5",
@@ -313,6 +314,11 @@ def split_by_text(answer, check):
     )  # fmt: skip
     spaced = [text.replace(" ", "\n") for text in texts[:600]]
     left, right = split(texts[:600] + spaced)
+    check.that(
+        Counter(left + right) == Counter(texts[:600] + spaced), slug="as-they-were",
+        when="with stories that have line ends in them", problem="some stories came back with other spaces",
+        hint="Decide by the tidied text, and put the story itself into the list, as it was.",
+    )  # fmt: skip
     left = {" ".join(text.split()) for text in left}
     check.that(
         not left & {" ".join(text.split()) for text in right}, slug="spacing",
@@ -347,13 +353,18 @@ def pack_stream(answer, check):
         rows([[1, 2, 3]], 4),
         [[1, 2, 3, 0]],
         slug="end-token",
-        hint="Every story is followed by the end token, the last one, too.",
+        hint="Every story is followed by the end token, the last one, too. And a last row that is just full counts.",
     )
     check.equal(
         rows([[1, 2], [3]], 5), [[1, 2, 0, 3, 0]], slug="end-token", hint="Every story is followed by one end token."
     )
+    got = rows([[1, 2, 3], [4, 5, 6]], 4)
+    check.that(
+        len(got) <= 2, slug="overlap", problem=f"expected 2 rows, got {len(got)}, which overlap",
+        hint="Each row begins where the one before it ended: the starts are context_length apart.",
+    )  # fmt: skip
     check.equal(
-        rows([[1, 2, 3], [4, 5, 6]], 4),
+        got,
         [[1, 2, 3, 0], [4, 5, 6, 0]],
         slug="order",
         hint="The stream keeps the order of the stories.",

@@ -16,7 +16,8 @@ def story_log_prob(answer, check):
     flat = lambda before: [0.25] * 4  # noqa: E731
     check.that(
         not isinstance(answer([1, 2], flat), int | float) or answer([1, 2], flat) <= 0, slug="log",
-        problem="a log-probability above zero", hint="Take the logarithm of each probability: it is never above zero.",
+        problem="a log-probability above zero", 
+        hint="Take the logarithm of each probability: it is never above zero. (With the sign changed it is the loss.)",
     )  # fmt: skip
     only_end = lambda before: [0.5, 0.25, 0.25]  # noqa: E731
     got = answer([], only_end)
@@ -72,8 +73,16 @@ def story_log_prob(answer, check):
 @exercise("3.2", title="Perplexity by hand", minutes=8, difficulty=1)
 def perplexity(answer, check):
     log = math.log
+    got = answer([[log(0.5), log(0.25), log(0.125)]])
+    for mistaken, slug, hint in (
+        (1 / 4, "sign", "A perplexity is never below one: log-probabilities are negative. Where does the sign change?"),
+        (14 / 3, "mean-last", "Take the mean of the logarithms first, and e to that mean after it, not before."),
+        (2 ** (2 * log(2)), "base", "The log-probabilities are in nats: e to their mean, math.exp, not 2 to it."),
+        (2 * log(2), "no-exp", "That is the cross-entropy. The perplexity is e to it."),
+    ):
+        check.that(not close(got, mistaken, 1e-5), slug=slug, problem=f"expected about 4.0, got {got:.6g}", hint=hint)
     check.close(
-        answer([[log(0.5), log(0.25), log(0.125)]]), 4.0, slug="by-hand",
+        got, 4.0, slug="by-hand",
         hint="The mean of -log p is log 4 here: (1 + 2 + 3) / 3 halvings. Perplexity is e to that mean.",
     )  # fmt: skip
     check.close(
@@ -100,8 +109,16 @@ def perplexity(answer, check):
 @exercise("3.3", title="Bytes against tokens", minutes=8, difficulty=2)
 def bits_per_byte(answer, check):
     ln2 = math.log(2)
+    got = answer(ln2, 10, ["abcdefghij"])
+    for mistaken, slug, hint in (
+        (ln2, "still-nats", "That is in nats per byte. One bit is ln 2 nats."),
+        (ln2**2, "nats-to-bits", "A bit is less than a nat, so there are more bits than nats: divide by ln 2."),
+        (0.1, "one-token", "nats_per_token is the loss of one token. How large is the loss of all of them?"),
+        (10.0, "not-texts", "Ten bits in ten bytes. len(texts) is the number of stories, not of their bytes."),
+    ):
+        check.that(not close(got, mistaken, 1e-5), slug=slug, problem=f"expected about 1.0, got {got:.6g}", hint=hint)
     check.close(
-        answer(ln2, 10, ["abcdefghij"]), 1.0, slug="one-bit",
+        got, 1.0, slug="one-bit",
         hint="ln 2 nats are one bit. Ten tokens of one bit each, ten bytes: one bit per byte.",
     )  # fmt: skip
     check.close(
@@ -146,6 +163,16 @@ def add_k(answer, check):
         np.isfinite(got).all(), slug="unseen-context", problem="there are numbers that are not finite",
         hint="The last token was never met before another. Its row of zeros must become even, not 0 / 0.",
     )  # fmt: skip
+    added = counts + 1.0
+    for mistaken, slug, problem, hint in (
+        (added / added.sum(axis=0), "columns", "the columns sum to one, not the rows",
+         "A row is one distribution: sum along it, axis=1."),
+        (added / added.sum(), "whole-table", "the whole table sums to one",
+         "Each row is a distribution of its own: divide it by its own sum."),
+        (added / added.sum(axis=1), "keepdims", "the numbers of a row were divided by the sums of three rows",
+         "Sums of shape (3,) are laid along a row. keepdims=True makes them a column, (3, 1): one divisor a row."),
+    ):  # fmt: skip
+        check.that(not close(got, mistaken, 1e-6), slug=slug, problem=problem, hint=hint)
     check.close(
         got.sum(axis=1), [1.0, 1.0, 1.0], slug="sums-to-one", tolerance=1e-6,
         hint="Each row sums to one. k was added in every column: by how much did the row's total grow?",
@@ -157,7 +184,7 @@ def add_k(answer, check):
     check.close(got[2], [1 / 3] * 3, slug="unseen-context", tolerance=1e-6, hint="Nothing known: all tokens equal.")
     check.close(
         answer(counts, 0.5), [[2.5 / 5.5, 2.5 / 5.5, 0.5 / 5.5], [1.5 / 2.5, 0.2, 0.2], [1 / 3] * 3], slug="k",
-        tolerance=1e-6, hint="k need not be 1.",
+        tolerance=1e-6, hint="k need not be 1, nor whole: in an array of whole numbers its fraction is cut off.",
     )  # fmt: skip
     generator = np.random.default_rng(3)
     for _ in range(5):
@@ -196,6 +223,10 @@ def interpolate(answer, check):
     check.close(
         got[1], unigram, slug="unseen-context", tolerance=1e-6,
         hint="Where a row has no counts, the unigram must have all the weight.",
+    )  # fmt: skip
+    check.close(
+        np.asarray(answer(unmet, unigram, 1.0))[1], unigram, slug="unseen-context", tolerance=1e-6,
+        hint="Where a row has no counts the unigram has all the weight, whatever `weight` says.",
     )  # fmt: skip
     generator = np.random.default_rng(5)
     for _ in range(5):

@@ -222,7 +222,7 @@ def accumulate(answer, check):
         everything = small_run.gradient(model, whole)
         each = [small_run.gradient(model, loss(model, *one)) for one in batches]
         padded = sum(targets.numel() for _, targets in batches)
-        model.most = 0
+        model.most = model.kept = model.waiting = 0
         model.zero_grad(set_to_none=True)
         got = answer(model, batches)
         check.that(
@@ -256,9 +256,17 @@ def accumulate(answer, check):
             problem="the model was given more rows at once than a batch has",
             hint="Then the memory of the large batch is needed after all. One batch at a time.",
         )  # fmt: skip
+        check.that(
+            model.kept < len(batches), slug="one-backward", problem="`backward` was called once, at the end",
+            hint="Until then every batch's activations must be kept, as for the large batch. Call it for each batch.",
+        )  # fmt: skip
         check.close(
             float(torch.as_tensor(got).detach()), whole.item(), slug="loss",
             hint="Return the mean loss over all scored tokens, as the large batch has it.",
+        )  # fmt: skip
+        check.that(
+            not getattr(got, "requires_grad", False), slug="number", problem="the loss is a tensor with its graph",
+            hint="Return a number, for a log: `.item()` gives it, and lets go of what `backward` needed.",
         )  # fmt: skip
 
 

@@ -48,7 +48,16 @@ def counts_across_words(words):
     return Counter(pairwise(i for word, count in words.items() for i in word * count))
 
 
-@wrong("1.1", "weights")
+@wrong("1.1", "overwritten")
+def sets_the_count_anew_each_time(words):
+    counts = {}
+    for word, count in words.items():
+        for pair in pairwise(word):
+            counts[pair] = count
+    return counts
+
+
+@wrong("1.1", "overwritten")
 def overwrites_instead_of_adding(words):
     counts = Counter()
     for word, count in words.items():
@@ -127,6 +136,19 @@ def takes_the_pair_in_any_order(ids, pair, new_id):
     out, i = [], 0
     while i < len(ids):
         if i + 1 < len(ids) and set(ids[i : i + 2]) == set(pair):
+            out.append(new_id)
+            i += 2
+        else:
+            out.append(ids[i])
+            i += 1
+    return out
+
+
+@wrong("1.2", "not-found")
+def compares_a_list_with_a_tuple(ids, pair, new_id):
+    out, i = [], 0
+    while i < len(ids):
+        if ids[i : i + 2] == pair:
             out.append(new_id)
             i += 2
         else:
@@ -269,7 +291,7 @@ def is_strict(ids, token_bytes):
     return b"".join(token_bytes[i] for i in ids).decode("utf-8")
 
 
-@wrong("1.4", "broken-end")
+@wrong("1.4", "dropped")
 def leaves_broken_bytes_out(ids, token_bytes):
     return b"".join(token_bytes[i] for i in ids).decode("utf-8", errors="ignore")
 
@@ -289,7 +311,15 @@ def puts_spaces_between(ids, token_bytes):
     return b" ".join(token_bytes[i] for i in ids).decode("utf-8", errors="replace")
 
 
-@wrong("1.4", "broken-end")
+@wrong("1.4", "all-lost")
+def shows_one_sign_for_all(ids, token_bytes):
+    try:
+        return b"".join(token_bytes[i] for i in ids).decode("utf-8")
+    except UnicodeDecodeError:
+        return "\ufffd"
+
+
+@wrong("1.4", "all-lost")
 def gives_up_on_the_whole_text(ids, token_bytes):
     try:
         return b"".join(token_bytes[i] for i in ids).decode("utf-8")
@@ -337,9 +367,7 @@ def leaves_the_space_on_the_left(encode, text):
 
 @wrong("1.5", "compare")
 def drops_the_space(encode, text):
-    return [
-        i for i in range(1, len(text)) if encode(text[:i].strip()) + encode(text[i:].strip()) == encode(text)
-    ]
+    return [i for i in range(1, len(text)) if encode(text[:i].strip()) + encode(text[i:].strip()) == encode(text)]
 
 
 @wrong("1.5", "every-place")
@@ -350,3 +378,9 @@ def says_yes_or_no_for_each_place(encode, text):
 @wrong("1.5", "every-place")
 def forgets_the_first_cut(encode, text):
     return [i for i in range(2, len(text)) if encode(text[:i]) + encode(text[i:]) == encode(text)]
+
+
+@wrong("1.5", "second-half")
+def looks_at_the_first_half_alone(encode, text):
+    whole = encode(text)
+    return [i for i in range(1, len(text)) if encode(text[:i]) == whole[: len(encode(text[:i]))]]

@@ -342,6 +342,11 @@ def hashes_the_text_as_it_is(texts, fraction):
     return _split(texts, lambda text: _share(text) < fraction)
 
 
+@wrong("2.5", "as-they-were")
+def returns_the_tidied_texts(texts, fraction):
+    return _split([" ".join(text.split()) for text in texts], lambda text: _share(text) < fraction)
+
+
 @wrong("2.5", "complete")
 def drops_copies(texts, fraction):
     texts = list(dict.fromkeys(text.strip(".").lower() for text in texts))
@@ -378,6 +383,18 @@ def looks_at_the_first_letter(texts, fraction):
 
 def _cut(stream, size):
     return [stream[i : i + size] for i in range(0, len(stream) - size + 1, size)]
+
+
+@wrong("2.6", "overlap")
+def moves_by_one_id(stories, context_length, end_id):
+    stream = [i for story in stories for i in (*story, end_id)]
+    return [stream[i : i + context_length] for i in range(len(stream) - context_length + 1)]
+
+
+@wrong("2.6", "end-token")
+def loses_a_last_row_that_is_just_full(stories, context_length, end_id):
+    stream = [i for story in stories for i in (*story, end_id)]
+    return [stream[i : i + context_length] for i in range(0, len(stream) - context_length, context_length)]
 
 
 @wrong("2.6", "end-token")

@@ -82,25 +82,25 @@ def takes_the_most_probable_token_instead(ids, next_probs):
 # --- 3.2 perplexity
 
 
-@wrong("3.2", "by-hand")
+@wrong("3.2", "sign")
 def forgets_the_minus(log_probs):
     every = [value for story in log_probs for value in story]
     return math.exp(sum(every) / len(every))
 
 
-@wrong("3.2", "by-hand")
+@wrong("3.2", "no-exp")
 def forgets_the_exponential(log_probs):
     every = [value for story in log_probs for value in story]
     return -sum(every) / len(every)
 
 
-@wrong("3.2", "by-hand")
+@wrong("3.2", "base")
 def raises_two_to_nats(log_probs):
     every = [value for story in log_probs for value in story]
     return 2 ** (-sum(every) / len(every))
 
 
-@wrong("3.2", "by-hand")
+@wrong("3.2", "mean-last")
 def averages_the_inverse_probabilities(log_probs):
     every = [value for story in log_probs for value in story]
     return sum(math.exp(-value) for value in every) / len(every)
@@ -131,12 +131,12 @@ def takes_the_root_of_a_product(log_probs):
 # --- 3.3 bits_per_byte
 
 
-@wrong("3.3", "one-bit")
+@wrong("3.3", "still-nats")
 def stays_in_nats(nats_per_token, tokens, texts):
     return nats_per_token * tokens / sum(len(text.encode()) for text in texts)
 
 
-@wrong("3.3", "one-bit")
+@wrong("3.3", "nats-to-bits")
 def multiplies_by_ln_2(nats_per_token, tokens, texts):
     return nats_per_token * math.log(2) * tokens / sum(len(text.encode()) for text in texts)
 
@@ -154,6 +154,16 @@ def forgets_the_tokens(nats_per_token, tokens, texts):
 @wrong("3.3", "tokens")
 def multiplies_by_bytes_per_token(nats_per_token, tokens, texts):
     return nats_per_token / math.log(2) * sum(len(text.encode()) for text in texts) / tokens
+
+
+@wrong("3.3", "one-token")
+def takes_the_loss_of_one_token(nats_per_token, tokens, texts):
+    return nats_per_token / math.log(2) / sum(len(text.encode()) for text in texts)
+
+
+@wrong("3.3", "not-texts")
+def divides_by_the_number_of_texts(nats_per_token, tokens, texts):
+    return nats_per_token / math.log(2) * tokens / len(texts)
 
 
 @wrong("3.3", "all-texts")
@@ -185,14 +195,26 @@ def enlarges_the_total_by_k_once(counts, k):
     return (counts + k) / (counts.sum(axis=1, keepdims=True) + k)
 
 
-@wrong("3.4", "sums-to-one")
+@wrong("3.4", "columns")
 def normalises_columns(counts, k):
     return (counts + k) / (counts + k).sum(axis=0, keepdims=True)
 
 
-@wrong("3.4", "sums-to-one")
+@wrong("3.4", "whole-table")
 def normalises_the_whole_table(counts, k):
     return (counts + k) / (counts + k).sum()
+
+
+@wrong("3.4", "keepdims")
+def divides_rows_by_a_row_of_sums(counts, k):
+    return (counts + k) / (counts + k).sum(axis=1)
+
+
+@wrong("3.4", "k")
+def cuts_off_the_fraction(counts, k):
+    added = counts.copy()
+    added[:] = counts + k
+    return added / np.maximum(added.sum(axis=1, keepdims=True), 1)
 
 
 @wrong("3.4", "k")
@@ -281,6 +303,13 @@ def asks_the_unigram_only_for_zeros(counts, unigram, weight):
 @wrong("3.5", "which-weight")
 def ignores_the_weight(counts, unigram, weight):
     return 0.5 * frequencies(counts) + 0.5 * unigram
+
+
+@wrong("3.5", "unseen-context")
+def mends_the_empty_row_by_scaling(counts, unigram, weight):
+    total = np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    mixed = weight * counts / total + (1 - weight) * unigram
+    return mixed / np.maximum(mixed.sum(axis=1, keepdims=True), 1e-12)
 
 
 # --- 3.6 sample_story

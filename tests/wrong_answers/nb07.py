@@ -396,6 +396,24 @@ def puts_all_batches_together(model, batches):
     return loss.item()
 
 
+@wrong("7.5", "one-backward")
+def adds_the_losses_and_goes_back_once(model, batches):
+    total = _scored(batches)
+    loss = sum(_loss(model, *batch, "sum") / total for batch in batches)
+    loss.backward()
+    return loss.item()
+
+
+@wrong("7.5", "number")
+def returns_a_tensor_with_its_graph(model, batches):
+    total, mean = _scored(batches), 0.0
+    for batch in batches:
+        part = _loss(model, *batch, "sum") / total
+        part.backward()
+        mean += part
+    return mean
+
+
 @wrong("7.5", "loss")
 def returns_the_last_batchs_loss(model, batches):
     total = _scored(batches)
