@@ -1,6 +1,16 @@
 """What the notebooks of the course import. Start with `helpers.course`; nothing heavy is imported here."""
 
 import os
+import sys
+
+from helpers.errors import CourseError
+
+# Looked at here, and not in what follows: an older Python could not even read it.
+if sys.version_info < (3, 11):  # noqa: UP036
+    raise CourseError(
+        f"the course needs Python 3.11 or newer, and this is Python {sys.version.split()[0]}: make an environment with "
+        "a newer one by the first command of README.md, and choose it as the notebook's kernel"
+    )
 
 # A thread that waits for another should look for work a short while and then sleep. By default (GNU OpenMP, on Linux)
 # it looks for milliseconds: fast alone, ten times slower where another process wants the same cores. Sleeping at once

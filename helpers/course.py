@@ -1,27 +1,17 @@
 """A notebook's start: what machine this is, what stories are told, which seed, and how long it will take."""
 
-import importlib.util
 import os
 import platform
 import random
-import subprocess
-import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from helpers.errors import CourseError
-from helpers.files import data_folder, read_json, repository_root, runs_folder, write_json
+from helpers.files import data_folder, read_json, runs_folder, write_json
+from helpers.packages import install_missing
 
 SEED = 1337
-
-# What a notebook may import, by the name it is imported under and the name it is installed under. torch is
-# not here: a machine's own torch fits its own GPU, and is never replaced.
-PACKAGES = {
-    "numpy": "numpy", "matplotlib": "matplotlib", "tokenizers": "tokenizers", "datasets": "datasets",
-    "pyarrow": "pyarrow", "transformers": "transformers", "safetensors": "safetensors",
-    "tqdm": "tqdm", "wordcloud": "wordcloud", "ipywidgets": "ipywidgets",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,10 +40,12 @@ def start(number: str) -> Session:
     `COURSE_SEED` another seed.
 
     Raises:
-        CourseError: torch is not installed, or a variable holds something that cannot be.
+        CourseError: a package is missing and cannot be installed, runs/ cannot be written, or a variable holds
+            something that cannot be.
     """
     global _current
-    _install_missing()
+    install_missing()
+    runs_folder()  # where it cannot be written, that is said now and not an hour later
     _current = Session(
         number=number,
         device=_device(),
@@ -212,18 +204,3 @@ def _memory() -> str:
         return f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GB"
     except (AttributeError, OSError, ValueError):  # Windows has no sysconf
         return "unknown"
-
-
-def _install_missing() -> None:
-    """Install the packages that cannot be found, as on a fresh Colab machine; touch nothing that is there."""
-    if importlib.util.find_spec("torch") is None:
-        raise CourseError(
-            "torch is not installed here: run the first command of README.md, or see pytorch.org"
-        )
-    missing = [package for module, package in PACKAGES.items() if importlib.util.find_spec(module) is None]
-    if not missing:
-        return
-    lines = (repository_root() / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    exact = [line.split()[0] for line in lines if line.partition("==")[0] in missing]
-    print("Installing what is missing here:", ", ".join(exact))
-    subprocess.run([sys.executable, "-m", "pip", "install", "-q", *exact], check=True)

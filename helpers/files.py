@@ -20,9 +20,22 @@ def data_folder() -> Path:
 
 
 def runs_folder() -> Path:
-    """Where notebooks and commands write. `COURSE_RUNS` names another folder; it is made when first asked for."""
+    """Where notebooks and commands write. `COURSE_RUNS` names another folder; it is made when first asked for.
+
+    Raises:
+        CourseError: it cannot be made, or nothing can be written to it.
+    """
     folder = Path(os.environ.get("COURSE_RUNS") or repository_root() / "runs")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        raise CourseError(
+            f"{folder} cannot be written, and that is where results go: name a folder that can, by "
+            'import os; os.environ["COURSE_RUNS"] = "FOLDER" in a cell above this one'
+        )
     return folder
 
 

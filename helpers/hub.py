@@ -1,11 +1,20 @@
-"""Is the Hugging Face Hub there? Asked before its clients are: they try for half a minute."""
+"""Is the Hugging Face Hub there? Asked before its clients are: they try for half a minute, or for ever."""
 
 import os
 import threading
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from helpers.errors import CourseError
+
+# What a proxy, a gateway or a Hub that is busy answers: trying again at once will not help.
+_REFUSALS = {403, 407, 408, 429, 500, 502, 503, 504}
+_BUSY = _REFUSALS - {403}
+_SECONDS_OF_SILENCE = 5  # a request of the Hub's clients may wait so long for each next sign
+_SECONDS_OF_TROUBLE = 6  # and they may try again for so long
 
 
 def hub_address() -> str:
@@ -30,7 +39,8 @@ def hub_answers(seconds: float = 4.0, path: str = "") -> bool:
     """Whether the Hub answers a request within `seconds`, whatever its answer is. Proxies are used as set.
 
     Args:
-        path: what is asked for behind the Hub's address: "/openai-community/gpt2/resolve/main/config.json".
+        path: what is asked for behind the Hub's address: "/openai-community/gpt2/resolve/main/config.json". A page
+            that something else sends in the place of such a file (the log-in of a hotel's network) is no answer.
     """
     if hub_is_off():
         return False
@@ -39,12 +49,13 @@ def hub_answers(seconds: float = 4.0, path: str = "") -> bool:
     def ask():
         try:
             request = urllib.request.Request(hub_address() + path, method="HEAD")
-            urllib.request.build_opener(_StayHere).open(request, timeout=seconds).close()
-            answered.set()
+            with urllib.request.build_opener(_StayHere).open(request, timeout=seconds) as answer:
+                if "/resolve/" not in path or answer.headers.get("X-Repo-Commit"):
+                    answered.set()
         except urllib.error.HTTPError as error:  # a refusal is an answer too, unless a proxy or a gateway made it
-            if error.code not in {403, 407, 502, 503, 504}:
+            if error.code not in _REFUSALS:
                 answered.set()
-        except (OSError, ValueError):
+        except Exception:  # a broken proxy answers with anything at all, and urllib has no one error for that
             pass
 
     # A look-up of a name has no time limit of its own, so the question is asked in a thread that may be left
@@ -55,14 +66,76 @@ def hub_answers(seconds: float = 4.0, path: str = "") -> bool:
     return answered.is_set()
 
 
-def require_hub(wanted: str, instead: str) -> None:
+def require_hub(wanted: str, instead: str, path: str = "") -> None:
     """Raise a clear error, within seconds, if the Hub cannot be asked for `wanted`; `instead` is what else to
     do.
 
+    Args:
+        path: a file of it, as for `hub_answers`: a Hub can answer and yet not give what is wanted.
+
     Raises:
-        CourseError: the Hub is switched off by `HF_HUB_OFFLINE`, or does not answer.
+        CourseError: the Hub is switched off by `HF_HUB_OFFLINE`, does not answer, or does not give that file.
     """
     if hub_is_off():
         raise CourseError(f"{wanted} is not in the cache, and HF_HUB_OFFLINE forbids fetching it: {instead}")
-    if not hub_answers():
-        raise CourseError(f"{wanted} must be fetched, and {hub_address()} does not answer: {instead}")
+    if hub_answers(path=path):
+        return
+    if path and hub_answers():
+        raise CourseError(
+            f"{hub_address()} does not give {wanted}: it is busy, or something in between does not let you: {instead}"
+        )
+    raise CourseError(f"{wanted} must be fetched, and {hub_address()} does not answer: {instead}")
+
+
+_impatient = 0  # how many `impatient` blocks are open
+
+
+@contextmanager
+def impatient() -> Iterator[None]:
+    """Let the clients of `huggingface_hub` give up after seconds: while this is open, a Hub that refuses or is silent
+    is tried again for a few seconds and no longer. By themselves they try for half a minute, with no limit on silence.
+
+    Raises:
+        CourseError: inside the block, as soon as the Hub is given up.
+    """
+    global _impatient
+    from huggingface_hub import get_session
+
+    client = get_session()
+    if hasattr(client, "event_hooks") and not hasattr(client, "gives_up"):  # not so in huggingface_hub below 1.0
+        _teach_to_give_up(client)
+    _impatient += 1
+    try:
+        yield
+    finally:
+        _impatient -= 1
+
+
+def _teach_to_give_up(client) -> None:
+    """Have `client.send` raise a CourseError where trouble lasts, while an `impatient` block is open."""
+    send, trouble = client.send, []  # when each request began that failed, since the last that did not
+
+    def send_or_give_up(request, **options):
+        if not _impatient:
+            return send(request, **options)
+        began = time.monotonic()
+        request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), _SECONDS_OF_SILENCE)
+        try:
+            response = send(request, **options)
+            problem = f"answers with status {response.status_code}" if response.status_code in _BUSY else ""
+        except Exception as error:
+            response, problem, reason = None, f"breaks off ({type(error).__name__})", error
+        if not problem:
+            trouble.clear()
+            return response
+        trouble.append(began)
+        too_long = time.monotonic() - trouble[0] > _SECONDS_OF_TROUBLE
+        # After a ConnectError the library would take another client; after 429 it would wait as long as it is told.
+        if too_long or problem.endswith(("429", "(ConnectError)")):
+            trouble.clear()
+            raise CourseError(f"{hub_address()} {problem}: try again later")
+        if response is None:
+            raise reason
+        return response
+
+    client.send, client.gives_up = send_or_give_up, True

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from helpers.errors import CourseError
 from helpers.files import read_json
-from helpers.hub import hub_address, hub_answers, require_hub
+from helpers.hub import hub_address, impatient, require_hub
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "tf_model.h5", "flax_model.msgpack")
@@ -71,14 +71,12 @@ class HubFiles:
         from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, RepositoryNotFoundError
 
         wanted = f"{name} of {self.repository}"
-        require_hub(wanted, "give a folder that is here, or try again where the Hub answers")
-        # Asked for this very file too: the library would try for a minute before it said that it cannot be had.
-        if not hub_answers(path=f"/{self.repository}/resolve/main/{name}"):
-            raise CourseError(
-                f"{hub_address()} does not give {wanted}: it is busy, or the model is not open to you; try again later"
-            )
+        # Asked for this very file: the library would try for a minute before it said that it cannot be had.
+        path = f"/{self.repository}/resolve/main/{name}"
+        require_hub(wanted, "give a folder that is here, or try again where the Hub answers", path)
         try:
-            return question()
+            with impatient():
+                return question()
         except RepositoryNotFoundError as error:
             raise CourseError(f"{hub_address()} shows no model {self.repository} to you") from error
         except EntryNotFoundError as error:

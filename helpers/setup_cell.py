@@ -18,8 +18,15 @@ root = next((p for p in places if (p / "helpers" / "course.py").is_file()), None
 if root is None and ADDRESS == "{unset}":
     raise RuntimeError("The course is not here and has no public address yet: set ADDRESS to its OWNER/NAME")
 if root is None:
-    root = places[-1]
-    subprocess.run(["git", "clone", "-q", "--depth=1", f"https://github.com/{{ADDRESS}}", root], check=True)
+    root, url = places[-1], f"https://github.com/{{ADDRESS}}"
+    print(f"Fetching the course from {{url}}")
+    git = f"git -c http.lowSpeedLimit=1 -c http.lowSpeedTime=20 clone -q --depth=1 {{url}}"  # silent for 20 s: give up
+    try:
+        subprocess.run([*git.split(), str(root)], check=True, capture_output=True, text=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        reason = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
+        todo = "look at the address and the internet, or copy the course's folder here, and run this again"
+        raise RuntimeError(f"The course could not be fetched ({{reason}}): {{todo}}") from None
 sys.path.insert(0, str(root))
 
 from helpers import course

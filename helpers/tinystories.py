@@ -6,9 +6,14 @@ from itertools import islice
 from pathlib import Path
 
 from helpers.errors import CourseError
-from helpers.hub import hub_answers, require_hub
+from helpers.hub import hub_answers, impatient, require_hub
 
 ADDRESS = "roneneldan/TinyStories"
+PAGE = f"/datasets/{ADDRESS}/resolve/main/README.md"  # its first file that `datasets` asks for
+# Where a download breaks off, `datasets` tries again 20 times, 5 to 60 seconds apart. (Names in datasets.config.)
+_RETRIES = {"STREAMING_READ_MAX_RETRIES": 3, "STREAMING_OPEN_MAX_RETRIES": 3} | {
+    f"STREAMING_{what}_RETRY_INTERVAL": 1 for what in ("READ", "OPEN", "READ_SERVER_UNAVAILABLE", "READ_RATE_LIMIT")
+}
 
 
 def in_cache() -> bool:
@@ -53,8 +58,8 @@ def fetched(split: str, limit: int | None):
 def _look() -> bool:
     """Whether the Hub answers; without it, the cache will do, and without that, a clear error."""
     if in_cache():
-        return hub_answers(2)
-    require_hub("TinyStories", 'use the bundled stories ("bundled"), or try again where the Hub answers')
+        return hub_answers(2, PAGE)
+    require_hub("TinyStories", 'use the bundled stories ("bundled"), or try again where the Hub answers', PAGE)
     return True
 
 
@@ -67,21 +72,33 @@ def _load(split: str, streaming: bool):
 @contextmanager
 def _clear_errors(online: bool):
     """Say in one line how a download broke; without the Hub, send `datasets` to its cache at once."""
-    import datasets
+    from datasets import config
     from huggingface_hub import constants
 
-    before = datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE
+    before = {name: getattr(config, name) for name in ("HF_HUB_OFFLINE", *_RETRIES) if hasattr(config, name)}
+    offline = constants.HF_HUB_OFFLINE
+    vars(config).update({name: value for name, value in _RETRIES.items() if name in before})
     if not online:
-        datasets.config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
+        config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
     try:
-        yield
+        with impatient():
+            yield
     except CourseError:
         raise
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CourseError(
-            f'TinyStories could not be read ({reason}): try again, or use the bundled stories ("bundled")'
+            f'TinyStories could not be read ({_reason(error)}): try again, or use the bundled stories ("bundled")'
         ) from error
     finally:
-        if not online:
-            datasets.config.HF_HUB_OFFLINE, constants.HF_HUB_OFFLINE = before
+        vars(config).update(before)
+        constants.HF_HUB_OFFLINE = offline
+
+
+def _reason(error: BaseException) -> str:
+    """Why, in a line: `datasets` says at length what it could not do, and what it came from says why."""
+    while cause := error.__cause__ or error.__context__:
+        if isinstance(error, CourseError):
+            break
+        error = cause
+    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return line if len(line) < 200 else line[:200].rsplit(" ", 1)[0] + " ..."

@@ -12,7 +12,7 @@ from pathlib import Path
 from helpers.bpe import END, checked
 from helpers.errors import CourseError
 from helpers.files import data_folder, write_atomically
-from helpers.hub import require_hub
+from helpers.hub import impatient, require_hub
 
 GPT2 = "openai-community/gpt2"
 
@@ -201,12 +201,14 @@ def _load_gpt2() -> Tokenizer:
 
     names = ("vocab.json", "merges.txt")
     if not all(isinstance(try_to_load_from_cache(GPT2, name), str) for name in names):
-        require_hub("GPT-2's tokenizer", 'use load_tokenizer("bundled"), or try again where the Hub answers')
+        instead = 'use load_tokenizer("bundled"), or try again where the Hub answers'
+        require_hub("GPT-2's tokenizer", instead, f"/{GPT2}/resolve/main/{names[0]}")
     paths = []
     for name in names:
         cached = try_to_load_from_cache(GPT2, name)
         try:
-            paths.append(cached if isinstance(cached, str) else hf_hub_download(GPT2, name))
+            with impatient():
+                paths.append(cached if isinstance(cached, str) else hf_hub_download(GPT2, name))
         except Exception as error:  # a download may break in many ways; each is said in one line
             raise CourseError(
                 f"{name} of GPT-2's tokenizer could not be fetched ({_first_line(error)}): try again, "

@@ -1,6 +1,4 @@
-"""A notebook's start: what it says, what it seeds, where it finds things; the setup cell as it runs
-elsewhere.
-"""
+"""A notebook's start: what it says, what it seeds, where it finds things."""
 
 import random
 import subprocess
@@ -10,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import course, setup_cell
+from helpers import course
 from helpers.errors import CourseError
 from helpers.files import repository_root, write_json
 
@@ -110,24 +108,6 @@ def test_machine_is_told_in_words():
     assert all(isinstance(value, str) and value for value in facts.values())
 
 
-def test_only_what_is_missing_is_installed_and_at_the_courses_version(monkeypatch):
-    asked = []
-    found = course.importlib.util.find_spec
-    monkeypatch.setattr(course.importlib.util, "find_spec", lambda n: None if n == "wordcloud" else found(n))
-    monkeypatch.setattr(course.subprocess, "run", lambda command, check: asked.append(command))
-    course.start("00")
-    (command,) = asked
-    assert [word for word in command if "==" in word] == [
-        word for word in command if word.startswith("wordcloud==")
-    ]
-
-
-def test_without_torch_it_says_what_to_do(monkeypatch):
-    monkeypatch.setattr(course.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(CourseError, match="torch is not installed"):
-        course.start("00")
-
-
 def test_importing_course_imports_nothing_heavy():
     code = (
         "import sys, helpers.course; print([m for m in ('torch', 'numpy', 'datasets') if m in sys.modules])"
@@ -149,39 +129,3 @@ def test_a_story_is_printed_whole_in_lines_that_fit(cut, capsys):
     assert max(len(line.rstrip()) for line in said.split("\n")) <= 30
     assert said.count("\n\n") == 3
     assert not any(line.startswith(" ") for line in said.split("\n"))
-
-
-# The setup cell, run as a notebook would run it.
-
-
-def run_cell(source: str, folder) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-c", source], cwd=folder, capture_output=True, text=True)
-
-
-def test_the_setup_cell_finds_the_course_from_below():
-    done = run_cell(setup_cell.setup_cell("02"), repository_root() / "tests")
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("Notebook 02: device ")
-
-
-def test_without_an_address_the_setup_cell_says_what_to_do(tmp_path):
-    done = run_cell(setup_cell.setup_cell("02", setup_cell.UNSET), tmp_path)
-    assert done.returncode != 0
-    assert "no public address" in done.stderr.strip().split("\n")[-1]
-
-
-def test_elsewhere_the_setup_cell_fetches_the_course_and_finds_it_the_second_time(tmp_path):
-    """A stand-in for `git` makes a folder with a course in it, and fails if it is called again."""
-    shim = (
-        "import subprocess, pathlib\n"
-        "def run(command, check):\n"
-        "    assert command[:2] == ['git', 'clone'] and command[-2] == 'https://github.com/someone/stories'\n"
-        "    (command[-1] / 'helpers').mkdir(parents=True)\n"
-        "    (command[-1] / 'helpers' / '__init__.py').write_text('')\n"
-        "    (command[-1] / 'helpers' / 'course.py').write_text('def start(n): print(\"started\", n)')\n"
-        "subprocess.run = run\n"
-    )
-    cell = setup_cell.setup_cell("05", "someone/stories")
-    for _ in range(2):
-        done = run_cell(shim + cell, tmp_path)
-        assert (done.returncode, done.stdout) == (0, "started 05\n"), done.stderr

@@ -4,7 +4,7 @@ own.
 
 import re
 
-from helpers import course
+from helpers import packages
 from helpers.files import repository_root
 
 CONDA_NAMES = {"pytorch": "torch"}
@@ -32,8 +32,8 @@ def test_every_version_is_exact():
 
 def test_what_the_setup_cell_installs_is_required_or_comes_with_it():
     comes_with = {"pyarrow"}  # with datasets
-    assert set(course.PACKAGES.values()) - comes_with <= set(pip_packages())
+    assert set(packages.PACKAGES.values()) - comes_with <= set(pip_packages())
 
 
 def test_the_setup_cell_never_installs_torch():
-    assert "torch" not in course.PACKAGES.values()
+    assert "torch" not in packages.PACKAGES.values()

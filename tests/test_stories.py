@@ -256,7 +256,7 @@ def test_without_a_hub_tinystories_is_refused_and_nothing_else_is_given(tmp_path
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", str(tmp_path))
     for name in ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("helpers.hub.hub_answers", lambda *_: False)
+    monkeypatch.setattr("helpers.hub.hub_answers", lambda *_, **__: False)
     for streaming in (False, True):
         with pytest.raises(CourseError, match="does not answer"):
             load_stories("tinystories", limit=5, streaming=streaming)
