@@ -59,9 +59,17 @@ def test_heat_maps_darken_steadily():
     assert all(a > b for a, b in pairwise(steps))
 
 
+def test_contrast_at_its_ends():
+    assert style.contrast("#000000", "#ffffff") == style.contrast("#ffffff", "#000000") == pytest.approx(21)
+    assert style.contrast("#777777", "#777777") == 1
+    assert style.contrast("#767676", "#ffffff") == pytest.approx(4.54, abs=0.01)  # the known least grey on white
+
+
 def test_text_can_be_read_on_every_colour():
-    for ground in style.COLOURS:
-        assert abs(style.lightness(style.text_colour(ground)) - style.lightness(ground)) >= 39
+    greys = [f"#{level:02x}{level:02x}{level:02x}" for level in range(256)]
+    maps = [scale(i / 200) for scale in (style.HEAT, style.DIVERGING) for i in range(201)]
+    for ground in (*style.COLOURS, *greys, *maps):
+        assert style.contrast(style.text_colour(ground), ground) >= 4.5
 
 
 def test_a_picture_is_a_small_opaque_png_with_its_words():

@@ -5,6 +5,9 @@ document.addEventListener("DOMContentLoaded", () => {
   sidebar?.setAttribute("role", "complementary");
   sidebar?.setAttribute("aria-label", "The book");
 
+  // Their visible text is the better name; with another one, who speaks to the machine cannot press them.
+  for (const one of document.querySelectorAll("details.hide > summary, .search-button-field")) one.removeAttribute("aria-label");
+
   // What scrolls sideways can be reached with Tab and scrolled with the arrow keys.
   const reach = () => {
     for (const one of document.querySelectorAll(".bd-article pre, .cell_output .output, .course-figure, .pst-scrollable-table-container, div.math")) {

@@ -76,8 +76,8 @@ def _tables_of_contents() -> str:
 def adapted(text: str, page: str) -> str:
     """Markdown of the course as the book needs it.
 
-    A badge becomes a link, so that nothing is fetched from elsewhere; a link to a file that is no page of the book leads to the
-    repository. `page` is the file that the text is from, relative to the course's folder.
+    A badge becomes a link, so that nothing is fetched from elsewhere; a link to a file that is no page of the book
+    leads to the repository. `page` is the file that the text is from, relative to the course's folder.
 
     Raises:
         CourseError: a link leads to a file that the course does not have.

@@ -4,8 +4,8 @@ python -m pip install -r docs/requirements.txt
 python docs/tools/build_book.py                # into runs/book; open runs/book/html/index.html
 python docs/tools/build_book.py --out FOLDER
 
-Nothing is executed and nothing is fetched. A warning of Sphinx, a link that leads nowhere, a picture without alternative
-text or a page that would ask another host for something fails the build.
+Nothing is executed and nothing is fetched. A warning of Sphinx, a link that leads nowhere, a picture without
+alternative text or a page that would ask another host for something fails the build.
 """
 
 import argparse

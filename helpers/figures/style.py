@@ -128,15 +128,26 @@ def figure(draw: Callable[..., tuple[Figure, str]]) -> Callable[..., Picture]:
     return drawn
 
 
-def lightness(colour: str) -> float:
-    """CIE L* of a colour, 0 (black) to 100 (white): what remains of it in greyscale."""
+def luminance(colour: str) -> float:
+    """Relative luminance of a colour, 0 (black) to 1 (white), as sRGB and WCAG define it."""
     linear = [
         c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in matplotlib.colors.to_rgb(colour)
     ]
-    luminance = 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-    return 116 * luminance ** (1 / 3) - 16 if luminance > 0.008856 else 903.3 * luminance
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def lightness(colour: str) -> float:
+    """CIE L* of a colour, 0 (black) to 100 (white): what remains of it in greyscale."""
+    bright = luminance(colour)
+    return 116 * bright ** (1 / 3) - 16 if bright > 0.008856 else 903.3 * bright
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG's contrast of two colours, 1 (the same) to 21 (black on white); small text needs 4.5."""
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
 
 
 def text_colour(ground: str) -> str:
-    """Ink or white, whichever is easier to read on `ground`."""
-    return INK if lightness(ground) > 58 else "#ffffff"
+    """Ink where it can be read on `ground`, else white, else (on grounds of middle lightness) black."""
+    return next(colour for colour in (INK, "#ffffff", "#000000") if contrast(colour, ground) >= 4.5)
