@@ -4,7 +4,8 @@
     python docs/tools/build_slides.py 05 07 --out talks   two of them
 
 Needs `python -m pip install -r docs/requirements.txt`. The folder needs no internet and can be carried on a stick: open
-`index.html`. For the speaker's view, which some browsers refuse to files, serve it: `python -m http.server -d runs/slides`.
+`index.html`. The speaker's view, which some browsers refuse to files, wants a server:
+`python -m http.server --directory runs/slides`.
 """
 
 import argparse

@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "tools")]
 
 from browser import Browser, serve
+
 from helpers.errors import CourseError
 from helpers.files import runs_folder
 
@@ -84,7 +85,9 @@ def main(arguments: list[str] | None = None) -> int:
             for deck in decks:
                 wrong = check(browser, f"{address}/{deck.name}", asked.pictures)
                 bad += bool(wrong)
-                print(f"{deck.name}: {browser.value('Reveal.getSlides().length')} slides, {len(wrong) or 'nothing'} wrong")
+                print(
+                    f"{deck.name}: {browser.value('Reveal.getSlides().length')} slides, {len(wrong) or 'nothing'} wrong"
+                )
                 for line in wrong:
                     print(f"    {line}")
     except CourseError as error:

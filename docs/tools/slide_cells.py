@@ -17,6 +17,7 @@ ROOM, WIDTH = 648, 1168
 SIZES = (26, 24, 22, 20, 18, 16, 14)  # of code, in pixels; the first that fits
 LINE, CHARACTER = 1.3, 0.602  # height and width of a character, in sizes
 PICTURE = 260  # the least that a picture gets
+WORDS_IN_LARGE = 90  # a slide of words alone shows so many in large letters
 READABLE = 18  # printed lines are folded rather than made smaller than this
 
 _BADGE = re.compile(r"^\[!\[Open in Colab\].*\n?", flags=re.MULTILINE)
@@ -73,13 +74,16 @@ def is_beside(cell) -> bool:
     return bool(shown_pictures(cell)) and len(lines) >= 8 and max(map(len, lines)) <= 48
 
 
+def _words(cells) -> int:
+    return sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
+
+
 def size_of_code(cells) -> int:
     """The size in pixels at which the code and printed text of one slide fit, the smallest if none does."""
     code = [len(line) for cell in cells for line in shown_source(cell)]
     text = [len(line) for cell in cells for line in shown_text(cell)]
-    words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
     picture = PICTURE * any(shown_pictures(cell) and not is_beside(cell) for cell in cells)
-    taken = 50 + 44 * (words / 14) + picture + 24 * len(cells)
+    taken = 50 + 44 * (_words(cells) / 14) + picture + 24 * len(cells)
     for size in (size for size in SIZES if size <= 18 or not any(map(is_beside, cells))):
         across = int((WIDTH - 36) / (CHARACTER * size))  # characters in a line
         folded = sum(1 + length // (across + 1) for length in text)
@@ -95,8 +99,11 @@ class CourseSlides(Preprocessor):
     def preprocess(self, nb, resources):
         nb.cells = [cell for cell in nb.cells if slide_type(cell) not in (None, "skip")]
         for cells in slides_of(nb.cells):
+            wordy = _words(cells) > WORDS_IN_LARGE
             for cell in cells:
-                if cell.cell_type == "code":
+                if cell.cell_type == "markdown":
+                    cell.metadata["tags"] = [*tags(cell), *["many-words"] * wordy]
+                else:
                     cell.metadata["tags"] = [
                         *tags(cell), f"mono-{size_of_code(cells)}", *["beside"] * is_beside(cell)
                     ]  # fmt: skip
@@ -126,13 +133,17 @@ def _with_titles(cells) -> list:
     """Slides that open without a heading get that of their section, smaller."""
     from nbformat.v4 import new_markdown_cell
 
-    titled, section = [], ""
+    titled, section, part = [], "", ""
     for cell in cells:
-        heading = re.search(r"^##? (.+)$", cell.source, flags=re.MULTILINE) if cell.cell_type == "markdown" else None
-        if heading and slide_type(cell) != "notes":
-            section = heading[1]
-        elif slide_type(cell) in STARTS and not cell.source.startswith("#" * 3):
-            kicker = f'<p class="kicker">{section}</p>'
+        lines = cell.source.split("\n") if cell.cell_type == "markdown" and slide_type(cell) != "notes" else []
+        headings = [line for line in lines if re.match(r"#{1,3} ", line)]
+        for line in headings:
+            if not line.startswith("###"):
+                section, part = line.lstrip("# "), ""
+            elif not line.startswith("### Exercise"):
+                part = line.lstrip("# ")
+        if slide_type(cell) in STARTS and not headings:
+            kicker = f'<p class="kicker">{" · ".join(filter(None, (section, part)))}</p>'
             titled.append(new_markdown_cell(kicker, metadata={"slideshow": dict(cell.metadata["slideshow"])}))
             cell.metadata["slideshow"]["slide_type"] = "-"
         titled.append(cell)
