@@ -4,7 +4,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
 from helpers.figures import style
 from helpers.figures.language_models import label
@@ -41,22 +41,23 @@ def shifted(tokens: Sequence[str]):
 
 @style.figure
 def first_losses(losses: Mapping[str, np.ndarray], ln_v: float):
-    """How the losses of single tokens lie before training, with ln V marked.
+    """How the losses of single tokens lie before training, with ln V marked, all on the same scale.
 
     Args:
         losses: for each start the loss of every token, in nats.
         ln_v: what equal guessing costs.
     """
-    fig, axes = style.canvas(1, len(losses), height=2.7, squeeze=False, sharey=True)
+    fig, axes = style.canvas(1, len(losses), height=2.7, squeeze=False)
     said = []
+    edges = np.arange(0, 1.05 * max(ln_v, *map(np.max, losses.values())) + 1)  # a bar for each nat
     for i, (ax, (name, values)) in enumerate(zip(axes[0], losses.items(), strict=True)):
         values = np.asarray(values, dtype=float)
         share = np.full(len(values), 100 / len(values))
-        ax.hist(values, bins=30, weights=share, color=(style.BLUE, style.ORANGE)[i % 2],
+        ax.hist(values, bins=edges, weights=share, color=(style.BLUE, style.ORANGE)[i % 2],
                 hatch=style.HATCHES[i % 2], edgecolor=style.GROUND, linewidth=0.4)  # fmt: skip
         ax.axvline(ln_v, color=style.INK, linewidth=1.6, linestyle="--")
         ax.text(ln_v, 0.97, " ln V", transform=ax.get_xaxis_transform(), va="top", fontsize=9.5)
-        ax.set(xlabel="nats", xlim=(0, max(values.max(), ln_v) * 1.08))
+        ax.set(xlabel="nats", xlim=(0, edges[-1]))
         ax.set_title(f"{name}: mean {values.mean():.2f}", fontsize=10.5, fontweight="normal")
         said.append(f"{name}: mean {values.mean():.2f}, from {values.min():.1f} to {values.max():.1f}")
     axes[0][0].set_ylabel("per cent of the tokens")
@@ -85,8 +86,9 @@ def curves(lines: Mapping[str, Sequence[float]], title: str, ylabel: str = "nats
     for name, value in (levels or {}).items():
         ax.axhline(value, color=style.INK, linewidth=1.1, linestyle=":")
         ax.text(
-            0.99, value, f"{name}: {value:.3g}", transform=ax.get_yaxis_transform(), ha="right", va="bottom", fontsize=9
-        )
+            0.99, value, f"{name}: {value:.3g}", transform=ax.get_yaxis_transform(), ha="right", va="bottom",
+            fontsize=9, bbox={"facecolor": style.GROUND, "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
+        )  # fmt: skip
         said.append(f"a line marks {name} at {value:.3g}")
     for name, value in (marks or {}).items():
         ax.axvline(value, color=style.QUIET, linewidth=1.1, linestyle="--")
@@ -194,6 +196,7 @@ def measured_again(samples: Mapping[str, Sequence[tuple[float, float]]], true: f
         ax.axhline(true, color=style.INK, linewidth=1.1, linestyle=":")
         ax.set_title(name, fontsize=10.5, fontweight="normal")
         ax.set_xlabel("measurement")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         inside = int((np.abs(losses - true) <= 2 * errors).sum())
         said.append(
             f"{name}: from {losses.min():.3f} to {losses.max():.3f}, {inside} of {len(losses)} bars reach the line"

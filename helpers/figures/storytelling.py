@@ -81,9 +81,7 @@ def _token(ax, step: Step, x: float, y: float) -> float:
         family="monospace",
         color=ink,
     )
-    ax.text(
-        middle, y - 0.34, f"{step.probability:.2f}", ha="center", va="center", fontsize=7.5, color=style.QUIET
-    )
+    ax.text(middle, y - 0.34, f"{step.probability:.2f}", ha="center", va="center", fontsize=7.5, color=style.QUIET)
     return x + _width(step)
 
 
@@ -110,7 +108,7 @@ def choices(steps: list[Step], at: list[int]):
         ax.set_title(f"... {before}", fontsize=9.5, fontweight="normal")
         ax.grid(axis="x"), ax.grid(visible=False, axis="y")
         first, p = step.likeliest[0]
-        drawn = f"drawn was {step.text.strip()!r} at {step.probability:.2f}"
-        said.append(f"after '... {before}' the likeliest is {first.strip()!r} at {p:.2f}, {drawn}")
+        drawn = f"drawn was {_visible(step.text)!r} at {step.probability:.2f}"
+        said.append(f"after '... {before}' the likeliest is {_visible(first)!r} at {p:.2f}, {drawn}")
     fig.supxlabel("probability of the next token", fontsize=10)
     return fig, f"Bars of the likeliest next tokens at {len(at)} places of the story: {'; '.join(said)}."

@@ -1,5 +1,6 @@
 """A training run drawn from the rows of its log: loss and accuracy, its way to the floor, skills, runs compared."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from matplotlib.ticker import NullLocator
@@ -85,7 +86,7 @@ def towards_the_floor(rows: Sequence[Mapping], levels: Mapping[str, float], floo
     ax.spines["bottom"].set_bounds(0, steps)
     ax.grid(visible=False)
     if rows:
-        ax.legend(loc="upper center")
+        ax.legend(loc="upper center", frameon=True, facecolor=style.GROUND, edgecolor="none", framealpha=1)
     last = rows[-1]["step"] if rows else 0
     ax.set_title(f"The storyteller after {last:,} of {steps:,} steps")
     return fig, f"Loss over {last:,} of {steps:,} steps, in nats per token: {'; '.join(said)}."
@@ -97,7 +98,8 @@ def skills(rows: Sequence[Mapping], chance: Mapping[str, float], steps: int):
 
     Args:
         rows: of a run's log; those with "skills" are drawn, {"hero": {"nats": 2.5, "right": 0.4}, ...}.
-        chance: for each role what guessing would give.
+        chance: for each role the share that guessing would get right; a dotted line marks their mean, and what
+            guessing costs.
         steps: of the whole run.
     """
     rows = [row for row in rows if row.get("skills")]
@@ -117,9 +119,12 @@ def skills(rows: Sequence[Mapping], chance: Mapping[str, float], steps: int):
         when = f"half are right from step {half:,} on" if half is not None else "never half right"
         said.append(f"{name}: {shares[-1]:.0%} right at the end, {when}")
     if chance:
-        level = sum(chance.values()) / len(chance)
-        right.axhline(100 * level, color=style.INK, linewidth=1.0, linestyle=":")
-        right.text(0, 100 * level, "guessing", va="bottom", fontsize=9)
+        share = 100 * sum(chance.values()) / len(chance)
+        costs = -sum(map(math.log, chance.values())) / len(chance)
+        for ax, level in ((left, costs), (right, share)):
+            ax.axhline(level, color=style.INK, linewidth=1.0, linestyle=":")
+            ax.text(1.01, level, "guessing", transform=ax.get_yaxis_transform(), va="center", fontsize=8.5, rotation=90)
+        said.append(f"guessing costs {costs:.2f} nats and is right in {share:.0f}% of the cases")
     for ax, title, low in ((left, "loss, nats", 0), (right, "right among all words of its kind, per cent", 0)):
         ax.set(xlim=(0, steps), xlabel="steps")
         ax.set_ylim(bottom=low)
@@ -153,7 +158,7 @@ def compared(runs: Mapping[str, Sequence[Sequence[Mapping]]], floor: float, titl
             ends.append(points[-1][1])
         said.append(f"{name}, {len(logs)} run(s): at the end {min(ends):.2f} to {max(ends):.2f} times the floor")
     ax.axhline(1, color=style.ORANGE, linewidth=2.2, linestyle="-")
-    ax.text(0, 1.01, "the floor", va="bottom", fontsize=9.5)
+    ax.text(0.01, 1.01, "the floor", transform=ax.get_yaxis_transform(), va="bottom", fontsize=9.5)
     ax.set(xlabel="per cent of the time", ylabel="times the floor", yscale="log", title=title)
     _plain_numbers(ax, (1, 1.5, 2, 3, 4, 6, 8))
     ax.legend()
