@@ -4,6 +4,7 @@ A cell's slide type stands in its metadata: `slideshow: {"slide_type": "slide"}`
 what a code cell printed or drew, `slide-hide-output` only its code.
 """
 
+import html
 import re
 
 from nbconvert.preprocessors import Preprocessor
@@ -143,7 +144,8 @@ def _with_titles(cells) -> list:
             elif not line.startswith("### Exercise"):
                 part = line.lstrip("# ")
         if slide_type(cell) in STARTS and not headings:
-            kicker = f'<p class="kicker">{" · ".join(filter(None, (section, part)))}</p>'
+            title = html.escape(" · ".join(filter(None, (section, part))).replace("`", ""))
+            kicker = f'<p class="kicker">{title}</p>'
             titled.append(new_markdown_cell(kicker, metadata={"slideshow": dict(cell.metadata["slideshow"])}))
             cell.metadata["slideshow"]["slide_type"] = "-"
         titled.append(cell)
