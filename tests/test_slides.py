@@ -78,6 +78,17 @@ def test_answers_and_setup_are_not_shown(path):
 
 
 @each
+def test_the_deck_shows_the_exercises_that_the_plan_gives_to_the_class(path):
+    plan = (repository_root() / "docs" / "teaching" / f"{path.name[:2]}.md").read_text(encoding="utf-8")
+    where = dict(re.findall(r"^\| (\d+\.\d+) [^|]*\| *\d+ *\| *(class|home) *\|", plan, re.MULTILINE))
+    cards = {}
+    for cell in notebooks.read(path).cells:
+        if found := re.match(r"### Exercise (\d+\.\d+) ", cell.source):
+            cards[found[1]] = "class" if slide_type(cell) == "subslide" else "home"
+    assert cards == where and cards
+
+
+@each
 def test_no_slide_is_too_full(path):
     for cells in slides_of(notebooks.read(path).cells):
         lines = sum(len(shown_source(cell)) + len(shown_text(cell)) for cell in cells)
