@@ -93,7 +93,7 @@ def test_no_slide_is_too_full(path):
     for cells in slides_of(notebooks.read(path).cells):
         lines = sum(len(shown_source(cell)) + len(shown_text(cell)) for cell in cells)
         words = sum(len(cell.source.split()) for cell in cells if cell.cell_type == "markdown")
-        pictures = sum(map(shown_pictures, cells))
+        pictures = sum(len(shown_pictures(cell)) for cell in cells)
         assert lines <= MOST_LINES and words <= MOST_WORDS and pictures <= 1, cells[0].source
         assert pictures == 0 or lines <= 18, f"no room for the picture: {cells[-1].source}"
         assert all(len(line) <= 120 for cell in cells for line in shown_source(cell))

@@ -4,6 +4,7 @@ A cell's slide type stands in its metadata: `slideshow: {"slide_type": "slide"}`
 what a code cell printed or drew, `slide-hide-output` only its code.
 """
 
+import base64
 import html
 import re
 
@@ -17,7 +18,7 @@ HIDE_CODE, HIDE_OUTPUT = "slide-hide-code", "slide-hide-output"
 ROOM, WIDTH = 648, 1168
 SIZES = (26, 24, 22, 20, 18, 16, 14)  # of code, in pixels; the first that fits
 LINE, CHARACTER = 1.3, 0.602  # height and width of a character, in sizes
-PICTURE = 260  # the least that a picture gets
+PICTURE = 260, 0.75  # the least that a picture gets, in pixels and as a share of its own height
 WORDS_IN_LARGE = 90  # a slide of words alone shows so many in large letters
 READABLE = 18  # printed lines are folded rather than made smaller than this
 
@@ -52,9 +53,11 @@ def shown_text(cell) -> list[str]:
     return lines
 
 
-def shown_pictures(cell) -> int:
+def shown_pictures(cell) -> list[int]:
+    """The heights in pixels of the pictures that a slide shows of a cell."""
     outputs = [] if cell.cell_type != "code" or HIDE_OUTPUT in tags(cell) else cell.outputs
-    return sum("image/png" in output.get("data", {}) for output in outputs)
+    pictures = [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
+    return [int.from_bytes(base64.b64decode(picture[:32])[20:24], "big") for picture in pictures]  # see PNG's header
 
 
 def slides_of(cells) -> list[list]:
@@ -83,7 +86,8 @@ def size_of_code(cells) -> int:
     """The size in pixels at which the code and printed text of one slide fit, the smallest if none does."""
     code = [len(line) for cell in cells for line in shown_source(cell)]
     text = [len(line) for cell in cells for line in shown_text(cell)]
-    picture = PICTURE * any(shown_pictures(cell) and not is_beside(cell) for cell in cells)
+    heights = [height for cell in cells if not is_beside(cell) for height in shown_pictures(cell)]
+    picture = max((max(PICTURE[0], PICTURE[1] * height) for height in heights), default=0)
     taken = 50 + 44 * (_words(cells) / 14) + picture + 24 * len(cells)
     for size in (size for size in SIZES if size <= 18 or not any(map(is_beside, cells))):
         across = int((WIDTH - 36) / (CHARACTER * size))  # characters in a line
