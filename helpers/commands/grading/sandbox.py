@@ -99,7 +99,9 @@ def _bwrap(program: str, folder: Path, hidden: Sequence[Path]) -> list[str]:
 
 def best_confinement(hidden: Sequence[Path] = ()) -> Confinement:
     """The first way that works here; that without any confinement always does."""
-    probe = [sys.executable, "-P", "-c", "import helpers.checks.cells, tempfile; tempfile.TemporaryFile()"]
+    # Python must be whole there, with the same library as here, which nobody may not be allowed to read.
+    code = "import json, sys, tempfile, helpers.checks; tempfile.TemporaryFile(); exit(json.__file__ != sys.argv[1])"
+    probe = [sys.executable, "-P", "-c", code, json.__file__]
     for one in confinements(hidden):
         with _working_folder(one) as name:
             folder = Path(name).resolve()
