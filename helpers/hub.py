@@ -87,16 +87,20 @@ def require_hub(wanted: str, instead: str, path: str = "") -> None:
     raise CourseError(f"{wanted} must be fetched, and {hub_address()} does not answer: {instead}")
 
 
+class HubLost(RuntimeError):
+    """The Hub was given up; the message says what it last did. Who catches it says what was wanted, and what to do."""
+
+
 _impatient = 0  # how many `impatient` blocks are open
 
 
 @contextmanager
 def impatient() -> Iterator[None]:
     """Let the clients of `huggingface_hub` give up after seconds: while this is open, a Hub that refuses or is silent
-    is tried again for a few seconds and no longer. By themselves they try for half a minute, with no limit on silence.
+    is tried again for a few seconds and no longer. By themselves they try for half a minute, and wait for ever.
 
     Raises:
-        CourseError: inside the block, as soon as the Hub is given up.
+        HubLost: inside the block, as soon as the Hub is given up.
     """
     global _impatient
     from huggingface_hub import get_session
@@ -112,30 +116,29 @@ def impatient() -> Iterator[None]:
 
 
 def _teach_to_give_up(client) -> None:
-    """Have `client.send` raise a CourseError where trouble lasts, while an `impatient` block is open."""
+    """Have `client.send` raise a HubLost where trouble lasts, while an `impatient` block is open."""
     send, trouble = client.send, []  # when each request began that failed, since the last that did not
+
+    def give_up(problem: str):
+        trouble.clear()
+        raise HubLost(f"{hub_address()} {problem}")
 
     def send_or_give_up(request, **options):
         if not _impatient:
             return send(request, **options)
-        began = time.monotonic()
+        trouble.append(time.monotonic())
         request.extensions["timeout"] = dict.fromkeys(("connect", "read", "write", "pool"), _SECONDS_OF_SILENCE)
         try:
             response = send(request, **options)
-            problem = f"answers with status {response.status_code}" if response.status_code in _BUSY else ""
         except Exception as error:
-            response, problem, reason = None, f"breaks off ({type(error).__name__})", error
-        if not problem:
+            silent = "Timeout" in type(error).__name__
+            if silent and time.monotonic() - trouble[0] < _SECONDS_OF_TROUBLE:
+                raise
+            give_up("is silent" if silent else f"breaks off ({type(error).__name__})")
+        if response.status_code not in _BUSY:
             trouble.clear()
-            return response
-        trouble.append(began)
-        too_long = time.monotonic() - trouble[0] > _SECONDS_OF_TROUBLE
-        # After a ConnectError the library would take another client; after 429 it would wait as long as it is told.
-        if too_long or problem.endswith(("429", "(ConnectError)")):
-            trouble.clear()
-            raise CourseError(f"{hub_address()} {problem}: try again later")
-        if response is None:
-            raise reason
+        elif response.status_code == 429 or time.monotonic() - trouble[0] > _SECONDS_OF_TROUBLE:
+            give_up(f"answers with status {response.status_code}")  # after 429 the library would wait as it is told
         return response
 
     client.send, client.gives_up = send_or_give_up, True

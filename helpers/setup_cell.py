@@ -24,7 +24,7 @@ if root is None:
     try:
         subprocess.run([*git.split(), str(root)], check=True, capture_output=True, text=True)
     except (OSError, subprocess.CalledProcessError) as error:
-        reason = str(getattr(error, "stderr", None) or error).strip().splitlines()[-1]
+        reason = str(getattr(error, "stderr", None) or error).strip().splitlines()[0]
         todo = "look at the address and the internet, or copy the course's folder here, and run this again"
         raise RuntimeError(f"The course could not be fetched ({{reason}}): {{todo}}") from None
 sys.path.insert(0, str(root))

@@ -1,12 +1,12 @@
 """TinyStories (Eldan and Li, 2023) from the Hugging Face Hub, or from the cache of `datasets`."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 
 from helpers.errors import CourseError
-from helpers.hub import hub_answers, impatient, require_hub
+from helpers.hub import HubLost, hub_answers, impatient, require_hub
 
 ADDRESS = "roneneldan/TinyStories"
 PAGE = f"/datasets/{ADDRESS}/resolve/main/README.md"  # its first file that `datasets` asks for
@@ -34,7 +34,12 @@ def streamed(split: str, limit: int | None) -> Callable[[], Iterator[str]]:
 
     def texts() -> Iterator[str]:
         with _clear_errors(online):
-            for row in islice(_load(split, streaming=True), limit):
+            rows = islice(_load(split, streaming=True), limit)
+            first = next(rows, None)
+        if first is not None:
+            yield first["text"]
+        with _clear_errors(online, patient=True):  # a run that has read for an hour outlives a minute without the Hub
+            for row in rows:
                 yield row["text"]
 
     return texts
@@ -70,18 +75,22 @@ def _load(split: str, streaming: bool):
 
 
 @contextmanager
-def _clear_errors(online: bool):
-    """Say in one line how a download broke; without the Hub, send `datasets` to its cache at once."""
+def _clear_errors(online: bool, patient: bool = False):
+    """Say in one line how a download broke; without the Hub, send `datasets` to its cache at once.
+
+    With `patient`, the library tries again as often as it does by itself, and says so each time.
+    """
     from datasets import config
     from huggingface_hub import constants
 
     before = {name: getattr(config, name) for name in ("HF_HUB_OFFLINE", *_RETRIES) if hasattr(config, name)}
     offline = constants.HF_HUB_OFFLINE
-    vars(config).update({name: value for name, value in _RETRIES.items() if name in before})
+    if not patient:
+        vars(config).update({name: value for name, value in _RETRIES.items() if name in before})
     if not online:
         config.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE = True
     try:
-        with impatient():
+        with nullcontext() if patient else impatient():
             yield
     except CourseError:
         raise
@@ -97,7 +106,7 @@ def _clear_errors(online: bool):
 def _reason(error: BaseException) -> str:
     """Why, in a line: `datasets` says at length what it could not do, and what it came from says why."""
     while cause := error.__cause__ or error.__context__:
-        if isinstance(error, CourseError):
+        if isinstance(error, HubLost):
             break
         error = cause
     line = (str(error).strip() or type(error).__name__).splitlines()[0]
