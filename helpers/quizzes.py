@@ -21,7 +21,7 @@ _OPTION_KEYS, _QUESTION_KEYS = {"text", "feedback", "right"}, {"id", "question",
 _BOX = "border:1px solid #8a8b94;border-radius:6px;padding:0.35em 0.75em;margin:0.35em 0"
 _SUMMARY = "cursor:pointer;overflow-wrap:anywhere"
 _FEEDBACK = "margin:0.5em 0 0.25em;padding-left:0.75em;border-left:4px solid {colour}"
-_CODE = "margin:0.5em 0;padding:0.25em 0.75em;border-left:4px solid #8a8b94;white-space:pre-wrap"
+_CODE = "margin:0.5em 0;padding:0.25em 0.75em;border-left:4px solid #8a8b94;white-space:pre-wrap;font-family:monospace"
 
 
 @dataclass(frozen=True)
@@ -160,8 +160,8 @@ def inline_html(text: str) -> str:
 
 def as_html(quiz: Quiz) -> str:
     """The quiz with an option a `<details>`: no script, and readable where styles are taken away."""
-    intro = "Choose an answer and open it: each one says why it is right or wrong."
-    return f"<div><p>{intro}</p>" + "".join(_question_html(n, q) for n, q in enumerate(quiz.questions, 1)) + "</div>"
+    # A break and not a margin between questions: it stays where styles are taken away.
+    return "<div>" + "<br>".join(_question_html(n, q) for n, q in enumerate(quiz.questions, 1)) + "</div>"
 
 
 def _question_html(number: int, question: Question) -> str:
@@ -173,7 +173,7 @@ def _question_html(number: int, question: Question) -> str:
         for letter, option in zip(LETTERS, question.options, strict=False)
     )
     asked = f'<p style="margin:0 0 0.5em"><strong>{number}.</strong> {inline_html(question.question)}</p>'
-    return f'<div style="margin:1.25em 0">{asked}{code}{options}</div>'
+    return f"<div>{asked}{code}{options}</div>"
 
 
 def _mark(option: Option) -> str:

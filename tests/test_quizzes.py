@@ -224,6 +224,8 @@ class Page(HTMLParser):
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
+        if tag == "br":
+            return
         self.open.append(tag)
         self.tags[tag] += 1
         self.attributes += attrs
