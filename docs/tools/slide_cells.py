@@ -19,7 +19,7 @@ ROOM, WIDTH = 648, 1168
 SIZES = (26, 24, 22, 20, 18, 16, 14)  # of code, in pixels; the first that fits
 LINE, CHARACTER = 1.3, 0.602  # height and width of a character, in sizes
 PICTURE = 260, 0.75  # the least that a picture gets, in pixels and as a share of its own height
-WORDS_IN_LARGE = 90  # a slide of words alone shows so many in large letters
+MANY_WORDS, VERY_MANY_WORDS = 90, 115  # more are set smaller
 READABLE = 18  # printed lines are folded rather than made smaller than this
 
 _BADGE = re.compile(r"^\[!\[Open in Colab\].*\n?", flags=re.MULTILINE)
@@ -88,7 +88,7 @@ def size_of_code(cells) -> int:
     text = [len(line) for cell in cells for line in shown_text(cell)]
     heights = [height for cell in cells if not is_beside(cell) for height in shown_pictures(cell)]
     picture = max((max(PICTURE[0], PICTURE[1] * height) for height in heights), default=0)
-    taken = 50 + 44 * (_words(cells) / 14) + picture + 24 * len(cells)
+    taken = 50 + 40 * (_words(cells) / 15) + picture + 24 * len(cells)
     for size in (size for size in SIZES if size <= 18 or not any(map(is_beside, cells))):
         across = int((WIDTH - 36) / (CHARACTER * size))  # characters in a line
         folded = sum(1 + length // (across + 1) for length in text)
@@ -104,10 +104,11 @@ class CourseSlides(Preprocessor):
     def preprocess(self, nb, resources):
         nb.cells = [cell for cell in nb.cells if slide_type(cell) not in (None, "skip")]
         for cells in slides_of(nb.cells):
-            wordy = _words(cells) > WORDS_IN_LARGE
+            words = _words(cells)
+            wordy = ["many-words"] * (words > MANY_WORDS) + ["very-many-words"] * (words > VERY_MANY_WORDS)
             for cell in cells:
                 if cell.cell_type == "markdown":
-                    cell.metadata["tags"] = [*tags(cell), *["many-words"] * wordy]
+                    cell.metadata["tags"] = [*tags(cell), *wordy]
                 else:
                     cell.metadata["tags"] = [
                         *tags(cell), f"mono-{size_of_code(cells)}", *["beside"] * is_beside(cell)
