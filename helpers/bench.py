@@ -1,8 +1,9 @@
-"""How fast the course's GPT trains, beside `transformers`' GPT-2 on the same machine.
+"""How fast the course's GPT trains, and in how much memory, beside `transformers`' GPT-2 on the same machine.
 
 Both sides get the same weights, batch, threads and optimizer (torch's fused AdamW) and take turns in one
 process, so that whatever else the machine is doing disturbs both. A step is forward, backward and the
-optimizer.
+optimizer. Memory is counted, not sampled: the most that the tensors of a forward and a backward pass hold at one
+time, gradients included, weights and the optimizer's averages (the same on both sides) not.
 """
 
 import gc
@@ -16,6 +17,7 @@ import torch
 from helpers.errors import CourseError
 from helpers.exports import transformers_twin
 from helpers.model import GPT, GPTConfig
+from helpers.tensor_memory import peak_bytes
 
 # name: (configuration, sequences in a batch, tokens in a sequence, steps in a turn)
 SIZES = {
@@ -40,6 +42,7 @@ def compare(name: str, rounds: int = 5) -> dict:
 
     Returns:
         a dictionary for JSON; "ratio" is ours over theirs in tokens a second, above 1 where ours is faster;
+        "memory_ratio" is ours over theirs in the bytes that a step holds, below 1 where ours holds less;
         "loss_difference" is between the two sides' first losses, from the same weights and batch.
     """
     if name not in SIZES:
@@ -61,6 +64,10 @@ def compare(name: str, rounds: int = 5) -> dict:
         "transformers": lambda: theirs(input_ids=ids, labels=targets, shift_labels=targets).loss,
     }
     models = {"ours": ours, "transformers": theirs}
+    memory = {}
+    for side, model in models.items():
+        memory[side] = peak_bytes(lambda side=side: losses[side]().backward())
+        model.zero_grad()
     optimizers = {side: torch.optim.AdamW(m.parameters(), lr=1e-4, fused=True) for side, m in models.items()}
     first = {side: training_step(losses[side], optimizers[side])[1] for side in losses}
     seconds: dict[str, list[float]] = {side: [] for side in losses}
@@ -80,6 +87,7 @@ def compare(name: str, rounds: int = 5) -> dict:
         "ratio": median["transformers"] / median["ours"],
         "ratio_of_fastest_steps": min(seconds["transformers"]) / min(seconds["ours"]),
         "ratios_by_round": ratios,
+        "memory_ratio": memory["ours"] / memory["transformers"],
         "loss_difference": abs(first["ours"] - first["transformers"]),
     }
     for side, value in median.items():
@@ -88,6 +96,7 @@ def compare(name: str, rounds: int = 5) -> dict:
             "fastest_step": min(seconds[side]),
             "tokens_per_second": batch * length / value,
             "first_loss": first[side],
+            "step_bytes": memory[side],
         }
     return result
 
@@ -114,6 +123,7 @@ def describe(benchmark: dict) -> str:
         speed = {side: result[side]["tokens_per_second"] for side in ("ours", "transformers")}
         lines.append(
             f"{name}: ours {speed['ours']:,.0f} tokens/s, transformers {speed['transformers']:,.0f}: "
-            f"{result['ratio']:.2f} times as fast (first losses differ by {result['loss_difference']:.1e})"
+            f"{result['ratio']:.2f} times as fast (first losses differ by {result['loss_difference']:.1e}); "
+            f"a step holds {result['ours']['step_bytes'] / 1e6:,.0f} MB, {result['memory_ratio']:.2f} times theirs"
         )
     return "\n".join(lines)

@@ -1,6 +1,6 @@
 """GPT-2: the network that the course builds, trains, measures and looks inside.
 
-The file reads from top to bottom: configuration, attention, feed-forward network, block, and the whole model.
+The file reads from top to bottom: attention, feed-forward network, block, and the whole model.
 What it follows:
 
 - Radford et al., "Language Models are Unsupervised Multitask Learners" (GPT-2), section 2.3, and the code and
@@ -12,87 +12,16 @@ Letters in shapes: B sequences in a batch, T tokens in a sequence, V tokens in t
 """
 
 import math
-from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.errors import CourseError
-from helpers.fused import IGNORED, causal_attention, gelu_tanh, head_loss
-
-# Layers, heads and width of the four released models (paper, table 2; heads: released code).
-GPT2_SIZES = {"small": (12, 12, 768), "medium": (24, 16, 1024), "large": (36, 20, 1280), "xl": (48, 25, 1600)}
-CHOICES = {"norm": ("pre", "post"), "activation": ("gelu", "relu"), "positions": ("learned", "sinusoidal")}
-
-
-@dataclass
-class GPTConfig:
-    """Everything that decides the shape of a `GPT`. The options that are left alone give GPT-2.
-
-    Attributes:
-        vocab_size: how many different tokens there are (V).
-        context_length: the longest sequence the model can read, in tokens.
-        n_layer, n_head: blocks, and attention heads in each of them.
-        d_model: width of the residual stream; each head works on `d_head = d_model / n_head` of it.
-        d_ff: width inside the feed-forward network; `4 * d_model` unless it is given.
-        dropout: probability of dropping a value, in training, in the four places where GPT-2 does it.
-        bias: whether linear layers and LayerNorms add a bias.
-        norm: "pre" normalises what enters a sublayer (GPT-2), "post" the sum that leaves it (2017).
-        activation: "gelu" (the tanh form, as in GPT-2) or "relu".
-        positions: "learned" vectors (GPT-2) or fixed "sinusoidal" ones.
-        tied_head: the output layer uses the token embedding's weights (GPT-2) or has its own.
-        embedding_std: deviation of the token embedding's first values.
-    """
-
-    vocab_size: int
-    context_length: int
-    n_layer: int
-    n_head: int
-    d_model: int
-    d_ff: int | None = None
-    dropout: float = 0.0
-    bias: bool = True
-    norm: str = "pre"
-    activation: str = "gelu"
-    positions: str = "learned"
-    tied_head: bool = True
-    embedding_std: float = field(default=0.02, compare=False)  # how a model starts, not what it is
-
-    def __post_init__(self):
-        if self.d_ff is None:
-            self.d_ff = 4 * self.d_model
-        for name in ("vocab_size", "context_length", "n_layer", "n_head", "d_model", "d_ff"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise CourseError(f"{name} must be a whole number of at least 1, not {value!r}")
-        if self.d_model % self.n_head:
-            raise CourseError(
-                f"d_model ({self.d_model}) must be a multiple of n_head ({self.n_head}): "
-                "every head gets an equal share of the width"
-            )
-        if not 0 <= self.dropout < 1:
-            raise CourseError(f"dropout is a probability, at least 0 and less than 1, not {self.dropout!r}")
-        for name, (one, other) in CHOICES.items():
-            if getattr(self, name) not in (one, other):
-                raise CourseError(f"{name} must be {one!r} or {other!r}, not {getattr(self, name)!r}")
-        if not 0 < self.embedding_std < math.inf:
-            raise CourseError(f"embedding_std must be a number above 0, not {self.embedding_std!r}")
-        if self.positions == "sinusoidal" and self.d_model % 2:
-            raise CourseError(f"sinusoidal positions come in pairs: d_model must be even, not {self.d_model}")
-
-    @property
-    def d_head(self) -> int:
-        return self.d_model // self.n_head
-
-    @classmethod
-    def gpt2(cls, size: str = "small", **changes) -> "GPTConfig":
-        """The configuration of a released GPT-2: "small" (124M parameters), "medium", "large" or "xl"."""
-        if size not in GPT2_SIZES:
-            raise CourseError(f"there is no GPT-2 size {size!r}; the sizes are {', '.join(GPT2_SIZES)}")
-        n_layer, n_head, d_model = GPT2_SIZES[size]
-        shape = dict(n_layer=n_layer, n_head=n_head, d_model=d_model)
-        return cls(**{"vocab_size": 50257, "context_length": 1024} | shape | changes)
+from helpers.fused import causal_attention, gelu_linear, gelu_tanh
+from helpers.model_config import GPT2_SIZES as GPT2_SIZES  # both are known by this module's name
+from helpers.model_config import GPTConfig as GPTConfig
+from helpers.tied_head import IGNORED, head_loss, tied_lookup
 
 
 def attention_weights(q: Tensor, k: Tensor) -> Tensor:
@@ -151,7 +80,11 @@ class MLP(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(self.proj(self.activation(self.fc(x))))
+        wide, proj = self.fc(x), self.proj  # (B, T, d_ff)
+        # In training the last two steps are one, which keeps less; not where `proj` was replaced or is listened to.
+        as_one = self.training and self.activation is gelu_tanh and type(proj) is nn.Linear and not proj._forward_hooks
+        narrow = gelu_linear(wide, proj.weight, proj.bias) if as_one else proj(self.activation(wide))
+        return self.dropout(narrow)
 
 
 class Block(nn.Module):
@@ -260,13 +193,14 @@ class GPT(nn.Module):
         Raises:
             CourseError: ids of a wrong shape, too long, or outside the vocabulary.
         """
-        hidden = self.hidden(ids, attention)  # (B, T, d_model)
         if targets is not None and targets.shape != ids.shape:
+            self._check(ids)
             raise CourseError(
                 f"every position needs one target: ids are {tuple(ids.shape)}, targets {tuple(targets.shape)}"
             )
         if targets is not None and not need_logits:
-            return None, head_loss(hidden.flatten(0, 1), self.head_weight, targets.flatten())
+            return None, self._loss(ids, targets, attention)
+        hidden = self.hidden(ids, attention)  # (B, T, d_model)
         logits = F.linear(hidden, self.head_weight)  # (B, T, V)
         if targets is None:
             return logits
@@ -276,11 +210,20 @@ class GPT(nn.Module):
         """The mean loss alone, in nats, by the fast way that never holds all logits; training uses this."""
         return self(ids, targets, need_logits=False)[1]
 
+    def _loss(self, ids: Tensor, targets: Tensor, attention: str) -> Tensor:
+        """The loss without logits; the gradients of a tied matrix's two ends become one as they are made."""
+        self._check(ids)
+        tokens, handed_on = tied_lookup(self.wte.weight, ids) if self.config.tied_head else (self.wte(ids), None)
+        hidden = self._through_blocks(self._place(tokens), attention)  # (B, T, d_model)
+        return head_loss(hidden.flatten(0, 1), self.head_weight, targets.flatten(), handed_on)
+
     def hidden(self, ids: Tensor, attention: str = "fused") -> Tensor:
         """What the last layer knows at each position: (B, T, d_model), ready for the head."""
+        return self._through_blocks(self.embed(ids), attention)
+
+    def _through_blocks(self, x: Tensor, attention: str) -> Tensor:
         if attention not in ("fused", "explicit"):
             raise CourseError(f"attention must be 'fused' or 'explicit', not {attention!r}")
-        x = self.embed(ids)
         for block in self.blocks:
             x = block(x, attention)
         return self.ln_f(x)
@@ -288,8 +231,11 @@ class GPT(nn.Module):
     def embed(self, ids: Tensor) -> Tensor:
         """Tokens and positions as vectors: what enters the first block, (B, T, d_model)."""
         self._check(ids)
-        T = ids.shape[1]
-        tokens = self.wte(ids)
+        return self._place(self.wte(ids))
+
+    def _place(self, tokens: Tensor) -> Tensor:
+        """Vectors of tokens, (B, T, d_model), with their positions added."""
+        T = tokens.shape[1]
         if self.config.positions == "learned":
             return self.dropout(tokens + self.wpe.weight[:T])
         # Scaled up (section 3.4 of the 2017 paper); the sinusoids would drown vectors of deviation 0.02.

@@ -23,6 +23,8 @@ def test_both_sides_compute_the_same_and_the_result_is_json(monkeypatch):
     assert tiny["steps"] == 6 and len(tiny["ratios_by_round"]) == 3
     ours, theirs = tiny["ours"], tiny["transformers"]
     assert tiny["ratio"] == pytest.approx(ours["tokens_per_second"] / theirs["tokens_per_second"])
+    assert tiny["memory_ratio"] == pytest.approx(ours["step_bytes"] / theirs["step_bytes"])
+    assert ours["step_bytes"] > 4 * tiny["parameters"]  # every gradient at least
     assert again["machine"]["threads"] == torch.get_num_threads()
     assert "tiny: ours" in bench.describe(result)
 
@@ -40,3 +42,9 @@ def test_bad_requests_say_so():
         bench.run_benchmark(["huge"])
     with pytest.raises(CourseError, match="at least 1"):
         bench.run_benchmark(["storyteller"], rounds=0)
+
+
+def test_a_step_of_gpt2_holds_at_most_seven_tenths_of_the_memory(monkeypatch):
+    """Counted at full width, depth and vocabulary of the benchmark, on a third of the layers: the same everywhere."""
+    monkeypatch.setitem(bench.SIZES, "wide", (GPTConfig.gpt2("small", n_layer=4, context_length=256), 2, 256, 1))
+    assert bench.compare("wide", rounds=1)["memory_ratio"] <= 0.7

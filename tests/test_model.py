@@ -1,5 +1,6 @@
 """The network against GPT-2 as `transformers` has it, against torch's own modules, and against itself."""
 
+import copy
 import math
 
 import pytest
@@ -9,9 +10,11 @@ from torch import nn
 
 from helpers.errors import CourseError
 from helpers.exports import transformers_twin
-from helpers.fused import causal_attention, gelu_tanh, head_loss
+from helpers.fused import ROWS, causal_attention, gelu_linear, gelu_tanh
 from helpers.model import GPT, GPTConfig, sinusoids
 from helpers.pretrained import transformers_name
+from helpers.tensor_memory import peak_bytes
+from helpers.tied_head import head_loss
 
 TINY = dict(vocab_size=61, context_length=24, n_layer=2, n_head=4, d_model=32)
 
@@ -21,8 +24,8 @@ def make(**changes) -> GPT:
     return GPT(GPTConfig(**TINY | changes))
 
 
-def some_ids(batch=3, time=17, vocab=61):
-    generator = torch.Generator().manual_seed(1)
+def some_ids(batch=3, time=17, vocab=61, seed=1):
+    generator = torch.Generator().manual_seed(seed)
     return torch.randint(0, vocab, (batch, time), generator=generator)
 
 
@@ -245,6 +248,47 @@ def test_gelu_is_torchs_tanh_gelu():
     assert extreme.grad.tolist() == [0, 0, 1, 1]
 
 
+@pytest.mark.parametrize("rows", [1, ROWS, ROWS + 3])
+@pytest.mark.parametrize("with_bias", [True, False])
+def test_gelu_linear_is_gelu_and_a_linear_layer_in_values_and_gradients(rows, with_bias):
+    generator = torch.Generator().manual_seed(4)
+    shapes = [(1, rows, 24), (10, 24), (10,)][: 3 if with_bias else 2]
+    ours = [torch.randn(shape, generator=generator).requires_grad_() for shape in shapes]
+    torchs = [x.detach().double().requires_grad_() for x in ours]
+    gradient = torch.randn(1, rows, 10, generator=generator)
+    result = gelu_linear(*ours, *([] if with_bias else [None]))
+    expected = F.linear(F.gelu(torchs[0], approximate="tanh"), *torchs[1:])
+    torch.testing.assert_close(result.double(), expected, atol=2e-5, rtol=1e-5)
+    for _ in range(2):  # the second time adds to what is there
+        result.backward(gradient, retain_graph=True)
+        expected.backward(gradient.double(), retain_graph=True)
+    for mine, theirs in zip(ours, torchs, strict=True):
+        torch.testing.assert_close(mine.grad.double(), theirs.grad, atol=2e-4, rtol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(gelu_linear(*ours, *([] if with_bias else [None])), result, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("change", ["listened to", "replaced"])
+def test_a_projection_that_is_not_a_plain_layer_is_called_as_one(change):
+    mlp, calls = make().train().blocks[0].mlp, []
+
+    class Replaced(torch.nn.Module):
+        weight = bias = None
+
+        def forward(self, x):
+            calls.append(x.shape)
+            return x[..., :32]
+
+    x = torch.randn(1, 4, 32)
+    mlp(x)
+    if change == "replaced":
+        mlp.proj = Replaced()
+    else:
+        mlp.proj.register_forward_hook(lambda module, arguments, result: calls.append(arguments[0].shape))
+    mlp(x)
+    assert calls == [(1, 4, 128)]
+
+
 @pytest.mark.parametrize("ignored", [0, 7, 1300])
 @pytest.mark.parametrize("spread", [0.1, 30.0])
 def test_head_loss_is_cross_entropy_in_values_and_gradients(ignored, spread):
@@ -275,6 +319,45 @@ def test_head_loss_of_nothing_is_nan_with_gradients_of_zero_as_in_torch(position
         assert loss.shape == () and loss.isnan()
         assert hidden.grad.tolist() == [[0.0] * 4] * positions
         assert weight.grad.tolist() == [[0.0] * 4] * 5
+
+
+@pytest.mark.parametrize("tied_head", [True, False])
+def test_the_fast_loss_has_the_gradients_of_the_plain_one(tied_head):
+    """Losses scaled and added up, as accumulation does; the two ends of a tied matrix are summed."""
+    model = make(tied_head=tied_head).train()
+    batches = [some_ids(3, 9, seed=number) for number in range(2)]
+    for ids in batches:
+        (model.loss(ids[:, :-1], ids[:, 1:]) * 0.5).backward()
+    fast = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    double = copy.deepcopy(model).double()
+    for ids in batches:
+        (double(ids[:, :-1], ids[:, 1:])[1] * 0.5).backward()
+    for name, parameter in double.named_parameters():
+        torch.testing.assert_close(fast[name].double(), parameter.grad, atol=1e-6, rtol=1e-4)
+    by_name = torch.autograd.grad(model.loss(ids[:, :-1], ids[:, 1:]), [model.wte.weight, model.blocks[0].ln_1.bias])
+    again = model(ids[:, :-1], ids[:, 1:])[1]
+    expected = torch.autograd.grad(again, [model.wte.weight, model.blocks[0].ln_1.bias])
+    for mine, theirs in zip(by_name, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, atol=1e-6, rtol=1e-4)
+
+
+def test_the_tied_matrix_has_one_gradient_in_memory():
+    model = make(vocab_size=5000).train()
+    ids = some_ids(1, 6)
+    size = model.wte.weight.nbytes
+    others = sum(parameter.nbytes for parameter in model.parameters()) - size
+    assert peak_bytes(lambda: model.loss(ids, ids).backward()) < 1.5 * size + others
+    model.zero_grad()
+    assert peak_bytes(lambda: model(ids, ids)[1].backward()) > 2 * size  # the plain way has one at either end
+
+
+def test_a_second_backward_on_one_fast_loss_says_what_to_do():
+    model = make().train()
+    loss = model.loss(some_ids(), some_ids())
+    loss.backward(retain_graph=True)
+    with pytest.raises(RuntimeError, match="compute the loss again"):
+        loss.backward()
 
 
 def plain_attention(qkv, n_head):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from helpers import planning, runs, states
 from helpers.course import Session
-from helpers.fused import head_loss
+from helpers.tied_head import head_loss
 from helpers.model import GPT, GPTConfig
 from helpers.recipes import get_recipe, override
 from helpers.tensor_memory import peak_bytes
