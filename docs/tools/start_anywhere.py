@@ -81,9 +81,8 @@ def run_all(only: list[str] | None = None, say=print) -> dict[str, dict]:
             runs.mkdir()
             found[path.stem] = one = run_alone(clone, number, runs)
             took = f"; took {', '.join(one['shipped'])} from data/" if one["shipped"] else ""
-            say(
-                f"{path.stem}: {'passed' if one['passed'] else 'FAILED: ' + one['problem']}, {one['seconds']:.0f} s{took}"
-            )
+            ended = "passed" if one["passed"] else f"FAILED: {one['problem']}"
+            say(f"{path.stem}: {ended}, {one['seconds']:.0f} s{took}")
     return found
 
 

@@ -6,8 +6,8 @@
     python docs/tools/where_it_ran.py --record vscode --saw "every cell ran"      one that is done by hand
     python docs/tools/where_it_ran.py --record colab-t4 --out colab-t4.json       and the file is sent back
 
-A record says what was run on what kind of machine, with which versions, when, at which commit and how it ended. It holds
-no names and no paths. What has no record is said not to have been run.
+A record says what was run on what kind of machine, with which versions, when, at which commit and how it ended. It
+holds no names and no paths. What has no record is said not to have been run.
 """
 
 import argparse
@@ -206,18 +206,20 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.list:
         print("\n".join(f"{check.name:18} {check.host:8} {_typed(check)}" for check in CHECKS))
         return 0
+    passed = True
     try:
         if asked.record:
             one = run_check(check_named(asked.record), asked.saw)
             path = asked.out or data_folder() / "recorded" / "places" / f"{asked.record}.json"
-            print(f"{write_json(path, one)}: {'passed' if one['passed'] else 'failed'}")
+            passed = one["passed"]
+            print(f"{write_json(path, one)}: {'passed' if passed else 'failed'}")
         if asked.out is None:
             readme = repository_root() / "README.md"
             write_atomically(readme, with_table(readme.read_text(encoding="utf-8"), records()))
     except CourseError as error:
         print(error, file=sys.stderr)
         return 2
-    return 0
+    return 0 if passed else 1
 
 
 if __name__ == "__main__":
