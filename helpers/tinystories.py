@@ -105,7 +105,7 @@ def _clear_errors(online: bool, patient: bool = False):
 
 def _reason(error: BaseException) -> str:
     """Why, in a line: `datasets` says at length what it could not do, and what it came from says why."""
-    while cause := error.__cause__ or error.__context__:
+    while cause := error.__cause__ or (None if error.__suppress_context__ else error.__context__):
         if isinstance(error, HubLost):
             break
         error = cause

@@ -6,6 +6,7 @@ read their settings when they are imported; the times that they wait are made sh
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -149,7 +150,7 @@ def ask(
 def is_one_clear_sentence(said: str, address: str) -> bool:
     what_to_do = ("try again", "load_tokenizer", '"bundled"', "give a folder")
     return (
-        "\n" not in said
+        not re.search(r"\n|None", said)
         and len(said) < 400
         and not said.startswith(("RAW", "GOT"))
         and any(w in said for w in what_to_do)
