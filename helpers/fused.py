@@ -139,9 +139,9 @@ def _gate(x: Tensor, out: Tensor) -> Tensor:
 
 
 def _gelu_slope(x: Tensor, s: Tensor, activated: Tensor, out: Tensor) -> Tensor:
-    """The derivative of x s(z(x)): s + x s (1 - s) dz/dx, where `activated` is x s."""
+    """The derivative of x s(z(x)): s + (1 - s) x s dz/dx, where `activated` is x s."""
     out = torch.addcmul(x.new_tensor(SLOPE), x, x, value=3 * CUBIC, out=out).mul_(activated)
-    return out.addcmul_(out, s, value=-1).add_(s)
+    return out.lerp_(x.new_tensor(1.0), s)
 
 
 def gelu_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
