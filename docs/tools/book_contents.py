@@ -42,8 +42,15 @@ def parts() -> dict[str, list[str]]:
 
 
 def pages() -> list[str]:
-    """All pages but the front page."""
-    return [page for pages in parts().values() for page in pages]
+    """All pages but the front page; those below another one come behind it."""
+    top = [page for pages in parts().values() for page in pages]
+    return [one for page in top for one in (page, *below(page))]
+
+
+def below(page: str) -> list[str]:
+    """The pages that a page opens: docs/teaching/*.md belong to docs/teaching.md."""
+    folder = repository_root() / os.path.splitext(page)[0]
+    return [path.relative_to(repository_root()).as_posix() for path in sorted(folder.glob("*.md"))]
 
 
 def front_page(text: str) -> str:
@@ -65,12 +72,18 @@ def _section(readme: str, heading: str) -> str:
 
 
 def _tables_of_contents() -> str:
-    return "\n\n".join(
-        "\n".join(
-            [f"```{{toctree}}\n:hidden:\n:caption: {part}\n", *(os.path.splitext(page)[0] for page in pages), "```"]
-        )
-        for part, pages in parts().items()
-    )
+    return "\n\n".join(_toctree(pages, f":caption: {part}\n") for part, pages in parts().items())
+
+
+def _toctree(pages: list[str], options: str = "") -> str:
+    names = "".join(f"/{os.path.splitext(page)[0]}\n" for page in pages)
+    return f"```{{toctree}}\n:hidden:\n{options}\n{names}```\n"
+
+
+def page_of_docs(text: str, page: str) -> str:
+    """A Markdown file as a page of the book, with the pages below it."""
+    text = adapted(text, page)
+    return f"{text}\n\n{_toctree(below(page))}" if below(page) else text
 
 
 def adapted(text: str, page: str) -> str:

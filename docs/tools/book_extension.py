@@ -27,7 +27,7 @@ def adapt(app, docname: str, source: list[str]) -> None:
     elif app.env.doc2path(docname).suffix == ".ipynb":
         source[0] = json.dumps(notebook(json.loads(source[0]), f"{docname}.ipynb"))
     else:
-        source[0] = book_contents.adapted(source[0], f"{docname}.md")
+        source[0] = book_contents.page_of_docs(source[0], f"{docname}.md")
 
 
 def notebook(book: dict, page: str) -> dict:
