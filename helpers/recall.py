@@ -7,9 +7,8 @@ cannot know, and guesses.
 """
 
 import heapq
-import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -18,34 +17,12 @@ import torch
 
 from helpers.errors import CourseError
 from helpers.evaluation import LOGITS, padded
+from helpers.mentions import BINS, Mention, mentions_of, only_words, words_by_role
 
-BINS = (30, 60, 90, 120)  # distances in tokens; the last bin is open
 STORIES_AT_ONCE = 32
 
 # From contexts, lists of ids, to the log-probabilities of what may come next: (contexts, vocab_size).
 Scorer = Callable[[Sequence[Sequence[int]]], np.ndarray]
-
-
-@dataclass(frozen=True)
-class Mention:
-    """A word of the story that was named before.
-
-    Attributes:
-        role: which variable it is, such as "hero" or "object.color".
-        text: the word; start: its place in the story, in characters.
-        context: ids from the end token before the story to the token before the word.
-        space: whether the word's first token carries the space before it.
-        distance: tokens since the end of the word's last mention.
-        story: the whole text in lower case, only its words, with single spaces.
-    """
-
-    role: str
-    text: str
-    start: int
-    context: list[int]
-    space: bool
-    distance: int
-    story: str
 
 
 @dataclass
@@ -107,9 +84,7 @@ class Recall:
     def __str__(self) -> str:
         lines = [f"{'role':24}{'mentions':>9}{'all':>9}{'unseen':>9}{'chance':>9}"]
         for role, score in sorted(self.roles.items(), key=lambda item: -item[1].mentions):
-            lines.append(
-                f"{role:24}{score.mentions:>9,}{score.all:>9.1%}{score.unseen:>9.1%}{score.chance:>9.1%}"
-            )
+            lines.append(f"{role:24}{score.mentions:>9,}{score.all:>9.1%}{score.unseen:>9.1%}{score.chance:>9.1%}")
         return "\n".join(lines)
 
 
@@ -160,53 +135,6 @@ def recall(
     if bar is not None:
         bar.close()
     return result
-
-
-def role_of(span: dict) -> str:
-    """The name of what a span holds: its variable, with the attribute if it is not the word itself."""
-    attribute = span.get("attribute") or "text"
-    return span["role"] if attribute == "text" else f"{span['role']}.{attribute}"
-
-
-def words_by_role(stories: Iterable[dict]) -> dict[str, list[str]]:
-    """Every word that fills a role anywhere in these stories, sorted."""
-    words: dict[str, set[str]] = defaultdict(set)
-    for story in stories:
-        for span in story["spans"]:
-            words[role_of(span)].add(story["text"][span["start"] : span["end"]])
-    return {role: sorted(found) for role, found in words.items()}
-
-
-def mentions_of(story: dict, tokenizer, roles: set[str], shortest: int = BINS[0]) -> Iterator[Mention]:
-    """The spans of one story that name again, `shortest` tokens or more after its last mention, a word that
-    the same role had before. Any occurrence of the word is a mention, recorded or not.
-    """
-    text = story["text"]
-    before: dict[str, set[str]] = defaultdict(set)
-    whole = f" {_only_words(text)} "
-    for span in sorted(story["spans"], key=lambda span: span["start"]):
-        role, word = role_of(span), text[span["start"] : span["end"]]
-        seen = word in before[role]
-        before[role].add(word)
-        if role not in roles or not seen:
-            continue
-        named = re.compile(rf"\b{re.escape(word)}\b", re.IGNORECASE)
-        last = max((match.end() for match in named.finditer(text, 0, span["start"])), default=None)
-        if last is None:
-            continue
-        space = span["start"] > 0 and text[span["start"] - 1] == " "
-        context = tokenizer.encode(text[: span["start"] - space])
-        distance = len(context) - len(tokenizer.encode(text[:last]))
-        if distance >= shortest:
-            yield Mention(
-                role,
-                word,
-                span["start"],
-                [tokenizer.end_id, *context],
-                space,
-                distance,
-                whole,
-            )
 
 
 def scorer_of(model) -> Scorer:
@@ -266,12 +194,8 @@ class _Candidates:
         return {
             path: word
             for path, word in self.all(mention).items()
-            if word == mention.text or f" {_only_words(word)} " not in mention.story
+            if word == mention.text or f" {only_words(word)} " not in mention.story
         }
-
-
-def _only_words(text: str) -> str:
-    return " ".join(re.findall(r"\w+", text.lower()))
 
 
 def _first_choices(mentions: list[Mention], candidates: _Candidates, scorer: Scorer) -> tuple[list[bool], list[bool]]:

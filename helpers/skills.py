@@ -13,7 +13,7 @@ import torch
 
 from helpers.errors import CourseError
 from helpers.evaluation import padded, story_rows
-from helpers.recall import BINS, mentions_of, words_by_role
+from helpers.mentions import BINS, mentions_of, words_by_role
 
 ROLES = ("hero", "friend", "toy", "color")
 GRAMMAR = "grammar"

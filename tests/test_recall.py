@@ -6,9 +6,10 @@ import torch
 
 from helpers import recall as recall_module
 from helpers.errors import CourseError
+from helpers.mentions import mentions_of, words_by_role
 from helpers.model import GPT, GPTConfig
 from helpers.ngrams import NGramModel
-from helpers.recall import mentions_of, recall, scorer_of, words_by_role
+from helpers.recall import recall, scorer_of
 from helpers.tokenizer import train_tokenizer
 
 FILLER = "It was a warm day and there was much to do and much to see and nothing went wrong at all"

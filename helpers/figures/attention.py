@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.colors import to_hex
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter
 
-from helpers.figures import style
+from helpers.figures import grids, style
 from helpers.figures.language_models import label
 
 NUMBERS = 6  # maps of up to so many tokens have their weights written in
@@ -27,20 +26,21 @@ def product(weights: np.ndarray, x: np.ndarray, tokens: Sequence[str]):
     names = [label(token) for token in tokens]
     parts = (("weights", weights), ("times vectors", x), ("give mixtures", weights @ x))
     for ax, (title, values) in zip(axes, parts, strict=True):
-        _grid(ax, values, most=max(1.0, float(np.abs(values).max())), numbers=True)
-        ax.set_title(title, fontsize=10.5, fontweight="normal")
+        grids.grid(ax, values, most=max(1.0, float(np.abs(values).max())), numbers=True)
+        style.panel_title(ax, title)
         ax.set_yticks(range(T), names, fontsize=9)
         ax.set_xticks([])
     axes[0].set_xticks(range(T), names, fontsize=8.5, rotation=35, ha="right", rotation_mode="anchor")
+    style.headline(fig, "A mixture is a matrix product")
     last = (weights @ x)[-1]
     return fig, (
         f"A {T} by {T} matrix of weights times the vectors of {', '.join(names)} gives one mixture a row. "
-        f"The last row of weights is {_listed(weights[-1])}, its mixture {_listed(last)}."
+        f"The last row of weights is {grids.listed(weights[-1])}, its mixture {grids.listed(last)}."
     )
 
 
 @style.figure
-def maps(weights: Mapping[str, np.ndarray], tokens: Sequence[str], title: str = "", rows: int = 1):
+def maps(weights: Mapping[str, np.ndarray], tokens: Sequence[str], title: str = "Who takes from whom", rows: int = 1):
     """Attention maps: row by row, how much each token (left) takes from each token (below).
 
     Args:
@@ -60,16 +60,15 @@ def maps(weights: Mapping[str, np.ndarray], tokens: Sequence[str], title: str = 
         ax.axis("off")
     for number, (ax, (name, values)) in enumerate(zip(axes.flat, weights.items(), strict=False)):
         values = np.asarray(values, dtype=float)
-        _grid(ax, values, most=1.0, numbers=T <= NUMBERS)
-        ax.set_title(name, fontsize=10.5, fontweight="normal")
+        grids.grid(ax, values, most=1.0, numbers=T <= NUMBERS)
+        style.panel_title(ax, name)
         ax.set_yticks(range(T), names, fontsize=size)
         turned = {"rotation": 90} if T > 8 else {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
         lowest = number + columns >= len(weights)  # of its column
         ax.set_xticks(range(T) if lowest else [], names if lowest else [], fontsize=size, **turned)
         most = int(values[-1].argmax())
         said.append(f"{name}: {names[-1]} takes most from {names[most]}, {values[-1, most]:.2f}")
-    if title:
-        fig.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+    style.headline(fig, title)
     return fig, f"Attention maps over {T} tokens; rows take, columns give. {'; '.join(said)}."
 
 
@@ -109,7 +108,7 @@ def score_variance(d_head: Sequence[int], variance: Mapping[str, Sequence[float]
                 label=name)  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="d_head", ylabel="variance of the scores")
     ax.set_title("The wider the head, the wilder its scores")
-    _ticks(ax, d_head)
+    grids.ticks(ax, d_head)
     ax.legend(loc="upper left")
     said = "; ".join(f"{name} from {v[0]:.2g} to {v[-1]:.3g}" for name, v in variance.items())
     return fig, f"Variance of the scores for heads of width {d_head[0]} to {d_head[-1]}: {said}."
@@ -125,9 +124,10 @@ def saturation(d_head: Sequence[int], largest: Mapping[str, Sequence[float]], gr
             ax.plot(d_head, values, color=style.COLOURS[i + 1], marker=style.MARKERS[i],
                     linestyle=style.LINESTYLES[i], label=name)  # fmt: skip
         ax.set(xscale="log", xlabel="d_head", ylim=(0, None))
-        ax.set_title(title, fontsize=10.5, fontweight="normal")
-        _ticks(ax, d_head)
+        style.panel_title(ax, title)
+        grids.ticks(ax, d_head)
     axes[0].set_ylim(0, 1)
+    style.headline(fig, "A softmax that is sure of itself")
     axes[0].legend(loc="upper left")
     said = "; ".join(
         f"{name}: largest weight from {largest[name][0]:.2f} to {largest[name][-1]:.2f}, gradient from "
@@ -157,13 +157,14 @@ def felt(panels: Mapping[str, np.ndarray], tokens: Sequence[str]):
             leak = j > i
             ax.text(j, i, "leak" if leak else "yes", ha="center", va="center", fontsize=8.5,
                     color="#ffffff", fontweight="bold" if leak else "normal")  # fmt: skip
-        _frame(ax, T, T)
-        ax.set_title(title, fontsize=10.5, fontweight="normal")
+        grids.frame(ax, T, T)
+        style.panel_title(ax, title)
         ax.set_yticks(range(T), names, fontsize=9)
         ax.set_xticks(range(T), names, fontsize=9)
         ax.set_xlabel("this input was changed")
         said.append(f"{title}: {int(np.triu(grid, 1).sum())} outputs felt a change in their future")
     axes[0][0].set_ylabel("did this output change?")
+    style.headline(fig, "Who notices that an input changed?")
     return fig, f"Grids of which output felt which input. {'; '.join(said)}."
 
 
@@ -190,7 +191,7 @@ def cut_into_heads(panels: Mapping[str, np.ndarray], tokens: Sequence[str]):
                 ax.text(j, i, str(head), ha="center", va="center", fontsize=9.5, color=style.INK,
                         bbox={"boxstyle": "round,pad=0.1", "fc": style.GROUND, "ec": "none"})  # fmt: skip
         ax.set(xlim=(-0.5, d - 0.5), ylim=(T - 0.5, -0.5), xlabel="feature")
-        ax.set_title(title, fontsize=10.5, fontweight="normal")
+        style.panel_title(ax, title)
         ax.set_yticks(range(T), [label(token) for token in tokens], fontsize=9)
         ax.set_xticks(range(d))
         ax.grid(visible=False)
@@ -200,6 +201,7 @@ def cut_into_heads(panels: Mapping[str, np.ndarray], tokens: Sequence[str]):
         torn = sum(sorted(row.tolist()) != sorted(heads[0].tolist()) for row in heads)
         mixed = torn or len(set(heads[0].tolist())) == 1
         said.append(f"{title}: " + ("tokens are torn apart" if mixed else "every head gets a part of every token"))
+    style.headline(fig, "Which head gets which number")
     return fig, f"The number of the head that each cell of the vectors goes to. {'; '.join(said)}."
 
 
@@ -214,10 +216,11 @@ def cost(lengths: Sequence[int], milliseconds: Mapping[str, Sequence[float]], me
             ax.plot(lengths, values, color=style.COLOURS[i + 1], marker=style.MARKERS[i],
                     linestyle=style.LINESTYLES[i], label=name)  # fmt: skip
         ax.set(xscale="log", yscale="log", xlabel="tokens")
-        ax.set_title(title, fontsize=10.5, fontweight="normal")
+        style.panel_title(ax, title)
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        _ticks(ax, lengths)
+        grids.ticks(ax, lengths)
     axes[0].legend(loc="upper left")
+    style.headline(fig, "What attention costs")
     slowest = max(milliseconds, key=lambda name: milliseconds[name][-1])  # seconds differ from run to run: words
     grows = ", ".join(f"{name} times {values[-1] / values[0]:.0f}" for name, values in megabytes.items())
     return fig, (
@@ -262,43 +265,3 @@ def by_distance(shares: Mapping[str, Sequence[float]]):
     if len(shares) > 1:
         ax.legend()
     return fig, f"Mean attention weight by distance. {'; '.join(said)}."
-
-
-def _grid(ax, values: np.ndarray, most: float, numbers: bool) -> None:
-    """A heat map from 0 to `most`, with its numbers where they can be read."""
-    ax.imshow(np.abs(values), cmap=style.HEAT, vmin=0, vmax=most, aspect="equal", interpolation="nearest")
-    _frame(ax, *values.shape, lines=numbers)
-    if not numbers:
-        return
-    for (i, j), value in np.ndenumerate(values):
-        ground = to_hex(style.HEAT(abs(value) / most))
-        ax.text(j, i, _short(value), ha="center", va="center", fontsize=8.5, color=style.text_colour(ground))
-
-
-def _frame(ax, rows: int, columns: int, lines: bool = True) -> None:
-    ax.grid(visible=False)
-    ax.tick_params(length=0)
-    if lines:
-        ax.set_xticks(np.arange(columns + 1) - 0.5, minor=True)
-        ax.set_yticks(np.arange(rows + 1) - 0.5, minor=True)
-        ax.grid(which="minor", axis="both", color="#e4e2da", linewidth=0.8)
-        ax.tick_params(which="minor", length=0)
-    for spine in ax.spines.values():
-        spine.set_visible(True)
-        spine.set_color("#d5d3cb")
-
-
-def _short(value: float) -> str:
-    return "0" if abs(value) < 0.005 else f"{value:.2f}".rstrip("0").rstrip(".")
-
-
-def _listed(values) -> str:
-    return ", ".join(_short(value) for value in values)
-
-
-def _ticks(ax, values: Sequence[int]) -> None:
-    """The measured places on a logarithmic axis, as plain numbers."""
-    ax.xaxis.set_major_locator(FixedLocator(list(values)))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_minor_formatter(NullFormatter())

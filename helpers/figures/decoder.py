@@ -127,13 +127,13 @@ def normalised(before: np.ndarray, after: np.ndarray, names: Sequence[str]):
             place = np.full(len(vector), float(row))
             ax.plot(vector, place, linestyle="", marker="o", markersize=4, color=style.BLUE, alpha=0.45)
             ax.plot(vector.mean(), row, linestyle="", marker="|", markersize=17, color=style.BERRY, markeredgewidth=2)
-        ax.set_title(title, fontsize=10.5, fontweight="normal")
+        style.panel_title(ax, title)
         ax.grid(visible=False)
         ax.grid(axis="x", visible=True)
     axes[0].set_yticks(range(len(names)), names, family="monospace", fontsize=9)
     axes[0].set_ylim(len(names) - 0.5, -0.5)
     fig.supxlabel("values of the features; a bar marks their mean", fontsize=10)
-    fig.suptitle("Each row is the vector of one token", x=0.01, ha="left", fontweight="bold", fontsize=12)
+    style.headline(fig, "Each row is the vector of one token")
     spread = before.std(axis=1)
     return fig, (
         f"Dots for the features of {len(names)} vectors. Before, their spread (standard deviation) runs from "
@@ -154,11 +154,14 @@ def bends(x: np.ndarray, curves: Mapping[str, np.ndarray], difference: np.ndarra
     fig, (ax, small) = style.canvas(1, 2, height=3.3)
     for i, (name, values) in enumerate(curves.items()):
         ax.plot(x, values, label=name, color=(style.BERRY, style.BLUE, style.NAVY)[i], linestyle=style.LINESTYLES[i])
-    ax.set(xlabel="x", title="What a bend does to x")
+    ax.set_xlabel("x")
+    style.panel_title(ax, "what it does to x")
     ax.legend(loc="upper left")
     small.plot(x, 1000 * np.asarray(difference), color=style.NAVY, linestyle="-")
     small.axhline(0, color=style.QUIET, linewidth=1, linestyle="-")
-    small.set(xlabel="x", ylabel="thousandths", title="tanh form minus exact form")
+    small.set(xlabel="x", ylabel="thousandths")
+    style.panel_title(small, "GELU: tanh form minus exact form")
+    style.headline(fig, "Two activation functions")
     worst = int(np.argmax(np.abs(difference)))
     return fig, (
         f"Left: {', '.join(curves)} from {x[0]:g} to {x[-1]:g}; all go to 0 on the left and to x on the right. Right: "
@@ -193,7 +196,7 @@ def by_layer(panels: Mapping[str, Mapping[str, Sequence[float]]], title: str, lo
         ax.xaxis.set_major_locator(MaxNLocator(7, integer=True))
         ax.set_ymargin(0.1)
     _legend_where_it_is_needed(axes[0], panels)
-    fig.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+    style.headline(fig, title)
     return fig, f"Lines by layer. {'; '.join(said)}."
 
 

@@ -29,11 +29,12 @@ def lookup(table: np.ndarray, row: int):
         for (y, x), value in np.ndenumerate(values):
             ground = style.HEAT(abs(value) / top * 0.6)[:3]
             ax.text(x, first + y, f"{value:g}", ha="center", va="center", color=style.text_colour(ground))
-        ax.set_title(title, fontsize=10.5, fontweight="normal")
+        style.panel_title(ax, title)
         ax.grid(visible=False)
         ax.spines[:].set_visible(False)
         ax.set(xticks=[], yticks=range(size) if len(values) == size else [], ylim=(size - 0.5, -0.5))
         ax.tick_params(length=0)
+    style.headline(fig, "A lookup is a product")
     axes[1].axhspan(row - 0.48, row + 0.48, fill=False, edgecolor=style.BERRY, linewidth=2.5)
     return fig, (
         f"A one-hot column of {size} numbers with its 1 at place {row}, a table of {size} rows and {width} columns "
@@ -182,6 +183,6 @@ def losses(curves: Mapping[str, Sequence[float]], smooth: int = 20):
         steps = np.arange(width, width + len(mean))
         ax.plot(steps, mean, color=style.COLOURS[i + 1], linestyle=style.LINESTYLES[i], label=name)
         said.append(f"{name} ends at {mean[-1]:.2f}")
-    ax.set(xlabel="step", ylabel="loss (nats per token)", title="The same tokens, with and without their order")
+    ax.set(xlabel="steps", ylabel="nats per token", title="The same tokens, with and without their order")
     ax.legend()
     return fig, f"Training loss by step, smoothed: {'; '.join(said)}."

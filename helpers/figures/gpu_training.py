@@ -82,7 +82,7 @@ def loss_scale(scales: Sequence[float], skipped: Sequence[int]):
     ax.plot(marked, [scales[step - 1] for step in marked], color=style.BERRY, marker="X", markersize=8, linewidth=0,
             label="overflow: this step was left out")  # fmt: skip
     ax.set_yscale("log", base=2)
-    ax.set(xlabel="step", ylabel="scale after it")
+    ax.set(xlabel="steps", ylabel="scale after it")
     ax.set_title("The scale finds its own height")
     if marked:
         ax.legend(loc="lower right")
@@ -125,8 +125,9 @@ def options_in_turn(rows: Sequence[Mapping], device: str):
             ax.text(row[key] + 0.02 * largest, i, text, va="center", fontsize=9)
     axes[0].set_yticks(range(len(rows)), [row["name"] for row in rows])
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
-    axes[0].set_title("tokens a second")
-    axes[1].set_title("peak GB of a step")
+    style.panel_title(axes[0], "tokens a second")
+    style.panel_title(axes[1], "peak GB of a step")
+    style.headline(fig, "Each option switched on in turn")
     for ax, largest, room in zip(axes, most, (1.45, 1.3), strict=True):
         ax.set(xlim=(0, room * largest), xticks=[])
         ax.grid(visible=False)
@@ -166,7 +167,7 @@ def beside_the_others(
         left.text(0.99, value, f"{name}: {value:.2f}", transform=left.get_yaxis_transform(), ha="right", va="bottom",
                   fontsize=9)  # fmt: skip
     left.set(xlabel="million tokens", ylabel="nats per token, held out", ylim=(0, None))
-    left.set_title("your run", fontsize=10.5, fontweight="normal")
+    style.panel_title(left, "your run")
     for i, (who, count, loss) in enumerate(reported):
         right.plot(count / 1e6, loss, color=style.COLOURS[i % 5], marker=style.MARKERS[i % 6], linewidth=0, label=who)
     curves = dict(recorded) | ({"your run": own} if own_on_gpu else {})
@@ -181,7 +182,8 @@ def beside_the_others(
     counts = [count for _, count, _ in reported] + [n for points in curves.values() for n, _ in points if n > 0]
     right.set_xlim(0.7 * min(counts) / 1e6, 1.5 * max(counts) / 1e6)
     right.set(xlabel="million tokens (logarithmic)")
-    right.set_title("TinyStories, larger models", fontsize=10.5, fontweight="normal")
+    style.panel_title(right, "TinyStories, larger models")
+    style.headline(fig, "The run, and what others reached")
     if not recorded:
         right.text(0.5, 0.97, "no run on a GPU has been recorded yet", transform=right.transAxes, ha="center", va="top",
                    fontsize=9, color=style.QUIET)  # fmt: skip

@@ -35,12 +35,12 @@ def next_tokens(expected: Mapping[str, Sequence[tuple[str, float]]], before: str
         ax.invert_yaxis()
         ax.set(xlim=(0, 1.45 * most))
         ax.xaxis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
-        ax.set_title(name, fontsize=10.5, fontweight="normal")
+        style.panel_title(ax, name)
         ax.grid(visible=False)
         ax.tick_params(axis="y", length=0)
         first, p = choices[0]
         said.append(f"{name}: {label(first)} with probability {p:.2f}")
-    fig.suptitle(f"What comes after “{before}”?", x=0.01, ha="left", fontweight="bold", fontsize=12)
+    style.headline(fig, f"What comes after “{before}”?")
     fig.supxlabel("probability", fontsize=10.5)
     return fig, f"Bars of the most probable tokens after {before!r}. First choices: {'; '.join(said)}."
 
@@ -138,10 +138,10 @@ def loss_curve(steps: Sequence[int], losses: Mapping[str, Sequence[float]], leve
         ax.text(steps[-1], value - 0.08, f"{name}: {value:.3f}", va="top", ha="right", fontsize=9.5)
     ax.set(ylim=(0, None), xlabel="steps", ylabel="nats per token")
     near.set(ylim=(lowest - 0.01, lowest + 0.1), xlabel="steps")
-    near.set_title("the last part, enlarged", fontsize=10.5, fontweight="normal")
-    ax.set_title("from the first step", fontsize=10.5, fontweight="normal")
+    style.panel_title(near, "the last part, enlarged")
+    style.panel_title(ax, "from the first step")
     ax.legend(loc="upper right")
-    fig.suptitle("Gradient descent finds what counting knew", x=0.01, ha="left", fontweight="bold", fontsize=12)
+    style.headline(fig, "Gradient descent finds what counting knew")
     said = "; ".join(f"{name} falls from {values[0]:.2f} to {values[-1]:.3f}" for name, values in losses.items())
     return fig, (
         f"Loss over {steps[-1]} steps, whole and enlarged: {said}. Horizontal lines: "

@@ -58,10 +58,10 @@ def first_losses(losses: Mapping[str, np.ndarray], ln_v: float):
         ax.axvline(ln_v, color=style.INK, linewidth=1.6, linestyle="--")
         ax.text(ln_v, 0.97, " ln V", transform=ax.get_xaxis_transform(), va="top", fontsize=9.5)
         ax.set(xlabel="nats", xlim=(0, edges[-1]))
-        ax.set_title(f"{name}: mean {values.mean():.2f}", fontsize=10.5, fontweight="normal")
+        style.panel_title(ax, f"{name}: mean {values.mean():.2f}")
         said.append(f"{name}: mean {values.mean():.2f}, from {values.min():.1f} to {values.max():.1f}")
     axes[0][0].set_ylabel("per cent of the tokens")
-    fig.suptitle("The loss of every token before the first step", x=0.01, ha="left", fontweight="bold", fontsize=12)
+    style.headline(fig, "The loss of every token before the first step")
     return fig, f"Histograms of the first losses, with ln V at {ln_v:.2f} marked. {'; '.join(said)}."
 
 
@@ -126,11 +126,11 @@ def valley(paths: Mapping[str, Sequence[tuple[float, float]]], steepness: tuple[
         path = np.asarray(path, dtype=float)
         ax.plot(*path.T, color=style.BERRY, linestyle="-", marker="o", markersize=3, linewidth=1.3)
         ax.plot(0, 0, marker="P", color=style.INK, markersize=8)
-        ax.set_title(name, fontsize=10.5, fontweight="normal")
+        style.panel_title(ax, name)
         ax.grid(visible=False)
         left = float(np.hypot(*path[-1]))
         said.append(f"{name} is {left:.2f} away from the lowest point after {len(path) - 1} steps")
-    fig.suptitle("Down a long valley", x=0.01, ha="left", fontweight="bold", fontsize=12)
+    style.headline(fig, "Down a long valley")
     return fig, f"Paths on a map of a loss that is steep in one direction and flat in the other. {'; '.join(said)}."
 
 
@@ -194,7 +194,7 @@ def measured_again(samples: Mapping[str, Sequence[tuple[float, float]]], true: f
         ax.errorbar(range(1, len(losses) + 1), losses, yerr=2 * errors, fmt=style.MARKERS[i],
                     color=style.COLOURS[1 + i], ecolor=style.QUIET, elinewidth=1.1, capsize=2)  # fmt: skip
         ax.axhline(true, color=style.INK, linewidth=1.1, linestyle=":")
-        ax.set_title(name, fontsize=10.5, fontweight="normal")
+        style.panel_title(ax, name)
         ax.set_xlabel("measurement")
         ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         inside = int((np.abs(losses - true) <= 2 * errors).sum())
@@ -202,7 +202,7 @@ def measured_again(samples: Mapping[str, Sequence[tuple[float, float]]], true: f
             f"{name}: from {losses.min():.3f} to {losses.max():.3f}, {inside} of {len(losses)} bars reach the line"
         )
     axes[0][0].set_ylabel("nats per token")
-    fig.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=12)
+    style.headline(fig, title)
     return fig, f"Measured losses with bars of two standard errors, and a line at {true:.3f}. {'; '.join(said)}."
 
 

@@ -34,13 +34,13 @@ def two_layouts(conv1d: np.ndarray, linear: np.ndarray, row: int = 1):
         ax.set_xticks(range(corner.shape[1]))
         ax.set_yticks(range(corner.shape[0]))
         ax.tick_params(length=0)
-        ax.set_title(title, fontsize=10.5, fontweight="normal")
+        style.panel_title(ax, title)
     axes[0].set(xlabel="output", ylabel="input")
     axes[1].set(xlabel="input", ylabel="output")
     frame = dict(fill=False, edgecolor=style.ORANGE, linewidth=2.6)
     axes[0].add_patch(Rectangle((-0.46, row - 0.46), outputs - 0.08, 0.92, **frame))
     axes[1].add_patch(Rectangle((row - 0.46, -0.46), 0.92, outputs - 0.08, **frame))
-    fig.suptitle("One corner, two layouts (weights times 100)", x=0.01, ha="left", fontweight="bold", fontsize=12)
+    style.headline(fig, "One corner, two layouts (weights times 100)")
     equal = np.array_equal(corners[0], corners[1].T)
     return fig, (
         f"Two heat maps of one corner of a weight matrix. Left, as Conv1D stores it: {inputs} rows of inputs, "

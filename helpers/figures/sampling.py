@@ -44,6 +44,7 @@ def mistakes(measured: Mapping[str, float], right: float):
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     ax.set_yticks(range(len(measured)), measured)
     ax.set_ylim(len(measured) - 0.4, -1.35)
+    ax.set_title("One model, measured with one mistake each")
     ax.grid(visible=False)
     ax.tick_params(axis="y", length=0)
     said = ", ".join(f"{name} {_number(value)}" for name, value in measured.items())
@@ -62,7 +63,7 @@ def by_context(context: Sequence[int], nats: Sequence[float], overlaps: Mapping[
     fig, (left, other) = style.canvas(1, 2, height=3.2)
     left.plot(context, nats, color=style.BLUE, marker="o")
     left.set(xlabel="tokens before the prediction", ylabel="nats per token", ylim=(0, None))
-    left.set_title("What a memory is worth", fontsize=11)
+    style.panel_title(left, "what a memory is worth")
     places = range(len(overlaps))
     other.bar(places, overlaps.values(), color=style.BERRY, width=0.6, hatch="///", edgecolor=style.GROUND)
     for place, value in zip(places, overlaps.values(), strict=True):
@@ -71,7 +72,8 @@ def by_context(context: Sequence[int], nats: Sequence[float], overlaps: Mapping[
     other.set_xticks(places, [str(step) for step in overlaps])
     other.set(xlabel="tokens the window moves at a time", ylabel="perplexity")
     other.set_ylim(1, max(overlaps.values()) * 1.12)
-    other.set_title(f"Windows of {window} tokens", fontsize=11)
+    style.panel_title(other, f"windows of {window} tokens")
+    style.headline(fig, "What a window takes away")
     steps = ", ".join(f"{step}: {value:.2f}" for step, value in overlaps.items())
     return fig, (
         f"Left: the loss falls from {nats[0]:.2f} nats with about {context[0]} tokens of context to {nats[-1]:.2f} "
@@ -102,6 +104,7 @@ def suspects(measured: Mapping[str, float], vocab_size: int, case: Sequence[floa
     ax.set_xlabel("perplexity over size of vocabulary (logarithmic); 1 is guessing")
     ax.set_yticks(range(len(shares)), shares)
     ax.set_ylim(len(shares) - 0.4, -1.3)
+    ax.set_title("Which mistake ends near the size of the vocabulary?")
     ax.text(0.3, -0.85, "band: V/e to V", fontsize=9, va="center", ha="right")
     ax.text(1.4, -0.85, "dashed: the case", fontsize=9, va="center")
     ax.grid(visible=False)
@@ -121,7 +124,7 @@ def two_readings(steps: Sequence[int], reported: Mapping[str, Sequence[float]], 
     for value, text in ((top, "ln V: guessing"), (top - 1, "ln V - 1")):
         ax.axhline(value, color=style.QUIET, linewidth=1, linestyle=":")
         ax.text(steps[-1], value + 0.06, text, ha="right", va="bottom", fontsize=9, color=style.QUIET)
-    ax.set(xlabel="step", ylabel="reported loss", ylim=(0, top + 0.9))
+    ax.set(xlabel="steps", ylabel="reported loss, nats", ylim=(0, top + 0.9), title="What two losses report")
     ax.legend(loc="lower left")
     said = "; ".join(f"{name} from {values[0]:.2f} to {values[-1]:.2f}" for name, values in reported.items())
     return fig, f"Reported loss over {steps[-1]} steps: {said}. Guessing is {top:.2f}."
@@ -147,30 +150,15 @@ def reshaped(panels: Mapping[str, Sequence[float]], tokens: Sequence[str], befor
         ax.plot([0.02 * most] * (len(kept) - sum(kept)), places[np.logical_not(kept)], "x", color=style.BERRY, ms=4)
         ax.set_yticks(places, [label(token) for token in tokens], family="monospace", fontsize=8)
         ax.set(xlim=(0, 1.05 * most), ylim=(len(values) - 0.4, -0.6))
-        ax.set_title(name, fontsize=10, fontweight="normal")
+        style.panel_title(ax, name)
         ax.grid(visible=False)
         ax.tick_params(axis="y", length=0)
         said.append(f"{name}: {sum(kept)} left, the first has {values[0]:.2f}")
     for ax in axes.flat[len(panels) :]:
         ax.axis("off")
     fig.supxlabel(f"probability after '... {before[-48:]}'", fontsize=10)
+    style.headline(fig, "The next token, reshaped")
     return fig, f"The {len(tokens)} likeliest next tokens after '{before}', by method. {'; '.join(said)}."
-
-
-@style.figure
-def repeats(curves: Mapping[str, Sequence[float]]):
-    """How likely a sentence is, per token, the first time, the second time, and so on."""
-    fig, ax = style.canvas(height=2.9)
-    for i, (name, values) in enumerate(curves.items()):
-        ax.plot(
-            range(1, len(values) + 1), values, color=style.COLOURS[i], linestyle=style.LINESTYLES[i],
-            marker=style.MARKERS[i], label=name,
-        )  # fmt: skip
-    ax.set(xlabel="how many times the sentence has been said", ylabel="probability of a token of it", ylim=(0, 1.03))
-    ax.set_xticks(range(1, max(map(len, curves.values())) + 1))
-    ax.legend(loc="lower right")
-    said = "; ".join(f"{name} from {values[0]:.2f} to {values[-1]:.2f}" for name, values in curves.items())
-    return fig, f"Mean probability of a token of a sentence that is said again and again: {said}."
 
 
 @style.figure
@@ -185,6 +173,7 @@ def likelihoods(groups: Mapping[str, Sequence[float]]):
             color=style.COLOURS[row % 5], alpha=0.8,
         )  # fmt: skip
     ax.set(xlabel="nats for the whole story: left is likelier", xlim=(0, None), ylim=(len(groups) - 0.4, -0.6))
+    ax.set_title("How likely are stories, to the model itself?")
     ax.set_yticks(range(len(groups)), groups)
     ax.grid(visible=True, axis="x")
     ax.tick_params(axis="y", length=0)
@@ -202,6 +191,7 @@ def cost_per_token(lengths: Sequence[int], milliseconds: Mapping[str, Sequence[f
             marker=style.MARKERS[i], label=name,
         )  # fmt: skip
     ax.set(xlabel="tokens in the story", ylabel="milliseconds for one more", ylim=(0, None))
+    ax.set_title("What one more token costs")
     ax.set_xticks(lengths)
     ax.legend(loc="upper left")
     said = "; ".join(f"{name} from {values[0]:.1f} to {values[-1]:.1f}" for name, values in milliseconds.items())
@@ -253,7 +243,7 @@ def trade(points: Sequence[tuple[str, float, float]], real: tuple[float, float],
         )
     ax.plot(*real, marker="*", markersize=15, color=style.ORANGE, markeredgecolor=style.INK, linestyle="none")
     ax.annotate("true stories", real, textcoords="offset points", xytext=(-10, 4), fontsize=9, ha="right")
-    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.04, 1.1))
+    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=(-0.04, 1.1), title="Quality against diversity")
     ax.margins(x=0.1)
     ax.grid(visible=True)
     said = "; ".join(f"{name}: {across:.2f} and {up:.2f}" for name, across, up in points)

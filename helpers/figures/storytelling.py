@@ -88,7 +88,7 @@ def _token(ax, step: Step, x: float, y: float) -> float:
 @style.figure
 def choices(steps: list[Step], at: list[int]):
     """For a few steps, the likeliest tokens as bars, the drawn one dark, and last if it is not among them."""
-    fig, axes = style.canvas(1, len(at), height=2.5, sharex=True)
+    fig, axes = style.canvas(1, len(at), height=2.8, sharex=True)
     said = []
     for ax, i in zip(axes, at, strict=True):
         step, before = steps[i], "".join(s.text for s in steps[max(0, i - 3) : i]).strip()
@@ -111,4 +111,5 @@ def choices(steps: list[Step], at: list[int]):
         drawn = f"drawn was {_visible(step.text)!r} at {step.probability:.2f}"
         said.append(f"after '... {before}' the likeliest is {_visible(first)!r} at {p:.2f}, {drawn}")
     fig.supxlabel("probability of the next token", fontsize=10)
+    style.headline(fig, "What could have come instead")
     return fig, f"Bars of the likeliest next tokens at {len(at)} places of the story: {'; '.join(said)}."

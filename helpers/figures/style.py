@@ -71,6 +71,16 @@ def canvas(rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: flo
     return fig, fig.subplots(rows, columns, **subplots)
 
 
+def headline(fig: Figure, text: str) -> None:
+    """The title of a figure of several panels, written as that of a single one is."""
+    fig.suptitle(text, x=0.01, ha="left", fontweight=_RC["axes.titleweight"], fontsize=_RC["axes.titlesize"])
+
+
+def panel_title(ax, text: str) -> None:
+    """What one panel of a figure shows, less loud than the figure's own title."""
+    ax.set_title(text, fontsize=_RC["axes.labelsize"], fontweight="normal")
+
+
 class Picture:
     """A finished figure: a PNG and the words that stand for it where it cannot be seen."""
 
@@ -130,9 +140,7 @@ def figure(draw: Callable[..., tuple[Figure, str]]) -> Callable[..., Picture]:
 
 def luminance(colour: str) -> float:
     """Relative luminance of a colour, 0 (black) to 1 (white), as sRGB and WCAG define it."""
-    linear = [
-        c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in matplotlib.colors.to_rgb(colour)
-    ]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in matplotlib.colors.to_rgb(colour)]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 

@@ -42,9 +42,7 @@ def merge_trees(histories: Sequence[Sequence[Sequence[bytes]]], ranks: dict[tupl
         for before, after in zip(history, history[1:], strict=False):
             nodes = _joined(ax, before, after, nodes, ranks)
         top = max(top, *(height for _, height in nodes))
-        said.append(
-            f"{b''.join(history[0]).decode()!r} from {len(history[0])} bytes to {len(history[-1])} tokens"
-        )
+        said.append(f"{b''.join(history[0]).decode()!r} from {len(history[0])} bytes to {len(history[-1])} tokens")
         left += len(history[0]) + 0.6
     ax.set(xlim=(-0.7, left - 0.9), ylim=(-0.5, top + 0.6))
     ax.set_yticks([])
@@ -102,9 +100,7 @@ def coloured_tokens(rows: Sequence[tuple[str, Sequence[bytes]]], wide: int = 86)
     y = 0.0
     for label, parts in lines:
         number = sum(len(part) for part in parts)
-        ax.text(
-            0, y, f"{label}: {number} tokens", fontsize=9.5, va="center", color=style.INK, fontweight="bold"
-        )
+        ax.text(0, y, f"{label}: {number} tokens", fontsize=9.5, va="center", color=style.INK, fontweight="bold")
         y -= 0.4
         at = 0
         for part in parts:
@@ -113,9 +109,7 @@ def coloured_tokens(rows: Sequence[tuple[str, Sequence[bytes]]], wide: int = 86)
                 text = visible(token)
                 ground = GROUNDS[at % len(GROUNDS)]
                 ax.add_patch(
-                    Rectangle(
-                        (x, y - 0.14), len(text), 0.29, facecolor=ground, edgecolor=style.INK, linewidth=0.7
-                    )
+                    Rectangle((x, y - 0.14), len(text), 0.29, facecolor=ground, edgecolor=style.INK, linewidth=0.7)
                 )
                 for i, character in enumerate(text):
                     ink = style.QUIET if character == "·" else style.BERRY if broken(token) else style.INK
@@ -164,9 +158,7 @@ def bytes_per_token(sizes: Sequence[int], trained: Sequence[float], gpt2: tuple[
     ax.plot(sizes, trained, marker="o", color=style.BLUE, linestyle="-")
     ax.plot(*[[value] for value in gpt2], marker="s", markersize=9, color=style.BERRY, linestyle="none")
     for size, value in zip(sizes, trained, strict=True):
-        ax.annotate(
-            f"{value:.2f}", (size, value), (0, -15), textcoords="offset points", ha="center", fontsize=9
-        )
+        ax.annotate(f"{value:.2f}", (size, value), (0, -15), textcoords="offset points", ha="center", fontsize=9)
     ax.annotate(f"{gpt2[1]:.2f}", gpt2, (0, 9), textcoords="offset points", ha="center", fontsize=9)
     middle = len(sizes) // 2
     place = (sizes[middle], trained[middle] - 0.8)

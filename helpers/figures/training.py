@@ -36,7 +36,7 @@ def run_curves(rows: Sequence[Mapping], levels: Mapping[str, float] | None = Non
                 fontsize=9)  # fmt: skip
         said.append(f"a line marks {name} at {value:.2f}")
     ax.set(xlabel="steps", ylabel="nats per token", ylim=(0, None))
-    ax.set_title("loss", fontsize=10.5, fontweight="normal")
+    style.panel_title(ax, "loss")
     if trained or held_out:
         ax.legend(loc="upper right")
     if accuracy:
@@ -44,10 +44,10 @@ def run_curves(rows: Sequence[Mapping], levels: Mapping[str, float] | None = Non
         right = axes[0][1]
         right.plot(steps, [100 * share for share in shares], color=style.BERRY, linestyle="--", marker="s")
         right.set(xlabel="steps", ylabel="per cent of tokens", ylim=(0, 100))
-        right.set_title("first choice was right, held-out stories", fontsize=10.5, fontweight="normal")
+        style.panel_title(right, "first choice was right, held-out stories")
         said.append(f"accuracy on held-out stories goes from {shares[0]:.0%} to {shares[-1]:.0%}")
     last = rows[-1]["step"] if rows else 0
-    fig.suptitle(title or f"The run after {last:,} steps", x=0.01, ha="left", fontweight="bold", fontsize=12)
+    style.headline(fig, title or f"The run after {last:,} steps")
     return fig, f"Curves of a training run over {last:,} steps: {'; '.join(said) or 'nothing measured yet'}."
 
 
@@ -128,11 +128,11 @@ def skills(rows: Sequence[Mapping], chance: Mapping[str, float], steps: int):
     for ax, title, low in ((left, "loss, nats", 0), (right, "right among all words of its kind, per cent", 0)):
         ax.set(xlim=(0, steps), xlabel="steps")
         ax.set_ylim(bottom=low)
-        ax.set_title(title, fontsize=10.5, fontweight="normal")
+        style.panel_title(ax, title)
     right.set_ylim(0, 103)
     if rows:
         fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    fig.suptitle("Skills arrive one by one", x=0.01, ha="left", fontweight="bold", fontsize=12)
+    style.headline(fig, "Skills arrive one by one")
     return fig, f"Losses and shares by skill over {steps:,} steps. {'; '.join(said) or 'Nothing measured yet'}."
 
 
