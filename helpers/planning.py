@@ -12,7 +12,7 @@ from helpers.optimizers import parameter_groups
 from helpers.recipes import Recipe
 from helpers.settings import TrainingSettings
 from helpers.tensor_memory import peak_bytes
-from helpers.tokenizer import load_tokenizer
+from helpers.tokenizer import load_tokenizer, trained_size
 
 KNOWN_SIZES = {"bundled": 2048, "gpt2": 50257}  # entries, so that a plan needs no download
 PATIENCE = 2.0  # seconds that measuring a few real steps may take; what takes longer is estimated
@@ -88,7 +88,8 @@ def plan(
     Args:
         tokens_an_epoch: of the training stories, where they have been counted; otherwise from what is known.
     """
-    size = KNOWN_SIZES.get(recipe.tokenizer) or load_tokenizer(recipe.tokenizer).vocab_size
+    size = KNOWN_SIZES.get(recipe.tokenizer) or trained_size(recipe.tokenizer)
+    size = size or load_tokenizer(recipe.tokenizer).vocab_size
     config, training = recipe.config(size), recipe.training
     model, moving = _moving_bytes(config, training.batch_size, "meta")  # shapes without memory
     hidden = sum(p.numel() for p in parameter_groups(model)["hidden"]) if training.optimizer == "muon" else 0

@@ -24,7 +24,8 @@ class Recipe:
         name, about: what it is called and what it is for, in a sentence.
         model: fields of `GPTConfig`, without the vocabulary's size, which is the tokenizer's.
         training: the `TrainingSettings`.
-        tokenizer: "bundled", "gpt2" or a path.
+        tokenizer: "bundled", "gpt2", a path, or "trained:4096": a byte-level BPE of that many entries, trained on the
+            recipe's own stories.
         stories: a source of `load_stories`.
         limit: only the first so many stories.
         held_out: None takes the source's own validation split; a share, such as 0.1, is held out of the
@@ -169,6 +170,7 @@ RECIPES: dict[str, Recipe] = {
                 sample_every=1000,
                 precision="float16",
             ),
+            tokenizer="trained:4096",
             stories="tinystories",
         ),
     )

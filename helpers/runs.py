@@ -1,5 +1,6 @@
 """From a recipe to a run: its stories, tokens, model and sampler, ready to train or to go on."""
 
+import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -19,8 +20,10 @@ from helpers.settings import TrainingSettings
 from helpers.states import load_state, remove_states, saved_states
 from helpers.stories import in_validation, load_stories
 from helpers.token_files import TokenFile, tokenize_stories
-from helpers.tokenizer import Tokenizer, load_tokenizer
+from helpers.tokenizer import Tokenizer, load_tokenizer, train_tokenizer, trained_size
 from helpers.training import Training, TrainingResult
+
+ENOUGH_STORIES = 100_000  # a tokenizer is trained on the first of them: later ones hardly change what it counts
 
 
 @dataclass
@@ -62,9 +65,6 @@ def prepare(
     Raises:
         CourseError: that model has another shape than the recipe's, or another tokenizer.
     """
-    tokenizer = load_tokenizer(recipe.tokenizer)
-    config = recipe.config(tokenizer.vocab_size)
-    weights = _weights_of(start_from, config, tokenizer) if start_from is not None else None
     stories = load_stories(recipe.stories, "train", recipe.limit)
     number, train, held_out = recipe.training.eval_stories, stories, []
     if recipe.held_out is not None:
@@ -72,6 +72,10 @@ def prepare(
         held_out = list(islice(_Side(stories, recipe.held_out, validation=True), number))
     # Files of one's own come split in this very way: then there is nothing more to hold out.
     held_out = held_out or list(load_stories(recipe.stories, "validation", number))
+    with processes.in_turn():
+        tokenizer = tokenizer_for(recipe, train)
+    config = recipe.config(tokenizer.vocab_size)
+    weights = _weights_of(start_from, config, tokenizer) if start_from is not None else None
     with processes.in_turn():
         tokens = tokenize_stories(train, tokenizer, runs_folder() / "tokens", progress=progress and processes.first)
     validation = story_rows(tokenizer, held_out)
@@ -89,6 +93,31 @@ def prepare(
         stories.description,
         None if start_from is None else Path(start_from).name,
     )
+
+
+def tokenizer_for(recipe: Recipe, stories: Iterable[str]) -> Tokenizer:
+    """The tokenizer that the recipe names; one that is to be trained is trained once on these stories and kept."""
+    size = trained_size(recipe.tokenizer)
+    if size is None:
+        return load_tokenizer(recipe.tokenizer)
+    texts = list(islice(stories, ENOUGH_STORIES))
+    content = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    path = runs_folder() / "tokenizers" / f"{size}-{content}.json"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        train_tokenizer(texts, size).save(path)
+    return load_tokenizer(path)
+
+
+def check_start(recipe: Recipe, folder: str | Path) -> None:
+    """Whether a run of the recipe can begin with the model in a folder, as far as can be told without its stories.
+
+    Raises:
+        CourseError: there is no model, or it has another shape than the recipe's, or another tokenizer.
+    """
+    size = trained_size(recipe.tokenizer)
+    tokenizer = load_model(folder)[1] if size is not None else load_tokenizer(recipe.tokenizer)
+    _weights_of(folder, recipe.config(tokenizer.vocab_size), tokenizer)
 
 
 def _weights_of(folder: str | Path, config: GPTConfig, tokenizer: Tokenizer) -> dict[str, torch.Tensor]:

@@ -168,6 +168,20 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     return Tokenizer(library.to_str(), "trained")
 
 
+def trained_size(source: str | Path) -> int | None:
+    """4096 for "trained:4096", which stands for a tokenizer still to be trained; None for any other source.
+
+    Raises:
+        CourseError: what follows the colon is not a number.
+    """
+    kind, _, size = str(source).partition(":")
+    if kind != "trained":
+        return None
+    if not size.isdecimal():
+        raise CourseError(f'a tokenizer to be trained is written "trained:4096", with its size, not {str(source)!r}')
+    return int(size)
+
+
 def load_tokenizer(source: str | Path = "bundled") -> Tokenizer:
     """The tokenizer of the course ("bundled"), of GPT-2 ("gpt2"), or of a file or folder with a
     tokenizer.json.

@@ -11,7 +11,7 @@ from helpers.__main__ import main
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json
 from helpers.recipes import RECIPES, get_recipe, override
-from helpers.tokenizer import train_tokenizer
+from helpers.tokenizer import train_tokenizer, trained_size
 
 NAMES, THINGS = ("Pip", "Ann", "Tom", "Zoe"), ("kite", "ball", "drum", "boat")
 TEXTS = [f"Once upon a time, {name} had a {thing}. {name} lost the {thing}." for name in NAMES for thing in THINGS]

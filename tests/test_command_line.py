@@ -16,7 +16,7 @@ import torch
 from helpers.__main__ import COMMANDS, main
 from helpers.checkpoints import load_model, save_model
 from helpers.evaluation import evaluate
-from helpers.files import repository_root
+from helpers.files import data_folder, repository_root
 from helpers.model import GPT, GPTConfig
 from helpers.progress import read_log
 from helpers.states import saved_states
@@ -326,6 +326,11 @@ def test_a_dry_run_tells_the_plan_and_does_nothing(call, tmp_path):
     assert not (tmp_path / "run").exists()
     for recipe in ("storyteller", "two-layer", "tinystories-t4"):
         assert call("train", "--recipe", recipe, "--dry-run")[0] == 0
+    shipped = str(data_folder() / "storyteller")
+    code, out, _ = call("train", "--dry-run", "--start-from", shipped)
+    assert code == 0 and f"starts from {shipped}" in out
+    code, _, err = call("train", "--dry-run", "--start-from", shipped, "--set", "n_layer=2")
+    assert code == 2 and "another shape" in err
     code, out, _ = call("train", "--list")
     assert code == 0 and "post-ln-sinusoidal" in out
 

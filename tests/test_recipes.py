@@ -13,8 +13,8 @@ from helpers.files import read_json
 from helpers.progress import read_log
 from helpers.recipes import RECIPES, get_recipe, override, recipe_from
 from helpers.settings import schedule
-from helpers.stories import in_validation
-from helpers.tokenizer import train_tokenizer
+from helpers.stories import in_validation, load_stories
+from helpers.tokenizer import load_tokenizer, train_tokenizer
 
 NAMES, THINGS = ("Pip", "Ann", "Tom", "Zoe"), ("kite", "ball", "drum", "boat")
 TEXTS = [f"Once upon a time, {name} had a {thing}. {name} lost the {thing}." for name in NAMES for thing in THINGS]
@@ -223,3 +223,18 @@ def test_a_run_can_begin_with_the_weights_of_another(source, tmp_path):
     with pytest.raises(CourseError, match="another (shape|tokenizer)"):
         other = override(recipe, [f"tokenizer={source / 'other.json'}"])
         runs.prepare(other, progress=False, start_from=tmp_path / "first")
+
+
+def test_a_tokenizer_of_its_own_is_trained_on_the_recipes_stories_and_kept(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("COURSE_RUNS", str(tmp_path))
+    recipe = override(get_recipe("storyteller"), ["tokenizer=trained:300", "limit=40", "n_layer=1", "steps=1"])
+    stories = list(load_stories("bundled", "train", 40))
+    prepared = runs.prepare(recipe, progress=False)
+    assert prepared.tokenizer.vocab_size == prepared.model.config.vocab_size == 300
+    assert prepared.tokenizer.fingerprint == train_tokenizer(stories, 300).fingerprint
+    (kept,) = (tmp_path / "tokenizers").iterdir()
+    monkeypatch.setattr(runs, "train_tokenizer", None)  # the second time it is not trained
+    assert runs.prepare(recipe, progress=False).tokenizer.fingerprint == load_tokenizer(kept).fingerprint
+    with pytest.raises(CourseError, match='"trained:4096", with its size'):
+        runs.prepare(override(recipe, ["tokenizer=trained:many"]), progress=False)
+    assert planning.plan(override(recipe, ["tokenizer=trained:512"])).parameters > prepared.model.parameter_count()

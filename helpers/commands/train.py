@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
         return resume(arguments.resume, arguments.device, arguments.quiet)
     recipe = _recipe(arguments)
     if arguments.dry_run:
-        return _tell_plan(recipe, arguments.device)
+        return _tell_plan(recipe, arguments.device, arguments.start_from)
     from helpers.board import to_tensorboard
     from helpers.files import runs_folder
     from helpers.parallel import processes
@@ -140,10 +140,15 @@ def _recipe(arguments: argparse.Namespace, base=None):
     return recipe if arguments.stories is None else replace(recipe, stories=arguments.stories)
 
 
-def _tell_plan(recipe, device: str) -> int:
+def _tell_plan(recipe, device: str, start_from: str | None) -> int:
     from helpers.planning import plan
+    from helpers.runs import check_start
 
+    if start_from is not None:
+        check_start(recipe, start_from)
     print(plan(recipe, device_of(device)))
+    if start_from is not None:
+        print(f"starts from {start_from}")
     return 0
 
 
