@@ -11,7 +11,7 @@ from functools import cache
 import pytest
 
 from helpers import notebooks
-from helpers.checks.cells import exercise_cells, plain_python, solution_of, surroundings
+from helpers.checks.cells import exercise_cells, filled, plain_python, solution_of, surroundings
 from helpers.checks.exercise import NOT_ATTEMPTED, REGISTRY, RIGHT, WRONG
 from helpers.files import repository_root
 from tests.wrong_answers import PLANTED
@@ -62,6 +62,13 @@ def test_the_stub_is_not_attempted(number):
 def test_the_solution_is_right(number):
     _, _, _, hints = cells_or_skip(number)
     result = REGISTRY[number](answer_from(solution_of(hints), number))
+    assert result.state == RIGHT, result
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_the_answer_in_the_key_of_a_handout_is_right(number):
+    _, stub, _, hints = cells_or_skip(number)
+    result = REGISTRY[number](answer_from(filled(stub.source, solution_of(hints)), number))
     assert result.state == RIGHT, result
 
 

@@ -237,7 +237,7 @@ def test_notes_say_what_was_odd_about_the_files(graded):
     assert "the last of them was marked" in pages["twice"]
     assert "no cell of this exercise was found" in pages["cutter"]
     assert "another cell" in pages["mover"]
-    assert "No module named 'nosuchmodule'" in pages["helper"]
+    assert "nosuchmodule" not in pages["helper"], "right all the same"
     assert "No module named 'nosuch'" in pages["typist"]
 
 

@@ -47,7 +47,8 @@ def test_a_students_copy_has_the_stub_the_hints_and_no_solution(path):
     stubs, stored = tagged(copy), tagged(original)
     assert stubs.keys() == stored.keys()
     for number, solution in solutions(path).items():
-        assert body(solution) not in text, f"the solution of {number} still stands there"
+        if number not in handout.taught_later(path):
+            assert body(solution) not in text, f"the solution of {number} still stands there"
         stub, hints = copy.cells[stubs[number]], copy.cells[stubs[number] + 2]
         assert stub.source == original.cells[stored[number]].source
         assert hints.source.count("<summary>Hint") == hints.source.count("</details>") >= 1
@@ -63,6 +64,22 @@ def test_the_outputs_of_taught_cells_are_kept_and_those_of_exercises_are_not(pat
     for i, cell in enumerate(copy.cells):
         if cell.cell_type == "code":
             assert cell.outputs == ([] if i in own else kept[cell.id])
+
+
+@each_notebook
+def test_only_a_taught_cell_below_an_exercise_may_show_its_answer(path):
+    copy = handout.make("student", path)
+    own = {i + offset for i in tagged(copy).values() for offset in (-1, 0, 1, 2)}
+    for number in handout.taught_later(path):
+        answer, at = body(solutions(path)[number]), tagged(copy)[number]
+        places = [i for i, cell in enumerate(copy.cells) if answer in cell.source]
+        assert places and min(places) > at and not own & set(places)
+
+
+def test_the_command_says_which_answers_are_taught_later(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(handout, "taught_later", lambda path: ["1.2", "1.5"])
+    assert main(["handout", "--out", str(tmp_path), "--kind", "student", "01"]) == 0
+    assert "is the answer to 1.2, 1.5" in capsys.readouterr().out
 
 
 def test_outputs_can_all_be_kept_or_none():

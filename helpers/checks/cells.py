@@ -131,13 +131,19 @@ def filled(stub: str, solution: str, begin: str = "", end: str = "") -> str:
         raise CourseError(f"a solution must define what its stub defines, {function.name}, and the stub say what it is")
     known = {ast.dump(statement) for statement in tree.body[:-1]}
     before = [ast.get_source_segment(solution, s) for s in answer.body[:-1] if ast.dump(s) not in known]
-    lines = solution.rstrip().split("\n")
-    first = solved.body[1 if ast.get_docstring(solved) is not None else 0]
-    body = lines[_first_line(lines, first, solved) : solved.end_lineno]
     head = stub.split("\n")[: function.body[0].end_lineno]
     indent = " " * function.body[0].col_offset
     inside = [begin, *"\n".join(before).split("\n")]
-    return "\n".join([*head, *(indent + line for line in inside if line), *body, *([indent + end] if end else [])])
+    return "\n".join(
+        [*head, *(indent + line for line in inside if line), body_of(solution), *([indent + end] if end else [])]
+    )
+
+
+def body_of(solution: str) -> str:
+    """The lines of a solution's function below its `def` and its docstring."""
+    function, lines = ast.parse(solution).body[-1], solution.split("\n")
+    first = function.body[1 if ast.get_docstring(function) is not None else 0]
+    return "\n".join(lines[_first_line(lines, first, function) : function.end_lineno])
 
 
 def _first_line(lines: list[str], first: ast.stmt, function: ast.stmt) -> int:

@@ -13,7 +13,7 @@ import copy
 from pathlib import Path
 
 from helpers import notebooks
-from helpers.checks.cells import exercise_cells, filled, load_checks, solution_of, without_solution
+from helpers.checks.cells import body_of, exercise_cells, filled, load_checks, solution_of, without_solution
 from helpers.checks.points import SCALES
 from helpers.commands import nbgrader_set
 from helpers.errors import CourseError
@@ -55,6 +55,9 @@ def run(arguments: argparse.Namespace) -> int:
             _execute(book, path.stem)
         write_atomically(target, notebooks.as_text(book))
         print(f"{target}: {_summary(kind, path)}", flush=True)
+    for path in chosen if set(kinds) - {"key"} else []:
+        if numbers := taught_later(path):
+            print(f"note: the course's own code further down in {path.stem} is the answer to {', '.join(numbers)}")
     if "nbgrader" in kinds:
         print(nbgrader_set.write_config(out / "nbgrader"))
     return 0
@@ -109,6 +112,18 @@ def make(kind: str, path: Path, hints: bool = True, outputs: str = TAUGHT, point
             cell.source = _without_badge(cell.source)
     book.metadata["course"] = {"notebook": path.stem, "kind": kind}
     return book
+
+
+def taught_later(path: Path) -> list[str]:
+    """The exercises of a notebook whose solution stands, line by line, in a cell that is taught: no handout can do
+    without that cell, as others build on it.
+    """
+    book = notebooks.read(path)
+    cells = exercise_cells(book)
+    taught = "\n".join(
+        cell.source for cell in book.cells if cell.cell_type == "code" and "exercise" not in notebooks.tags_of(cell)
+    )
+    return [number for number, each in cells.items() if body_of(solution_of(each.hints)) in taught]
 
 
 def _is_for_the_teacher(cell) -> bool:

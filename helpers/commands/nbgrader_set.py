@@ -27,15 +27,13 @@ def mark(cells: ExerciseCells, solution: str, exercise: Exercise, scale: str) ->
     """Turn the cells of an exercise, in place, into an autograded answer and its autograder test.
 
     The test shows its verdict to the student; that the verdict must be "right" is a hidden test, so that a notebook
-    without answers still runs to its end.
+    without answers still runs to its end. When all is well nothing is shown, which nbgrader would read as points.
     """
     name = exercise.number.replace(".", "-")
     cells.stub.source = filled(cells.stub.source, solution, BEGIN_SOLUTION, END_SOLUTION)
     cells.stub.metadata["nbgrader"] = _metadata(f"answer-{name}", solution=True)
     call = cells.check.source.rstrip().split("\n")[-1]
-    cells.check.source += (
-        f"\n{BEGIN_HIDDEN}\nverdict = {call}\nassert verdict.state == 'right', verdict\nverdict\n{END_HIDDEN}"
-    )
+    cells.check.source += f"\n{BEGIN_HIDDEN}\nverdict = {call}\nassert verdict.state == 'right', verdict\n{END_HIDDEN}"
     cells.check.metadata["nbgrader"] = _metadata(
         f"check-{name}", grade=True, locked=True, points=points_of(exercise, scale)
     )

@@ -13,7 +13,7 @@ import os
 import sys
 
 from helpers.checks.cells import is_definition, load_checks, plain_python
-from helpers.checks.exercise import REGISTRY
+from helpers.checks.exercise import REGISTRY, RIGHT
 
 ERROR = "error"
 MOST = 1500  # characters of a text in a verdict
@@ -47,11 +47,11 @@ def mark(number: str, above: str, own: list[str], source: str) -> dict:
     Returns:
         state ("right", "wrong", "not attempted" or "error"), slug, passed, problem, hint, printed, remarks.
     """
-    exercise, remarks = REGISTRY[number], []
+    exercise, remarks, elsewhere = REGISTRY[number], [], []
     try:
         scope = _trusted(above)
         for text in own:
-            remarks += _add_own(text, scope)
+            elsewhere += _add_own(text, scope)
         try:
             tree = ast.parse(plain_python(source))
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
@@ -71,7 +71,8 @@ def mark(number: str, above: str, own: list[str], source: str) -> dict:
         return _failed(error, f"{type(error).__name__} ended the check: {error}", remarks)
     return {
         "state": result.state, "slug": result.slug, "passed": result.passed, "problem": result.problem,
-        "hint": result.hint, "printed": result.printed, "remarks": remarks,
+        "hint": result.hint, "printed": result.printed,
+        "remarks": remarks + (elsewhere if result.state != RIGHT else []),
     }  # fmt: skip
 
 
