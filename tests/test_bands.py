@@ -138,7 +138,8 @@ def test_the_shipped_bands_belong_to_recipes_as_they_are():
             low, high = band["tokens_per_second"]
             assert 0 < low < high
             if band["estimate"]:
-                config = RECIPES[name].config(planning.KNOWN_SIZES[RECIPES[name].tokenizer])
+                source = RECIPES[name].tokenizer
+                config = RECIPES[name].config(trained_size(source) or planning.KNOWN_SIZES[source])
                 flops = planning.training_flops_per_token(config)
                 assert f"{flops:,} operations" in band["about"]
                 assert low == pytest.approx(0.15 * 65e12 / flops, rel=0.02)
