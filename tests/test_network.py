@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from contextlib import contextmanager
 from urllib.parse import unquote
 
@@ -36,6 +35,7 @@ WAYS = {
 }
 ASK = """
 import json, sys, time, urllib.request
+import datasets, huggingface_hub, tokenizers  # importing them is not part of any answer
 from helpers import hub
 hub._SECONDS_OF_SILENCE, hub._SECONDS_OF_TROUBLE = 1, 0.5
 hub.hub_answers.__defaults__ = (1.5, "")
@@ -174,8 +174,8 @@ def test_it_is_said_in_one_clear_sentence_and_nothing_else_is_given(heard, way):
     for question in QUESTIONS:
         said, seconds = found[way, question]
         assert is_one_clear_sentence(said, address), f"{question}: {said}"
-        assert seconds < 30, f"{question}: the clients went on trying"  # a second or two where nothing else computes
-    assert counts[way] <= 10 * len(QUESTIONS), "asked again and again"
+        assert seconds < 60, f"{question}: the clients went on trying"  # a second or two where nothing else computes
+    assert counts[way] <= 6 * len(QUESTIONS), "asked again and again"  # by themselves the clients ask seven times
 
 
 @pytest.mark.parametrize("way", ["refused", "no gateway", "garbage", "silent"])
@@ -187,7 +187,7 @@ def test_a_proxy_that_answers_errors_is_told_from_a_hub_that_does(way, tmp_path)
         found = ask(asked, tmp_path, **variables)
         assert any(line.startswith("CONNECT huggingface.co") for line in proxy.asked)
     for _, _, said, seconds in found:
-        assert "https://huggingface.co does not answer" in said and seconds < 30
+        assert "https://huggingface.co does not answer" in said and seconds < 60
 
 
 def test_where_there_is_no_network_at_all(tmp_path):
@@ -196,20 +196,19 @@ def test_where_there_is_no_network_at_all(tmp_path):
     found = ask([("none", question) for question in QUESTIONS], tmp_path, HF_ENDPOINT=address, NO_PROXY="127.0.0.1")
     for _, question, said, seconds in found:
         assert f"{address} does not answer" in said and is_one_clear_sentence(said, address), question
-        assert seconds < 30
+        assert seconds < 60
 
 
-def test_patience_comes_back_afterwards():
+def test_patience_comes_back_afterwards(monkeypatch):
     """Outside the block the library's clients are as they were."""
     from huggingface_hub import get_session
 
     from helpers import hub
 
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(hub, "_SECONDS_OF_TROUBLE", -1)
     with server() as one:
         one.way = "no gateway"
-        with hub.impatient():
-            pass
-        client = get_session()
-        began = time.monotonic()
-        assert [client.get(one.address).status_code for _ in range(3)] == [502, 502, 502]
-        assert time.monotonic() >= began and hub._impatient == 0
+        with pytest.raises(hub.HubLost, match="answers with status 502"), hub.impatient():
+            get_session().get(one.address)
+        assert [get_session().get(one.address).status_code for _ in range(3)] == [502, 502, 502]
