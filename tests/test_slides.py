@@ -124,6 +124,9 @@ def test_a_deck_needs_nothing_from_elsewhere():
     assert page.count('<aside class="notes">') > 10 and len(spoken) > 10
     notes = re.sub(r"<[^>]+>|\s+", " ", " ".join(re.findall(r'<aside class="notes">(.*?)</aside>', page, re.DOTALL)))
     assert "Variances of independent numbers add up" in notes and "Variances of independent" in " ".join(spoken)
+    alternatives = re.findall(r'<img [^>]*alt="([^"]*)"', page)
+    assert len(alternatives) == page.count("<img ") > 5 and all(len(one) >= 20 for one in alternatives)
+    assert "No description" not in page
     assert "colab-badge" not in page and "NotImplementedError" not in page and "<summary>" not in page
 
 
