@@ -6,6 +6,8 @@ the same thing faster; the tests hold the two equal, id for id.
 Sources: Sennrich, Haddow and Birch (2016), "Neural Machine Translation of Rare Words with Subword Units",
     section 3.2; Radford et al. (2019), "Language Models are Unsupervised Multitask Learners", section 2.2
     (bytes, and no merges across kinds of characters).
+
+Longer than other modules: it is one class and what notebook 01 built for it, to be read beside that notebook.
 """
 
 import json

@@ -67,7 +67,10 @@ def test_the_design_names_no_module_that_is_not_there():
 
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_a_module_can_be_read_in_one_sitting(module):
-    assert len(MODULES[module].read_text(encoding="utf-8").split("\n")) <= 400
+    """Of 300 lines; of up to 400 where its first lines say why."""
+    source = MODULES[module].read_text(encoding="utf-8")
+    reason = "Longer than other modules" in (ast.get_docstring(ast.parse(source)) or "")
+    assert len(source.splitlines()) <= (400 if reason else 300)
 
 
 def test_importing_helpers_imports_nothing_heavy():

@@ -1,34 +1,12 @@
-"""The exercises of notebook 02: counting words, duplicates, leaks, broken characters, splitting, packing."""
+"""The exercises of notebook 02: counting words, duplicates, leaks, broken characters, splitting, packing.
 
-import builtins
+Longer than other modules: a notebook has one module of checks, in which each stands by itself.
+"""
+
 from collections import Counter
-from contextlib import contextmanager
 
 from helpers.checks.exercise import exercise
-
-_NAMES = ("Pip", "Mia", "Tom", "Lily", "Ben", "Zoe")
-_THINGS = ("kite", "boat", "drum", "ball", "cake", "sled")
-
-
-def _story(random, sentences: int = 4) -> str:
-    """A little text with many different sequences of words."""
-    says = (
-        "{a} saw a {b} near the {n} houses.",
-        "Then {a} and {c} ran after the {b} for {n} minutes.",
-        '"Is that my {b}?" asked {a}, {n} times.',
-        "They put the {b} beside {n} stones and went home.",
-    )
-    return " ".join(
-        random.choice(says).format(
-            a=random.choice(_NAMES), b=random.choice(_THINGS), c=random.choice(_NAMES), n=_number(random)
-        )
-        for _ in range(sentences)
-    )
-
-
-def _number(random) -> str:
-    """A made-up word, so that two texts hardly ever share a long sequence by chance."""
-    return "".join(random.choice("bdklmnrstv") + random.choice("aeiou") for _ in range(3))
+from helpers.checks.made_texts import broken, hash_is_noticed, story
 
 
 @exercise("2.1", title="Count the words", minutes=8, difficulty=1)
@@ -114,7 +92,7 @@ def find_duplicates(answer, check):
         groups(["", "a", "  \n", "..."]), [], slug="empty",
         hint="Stories without a word are empty, not duplicates: they are another fault, with another repair.",
     )  # fmt: skip
-    many = [_story(check.random) for _ in range(3000)]
+    many = [story(check.random) for _ in range(3000)]
     for _ in range(200):
         many[check.random.randrange(len(many))] = many[check.random.randrange(len(many))].upper()
     places: dict[str, list[int]] = {}
@@ -190,8 +168,8 @@ def find_leaks(answer, check):
         leaks(["row row row the boat row row row"], [again + " " + long]), [], slug="different",
         hint="Count different sequences: one that occurs six times in a story counts once.",
     )  # fmt: skip
-    train = [_story(check.random, 6) for _ in range(1500)]
-    held_out = [_story(check.random, 6) for _ in range(200)]
+    train = [story(check.random, 6) for _ in range(1500)]
+    held_out = [story(check.random, 6) for _ in range(200)]
     expected = sorted(check.random.sample(range(200), 20))
     for i in expected:
         held_out[i] = "Well. " + check.random.choice(train).replace(".", "!")
@@ -202,11 +180,6 @@ def find_leaks(answer, check):
 
 
 _BREAKABLE = "“”‘’–—…éèêñüö"
-
-
-def _broken(text: str) -> str:
-    """UTF-8 read as Windows-1252, with bytes that have no character there lost."""
-    return text.encode("utf-8").decode("cp1252", errors="ignore")
 
 
 @exercise("2.4", title="Mend broken characters", minutes=12, difficulty=3)
@@ -225,7 +198,7 @@ def mend_characters(learners, check):
         answer("A plain story."), "A plain story.", slug="plain", hint="Text without broken characters stays as it is."
     )
     check.equal(
-        answer(_broken("Zoé and Chloé")), "Zoé and Chloé", slug="broken",
+        answer(broken("Zoé and Chloé")), "Zoé and Chloé", slug="broken",
         hint='"Ã©" was "é" once. Make a table from each broken form to its character, and replace.',
     )  # fmt: skip
     check.equal(
@@ -250,7 +223,7 @@ def mend_characters(learners, check):
     )  # fmt: skip
     for mark in _BREAKABLE:
         check.equal(
-            answer(_broken(f"a{mark}b")), f"a{mark}b", slug="every-mark",
+            answer(broken(f"a{mark}b")), f"a{mark}b", slug="every-mark",
             hint=f"The broken form of {mark!r} is not mended. Make the table from all of MARKS by code, not by hand.",
         )  # fmt: skip
     check.equal(
@@ -261,25 +234,8 @@ def mend_characters(learners, check):
     for _ in range(30):
         text = "".join(check.random.choice("ab .,\n" + _BREAKABLE) for _ in range(20))
         check.equal(
-            answer(_broken(text)), text, slug="random", hint="Break this text yourself, and mend it step by step."
+            answer(broken(text)), text, slug="random", hint="Break this text yourself, and mend it step by step."
         )
-
-
-@contextmanager
-def _hash_is_noticed(seen: list):
-    """Notice calls of `hash(text)`: its values are others in every process, so a split by it is, too."""
-    kept = builtins.hash
-
-    def noticed(value):
-        if isinstance(value, str | bytes | tuple):
-            seen.append(value)
-        return kept(value)
-
-    builtins.hash = noticed
-    try:
-        yield
-    finally:
-        builtins.hash = kept
 
 
 @exercise("2.5", title="Split by text", minutes=10, difficulty=2)
@@ -288,7 +244,7 @@ def split_by_text(answer, check):
         train, held_out = answer(texts, fraction)
         return list(train), list(held_out)
 
-    texts = [_story(check.random) for _ in range(3000)]
+    texts = [story(check.random) for _ in range(3000)]
     train, held_out = split(texts)
     check.equal(
         Counter(train + held_out) == Counter(texts), True, slug="complete", when="with 3,000 stories",
@@ -335,7 +291,7 @@ def split_by_text(answer, check):
         hint="Keep the stories in their order.",
     )  # fmt: skip
     seen: list = []
-    with _hash_is_noticed(seen):
+    with hash_is_noticed(seen):
         split(texts[:20])
     check.that(
         not seen, slug="salted", when="in a second run of Python",

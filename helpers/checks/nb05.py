@@ -1,4 +1,7 @@
-"""The exercises of notebook 05: causal averages, softmax, scaling, the causal mask, merging heads, all of attention."""
+"""The exercises of notebook 05: causal averages, softmax, scaling, the causal mask, merging heads, all of attention.
+
+Longer than other modules: a notebook has one module of checks, in which each stands by itself.
+"""
 
 import math
 

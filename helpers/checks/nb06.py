@@ -1,4 +1,7 @@
-"""The exercises of notebook 06: LayerNorm, GELU, the block, pre against post, starting values, first loss, counting."""
+"""The exercises of notebook 06: LayerNorm, GELU, the block, pre against post, starting values, first loss, counting.
+
+Longer than other modules: a notebook has one module of checks, in which each stands by itself.
+"""
 
 import math
 

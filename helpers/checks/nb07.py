@@ -1,4 +1,7 @@
-"""The exercises of notebook 07: the shift, AdamW, a schedule, clipping, accumulation, an error bar, what to save."""
+"""The exercises of notebook 07: the shift, AdamW, a schedule, clipping, accumulation, an error bar, what to save.
+
+Longer than other modules: a notebook has one module of checks, in which each stands by itself.
+"""
 
 import copy
 import math

@@ -1,4 +1,7 @@
-"""The exercises of notebook 09: perplexity, windows, a case, top-p, the penalty, a step of beam search, a cache."""
+"""The exercises of notebook 09: perplexity, windows, a case, top-p, the penalty, a step of beam search, a cache.
+
+Longer than other modules: a notebook has one module of checks, in which each stands by itself.
+"""
 
 import math
 

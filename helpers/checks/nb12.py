@@ -1,4 +1,7 @@
-"""The exercises of notebook 12: Conv1D, names, the first difference, scores compared, freezing, exporting."""
+"""The exercises of notebook 12: Conv1D, names, the first difference, scores compared, freezing, exporting.
+
+Longer than other modules: a notebook has one module of checks, in which each stands by itself.
+"""
 
 import math
 

@@ -1,4 +1,7 @@
-"""The decoder drawn, and what is measured of it before training: its parts, layers, parameters, memory."""
+"""The decoder drawn, and what is measured of it before training: its parts, layers, parameters, memory.
+
+Longer than other modules: the drawing of the decoder takes much of it, and nothing else needs its parts.
+"""
 
 from collections.abc import Mapping, Sequence
 
