@@ -19,7 +19,7 @@ _OPTION_KEYS, _QUESTION_KEYS = {"text", "feedback", "right"}, {"id", "question",
 # Inline, because most places where a notebook is shown take style sheets away. No colour of text or ground is set:
 # both are the page's own, light or dark. The borders' colours can be seen on either.
 _BOX = "border:1px solid #8a8b94;border-radius:6px;padding:0.35em 0.75em;margin:0.35em 0"
-_SUMMARY = "cursor:pointer;overflow-wrap:anywhere"
+_SUMMARY = "cursor:pointer;font-weight:normal;overflow-wrap:anywhere"  # some pages make a summary bold
 _FEEDBACK = "margin:0.5em 0 0.25em;padding-left:0.75em;border-left:4px solid {colour}"
 _CODE = "margin:0.5em 0;padding:0.25em 0.75em;border-left:4px solid #8a8b94;white-space:pre-wrap;font-family:monospace"
 
