@@ -8,6 +8,11 @@ document.addEventListener("DOMContentLoaded", () => {
   // Their visible text is the better name; with another one, who speaks to the machine cannot press them.
   for (const one of document.querySelectorAll("details.hide > summary, .search-button-field")) one.removeAttribute("aria-label");
 
+  // The arrows of the side column show no text: their name is that of the page that they unfold.
+  for (const one of document.querySelectorAll("nav summary")) {
+    one.setAttribute("aria-label", `Pages below ${one.closest("li").querySelector("a").textContent.trim()}`);
+  }
+
   // What scrolls sideways can be reached with Tab and scrolled with the arrow keys.
   const reach = () => {
     for (const one of document.querySelectorAll(".bd-article pre, .cell_output .output, .course-figure, .pst-scrollable-table-container, div.math")) {

@@ -126,8 +126,11 @@ class Reader:
         for number in range(tabs):
             for kind in ("keyDown", "keyUp"):
                 self.browser.tell("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
-            time.sleep(0.05)
-            focused = self.browser.value(_FOCUSED)
+            for _ in range(10):  # what comes into view may take a moment to do so
+                focused = self.browser.value(_FOCUSED)
+                if focused["seen"]:
+                    break
+                time.sleep(0.1)
             if number == 0 and focused["href"] != "#main-content":
                 found.append(f"Tab does not first reach the skip link but {focused['html']}")
             if not focused["seen"]:
