@@ -66,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
     except CourseError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
-    number = len(list(html.glob("*/*.html"))) + 1
+    number = 1 + len(book_contents.pages())
     print(f"{number} pages in {time.monotonic() - started:.0f} s: open {html / 'index.html'}")
     return 0
 
