@@ -354,8 +354,9 @@ def test_bench_prints_what_was_measured(call, monkeypatch):
 
     def measured(sizes, rounds):
         asked.append((tuple(sizes), rounds))
-        side = {"tokens_per_second": 1000.0}
-        return {"results": {size: dict(ours=side, transformers=side, ratio=1, loss_difference=0) for size in sizes}}
+        side = {"tokens_per_second": 1000.0, "step_bytes": 10**9}
+        found = dict(ours=side, transformers=side, ratio=1, memory_ratio=1, loss_difference=0)
+        return {"results": dict.fromkeys(sizes, found)}
 
     def told(sizes, rounds, tokens):
         return {"bandwidth": 1e9, "threads": 1, "sizes": dict.fromkeys(sizes, {"rows": []})}

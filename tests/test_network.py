@@ -174,7 +174,7 @@ def test_it_is_said_in_one_clear_sentence_and_nothing_else_is_given(heard, way):
     for question in QUESTIONS:
         said, seconds = found[way, question]
         assert is_one_clear_sentence(said, address), f"{question}: {said}"
-        assert seconds < 60, f"{question}: the clients went on trying"  # a second or two where nothing else computes
+        assert seconds < 120, f"{question}: the clients went on trying"  # a second or two where nothing else computes
     assert counts[way] <= 6 * len(QUESTIONS), "asked again and again"  # by themselves the clients ask seven times
 
 
@@ -187,7 +187,7 @@ def test_a_proxy_that_answers_errors_is_told_from_a_hub_that_does(way, tmp_path)
         found = ask(asked, tmp_path, **variables)
         assert any(line.startswith("CONNECT huggingface.co") for line in proxy.asked)
     for _, _, said, seconds in found:
-        assert "https://huggingface.co does not answer" in said and seconds < 60
+        assert "https://huggingface.co does not answer" in said and seconds < 120
 
 
 def test_where_there_is_no_network_at_all(tmp_path):
@@ -196,7 +196,7 @@ def test_where_there_is_no_network_at_all(tmp_path):
     found = ask([("none", question) for question in QUESTIONS], tmp_path, HF_ENDPOINT=address, NO_PROXY="127.0.0.1")
     for _, question, said, seconds in found:
         assert f"{address} does not answer" in said and is_one_clear_sentence(said, address), question
-        assert seconds < 60
+        assert seconds < 120
 
 
 def test_patience_comes_back_afterwards(monkeypatch):

@@ -150,5 +150,6 @@ def test_its_code_is_python(path):
 def test_a_kernel_on_a_busy_machine_is_given_time(request):
     """nbval's cells, where they are collected together with this test, wait longer than its own five seconds."""
     cells = [item for item in request.session.items if hasattr(item, "output_timeout")]
-    assert cells or len(request.session.items) < 1000
+    asked_for_all = not request.config.args or "notebooks" in request.config.args
+    assert cells or not asked_for_all
     assert all(cell.output_timeout > 60 for cell in cells)

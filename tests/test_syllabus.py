@@ -45,4 +45,4 @@ def test_lines_are_broken_before_they_are_too_long():
 
 def test_choices_tell_the_likeliest():
     picture = storytelling.choices(STEPS, at=[1, 3])
-    assert "after '... a' the likeliest is 'little' at 0.50" in picture.alt
+    assert "after '... a' the likeliest is '·little' at 0.50" in picture.alt
