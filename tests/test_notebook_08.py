@@ -9,10 +9,10 @@ import torch.nn.functional as F
 
 from helpers import planning, runs, states
 from helpers.course import Session
-from helpers.tied_head import head_loss
 from helpers.model import GPT, GPTConfig
 from helpers.recipes import get_recipe, override
 from helpers.tensor_memory import peak_bytes
+from helpers.tied_head import head_loss
 from tests.taught import taught_code
 
 SMALL = GPTConfig(60, 16, n_layer=2, n_head=2, d_model=8)
