@@ -13,7 +13,7 @@ from helpers.checkpoints import load_model, put_weights
 from helpers.errors import CourseError
 from helpers.evaluation import story_rows
 from helpers.files import runs_folder
-from helpers.model import GPT, GPTConfig
+from helpers.model import GPT
 from helpers.parallel import ALONE, Processes
 from helpers.recipes import Recipe, get_recipe, recipe_from
 from helpers.settings import TrainingSettings
@@ -65,6 +65,10 @@ def prepare(
     Raises:
         CourseError: that model has another shape than the recipe's, or another tokenizer.
     """
+    size = trained_size(recipe.tokenizer)
+    if size is None:  # what is named is looked at before stories are fetched
+        tokenizer = load_tokenizer(recipe.tokenizer)
+        weights = _weights_of(start_from, recipe, tokenizer)
     stories = load_stories(recipe.stories, "train", recipe.limit)
     number, train, held_out = recipe.training.eval_stories, stories, []
     if recipe.held_out is not None:
@@ -72,10 +76,11 @@ def prepare(
         held_out = list(islice(_Side(stories, recipe.held_out, validation=True), number))
     # Files of one's own come split in this very way: then there is nothing more to hold out.
     held_out = held_out or list(load_stories(recipe.stories, "validation", number))
-    with processes.in_turn():
-        tokenizer = tokenizer_for(recipe, train)
+    if size is not None:
+        with processes.in_turn():
+            tokenizer = _own_tokenizer(size, train)
+        weights = _weights_of(start_from, recipe, tokenizer)
     config = recipe.config(tokenizer.vocab_size)
-    weights = _weights_of(start_from, config, tokenizer) if start_from is not None else None
     with processes.in_turn():
         tokens = tokenize_stories(train, tokenizer, runs_folder() / "tokens", progress=progress and processes.first)
     validation = story_rows(tokenizer, held_out)
@@ -95,11 +100,8 @@ def prepare(
     )
 
 
-def tokenizer_for(recipe: Recipe, stories: Iterable[str]) -> Tokenizer:
-    """The tokenizer that the recipe names; one that is to be trained is trained once on these stories and kept."""
-    size = trained_size(recipe.tokenizer)
-    if size is None:
-        return load_tokenizer(recipe.tokenizer)
+def _own_tokenizer(size: int, stories: Iterable[str]) -> Tokenizer:
+    """A tokenizer of `size` entries, trained once on these stories and kept."""
     texts = list(islice(stories, ENOUGH_STORIES))
     content = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:12]
     path = runs_folder() / "tokenizers" / f"{size}-{content}.json"
@@ -117,12 +119,15 @@ def check_start(recipe: Recipe, folder: str | Path) -> None:
     """
     size = trained_size(recipe.tokenizer)
     tokenizer = load_model(folder)[1] if size is not None else load_tokenizer(recipe.tokenizer)
-    _weights_of(folder, recipe.config(tokenizer.vocab_size), tokenizer)
+    _weights_of(folder, recipe, tokenizer)
 
 
-def _weights_of(folder: str | Path, config: GPTConfig, tokenizer: Tokenizer) -> dict[str, torch.Tensor]:
-    """The weights of the model in a folder, if it is what the recipe makes."""
+def _weights_of(folder: str | Path | None, recipe: Recipe, tokenizer: Tokenizer) -> dict[str, torch.Tensor] | None:
+    """The weights of the model in a folder, if it is what the recipe makes with this tokenizer; None for no folder."""
+    if folder is None:
+        return None
     model, theirs = load_model(folder)
+    config = recipe.config(tokenizer.vocab_size)
     if model.config != config:
         raise CourseError(f"the model in {folder} has another shape than the recipe's: {model.config}, not {config}")
     if theirs.fingerprint != tokenizer.fingerprint:

@@ -1,15 +1,9 @@
 """docs/exercises.md has the exercises that there are, and its tool writes nothing that is not as it must be."""
 
-import importlib.util
 from dataclasses import replace
 
+import exercise_table as tool
 import pytest
-
-from helpers.files import repository_root
-
-spec = importlib.util.spec_from_file_location("exercise_table", repository_root() / "docs/tools/exercise_table.py")
-tool = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(tool)
 
 
 def test_the_page_is_current():

@@ -1,11 +1,11 @@
 """README.md keeps what others rely on: two commands first, one line each; a true map; links that lead."""
 
-import importlib.util
 import re
 import stat
 import sys
 
 import pytest
+import readme_map
 
 from helpers import setup_cell
 from helpers.files import repository_root
@@ -34,9 +34,6 @@ def test_the_ci_script_takes_its_command_from_the_readme():
 
 
 def test_the_map_is_true():
-    spec = importlib.util.spec_from_file_location("readme_map", ROOT / "docs" / "tools" / "readme_map.py")
-    readme_map = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(readme_map)
     assert readme_map.with_map(README) == README, "run python docs/tools/readme_map.py"
 
 

@@ -225,6 +225,15 @@ def test_a_run_can_begin_with_the_weights_of_another(source, tmp_path):
         runs.prepare(other, progress=False, start_from=tmp_path / "first")
 
 
+def test_a_mistake_in_a_name_is_told_before_stories_are_fetched(source, monkeypatch, tmp_path):
+    monkeypatch.setattr(runs, "load_stories", None)
+    recipe = reduced("storyteller", source)
+    with pytest.raises(CourseError, match="nowhere"):
+        runs.prepare(recipe, progress=False, start_from=tmp_path / "nowhere")
+    with pytest.raises(CourseError, match="missing"):
+        runs.prepare(override(recipe, [f"tokenizer={tmp_path / 'missing.json'}"]), progress=False)
+
+
 def test_a_tokenizer_of_its_own_is_trained_on_the_recipes_stories_and_kept(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("COURSE_RUNS", str(tmp_path))
     recipe = override(get_recipe("storyteller"), ["tokenizer=trained:300", "limit=40", "n_layer=1", "steps=1"])

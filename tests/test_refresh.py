@@ -1,7 +1,5 @@
 """From a draft to a stored notebook: executed, filled in, clean, and the same when it is done again."""
 
-import importlib.util
-
 import nbformat
 import pytest
 
@@ -34,11 +32,9 @@ ipywidgets.IntSlider()
 
 @pytest.fixture(scope="module")
 def refresh():
-    path = repository_root() / "docs" / "tools" / "refresh.py"
-    spec = importlib.util.spec_from_file_location("refresh", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    import refresh
+
+    return refresh
 
 
 @pytest.fixture(scope="module")

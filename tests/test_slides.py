@@ -4,20 +4,17 @@ where there is one.
 
 import importlib.util
 import re
-import sys
 
-import nbformat
-import pytest
-from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
-
-from helpers import notebooks
-from helpers.files import repository_root
-
-sys.path.append(str(repository_root() / "docs" / "tools"))
 import browser
 import build_slides
 import check_slides
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from slide_cells import shown_pictures, shown_source, shown_text, slide_type, slides_of, tags
+
+from helpers import notebooks
+from helpers.files import repository_root
 
 BOOKS = notebooks.all_notebooks()
 MOST_LINES = 36  # of code and printed text on one slide

@@ -2,11 +2,10 @@
 
 import ast
 import builtins
-import importlib.util
 import re
-import sys
 from functools import cache
 
+import lecture_copy
 import pytest
 
 from helpers import notebooks
@@ -26,11 +25,6 @@ PARTS = [
     "In 50 minutes", "In 80 minutes", "Live demonstrations", "Questions to ask", "Three misconceptions",
     "Exercises", "Marks",
 ]  # fmt: skip
-
-_spec = importlib.util.spec_from_file_location("lecture_copy", DOCS / "tools" / "lecture_copy.py")
-lecture_copy = importlib.util.module_from_spec(_spec)
-sys.modules["lecture_copy"] = lecture_copy
-_spec.loader.exec_module(lecture_copy)
 
 
 def plan_of(entry) -> str:

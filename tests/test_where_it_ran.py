@@ -1,11 +1,13 @@
 """The table of what was run where claims what was run and nothing else; each notebook alone is told right."""
 
-import importlib.util
 import json
 import re
 import sys
 
 import pytest
+import start_anywhere as alone
+import where_it_ran as places
+from readme_tables import marked
 
 from helpers import course
 from helpers.__main__ import COMMANDS
@@ -16,21 +18,10 @@ from helpers.recipes import get_recipe
 ROOT = repository_root()
 
 
-def tool(name: str):
-    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / "tools" / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    return module
-
-
-places, alone = tool("where_it_ran"), tool("start_anywhere")
-
-
 def test_the_readme_has_the_table_of_the_records():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert places.MARKED.search(readme)
-    assert places.with_table(readme, places.records()) == readme, "run python docs/tools/where_it_ran.py"
+    assert marked(places.NAME).search(readme)
+    assert places.readme_with(readme, places.records()) == readme, "run python docs/tools/where_it_ran.py"
 
 
 @pytest.mark.parametrize("path", sorted((data_folder() / "recorded" / "places").glob("*.json")), ids=lambda p: p.stem)

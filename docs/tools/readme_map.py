@@ -3,17 +3,16 @@
 python docs/tools/readme_map.py
 """
 
-import re
 import sys
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from readme_tables import with_table
+
 from helpers import course
 from helpers.files import repository_root, write_atomically
 from helpers.syllabus import SYLLABUS
-
-MARKED = re.compile(r"(<!-- map:[^\n]*-->\n).*?(<!-- end of map -->)", flags=re.DOTALL)
 
 
 def table() -> str:
@@ -33,7 +32,7 @@ def _minutes(seconds: float | None) -> str:
 
 def with_map(text: str) -> str:
     """The README's text with the present map between its two marks."""
-    return MARKED.sub(lambda found: f"{found[1]}\n{table()}\n\n{found[2]}", text)
+    return with_table(text, "map", table())
 
 
 if __name__ == "__main__":

@@ -25,10 +25,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from readme_tables import with_table
+
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json, repository_root, write_atomically, write_json
 
-MARKED = re.compile(r"(<!-- where it was run:[^\n]*-->\n).*?(<!-- end of where it was run -->)", flags=re.DOTALL)
+NAME = "where it was run"  # the table in README.md
 VERSIONS = ("torch", "transformers", "datasets", "tokenizers", "numpy")
 
 
@@ -191,9 +193,9 @@ def _typed(check: Check) -> str:
     return "".join(f"{name}={value} " for name, value in check.variables) + f"python {check.command}"
 
 
-def with_table(text: str, found: dict[str, dict]) -> str:
+def readme_with(text: str, found: dict[str, dict]) -> str:
     """The README's text with the present table between its two marks."""
-    return MARKED.sub(lambda marks: f"{marks[1]}\n{table(found)}\n\n{marks[2]}", text)
+    return with_table(text, NAME, table(found))
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -215,7 +217,7 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"{write_json(path, one)}: {'passed' if passed else 'failed'}")
         if asked.out is None:
             readme = repository_root() / "README.md"
-            write_atomically(readme, with_table(readme.read_text(encoding="utf-8"), records()))
+            write_atomically(readme, readme_with(readme.read_text(encoding="utf-8"), records()))
     except CourseError as error:
         print(error, file=sys.stderr)
         return 2
