@@ -16,7 +16,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-ROWS = 512  # positions in a slice: few enough for the cache, enough to keep the matrix products efficient
+AT_LEAST = 512  # rows in a slice: fewer make the matrix products inefficient
+
+
+def rows_in_slice(width: int, numbers: int) -> int:
+    """How many rows of `width` numbers are worked on at a time, so that a slice has about `numbers` numbers."""
+    return max(AT_LEAST, numbers // width)
 
 
 def plain_float32_on_cpu(x: Tensor) -> bool:
@@ -61,21 +66,23 @@ class _CausalAttention(torch.autograd.Function):
     def forward(ctx, qkv: Tensor, n_head: int) -> Tensor:
         B, T, width = qkv.shape
         d_head = width // 3 // n_head
-        heads = qkv.view(B, T, 3, n_head, d_head).permute(2, 0, 3, 1, 4).reshape(3, B * n_head, T, d_head)
-        q, k, v = heads
-        q = q * d_head**-0.5
+        heads = qkv.view(B, T, 3, n_head, d_head).permute(2, 0, 3, 1, 4)  # a view, copied in the next line
+        q, k, v = heads.contiguous().view(3, B * n_head, T, d_head)
+        q *= d_head**-0.5
         future = qkv.new_full((QUERIES, QUERIES), -math.inf).triu(1)
-        mixed, slices = [], []
+        merged = qkv.new_empty(B, T, width // 3)
+        mixed = merged.view(B, T, n_head, d_head).transpose(1, 2)  # the same memory, head by head
+        slices = []
         for start in range(0, T, QUERIES):
             end = min(start + QUERIES, T)
             scores = torch.bmm(q[:, start:end], k[:, :end].mT)
             scores[:, :, start:] += future[: end - start, : end - start]
             weights = torch.softmax(scores, -1, out=scores)
-            mixed.append(torch.bmm(weights, v[:, :end]))
+            mixed[:, :, start:end] = torch.bmm(weights, v[:, :end]).view(B, n_head, end - start, d_head)
             slices.append(weights)
         ctx.save_for_backward(q, k, v, *slices)
         ctx.shape = B, n_head, T, d_head
-        return torch.cat(mixed, 1).view(ctx.shape).transpose(1, 2).reshape(B, T, width // 3)
+        return merged
 
     @staticmethod
     @once_differentiable
@@ -83,7 +90,9 @@ class _CausalAttention(torch.autograd.Function):
         q, k, v, *slices = ctx.saved_tensors
         B, n_head, T, d_head = ctx.shape
         gradient = gradient.view(B, T, n_head, d_head).transpose(1, 2).reshape(q.shape)
-        dq, dk, dv = [], None, None
+        qkv_gradient = gradient.new_empty(B, T, 3, n_head, d_head)
+        to_q, to_k, to_v = qkv_gradient.permute(2, 0, 3, 1, 4)  # the same memory, part by part and head by head
+        dk, dv = None, None
         for number, weights in reversed(list(enumerate(slices))):  # the last slice first: it saw every key
             start, end = number * QUERIES, number * QUERIES + weights.shape[1]
             arriving = gradient[:, start:end]
@@ -91,16 +100,15 @@ class _CausalAttention(torch.autograd.Function):
             dweights = torch.bmm(arriving, v[:, :end].mT)
             dscores = torch.ops.aten._softmax_backward_data(dweights, weights, -1, torch.float32)
             to_keys = torch.bmm(dscores.mT, q[:, start:end])
-            dq.append(torch.bmm(dscores, k[:, :end]))
+            dq = torch.bmm(dscores, k[:, :end]).view(B, n_head, end - start, d_head)
+            torch.mul(dq, d_head**-0.5, out=to_q[:, :, start:end])
             if dk is None:
                 dk, dv = to_keys, to_values
             else:
                 dk[:, :end] += to_keys
                 dv[:, :end] += to_values
-        dq = torch.cat(dq[::-1], 1).mul_(d_head**-0.5)
-        qkv_gradient = gradient.new_empty(B, T, 3, n_head, d_head)
-        for part, values in enumerate((dq, dk, dv)):
-            qkv_gradient[:, :, part] = values.view(ctx.shape).transpose(1, 2)
+        to_k.copy_(dk.view(ctx.shape))
+        to_v.copy_(dv.view(ctx.shape))
         return qkv_gradient.view(B, T, -1), None
 
 
@@ -144,11 +152,17 @@ def _gelu_slope(x: Tensor, s: Tensor, activated: Tensor, out: Tensor) -> Tensor:
     return out.lerp_(x.new_tensor(1.0), s)
 
 
+NARROW = 256  # d_model up to which a product is short beside the GELU before it
+SLICE = 2**19  # numbers (2 MiB) that GELU bends at a time, while the cache holds them
+
+
 def gelu_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """The second half of the feed-forward network: GELU and the product after it, in one.
 
-    The plain way keeps what enters GELU and what leaves it until the backward pass. The second follows from the first,
-    so it is computed again, a slice of rows at a time, and a third of what a block keeps need not be kept.
+    The plain way keeps what enters GELU and what leaves it until the backward pass. In a wide model time goes into
+    products and memory is scarce, so here what leaves is computed again from what enters, and a third of what a block
+    keeps need not be kept. In a narrow model (`NARROW`) GELU is what takes time, so its slope is made and kept along
+    with its value, and the backward pass has one product of numbers left to do.
 
     Args:
         x: what enters GELU, (..., d_ff).
@@ -158,25 +172,58 @@ def gelu_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         (..., d_model).
     """
     if torch.is_grad_enabled() and plain_float32_on_cpu(x):
-        return _GELULinear.apply(x, weight, bias)
+        way = _GELULinearKept if len(weight) <= NARROW else _GELULinearAgain
+        return way.apply(x, weight, bias)
     return F.linear(gelu_tanh(x), weight, bias)
 
 
-class _GELULinear(torch.autograd.Function):
+def _linear_into(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    if bias is None:
+        torch.mm(x, weight.t(), out=out)
+    else:
+        torch.addmm(bias, x, weight.t(), out=out)
+
+
+class _GELULinearKept(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        rows = x.reshape(-1, x.shape[-1])
+        activated, slope = torch.empty_like(rows), torch.empty_like(rows)
+        result = x.new_empty(len(rows), len(weight))
+        step = rows_in_slice(rows.shape[1], SLICE)
+        buffer = rows.new_empty(min(step, len(rows)), rows.shape[1])
+        for start in range(0, len(rows), step):
+            part, bent, out = (whole[start : start + step] for whole in (rows, activated, slope))
+            s = _gate(part, buffer[: len(part)])
+            torch.mul(part, s, out=bent)
+            _gelu_slope(part, s, bent, out)
+            _linear_into(result[start : start + step], bent, weight, bias)
+        ctx.save_for_backward(activated, slope, weight)
+        ctx.has_bias = bias is not None
+        return result.view(*x.shape[:-1], len(weight))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient: Tensor):
+        activated, slope, weight = ctx.saved_tensors
+        arriving = gradient.reshape(-1, gradient.shape[-1])
+        to_x = torch.mm(arriving, weight).mul_(slope).view(*gradient.shape[:-1], -1)
+        return to_x, torch.mm(arriving.t(), activated), arriving.sum(0) if ctx.has_bias else None
+
+
+class _GELULinearAgain(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.has_bias = bias is not None
         rows = x.reshape(-1, x.shape[-1])
         result = x.new_empty(len(rows), len(weight))
-        buffer = rows.new_empty(min(ROWS, len(rows)), rows.shape[1])
-        for start in range(0, len(rows), ROWS):
-            part = rows[start : start + ROWS]
+        step = rows_in_slice(rows.shape[1], SLICE)
+        buffer = rows.new_empty(min(step, len(rows)), rows.shape[1])
+        for start in range(0, len(rows), step):
+            part = rows[start : start + step]
             activated = _gate(part, buffer[: len(part)]).mul_(part)
-            if bias is None:
-                torch.mm(activated, weight.t(), out=result[start : start + ROWS])
-            else:
-                torch.addmm(bias, activated, weight.t(), out=result[start : start + ROWS])
+            _linear_into(result[start : start + step], activated, weight, bias)
         return result.view(*x.shape[:-1], len(weight))
 
     @staticmethod
@@ -185,9 +232,10 @@ class _GELULinear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         rows, arriving = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
         to_x, to_weight = torch.empty_like(rows), torch.zeros_like(weight)
-        buffers = rows.new_empty(2, min(ROWS, len(rows)), rows.shape[1])
-        for start in range(0, len(rows), ROWS):
-            part, given, out = (whole[start : start + ROWS] for whole in (rows, arriving, to_x))
+        step = rows_in_slice(rows.shape[1], SLICE)
+        buffers = rows.new_empty(2, min(step, len(rows)), rows.shape[1])
+        for start in range(0, len(rows), step):
+            part, given, out = (whole[start : start + step] for whole in (rows, arriving, to_x))
             s, activated = buffers[:, : len(part)]
             torch.mul(part, _gate(part, s), out=activated)
             to_weight.addmm_(given.t(), activated)

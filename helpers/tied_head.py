@@ -16,9 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from helpers.fused import ROWS, plain_float32_on_cpu
+from helpers.fused import plain_float32_on_cpu, rows_in_slice
 
 IGNORED = -100  # a target that is not scored, as in torch
+SLICE = 2**22  # logits (16 MiB) that are held at a time; more where the vocabulary is large
 
 
 class _Lookup(torch.autograd.Function):
@@ -90,12 +91,13 @@ class _HeadLoss(torch.autograd.Function):
         losses = hidden.new_empty(len(hidden))
         # Rows that start on a multiple of 64 bytes: 50,257 numbers in a row made this product 1.4 times slower.
         width = math.ceil(len(weight) / 16) * 16
-        buffer = hidden.new_empty(min(ROWS, len(hidden)), width)
+        step = rows_in_slice(width, SLICE)
+        buffer = hidden.new_empty(min(step, len(hidden)), width)
         if with_gradients:
             hidden_gradient = torch.empty_like(hidden)
             weight_gradient = torch.empty_like(weight) if len(hidden) else torch.zeros_like(weight)
-        for start in range(0, len(hidden), ROWS):
-            part = slice(start, start + ROWS)
+        for start in range(0, len(hidden), step):
+            part = slice(start, start + step)
             x, target = hidden[part], targets[part, None]
             logits = buffer[: len(x)]
             torch.mm(x, weight.t(), out=logits[:, : len(weight)])

@@ -8,9 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+import helpers.fused
+import helpers.tied_head
 from helpers.errors import CourseError
 from helpers.exports import transformers_twin
-from helpers.fused import ROWS, causal_attention, gelu_linear, gelu_tanh
+from helpers.fused import AT_LEAST, NARROW, causal_attention, gelu_linear, gelu_tanh
 from helpers.model import GPT, GPTConfig, sinusoids
 from helpers.pretrained import transformers_name
 from helpers.tensor_memory import peak_bytes
@@ -248,14 +250,16 @@ def test_gelu_is_torchs_tanh_gelu():
     assert extreme.grad.tolist() == [0, 0, 1, 1]
 
 
-@pytest.mark.parametrize("rows", [1, ROWS, ROWS + 3])
+@pytest.mark.parametrize("rows", [1, AT_LEAST, AT_LEAST + 3])
+@pytest.mark.parametrize("d_model", [10, NARROW + 1])
 @pytest.mark.parametrize("with_bias", [True, False])
-def test_gelu_linear_is_gelu_and_a_linear_layer_in_values_and_gradients(rows, with_bias):
+def test_gelu_linear_is_gelu_and_a_linear_layer_in_values_and_gradients(rows, d_model, with_bias, monkeypatch):
+    monkeypatch.setattr(helpers.fused, "SLICE", 1)  # slices of AT_LEAST rows
     generator = torch.Generator().manual_seed(4)
-    shapes = [(1, rows, 24), (10, 24), (10,)][: 3 if with_bias else 2]
+    shapes = [(1, rows, 24), (d_model, 24), (d_model,)][: 3 if with_bias else 2]
     ours = [torch.randn(shape, generator=generator).requires_grad_() for shape in shapes]
     torchs = [x.detach().double().requires_grad_() for x in ours]
-    gradient = torch.randn(1, rows, 10, generator=generator)
+    gradient = torch.randn(1, rows, d_model, generator=generator)
     result = gelu_linear(*ours, *([] if with_bias else [None]))
     expected = F.linear(F.gelu(torchs[0], approximate="tanh"), *torchs[1:])
     torch.testing.assert_close(result.double(), expected, atol=2e-5, rtol=1e-5)
@@ -291,7 +295,8 @@ def test_a_projection_that_is_not_a_plain_layer_is_called_as_one(change):
 
 @pytest.mark.parametrize("ignored", [0, 7, 1300])
 @pytest.mark.parametrize("spread", [0.1, 30.0])
-def test_head_loss_is_cross_entropy_in_values_and_gradients(ignored, spread):
+def test_head_loss_is_cross_entropy_in_values_and_gradients(ignored, spread, monkeypatch):
+    monkeypatch.setattr(helpers.tied_head, "SLICE", 1)  # slices of AT_LEAST rows
     generator = torch.Generator().manual_seed(5)
     hidden = torch.randn(1300, 24, generator=generator)  # two full slices and a rest
     weight = torch.randn(97, 24, generator=generator) * spread
