@@ -162,10 +162,7 @@ def beside_the_others(
     fig, (left, right) = style.canvas(1, 2, height=3.9)
     tokens, losses = zip(*own, strict=True)
     left.plot([n / 1e6 for n in tokens], losses, color=style.BLUE, marker="o", markersize=4)
-    for name, value in levels.items():
-        left.axhline(value, color=style.INK, linestyle=":", linewidth=1.1)
-        left.text(0.99, value, f"{name}: {value:.2f}", transform=left.get_yaxis_transform(), ha="right", va="bottom",
-                  fontsize=9)  # fmt: skip
+    style.levels(left, levels)
     left.set(xlabel="million tokens", ylabel="nats per token, held out", ylim=(0, None))
     style.panel_title(left, "your run")
     for i, (who, count, loss) in enumerate(reported):

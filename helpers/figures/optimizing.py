@@ -83,13 +83,8 @@ def curves(lines: Mapping[str, Sequence[float]], title: str, ylabel: str = "nats
         ax.plot(places, values, color=style.COLOURS[(i + 2) % 5 if i else 2], linestyle=style.LINESTYLES[i % 6],
                 linewidth=1.7, label=name)  # fmt: skip
         said.append(f"{name} from {values[0]:.3g} to {values[-1]:.3g}")
-    for name, value in (levels or {}).items():
-        ax.axhline(value, color=style.INK, linewidth=1.1, linestyle=":")
-        ax.text(
-            0.99, value, f"{name}: {value:.3g}", transform=ax.get_yaxis_transform(), ha="right", va="bottom",
-            fontsize=9, bbox={"facecolor": style.GROUND, "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
-        )  # fmt: skip
-        said.append(f"a line marks {name} at {value:.3g}")
+    style.levels(ax, levels or {}, ".3g")
+    said += [f"a line marks {name} at {value:.3g}" for name, value in (levels or {}).items()]
     for name, value in (marks or {}).items():
         ax.axvline(value, color=style.QUIET, linewidth=1.1, linestyle="--")
         ax.text(value, 0.98, f" {name}", transform=ax.get_xaxis_transform(), va="top", fontsize=9)

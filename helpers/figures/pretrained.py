@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, MaxNLocator
 
 from helpers.figures import style
 
@@ -162,10 +162,9 @@ def loss_by_step(
         look = dict(color=style.COLOURS[i], linestyle=style.LINESTYLES[i], marker=style.MARKERS[i])
         ax.plot(steps, losses, label=name, markevery=max(1, len(steps) // 10), **look)
     last = max(steps[-1] for steps, _ in curves.values())
-    for name, value in levels.items():
-        ax.axhline(value, color=style.INK, linewidth=1.2, linestyle=":")
-        ax.text(last, value, f"{name}: {value:.2f}", va="bottom", ha="right", fontsize=9.5)
-    ax.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    style.levels(ax, levels)
+    ax.set_xlim(right=1.45 * last if levels else None)  # room for their names, beside the curves
+    ax.xaxis.set_major_locator(FixedLocator([x for x in MaxNLocator(8, integer=True).tick_values(0, last) if x <= last]))
     top = max([*levels.values(), *(max(losses) for _, losses in curves.values())])
     ax.set(ylim=(0, 1.12 * top), xlabel="steps", ylabel=unit)
     ax.legend(loc="best")

@@ -11,7 +11,7 @@ def lengths(words_per_story: list[int]):
 
 import functools
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import matplotlib
@@ -79,6 +79,21 @@ def headline(fig: Figure, text: str) -> None:
 def panel_title(ax, text: str) -> None:
     """What one panel of a figure shows, less loud than the figure's own title."""
     ax.set_title(text, fontsize=_RC["axes.labelsize"], fontweight="normal")
+
+
+def levels(ax, values: Mapping[str, float], spec: str = ".2f") -> None:
+    """Named horizontal lines, each with its name and value at the right end, on a ground that keeps it legible.
+
+    Args:
+        spec: how a value is written.
+    """
+    for name, value in values.items():
+        ax.axhline(value, color=INK, linewidth=1.1, linestyle=":")
+        ax.annotate(
+            f"{name}: {value:{spec}}", (0.99, value), (0, 3), xycoords=ax.get_yaxis_transform(),
+            textcoords="offset points", ha="right", va="bottom", fontsize=9,
+            bbox={"facecolor": GROUND, "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
+        )  # fmt: skip
 
 
 class Picture:

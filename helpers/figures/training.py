@@ -30,11 +30,8 @@ def run_curves(rows: Sequence[Mapping], levels: Mapping[str, float] | None = Non
             steps, losses = zip(*points, strict=True)
             ax.plot(steps, losses, color=colour, linestyle=line, marker=marker, linewidth=1.6, label=name)
             said.append(f"{name} loss goes from {losses[0]:.2f} to {losses[-1]:.2f} nats per token")
-    for name, value in (levels or {}).items():
-        ax.axhline(value, color=style.INK, linewidth=1.1, linestyle=":")
-        ax.text(0.99, value, f"{name}: {value:.2f}", transform=ax.get_yaxis_transform(), ha="right", va="bottom",
-                fontsize=9)  # fmt: skip
-        said.append(f"a line marks {name} at {value:.2f}")
+    style.levels(ax, levels or {})
+    said += [f"a line marks {name} at {value:.2f}" for name, value in (levels or {}).items()]
     ax.set(xlabel="steps", ylabel="nats per token", ylim=(0, None))
     style.panel_title(ax, "loss")
     if trained or held_out:
