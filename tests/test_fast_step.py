@@ -32,9 +32,11 @@ def make(**changes):
 
 @pytest.mark.parametrize("changes", SHAPES)
 @pytest.mark.parametrize("rows", [[[1, 2]], [[1], [2], [3]], [[1, 2, 3], [4], [5, 6]]])
+@pytest.mark.parametrize("wide", [False, True])
 @torch.no_grad()
-def test_a_step_is_the_plain_forward(changes, rows, monkeypatch):
+def test_a_step_is_the_plain_forward(changes, rows, wide, monkeypatch):
     monkeypatch.setattr("helpers.kv_cache.ROOM", 3)  # the memory grows on the way
+    monkeypatch.setattr(fast_step, "WIDE", 1 if wide else 10**9)
     model = make(**changes)
     before = {name: parameter.clone() for name, parameter in model.named_parameters()}
     cache = KVCache(model)
@@ -78,6 +80,34 @@ def test_turned_weights_are_copies_and_only_of_what_fits(monkeypatch):
     weights = fast_step.Weights(model)
     weights.turn()
     assert weights.head.matrix.data_ptr() == model.head_weight.data_ptr()
+
+
+@torch.no_grad()
+def test_wide_models_are_multiplied_by_onednn_where_it_is_and_by_torch_where_it_is_not(monkeypatch):
+    monkeypatch.setattr(fast_step, "WIDE", 16)
+    model = make()
+    kinds = {fast_step.Streamed} if fast_step.onednn_multiplies() else {fast_step.Product}
+    assert {type(each) for each in fast_step.Weights(model).layers[0] if isinstance(each, tuple)} == kinds
+    if torch.backends.mkldnn.is_available() and torch.__version__.startswith("2.13."):
+        assert kinds == {fast_step.Streamed}  # with the course's own torch it must not silently be the slow way
+    monkeypatch.setattr(fast_step, "onednn_multiplies", lambda: False)
+    assert type(fast_step.Weights(model).layers[0].qkv) is fast_step.Product
+    assert type(fast_step.Weights(model.double()).layers[0].qkv) is fast_step.Product
+
+
+def test_asking_for_onednn_draws_no_random_numbers_and_survives_another_torch(monkeypatch):
+    fast_step.onednn_multiplies.cache_clear()
+    before = torch.random.get_rng_state()
+    fast_step.onednn_multiplies()
+    assert torch.equal(before, torch.random.get_rng_state())
+
+    def changed(*arguments):
+        raise RuntimeError("expected at most 5 arguments")
+
+    fast_step.onednn_multiplies.cache_clear()
+    monkeypatch.setattr(fast_step.Streamed, "__call__", changed)
+    assert fast_step.onednn_multiplies() is False
+    fast_step.onednn_multiplies.cache_clear()
 
 
 @settings(max_examples=100, deadline=None)

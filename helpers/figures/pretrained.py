@@ -164,7 +164,8 @@ def loss_by_step(
     last = max(steps[-1] for steps, _ in curves.values())
     style.levels(ax, levels)
     ax.set_xlim(right=1.45 * last if levels else None)  # room for their names, beside the curves
-    ax.xaxis.set_major_locator(FixedLocator([x for x in MaxNLocator(8, integer=True).tick_values(0, last) if x <= last]))
+    ticks = MaxNLocator(8, integer=True).tick_values(0, last)
+    ax.xaxis.set_major_locator(FixedLocator(ticks[ticks <= last]))
     top = max([*levels.values(), *(max(losses) for _, losses in curves.values())])
     ax.set(ylim=(0, 1.12 * top), xlabel="steps", ylabel=unit)
     ax.legend(loc="best")
