@@ -90,7 +90,7 @@ def make(kind: str, path: Path, hints: bool = True, outputs: str = TAUGHT, point
     found, checks = exercise_cells(book), load_checks(path.name[:2])
     if set(found) != set(checks):
         raise CourseError(f"{path.name} and helpers/checks do not have the same exercises")
-    away = [cell for cell in book.cells if kind != "key" and _is_for_the_teacher(cell)]
+    away = []  # prose of the slide type `notes` stays: a speaker says it, a reader has to read it
     for number, cells in found.items():
         solution = solution_of(cells.hints)
         cells.hints.source = without_solution(cells.hints.source)
@@ -124,11 +124,6 @@ def taught_later(path: Path) -> list[str]:
         cell.source for cell in book.cells if cell.cell_type == "code" and "exercise" not in notebooks.tags_of(cell)
     )
     return [number for number, each in cells.items() if body_of(solution_of(each.hints)) in taught]
-
-
-def _is_for_the_teacher(cell) -> bool:
-    """Speaker notes are."""
-    return cell.metadata.get("slideshow", {}).get("slide_type") == "notes"
 
 
 def _without_badge(text: str) -> str:
