@@ -16,9 +16,11 @@ import pytest
 from helpers import notebooks
 from helpers.__main__ import main
 from helpers.checks.cells import load_checks
+from helpers.checks.points import halves_of
 from helpers.commands import grade, handout
 from helpers.commands.grading import marking, sandbox, submissions
 from helpers.commands.grading.table import Row, Verdict, as_csv, feedback, summary
+from helpers.errors import CourseError
 from tests.wrong_answers import PLANTED, nb01
 
 NAMES = {
@@ -337,6 +339,40 @@ def test_the_table_holds_no_formula_and_the_page_no_escape():
     page = feedback(row, load_checks("01"), {"1.1": 1})
     assert "\x1b" not in page and "\n    # head\n" in page
     assert "1.1 0 of 1 right; most often: wrong: one-word (1)" in summary([row], {"1.1": 1})
+
+
+def test_halves_are_those_of_the_teaching_plan_and_of_wrong_answers_alone(monkeypatch):
+    assert halves_of("01")["1.1"] == {"weights", "short-words"} and "overlap" in halves_of("01")["1.2"]
+    with pytest.raises(CourseError, match="no table of marks.* without --halves"):
+        halves_of("98")
+    half, nothing = Verdict("wrong", "overlap", half=True), Verdict("wrong", "basic")
+    row = Row("ada", ["a.ipynb"], {"1.1": Verdict("right"), "1.2": half, "1.4": nothing, "1.5": half}, [])
+    worth = WORTH | {"1.5": 1}
+    assert row.points(worth) == 1 + 1 + 0 + 0.5
+    assert as_csv([row], worth).split("\n")[1] == (
+        "ada,right,wrong: overlap,wrong: basic,wrong: overlap,1,2.5,5,a.ipynb,"
+    )
+    assert "(0.5 of 1 point)" in feedback(row, load_checks("01"), worth)
+    assert re.search(r"^ada +x +h +! +h 2\.5/5$", summary([row], worth), re.MULTILINE)
+
+
+def test_a_class_is_marked_with_halves_only_where_they_are_asked_for(tmp_path):
+    group = Class(tmp_path)
+    answers = {number: source for number, (source, slug) in planted_answers(0).items()}
+    group.hand_in("ada.ipynb", **{f"_{n.replace('.', '_')}": source for n, source in answers.items()})
+    row = group.grade(tmp_path / "grades.csv", "--halves")["ada"]
+    assert (
+        float(row["points"])
+        == sum(WORTH[n] / 2 for n, (_, slug) in planted_answers(0).items() if slug in halves_of("01")[n])
+        > 0
+    )
+    assert group.grade(tmp_path / "grades.csv")["ada"]["points"] == "0"
+
+
+@pytest.mark.parametrize(("promises", "warned"), [((), True), (("no network",), True), ((sandbox.READ_ONLY,), False)])
+def test_whoever_marks_hears_that_files_can_be_written(promises, warned):
+    text = grade._protection(sandbox.Confinement("one", lambda folder: [], promises), sandbox.Limits())
+    assert ("files that you may" in text or "do to your files what you may" in text) == warned
 
 
 def test_own_helpers_count_and_the_courses_names_are_not_taken():

@@ -26,6 +26,8 @@ PARTS = [
     "Exercises", "Marks",
 ]  # fmt: skip
 
+HEADING = r"^#+ (?:\d+ · )?(.+?)\s*$"  # the title, without its number, names what stands before the first section
+
 
 def plan_of(entry) -> str:
     return (DOCS / "teaching" / f"{entry.number}.md").read_text(encoding="utf-8")
@@ -56,7 +58,7 @@ exercises = cache(load_checks)  # "05" -> the exercises of that notebook, by num
 @cache
 def headings(name: str) -> set[str]:
     prose = "\n".join(cell.source for cell in book(name).cells if cell.cell_type == "markdown")
-    return set(re.findall(r"^##+ (.+?)\s*$", prose, flags=re.MULTILINE))
+    return set(re.findall(HEADING, prose, flags=re.MULTILINE))
 
 
 def exercises_named_with_minutes(text: str) -> list[tuple[list[str], int]]:
@@ -115,7 +117,10 @@ def test_the_minutes_of_a_lecture_add_up(entry, minutes):
 @each
 def test_the_notebook_is_told_in_its_order(entry):
     order = [
-        h for cell in book(entry.name).cells for h in re.findall(r"^##+ (.+?)\s*$", cell.source, flags=re.MULTILINE)
+        h
+        for cell in book(entry.name).cells
+        if cell.cell_type == "markdown"
+        for h in re.findall(HEADING, cell.source, flags=re.MULTILINE)
     ]
     for minutes in (50, 80):
         first = [re.search(r"\*§ (.+?)\*", row[2])[1] for row in rows(part(plan_of(entry), f"In {minutes} minutes"))]

@@ -44,7 +44,8 @@ h1 {{ color: #0b3a5b; }} a {{ color: #0b5b93; }} td {{ padding: 0.2em 1.5em 0.2e
 <table>
 {rows}
 </table>
-<p>Space goes on, S opens the speaker's view with the notes, O shows all slides, F fills the screen. Add
+<p>Space goes on, S opens the speaker's view, O shows all slides, G and a number go to a slide, F fills the screen. The
+notes say which minutes of a lecture of 50 or of 80 a section has, and which slides to leave out. Add
 <code>?print-pdf</code> to a deck's address, before any <code>#</code>, to print it.</p>
 </main>
 </body>

@@ -8,6 +8,7 @@ import base64
 import html
 import re
 
+import slide_minutes
 from nbconvert.preprocessors import Preprocessor
 
 TYPES = ("slide", "subslide", "fragment", "-", "skip", "notes")
@@ -102,6 +103,7 @@ class CourseSlides(Preprocessor):
     """What the slides need beyond the slide types that nbconvert itself knows."""
 
     def preprocess(self, nb, resources):
+        plan = slide_minutes.plan_of(nb.cells)
         nb.cells = [cell for cell in nb.cells if slide_type(cell) not in (None, "skip")]
         for cells in slides_of(nb.cells):
             words = _words(cells)
@@ -113,7 +115,7 @@ class CourseSlides(Preprocessor):
                     cell.metadata["tags"] = [
                         *tags(cell), f"mono-{size_of_code(cells)}", *["beside"] * is_beside(cell)
                     ]  # fmt: skip
-        nb.cells = _with_titles(_with_joined_notes(nb.cells))
+        nb.cells = _with_titles(_with_joined_notes(_with_the_plan(nb.cells, plan)))
         for cell in nb.cells:
             if cell.cell_type == "markdown":
                 cell.source = _for_slides(cell.source)
@@ -122,6 +124,20 @@ class CourseSlides(Preprocessor):
                 hide["remove_source"] = HIDE_CODE in tags(cell)
                 cell.outputs = [] if HIDE_OUTPUT in tags(cell) else cell.outputs
         return nb, resources
+
+
+def _with_the_plan(cells, plan: str) -> list:
+    """What the teaching plan says of a slide as a note behind its first cell, so before all that is said there."""
+    from nbformat.v4 import new_markdown_cell
+
+    slides = slides_of(cells)
+    said = {id(slide[0]): text for slide, text in zip(slides, slide_minutes.said_of(slides, plan), strict=True) if text}
+    planned = []
+    for cell in cells:
+        planned.append(cell)
+        if id(cell) in said:
+            planned.append(new_markdown_cell(said[id(cell)], metadata={"slideshow": {"slide_type": "notes"}}))
+    return planned
 
 
 def _with_joined_notes(cells) -> list:

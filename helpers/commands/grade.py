@@ -16,7 +16,7 @@ from pathlib import Path
 
 from helpers.checks.cells import in_order, load_checks
 from helpers.checks.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise
-from helpers.checks.points import SCALES, points_of
+from helpers.checks.points import SCALES, halves_of, points_of
 from helpers.commands.grading import sandbox
 from helpers.commands.grading.sandbox import Confinement, Limits, Marker
 from helpers.commands.grading.submissions import CourseNotebook, Handed, course_notebooks, read_class
@@ -34,6 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", metavar="FILE", default="grades.csv", help="the table (default grades.csv)")
     parser.add_argument("--feedback", metavar="FOLDER", help="a page for each student (default: beside the table)")
     parser.add_argument("--points", choices=SCALES, default="difficulty", help="what an exercise is worth")
+    parser.add_argument(
+        "--halves", action="store_true", help="half of the points where the teaching plan's table of marks says so"
+    )
     parser.add_argument("--key", metavar="FOLDER", help="notebooks to trust instead of the course's own")
     parser.add_argument(
         "--seconds", type=float, default=defaults.seconds, metavar="N",
@@ -57,12 +60,16 @@ def run(arguments: argparse.Namespace) -> int:
     exercises = {n: one for name in chosen for n, one in load_checks(course[name].number).items()}
     exercises = {n: exercises[n] for name in chosen for n in sorted(course[name].exercises, key=in_order)}
     worth = {number: points_of(one, arguments.points) for number, one in exercises.items()}
+    numbers = {course[name].number for name in chosen if course[name].exercises} if arguments.halves else set()
+    halves = {exercise: slugs for number in numbers for exercise, slugs in halves_of(number).items()}
     confinement = sandbox.best_confinement([folder])
     print(_protection(confinement, limits), flush=True)
 
     def mark(one: Handed) -> Row:
         row = mark_student(one, [course[name] for name in chosen], confinement, limits)
-        print(f"{one.student}: {row.points(worth)} of {sum(worth.values())} points", flush=True)
+        for number, verdict in row.verdicts.items():
+            verdict.half = verdict.state == WRONG and verdict.slug in halves.get(number, ())
+        print(f"{one.student}: {row.points(worth):g} of {sum(worth.values())} points", flush=True)
         return row
 
     with ThreadPoolExecutor(arguments.jobs) as pool:
@@ -92,6 +99,8 @@ def _protection(confinement: Confinement, limits: Limits) -> str:
     text = f"Each student's code has {', '.join(kept)} (confinement: {confinement.name})."
     if not confinement.promises:
         text += "\nIt has the network, and may do to your files what you may: read docs/grading.md before you go on."
+    elif sandbox.READ_ONLY not in confinement.promises:
+        text += "\nIt may read and write the files that you may: read docs/grading.md before you go on."
     return text
 
 

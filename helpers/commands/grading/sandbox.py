@@ -25,6 +25,7 @@ START_SECONDS = 240  # for importing the course's own code
 TIME_OUT, DIED = "time out", "died"
 _LONGEST = 200_000  # characters of a line that is still read
 _NOBODY = 65534
+READ_ONLY = "files can be read, not written"  # the promise that not every confinement makes
 
 # What a student's code needs to know of this machine; keys and tokens are not among it.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "NUMBER_OF_PROCESSORS")
@@ -66,7 +67,7 @@ def confinements(hidden: Sequence[Path] = ()) -> list[Confinement]:
     bwrap, unshare, setpriv = map(shutil.which, ("bwrap", "unshare", "setpriv"))
     apart = "no network", "no other process in sight"
     if bwrap:
-        read_only = "files can be read, not written", "home, temporary files and the class's folder hidden"
+        read_only = READ_ONLY, "home, temporary files and the class's folder hidden"
         found.append(Confinement("bubblewrap", lambda f: _bwrap(bwrap, f, hidden), (*apart, *read_only)))
     if unshare and sys.platform == "linux":
         words = [unshare, "--map-root-user", "--net", "--pid", "--fork", "--mount-proc", "--kill-child", "--"]

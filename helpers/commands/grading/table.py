@@ -20,6 +20,7 @@ class Verdict:
     Attributes:
         state: "right", "wrong", "not attempted", "error" or "time out".
         slug: which check failed, or which error it was.
+        half: whether it earns half of the points all the same.
     """
 
     state: str
@@ -28,6 +29,12 @@ class Verdict:
     hint: str = ""
     printed: str = ""
     remarks: list[str] = field(default_factory=list)
+    half: bool = False
+
+    @property
+    def share(self) -> float:
+        """The part of an exercise's points that it earns."""
+        return 1 if self.state == RIGHT else 0.5 if self.half else 0
 
     @property
     def cell(self) -> str:
@@ -47,8 +54,8 @@ class Row:
     def right(self) -> int:
         return sum(verdict.state == RIGHT for verdict in self.verdicts.values())
 
-    def points(self, worth: dict[str, int]) -> int:
-        return sum(worth[number] for number, verdict in self.verdicts.items() if verdict.state == RIGHT)
+    def points(self, worth: dict[str, int]) -> float:
+        return sum(worth[number] * verdict.share for number, verdict in self.verdicts.items())
 
 
 def as_csv(rows: Sequence[Row], worth: dict[str, int]) -> str:
@@ -58,7 +65,7 @@ def as_csv(rows: Sequence[Row], worth: dict[str, int]) -> str:
     writer.writerow(["student", *worth, "right", "points", "out_of", "files", "notes"])
     for row in rows:
         verdicts = [row.verdicts[number].cell for number in worth]
-        totals = [row.right(), row.points(worth), sum(worth.values())]
+        totals = [row.right(), f"{row.points(worth):g}", sum(worth.values())]
         writer.writerow(map(_harmless, [row.student, *verdicts, *totals, "; ".join(row.files), "; ".join(row.notes)]))
     return out.getvalue()
 
@@ -76,10 +83,12 @@ def summary(rows: Sequence[Row], worth: dict[str, int]) -> str:
     lines = [" ".join(["student".ljust(wide), *(number.rjust(gap) for number in worth), " points"])]
     total = sum(worth.values())
     for row in rows:
-        marks = (MARKS[row.verdicts[number].state].rjust(gap) for number in worth)
+        marks = (_mark(row.verdicts[number]).rjust(gap) for number in worth)
         note = f"   {len(row.notes)} note{'s' if len(row.notes) > 1 else ''}" if row.notes else ""
-        lines.append(" ".join([row.student.ljust(wide), *marks, f"{row.points(worth):3d}/{total}{note}"]))
-    lines += ["", "x right   ! wrong   . not attempted   E error   T time out", ""]
+        lines.append(" ".join([row.student.ljust(wide), *marks, f"{row.points(worth):3g}/{total}{note}"]))
+    halves = any(verdict.half for row in rows for verdict in row.verdicts.values())
+    half = "h wrong, half of the points   " if halves else ""
+    lines += ["", f"x right   {half}! wrong   . not attempted   E error   T time out", ""]
     for number in worth:
         verdicts = [row.verdicts[number] for row in rows]
         often = Counter(v.cell for v in verdicts if v.state not in (RIGHT, NOT_ATTEMPTED)).most_common(2)
@@ -91,14 +100,17 @@ def summary(rows: Sequence[Row], worth: dict[str, int]) -> str:
     return "\n".join(lines)
 
 
+def _mark(verdict: Verdict) -> str:
+    return "h" if verdict.half else MARKS[verdict.state]
+
+
 def feedback(row: Row, exercises: dict[str, Exercise], worth: dict[str, int]) -> str:
     """A page in Markdown for one student: the checks' own words on each answer."""
-    lines = [f"# {_plain(row.student)}", "", f"{row.points(worth)} of {sum(worth.values())} points.", ""]
+    lines = [f"# {_plain(row.student)}", "", f"{row.points(worth):g} of {sum(worth.values())} points.", ""]
     if row.notes:
         lines += ["About the files:", "", *(f"- {_plain(note)}" for note in row.notes), ""]
     for number, verdict in row.verdicts.items():
-        got = worth[number] if verdict.state == RIGHT else 0
-        points = f"{got} of {worth[number]} point{'' if worth[number] == 1 else 's'}"
+        points = f"{worth[number] * verdict.share:g} of {worth[number]} point{'' if worth[number] == 1 else 's'}"
         lines += [f"## {number} {exercises[number].title}: {verdict.cell} ({points})", ""]
         for label, text in (
             ("What happened", verdict.problem), ("Where to look", verdict.hint), ("Your code printed", verdict.printed),
