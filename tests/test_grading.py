@@ -369,6 +369,24 @@ def test_a_class_is_marked_with_halves_only_where_they_are_asked_for(tmp_path):
     assert group.grade(tmp_path / "grades.csv")["ada"]["points"] == "0"
 
 
+def test_only_the_exercises_that_were_set_are_marked(tmp_path, capsys):
+    group = Class(tmp_path)
+    group.hand_in("ada.ipynb", _1_1="raise SystemExit", _1_4=define("1.4", "return ''"))
+    table = tmp_path / "grades.csv"
+
+    def marked(*numbers: str) -> dict:
+        assert main(["grade", str(group.folder), *numbers, "--key", str(group.key), "--out", str(table)]) == 0
+        return next(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+
+    row = marked("1.2", "01.4")
+    assert "1.1" not in row and "1.5" not in row
+    assert (row["1.2"], row["1.4"][:5], row["points"], row["out_of"]) == ("right", "wrong", "2", "3")
+    assert "1.1" not in (tmp_path / "grades_feedback" / "ada.md").read_text(encoding="utf-8")
+    assert set(NUMBERS) <= marked("1").keys()
+    assert main(["grade", str(group.folder), "1.9", "--key", str(group.key)]) == 2
+    assert "no exercise 1.9" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("promises", "warned"), [((), True), (("no network",), True), ((sandbox.READ_ONLY,), False)])
 def test_whoever_marks_hears_that_files_can_be_written(promises, warned):
     text = grade._protection(sandbox.Confinement("one", lambda folder: [], promises), sandbox.Limits())

@@ -6,11 +6,12 @@ of their own, with a limit on time and memory. docs/grading.md says what that pr
 examples:
   python -m helpers grade handed_in
   python -m helpers grade handed_in 05 --out week5.csv --seconds 30
+  python -m helpers grade handed_in 5.2 5.3 5.6 --halves
 """
 
 import argparse
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -30,7 +31,9 @@ _STATES = {state: state for state in (RIGHT, WRONG, NOT_ATTEMPTED, ERROR)}
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     defaults = Limits()
     parser.add_argument("folder", metavar="FOLDER", help="what the class handed in")
-    parser.add_argument("numbers", metavar="NN", nargs="*", help="only these notebooks (default: all that are there)")
+    parser.add_argument(
+        "numbers", metavar="NN", nargs="*", help="only these notebooks, or exercises such as 5.2 (default: all)"
+    )
     parser.add_argument("--out", metavar="FILE", default="grades.csv", help="the table (default grades.csv)")
     parser.add_argument("--feedback", metavar="FOLDER", help="a page for each student (default: beside the table)")
     parser.add_argument("--points", choices=SCALES, default="difficulty", help="what an exercise is worth")
@@ -58,7 +61,8 @@ def run(arguments: argparse.Namespace) -> int:
     handed = read_class(folder, course)
     chosen = _chosen(arguments.numbers, course, handed)
     exercises = {n: one for name in chosen for n, one in load_checks(course[name].number).items()}
-    exercises = {n: exercises[n] for name in chosen for n in sorted(course[name].exercises, key=in_order)}
+    there = [n for name in chosen for n in sorted(course[name].exercises, key=in_order)]
+    exercises = {n: exercises[n] for n in _set_exercises(arguments.numbers, there)}
     worth = {number: points_of(one, arguments.points) for number, one in exercises.items()}
     numbers = {course[name].number for name in chosen if course[name].exercises} if arguments.halves else set()
     halves = {exercise: slugs for number in numbers for exercise, slugs in halves_of(number).items()}
@@ -66,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     print(_protection(confinement, limits), flush=True)
 
     def mark(one: Handed) -> Row:
-        row = mark_student(one, [course[name] for name in chosen], confinement, limits)
+        row = mark_student(one, [course[name] for name in chosen], exercises, confinement, limits)
         for number, verdict in row.verdicts.items():
             verdict.half = verdict.state == WRONG and verdict.slug in halves.get(number, ())
         print(f"{one.student}: {row.points(worth):g} of {sum(worth.values())} points", flush=True)
@@ -82,7 +86,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _chosen(numbers: Sequence[str], course: dict[str, CourseNotebook], handed: Sequence[Handed]) -> list[str]:
     """The notebooks to mark, in the order of the course."""
     if numbers:
-        wanted = {number.zfill(2) for number in numbers}
+        wanted = {number.split(".")[0].zfill(2) for number in numbers}
         if unknown := wanted - {one.number for one in course.values()}:
             raise CourseError(f"there is no notebook {', '.join(sorted(unknown))}")
         chosen = [name for name, one in course.items() if one.number in wanted]
@@ -92,6 +96,15 @@ def _chosen(numbers: Sequence[str], course: dict[str, CourseNotebook], handed: S
     if not any(course[name].exercises for name in chosen):
         raise CourseError("none of the files is a notebook of the course with exercises: see docs/grading.md")
     return chosen
+
+
+def _set_exercises(numbers: Sequence[str], there: Sequence[str]) -> list[str]:
+    """Those of the exercises that are there which were asked for, by themselves ("5.2") or with their notebook."""
+    single = {number.lstrip("0") for number in numbers if "." in number}
+    if unknown := single - set(there):
+        raise CourseError(f"there is no exercise {', '.join(sorted(unknown))}")
+    whole = {number.zfill(2) for number in numbers if "." not in number}
+    return [n for n in there if not numbers or n in single or n.split(".")[0].zfill(2) in whole]
 
 
 def _protection(confinement: Confinement, limits: Limits) -> str:
@@ -104,16 +117,18 @@ def _protection(confinement: Confinement, limits: Limits) -> str:
     return text
 
 
-def mark_student(one: Handed, course: Sequence[CourseNotebook], confinement: Confinement, limits: Limits) -> Row:
-    """All of a student's verdicts on the exercises of the notebooks `course`."""
+def mark_student(
+    one: Handed, course: Sequence[CourseNotebook], wanted: Container[str], confinement: Confinement, limits: Limits
+) -> Row:
+    """A student's verdicts on those exercises of the notebooks `course` that are among the numbers `wanted`."""
     verdicts = {}
     for notebook in course:
-        verdicts |= _mark_notebook(one, notebook, confinement, limits)
+        numbers = [number for number in sorted(notebook.exercises, key=in_order) if number in wanted]
+        verdicts |= _mark_notebook(one, notebook, numbers, confinement, limits)
     return Row(one.student, [path.name for path in one.files], verdicts, one.notes)
 
 
-def _mark_notebook(one: Handed, notebook: CourseNotebook, confinement, limits) -> dict[str, Verdict]:
-    numbers = sorted(notebook.exercises, key=in_order)
+def _mark_notebook(one: Handed, notebook: CourseNotebook, numbers, confinement, limits) -> dict[str, Verdict]:
     verdicts = {number: _without_answer(one, number) for number in numbers}
     waiting = [number for number in numbers if number in one.answers]
     while waiting:  # a process that an answer has ended is followed by another, for the answers after it
