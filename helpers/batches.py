@@ -92,9 +92,7 @@ class WindowSampler(_Sampler):
         """`(ids, targets)`, each (batch_size, context_length) int64; targets are one place further."""
         starts = np.random.default_rng([self.seed, self.step]).integers(0, self._starts, self.batch_size)
         self.step += 1
-        return self._batch(
-            np.stack([self.token_file.ids[at : at + self.context_length + 1] for at in starts])
-        )
+        return self._batch(np.stack([self.token_file.ids[at : at + self.context_length + 1] for at in starts]))
 
 
 class StorySampler(_Sampler):
@@ -107,9 +105,7 @@ class StorySampler(_Sampler):
         row. Either way a story longer than the context loses its end.
     """
 
-    def __init__(
-        self, token_file: TokenFile, batch_size: int, context_length: int, seed: int = 0, fill: bool = True
-    ):
+    def __init__(self, token_file: TokenFile, batch_size: int, context_length: int, seed: int = 0, fill: bool = True):
         super().__init__(token_file, batch_size, context_length, seed)
         self.fill = fill
         self.epoch = self.position = 0  # position: stories of this epoch that were used

@@ -123,9 +123,7 @@ class BytePairEncoder:
         self.id_of = {token_bytes[i]: i for i in sorted(ordinary)}
         self.byte_ids = [self.id_of[bytes([byte])] for byte in range(256)]
         self.ranks = {pair: rank for rank, pair in enumerate(merges)}
-        self.merged = {
-            (left, right): self.id_of[token_bytes[left] + token_bytes[right]] for left, right in merges
-        }
+        self.merged = {(left, right): self.id_of[token_bytes[left] + token_bytes[right]] for left, right in merges}
         # When each token is made by one merge, a merge can only open the way to later ones, and all places of
         # the best pair may be merged at once. Trained merges are so; for others merge one place at a time, as
         # the library does.
@@ -288,9 +286,7 @@ class BytePairEncoder:
             plain = not content.get("normalizer") and not any(model.get(key) for key in others)
             gpt2 = before["type"] == "ByteLevel" and before.get("use_regex", True)
             if model["type"] != "BPE" or not plain or not gpt2 or before["add_prefix_space"]:
-                raise CourseError(
-                    f"{path} is not a byte-level BPE with GPT-2's split; load it with helpers.tokenizer"
-                )
+                raise CourseError(f"{path} is not a byte-level BPE with GPT-2's split; load it with helpers.tokenizer")
             special = {token["content"]: token["id"] for token in content["added_tokens"] if token["special"]}
             byte_of = {character: byte for byte, character in byte_characters().items()}
             names = {i: name for name, i in (model["vocab"] | special).items()}
@@ -302,6 +298,4 @@ class BytePairEncoder:
             ids = [(model["vocab"][left], model["vocab"][right]) for left, right in merges]
             return cls(token_bytes, ids, special)
         except (KeyError, TypeError, IndexError, AttributeError) as error:
-            raise CourseError(
-                f"{path} is not a whole tokenizer.json ({type(error).__name__}: {error})"
-            ) from error
+            raise CourseError(f"{path} is not a whole tokenizer.json ({type(error).__name__}: {error})") from error

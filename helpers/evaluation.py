@@ -147,9 +147,7 @@ def score_rows(model, rows: Sequence[Sequence[int]]) -> list[Scores]:
     try:
         with torch.inference_mode():
             for batch in batches_of_windows(rows, model.config):
-                for (row, first, start, end), (log_probs, hits) in zip(
-                    batch, _score(model, rows, batch), strict=True
-                ):
+                for (row, first, start, end), (log_probs, hits) in zip(batch, _score(model, rows, batch), strict=True):
                     results[row].log_probs[first:end] = log_probs[first - start :]
                     results[row].hits[first:end] = hits[first - start :]
     finally:
@@ -226,9 +224,7 @@ def _chunks(stories: Iterable[str], progress: bool) -> Iterator[list[str]]:
     if progress:
         from tqdm.auto import tqdm
 
-        total = (
-            len(stories) if hasattr(stories, "__len__") and not getattr(stories, "streaming", False) else None
-        )
+        total = len(stories) if hasattr(stories, "__len__") and not getattr(stories, "streaming", False) else None
         bar = tqdm(total=total, unit=" stories", desc="scoring", leave=False)
     while texts := list(islice(iterator, CHUNK)):
         yield texts

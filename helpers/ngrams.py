@@ -34,9 +34,7 @@ class NGramModel:
 
     def __init__(self, order: int, vocab_size: int, end_id: int = 0, discount: float | None = None):
         if order < 0 or vocab_size < 1:
-            raise CourseError(
-                f"an n-gram model needs order >= 0 and vocab_size >= 1, got {order} and {vocab_size}"
-            )
+            raise CourseError(f"an n-gram model needs order >= 0 and vocab_size >= 1, got {order} and {vocab_size}")
         if discount is not None and not 0 < discount < 1:
             raise CourseError(f"the discount must lie between 0 and 1, got {discount}")
         self.order, self.vocab_size, self.end_id, self.discount = order, vocab_size, end_id, discount
@@ -47,9 +45,7 @@ class NGramModel:
         self._grams: list[np.ndarray] = []  # sorted keys: context index * vocab_size + token that follows
         self._counts: list[np.ndarray] = []  # c(h, w) of each gram
         self._totals: list[np.ndarray] = []  # c(h) of each context
-        self._first: list[
-            np.ndarray
-        ] = []  # where a context's grams begin in `_grams`, and one more: where they end
+        self._first: list[np.ndarray] = []  # where a context's grams begin in `_grams`, and one more: where they end
         self._discounts: list[float] = []
 
     # ------------------------------------------------------------------ counting
@@ -77,9 +73,7 @@ class NGramModel:
         self._longer, self._grams, self._counts, self._totals, self._first = [], [], [], [], []
         self._discounts = []
         place = _place_in_story(ids, self.end_id)
-        context = np.zeros(
-            len(ids), dtype=np.int64
-        )  # the index of each position's context of m tokens; m = 0 now
+        context = np.zeros(len(ids), dtype=np.int64)  # the index of each position's context of m tokens; m = 0 now
         for m in range(self.order):
             if m == 0:
                 self._longer.append(np.zeros(1, dtype=np.int64))
@@ -89,9 +83,7 @@ class NGramModel:
                     len(self._longer[-1]) * self.vocab_size,
                 )
                 self._longer.append(keys)
-            grams, counts = _counted(
-                context * self.vocab_size + ids, len(self._longer[-1]) * self.vocab_size
-            )
+            grams, counts = _counted(context * self.vocab_size + ids, len(self._longer[-1]) * self.vocab_size)
             self._grams.append(grams)
             self._counts.append(counts)
         self._smooth()
@@ -171,10 +163,7 @@ class NGramModel:
         """
         history, _, lengths = self._positions(rows)
         distinct, which = np.unique(history, axis=0, return_inverse=True)
-        best = [
-            self._distributions(distinct[i : i + chunk]).argmax(axis=1)
-            for i in range(0, len(distinct), chunk)
-        ]
+        best = [self._distributions(distinct[i : i + chunk]).argmax(axis=1) for i in range(0, len(distinct), chunk)]
         return np.split(np.concatenate(best)[which.reshape(-1)], np.cumsum(lengths)[:-1])
 
     def sample(self, max_new_tokens: int, ids: Sequence[int] = (), seed: int | None = None) -> list[int]:

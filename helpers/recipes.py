@@ -82,9 +82,7 @@ RECIPES: dict[str, Recipe] = {
             about="The default: a small model that learns to tell stories in minutes on two processor cores.",
             # A head of its own and large first embeddings: with GPT-2's tied head every attention head first learns
             # to take the present token out of the stream, the opposite of copying, and no name is remembered.
-            model=dict(
-                n_layer=4, n_head=4, d_model=128, context_length=256, tied_head=False, embedding_std=1.0
-            ),
+            model=dict(n_layer=4, n_head=4, d_model=128, context_length=256, tied_head=False, embedding_std=1.0),
             training=TrainingSettings(
                 batch_size=4,
                 optimizer="muon",
@@ -216,9 +214,7 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
         if not equals:
             raise CourseError(f"--set needs key=value, got {assignment!r}")
         if key not in known:
-            raise CourseError(
-                f"there is no key {key!r}{_nearest(key, known)}; the keys are {', '.join(sorted(known))}"
-            )
+            raise CourseError(f"there is no key {key!r}{_nearest(key, known)}; the keys are {', '.join(sorted(known))}")
         value = _parse(key, text.strip(), known[key])
         part = own if key in ("tokenizer", "limit", "held_out") else training if key in trained else model
         part[key] = value

@@ -67,9 +67,7 @@ def rows(upto: str | None = None) -> list[Row]:
     own = [Row(**r) for path in sorted(_folder().glob("*.json")) for r in read_json(path)]
     names = {row.name for row in own}
     shipped_file = data_folder() / "scoreboard.json"
-    shipped = [
-        Row(**{**r, "shipped": True}) for r in (read_json(shipped_file) if shipped_file.exists() else [])
-    ]
+    shipped = [Row(**{**r, "shipped": True}) for r in (read_json(shipped_file) if shipped_file.exists() else [])]
     own += [row for row in shipped if row.name not in names and row.notebook <= upto]
     return sorted(own, key=lambda row: -row.bits_per_byte) + _floor()
 
@@ -144,9 +142,7 @@ class Board:
             (html.escape(_name(row)), "left"), (bar, "left"), (_nats(row), "right"), (_parameters(row), "right"),
             (row.notebook or "-", "right"), (html.escape(row.tokenizer) or "-", "left"),
         )  # fmt: skip
-        return (
-            "<tr>" + "".join(f'<td style="text-align:{side}">{cell}</td>' for cell, side in cells) + "</tr>"
-        )
+        return "<tr>" + "".join(f'<td style="text-align:{side}">{cell}</td>' for cell, side in cells) + "</tr>"
 
 
 def _name(row: Row) -> str:

@@ -28,9 +28,7 @@ class Stories:
             streamed.
     """
 
-    def __init__(
-        self, texts: Callable[[], Iterator[str]], source: str, split: str, description: str, dataset=None
-    ):
+    def __init__(self, texts: Callable[[], Iterator[str]], source: str, split: str, description: str, dataset=None):
         """`texts()` starts a new pass over the stories; `dataset` is given when they are all at hand."""
         self._texts = texts
         self._dataset = dataset
@@ -56,9 +54,7 @@ class Stories:
     def __getitem__(self, at: int | slice) -> str | list[str]:
         """The story at `at`, or a list of stories for a slice."""
         if self.streaming:
-            raise TypeError(
-                "streamed stories can only be read in order; load them without streaming to pick one"
-            )
+            raise TypeError("streamed stories can only be read in order; load them without streaming to pick one")
         return self._dataset[at]["text"]
 
     def __repr__(self) -> str:
@@ -139,11 +135,7 @@ def _stories(texts: list[str] | None, table, source, split, description) -> Stor
     if not table.num_rows:
         raise CourseError(
             f"{description} has no {split} stories"
-            + (
-                ": give more stories, about a tenth are set aside for validation"
-                if split == "validation"
-                else ""
-            )
+            + (": give more stories, about a tenth are set aside for validation" if split == "validation" else "")
         )
     mark = hashlib.sha256(f"{source} {split} {table.num_rows} {table.nbytes}".encode())
     for text in islice(table["text"], 1000):

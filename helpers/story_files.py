@@ -34,13 +34,9 @@ def find(source: str | Path | list) -> list[Path]:
     if path.is_dir():
         found = sorted(one for one in path.iterdir() if one.suffix.lower() in ENDINGS and one.is_file())
         if not found:
-            raise CourseError(
-                f"the folder {path} holds no stories: no {', '.join(ENDINGS)} file, no saved dataset"
-            )
+            raise CourseError(f"the folder {path} holds no stories: no {', '.join(ENDINGS)} file, no saved dataset")
         return found
-    found = (
-        [path] if path.is_file() else [Path(one) for one in sorted(glob.glob(str(source), recursive=True))]
-    )
+    found = [path] if path.is_file() else [Path(one) for one in sorted(glob.glob(str(source), recursive=True))]
     found = [one for one in found if one.is_file()]
     if not found:
         raise CourseError(
@@ -49,9 +45,7 @@ def find(source: str | Path | list) -> list[Path]:
         )
     for one in found:
         if one.suffix.lower() not in ENDINGS:
-            raise CourseError(
-                f"{one} is not a kind of file that stories are read from: use {', '.join(ENDINGS)}"
-            )
+            raise CourseError(f"{one} is not a kind of file that stories are read from: use {', '.join(ENDINGS)}")
     return found
 
 
@@ -61,9 +55,7 @@ def choose(paths: list[Path], split: str) -> tuple[list[Path], bool]:
     If they are not, every file is returned for either split.
     """
     held_out = [
-        path
-        for path in paths
-        if re.search(r"(?<![a-z])(valid|validation|val|dev)(?![a-z])", path.stem.lower())
+        path for path in paths if re.search(r"(?<![a-z])(valid|validation|val|dev)(?![a-z])", path.stem.lower())
     ]
     if not held_out or len(held_out) == len(paths):
         return paths, False
@@ -138,14 +130,10 @@ def _read_jsonl(path: Path) -> Iterator[str]:
         try:
             row = json.loads(line)
         except json.JSONDecodeError as error:
-            raise CourseError(
-                f"{path}, line {number}: not valid JSON ({error.msg} at column {error.colno})"
-            ) from error
+            raise CourseError(f"{path}, line {number}: not valid JSON ({error.msg} at column {error.colno})") from error
         text = row.get("text") if isinstance(row, dict) else row
         if not isinstance(text, str):
-            raise CourseError(
-                f'{path}, line {number}: there is no story; write {{"text": "..."}} in each line'
-            )
+            raise CourseError(f'{path}, line {number}: there is no story; write {{"text": "..."}} in each line')
         yield text
 
 
@@ -163,9 +151,7 @@ def _read_parquet(path: Path) -> Iterator[str]:
                 for text in batch.column(0).to_pylist():
                     row += 1
                     if not isinstance(text, str):
-                        raise CourseError(
-                            f'{path}, row {row}: the column "text" holds {text!r:.40}, not a story'
-                        )
+                        raise CourseError(f'{path}, row {row}: the column "text" holds {text!r:.40}, not a story')
                     yield text
     except pyarrow.ArrowException as error:
         raise CourseError(f"{path} is not a whole parquet file: {str(error).splitlines()[0]}") from error

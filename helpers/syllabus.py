@@ -39,8 +39,6 @@ SYLLABUS = (
     Entry("09_perplexity_and_sampling", _JUDGE, "Sampling", "Perplexity done right; ways to choose a token."),
     Entry("10_debugging_clinic", _JUDGE, "The clinic", "Real bugs, known by their symptoms."),
     Entry("11_looking_inside", _BEYOND, "Looking inside", "Heads, lenses, ablations, with the truth known."),
-    Entry(
-        "12_pretrained_gpt2", _BEYOND, "Pretrained", "OpenAI's weights in your model, and yours in theirs."
-    ),
+    Entry("12_pretrained_gpt2", _BEYOND, "Pretrained", "OpenAI's weights in your model, and yours in theirs."),
     Entry("13_scaling_up", _BEYOND, "Scaling up", "A scaling law of your own, and many processes."),
 )

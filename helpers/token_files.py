@@ -56,9 +56,7 @@ class TokenFile:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CourseError(f"{folder} is damaged ({error}): delete it and tokenise again") from error
         if not whole:
-            raise CourseError(
-                f"{folder} is damaged (it is not as long as it should be): delete it and tokenise again"
-            )
+            raise CourseError(f"{folder} is damaged (it is not as long as it should be): delete it and tokenise again")
 
     def __len__(self) -> int:
         """The number of stories."""

@@ -43,9 +43,7 @@ class Tokenizer:
             self._special = tokenizers.Tokenizer.from_str(content)
             self._plain = tokenizers.Tokenizer.from_str(content)
         except Exception as error:  # the library raises bare Exception
-            raise CourseError(
-                f"{name} is not a tokenizer.json that `tokenizers` can read: {error}"
-            ) from error
+            raise CourseError(f"{name} is not a tokenizer.json that `tokenizers` can read: {error}") from error
         for each in (self._special, self._plain):  # a file may ask for cut or padded texts; here never
             each.no_truncation()
             each.no_padding()
@@ -53,9 +51,7 @@ class Tokenizer:
         self.name = name
         self.end_id = self._special.token_to_id(END)
         if self.end_id is None:
-            raise CourseError(
-                f"the tokenizer {name} has no {END} token, which the course puts between stories"
-            )
+            raise CourseError(f"the tokenizer {name} has no {END} token, which the course puts between stories")
         self.vocab_size = 1 + max(self._special.get_vocab(with_added_tokens=True).values())
         self.fingerprint = _fingerprint(json.loads(self._special.to_str()))
 
@@ -231,9 +227,7 @@ def _load_gpt2() -> Tokenizer:
     try:
         library = _byte_level(models.BPE.from_file(*paths))
     except Exception as error:
-        raise CourseError(
-            f"GPT-2's tokenizer in the cache is damaged: delete {paths[0]} and try again"
-        ) from error
+        raise CourseError(f"GPT-2's tokenizer in the cache is damaged: delete {paths[0]} and try again") from error
     library.add_special_tokens([AddedToken(END, special=True, normalized=False)])
     return Tokenizer(library.to_str(), "gpt2")
 

@@ -211,9 +211,7 @@ else:
     for number in (12_000, 48_000):
         arguments = [sys.executable, "-c", script, str(repository_root()), str(number), str(tmp_path)]
         environment = os.environ | {"TOKENIZERS_PARALLELISM": "true"}
-        peak[number] = float(
-            subprocess.run(arguments, check=True, capture_output=True, env=environment).stdout
-        )
+        peak[number] = float(subprocess.run(arguments, check=True, capture_output=True, env=environment).stdout)
     a_story = (peak[48_000] - peak[12_000]) / 36_000 * 2**20  # bytes
     assert peak[12_000] + a_story * 2_119_719 / 2**20 < 1024, peak
 

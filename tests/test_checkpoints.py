@@ -115,9 +115,7 @@ def test_tensors_that_are_missing_too_many_or_misshapen_are_named(tokenizer):
     weights = {name: tensor.clone() for name, tensor in model.named_parameters()}
     checkpoints.put_weights(model, weights)
     with pytest.raises(CourseError, match="lacks wpe.weight"):
-        checkpoints.put_weights(
-            model, {name: tensor for name, tensor in weights.items() if name != "wpe.weight"}
-        )
+        checkpoints.put_weights(model, {name: tensor for name, tensor in weights.items() if name != "wpe.weight"})
     with pytest.raises(CourseError, match="has surprise"):
         checkpoints.put_weights(model, weights | {"surprise": torch.zeros(1)})
     with pytest.raises(CourseError, match=r"wpe.weight has shape \(8, 8\), the model needs \(16, 8\)"):

@@ -33,9 +33,7 @@ def test_start_says_where_we_are(capsys):
     said = capsys.readouterr().out
     assert session == course.current()
     assert (session.number, session.stories, session.seed) == ("03", "bundled", course.SEED)
-    assert (
-        "Notebook 03" in said and session.profile in said and "bundled" in said and str(course.SEED) in said
-    )
+    assert "Notebook 03" in said and session.profile in said and "bundled" in said and str(course.SEED) in said
 
 
 def test_start_seeds_every_generator():
@@ -59,9 +57,7 @@ def test_variables_change_the_session(monkeypatch):
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("COURSE_SEED", "x"), ("COURSE_SEED", "-1"), ("COURSE_DEVICE", "tpu")]
-)
+@pytest.mark.parametrize(("name", "value"), [("COURSE_SEED", "x"), ("COURSE_SEED", "-1"), ("COURSE_DEVICE", "tpu")])
 def test_variables_that_cannot_be_are_refused(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(CourseError, match=name):
@@ -109,9 +105,7 @@ def test_machine_is_told_in_words():
 
 
 def test_importing_course_imports_nothing_heavy():
-    code = (
-        "import sys, helpers.course; print([m for m in ('torch', 'numpy', 'datasets') if m in sys.modules])"
-    )
+    code = "import sys, helpers.course; print([m for m in ('torch', 'numpy', 'datasets') if m in sys.modules])"
     out = subprocess.run(
         [sys.executable, "-c", code], cwd=repository_root(), capture_output=True, text=True, check=True
     )
@@ -120,9 +114,7 @@ def test_importing_course_imports_nothing_heavy():
 
 @pytest.mark.parametrize("cut", [1, 3, 7, 1000])
 def test_a_story_is_printed_whole_in_lines_that_fit(cut, capsys):
-    text = (
-        "Once upon a time, a little rabbit named Pip lost a red kite.\n\nShe looked for it in the park. " * 3
-    )
+    text = "Once upon a time, a little rabbit named Pip lost a red kite.\n\nShe looked for it in the park. " * 3
     course.print_story([text[i : i + cut] for i in range(0, len(text), cut)], width=30)
     said = capsys.readouterr().out
     assert said.split() == text.split()

@@ -50,9 +50,7 @@ def test_it_runs_all_keeps_the_pages_trains_and_tells(world, capsys):
     assert "01_second.html" in (root / "runs" / "pages" / "index.html").read_text(encoding="utf-8")
     assert notebooks.read(root / "runs" / "pages" / "01_second.ipynb").cells[2].outputs
     assert [words[0] for words in calls] == ["train", "generate"]
-    assert {path: path.read_bytes() for path in (root / "notebooks").iterdir()} == before, (
-        "the checkout is dirty"
-    )
+    assert {path: path.read_bytes() for path in (root / "notebooks").iterdir()} == before, "the checkout is dirty"
 
 
 def test_a_failing_notebook_is_named_with_its_cell_and_error(world, capsys):

@@ -29,9 +29,7 @@ def tokenizer():
 
 def make(tokenizer, context_length=200, **changes):
     torch.manual_seed(0)
-    config = dict(
-        vocab_size=tokenizer.vocab_size, context_length=context_length, n_layer=2, n_head=2, d_model=16
-    )
+    config = dict(vocab_size=tokenizer.vocab_size, context_length=context_length, n_layer=2, n_head=2, d_model=16)
     model = GPT(GPTConfig(**config | changes))
     with torch.no_grad():
         model.wte.weight.mul_(10)
@@ -111,9 +109,7 @@ def test_counting_models_are_scored_on_the_same_tokens(tokenizer):
     rows = story_rows(tokenizer, TEXTS)
     assert metrics.nats == pytest.approx(-sum(model.log_probs(row).sum() for row in rows))
     assert metrics.tokens == sum(len(row) - 1 for row in rows)
-    right = [
-        int(model.next_log_probs(row[:i]).argmax()) == row[i] for row in rows for i in range(1, len(row))
-    ]
+    right = [int(model.next_log_probs(row[:i]).argmax()) == row[i] for row in rows for i in range(1, len(row))]
     assert metrics.accuracy == pytest.approx(np.mean(right))
 
 

@@ -23,9 +23,7 @@ for path in sorted((repository_root() / "tests" / "wrong_answers").glob("nb[0-9]
 for path in sorted((repository_root() / "helpers" / "checks").glob("nb[0-9][0-9].py")):
     importlib.import_module(f"helpers.checks.{path.stem}")
 
-NUMBERS = sorted(
-    number for number in REGISTRY if not number.startswith("99.")
-)  # 99: those of the machinery's tests
+NUMBERS = sorted(number for number in REGISTRY if not number.startswith("99."))  # 99: those of the machinery's tests
 
 
 @cache

@@ -23,9 +23,7 @@ def tokenizer():
 @pytest.fixture(scope="module")
 def model(tokenizer):
     torch.manual_seed(0)
-    model = GPT(
-        GPTConfig(vocab_size=tokenizer.vocab_size, context_length=12, n_layer=1, n_head=2, d_model=16)
-    )
+    model = GPT(GPTConfig(vocab_size=tokenizer.vocab_size, context_length=12, n_layer=1, n_head=2, d_model=16))
     with torch.no_grad():
         model.wte.weight.mul_(20)  # far from uniform, so that filters and temperatures matter
     return model.eval()
@@ -178,6 +176,4 @@ def test_150_tokens_in_about_a_second():
     list(generation.generate(model, [1], 20, seed=0))
     start = time.perf_counter()
     assert len(list(generation.generate(model, [1], 150, seed=0))) == 150
-    assert (
-        time.perf_counter() - start < 5
-    )  # far from the usual half second: other work may share the processor
+    assert time.perf_counter() - start < 5  # far from the usual half second: other work may share the processor

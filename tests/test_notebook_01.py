@@ -59,9 +59,7 @@ def test_training_learns_the_same_merges(encoders):
 
 
 @settings(max_examples=100, deadline=None)
-@given(
-    st.one_of(st.text(max_size=50), st.lists(st.sampled_from([*AWKWARD, *STORIES]), max_size=2).map("".join))
-)
+@given(st.one_of(st.text(max_size=50), st.lists(st.sampled_from([*AWKWARD, *STORIES]), max_size=2).map("".join)))
 def test_encoding_and_decoding_are_the_helpers(taught, encoders, text):
     notebook, helper = encoders
     assert taught["split_pieces"](text) == bpe.split_pieces(text)

@@ -120,9 +120,7 @@ def test_every_picture_has_alternative_text_and_none_is_remote(path):
                 alt = output.metadata.get("image/png", {}).get("alt", "")
                 assert len(alt) >= 20, f"no alternative text: {cell.source}"
                 assert len(output.data["image/png"]) * 3 / 4 < 150_000, f"too large a picture: {cell.source}"
-            assert not re.search(
-                r"<img(?![^>]*\balt=\"[^\"]+\")", output.get("data", {}).get("text/html", "")
-            )
+            assert not re.search(r"<img(?![^>]*\balt=\"[^\"]+\")", output.get("data", {}).get("text/html", ""))
             assert not re.search(r"<img[^>]*src=[\"']?https?:", output.get("data", {}).get("text/html", ""))
     text = prose(book).replace(setup_cell.badge(path.stem), "")
     assert not re.search(r"!\[\]\(|<img(?![^>]*\balt=\"[^\"]+\")", text), "a picture without alternative text"
@@ -142,9 +140,7 @@ def test_compared_cells_are_deterministic(path):
 @each
 def test_its_code_is_python(path):
     for cell in code_cells(notebooks.read(path)):
-        ast.parse(
-            "\n".join(line for line in cell.source.split("\n") if not line.lstrip().startswith(("%", "!")))
-        )
+        ast.parse("\n".join(line for line in cell.source.split("\n") if not line.lstrip().startswith(("%", "!"))))
 
 
 def test_a_kernel_on_a_busy_machine_is_given_time(request):

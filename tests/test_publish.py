@@ -31,9 +31,7 @@ def test_publishing_reaches_every_badge_every_setup_cell_and_the_readme(checkout
     for path in (checkout / "notebooks").glob("*.ipynb"):
         book = notebooks.read(path)
         assert setup_cell.badge(path.stem, "ada/gpt.2-stories_x") in book.cells[0].source
-        assert setup_cell.setup_cell(path.name[:2], "ada/gpt.2-stories_x") in [
-            cell.source for cell in book.cells
-        ]
+        assert setup_cell.setup_cell(path.name[:2], "ada/gpt.2-stories_x") in [cell.source for cell in book.cells]
     readme = (checkout / "README.md").read_text(encoding="utf-8")
     assert f"/github/{setup_cell.ADDRESS}/" not in readme and "/github/ada/gpt.2-stories_x/" in readme
     assert "publish OWNER/NAME" in readme, "the command's own description stays"

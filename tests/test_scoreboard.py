@@ -18,9 +18,7 @@ def folders(tmp_path, monkeypatch):
 
 
 def add(name="bigram", bits=1.0, notebook="03", **changes):
-    row = dict(
-        nats_per_token=2.5, bits_per_byte=bits, tokenizer="bundled", parameters=4_194_304, notebook=notebook
-    )
+    row = dict(nats_per_token=2.5, bits_per_byte=bits, tokenizer="bundled", parameters=4_194_304, notebook=notebook)
     scoreboard.add(name, **row | changes)
 
 

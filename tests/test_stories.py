@@ -231,9 +231,7 @@ def test_a_saved_dataset_is_split_and_a_saved_dictionary_is_not(tmp_path):
     train, validation = split_stories(TEXTS)
     assert list(load_stories(tmp_path / "one")) == train
     assert load_stories(tmp_path / "one", "validation")[:] == validation
-    two = DatasetDict(
-        train=Dataset.from_dict({"text": TEXTS[:9]}), validation=Dataset.from_dict({"text": TEXTS[9:12]})
-    )
+    two = DatasetDict(train=Dataset.from_dict({"text": TEXTS[:9]}), validation=Dataset.from_dict({"text": TEXTS[9:12]}))
     two.save_to_disk(str(tmp_path / "two"))
     assert list(load_stories(tmp_path / "two", limit=5)) == TEXTS[:5]
     assert list(load_stories(tmp_path / "two", "validation")) == TEXTS[9:12]

@@ -24,9 +24,7 @@ def miniature() -> Grammar:
         "toy": Table([Entry("orb", verb="{rolled|threw}"), Entry("kite", verb="flew")]),
     }
     rules = {"end": ["", "{2*The end.|Bye, [friend].}", (0.5, "The end.")]}
-    return Grammar(
-        variables, rules, "{[A kind] came. |}[hero] [toy.verb] [a toy]. [^gender.he] met [friend]. <end>{|}"
-    )
+    return Grammar(variables, rules, "{[A kind] came. |}[hero] [toy.verb] [a toy]. [^gender.he] met [friend]. <end>{|}")
 
 
 def enumerate_stories(grammar: Grammar) -> dict[str, float]:
@@ -204,8 +202,9 @@ def test_every_plot_is_told_and_things_come_back_at_the_end(samples):
     assert set(plots) == set(range(len(plot_modules())))
     assert min(plots.values()) > 0.5 * len(samples) / len(plots)
     hero_again = [
-        sample for sample in samples if any(span.role == "hero" and span.start > 0.7 * len(sample.text)
-                                            for span in sample.spans)
+        sample
+        for sample in samples
+        if any(span.role == "hero" and span.start > 0.7 * len(sample.text) for span in sample.spans)
     ]
     assert len(hero_again) > 0.97 * len(samples)
 

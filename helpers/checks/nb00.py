@@ -18,12 +18,8 @@ def count_words(answer, check):
         slug="plain",
         hint="Count the words, each time they stand there, and not the letters.",
     )
-    check.equal(
-        answer("Once  upon   a time"), 4, slug="spaces", hint="Several spaces in a row are still one gap."
-    )
-    check.equal(
-        answer("The end.\n\nPip slept."), 4, slug="lines", hint="A new line separates words as a space does."
-    )
+    check.equal(answer("Once  upon   a time"), 4, slug="spaces", hint="Several spaces in a row are still one gap.")
+    check.equal(answer("The end.\n\nPip slept."), 4, slug="lines", hint="A new line separates words as a space does.")
     check.equal(answer(" Pip slept. "), 2, slug="edges", hint="What is there before the first word?")
     check.equal(answer(""), 0, slug="empty", hint="A story with nothing in it has no words.")
     for _ in range(10):

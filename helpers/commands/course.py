@@ -25,9 +25,7 @@ PROMPT = "Once upon a time, a little rabbit named Pip"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", metavar="00,01", help="only the notebooks with these numbers")
     parser.add_argument("--skip-training", action="store_true", help="stop after the notebooks")
-    parser.add_argument(
-        "--steps", type=int, metavar="N", help="train the storyteller for N steps, not for all"
-    )
+    parser.add_argument("--steps", type=int, metavar="N", help="train the storyteller for N steps, not for all")
     parser.add_argument(
         "--record-times", action="store_true", help="keep the notebooks' times in data/notebook_times.json"
     )
@@ -73,9 +71,7 @@ def _progress(label: str):
 
 def _say_done(label: str, seconds: float, problem: str | None) -> None:
     start = "\r" if sys.stdout.isatty() else ""
-    print(
-        f"{start}{label}: {'FAILED, ' + problem if problem else f'done in {seconds:.0f} s'}    ", flush=True
-    )
+    print(f"{start}{label}: {'FAILED, ' + problem if problem else f'done in {seconds:.0f} s'}    ", flush=True)
 
 
 def _keep_page(book, name: str, pages: Path) -> None:

@@ -24,9 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SOURCE",
         help='"bundled" (default), "tinystories", or a folder or file of your own',
     )
-    parser.add_argument(
-        "--split", choices=("validation", "train"), default="validation", help="(default validation)"
-    )
+    parser.add_argument("--split", choices=("validation", "train"), default="validation", help="(default validation)")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N stories")
     parser.add_argument(
         "--recall",
