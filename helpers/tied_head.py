@@ -19,6 +19,7 @@ from torch.autograd.function import once_differentiable
 from helpers.fused import plain_float32_on_cpu, rows_in_slice
 
 IGNORED = -100  # a target that is not scored, as in torch
+SMALLEST = 1e-30  # a probability below it is near the end of float32, and its logarithm is not exact
 SLICE = 2**22  # logits (16 MiB) that are held at a time; more where the vocabulary is large
 
 
@@ -102,10 +103,12 @@ class _HeadLoss(torch.autograd.Function):
             logits = buffer[: len(x)]
             torch.mm(x, weight.t(), out=logits[:, : len(weight)])
             logits[:, len(weight) :] = -math.inf  # no token, so no probability
-            largest, at_target = logits.amax(1), logits.gather(1, target).squeeze(1)
             p = torch.softmax(logits, 1, out=logits)
-            # softmax knew log(sum(exp(logits))); the largest logit and its probability give it back.
-            losses[part] = largest - p.amax(1).log() - at_target
+            at_target = p.gather(1, target).squeeze(1)
+            losses[part] = -at_target.log()
+            tiny = (at_target < SMALLEST).nonzero().squeeze(1)
+            if len(tiny):  # too unlikely for a float32 probability: from the logits, which were written over
+                losses[part][tiny] = F.cross_entropy(x[tiny] @ weight.t(), target[tiny].squeeze(1), reduction="none")
             if with_gradients:
                 # The gradient of -log p[target] with respect to the logits: p, and one less at the target.
                 p.scatter_add_(1, target, p.new_full(target.shape, -1.0))
