@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+import subprocess
 import sys
 from pathlib import Path
 
@@ -385,6 +386,30 @@ def test_only_the_exercises_that_were_set_are_marked(tmp_path, capsys):
     assert set(NUMBERS) <= marked("1").keys()
     assert main(["grade", str(group.folder), "1.9", "--key", str(group.key)]) == 2
     assert "no exercise 1.9" in capsys.readouterr().err
+
+
+def test_where_files_are_said_to_be_read_only_a_hostile_process_writes_none(tmp_path):
+    confinement = sandbox.best_confinement()
+    if sandbox.READ_ONLY not in confinement.promises:
+        pytest.skip("this system has no way to make files read-only for a process")
+    own, outside = tmp_path / "own", tmp_path / "outside"
+    own.mkdir()
+    outside.mkdir()
+    outside.chmod(0o777)
+    tries = ["mount -o remount,bind,rw /", "umount -l /", "unshare --map-root-user mount -o remount,bind,rw /", "true"]
+    script = "touch inside\n" + "\n".join(f"({one}) && touch {outside}/escaped" for one in tries)
+    if confinement.as_nobody:
+        own.chmod(0o777)
+    subprocess.run([*confinement.command(own), "sh", "-c", script], cwd=own, capture_output=True, timeout=60)
+    assert (own / "inside").exists()
+    assert not (outside / "escaped").exists()
+
+
+def test_a_confinement_that_does_not_keep_its_promise_is_not_taken():
+    loose = sandbox.Confinement("loose", lambda folder: [], (sandbox.READ_ONLY,))
+    assert not sandbox._holds(loose)
+    assert sandbox._holds(sandbox.Confinement("none", lambda folder: []))
+    assert not sandbox._holds(sandbox.Confinement("broken", lambda folder: ["sh", "-c", "exit 1"]))
 
 
 @pytest.mark.parametrize(("promises", "warned"), [((), True), (("no network",), True), ((sandbox.READ_ONLY,), False)])

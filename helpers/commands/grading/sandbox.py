@@ -27,6 +27,24 @@ _LONGEST = 200_000  # characters of a line that is still read
 _NOBODY = 65534
 READ_ONLY = "files can be read, not written"  # the promise that not every confinement makes
 
+# Inside namespaces of its own: every file system read-only but the working folder, memory that files can be put in
+# empty, and then no right left by which any of it could be undone. What fails, fails as a whole.
+_ONLY_READ = """
+set -e
+here=$PWD
+mount --bind "$here" "$here"
+while read -r _ place _ options _; do
+    place=$(printf '%b' "$place")
+    case "$place" in "$here" | /proc | /proc/* | /sys | /sys/* | /dev | /dev/*) continue ;; esac
+    case ",$options," in *,ro,*) continue ;; esac
+    kept=$(printf '%s' "$options" | tr , '\\n' | grep -xE 'no(suid|dev|exec|atime|diratime)|relatime' | tr '\\n' ,)
+    mount -o "remount,bind,${kept}ro" "$place"
+done < /proc/self/mounts
+if [ -d /dev/shm ]; then mount -t tmpfs none /dev/shm; fi
+cd "$here"
+exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs -- "$@"
+"""
+
 # What a student's code needs to know of this machine; keys and tokens are not among it.
 _PASSED_ON = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "NUMBER_OF_PROCESSORS")
 _SET = {
@@ -71,6 +89,9 @@ def confinements(hidden: Sequence[Path] = ()) -> list[Confinement]:
         found.append(Confinement("bubblewrap", lambda f: _bwrap(bwrap, f, hidden), (*apart, *read_only)))
     if unshare and sys.platform == "linux":
         words = [unshare, "--map-root-user", "--net", "--pid", "--fork", "--mount-proc", "--kill-child", "--"]
+        if setpriv:
+            read_only = [*words, "sh", "-c", _ONLY_READ, "sh"]
+            found.append(Confinement("unshare, read-only", lambda f: read_only, (*apart, READ_ONLY)))
         found.append(Confinement("unshare", lambda f: words, apart))
     found.append(Confinement("none", lambda f: []))
     if getattr(os, "geteuid", lambda: 1)() != 0 or not setpriv:
@@ -100,22 +121,40 @@ def _bwrap(program: str, folder: Path, hidden: Sequence[Path]) -> list[str]:
 
 def best_confinement(hidden: Sequence[Path] = ()) -> Confinement:
     """The first way that works here; that without any confinement always does."""
-    # Python must be whole there, with the same library as here, which nobody may not be allowed to read.
-    code = "import json, sys, tempfile, helpers.checks; tempfile.TemporaryFile(); exit(json.__file__ != sys.argv[1])"
-    probe = [sys.executable, "-P", "-c", code, json.__file__]
     for one in confinements(hidden):
-        with _working_folder(one) as name:
-            folder = Path(name).resolve()
-            try:
-                tried = subprocess.run(
-                    [*one.command(folder), *probe], cwd=folder, env=environment(folder),
-                    stdin=subprocess.DEVNULL, capture_output=True, timeout=START_SECONDS,
-                )  # fmt: skip
-            except (OSError, subprocess.TimeoutExpired):
-                continue
-            if tried.returncode == 0:
-                return one
+        if _holds(one):
+            return one
     raise CourseError("this Python cannot import the course in a process of its own: is it installed whole?")
+
+
+# Python must be whole there, with the same library as here, which nobody may not be allowed to read; the folder can be
+# written to; and what is tried outside of it must not be there afterwards where that is promised.
+_PROBE = """
+import json, sys, tempfile
+import helpers.checks
+tempfile.TemporaryFile()
+try:
+    open(sys.argv[2], "w").close()
+except OSError:
+    pass
+sys.exit(json.__file__ != sys.argv[1])
+"""
+
+
+def _holds(confinement: Confinement) -> bool:
+    """Whether a confinement works on this system, and keeps what it promises of files."""
+    with tempfile.TemporaryDirectory(prefix="course-grade-") as outside, _working_folder(confinement) as name:
+        os.chmod(outside, 0o777)  # so that no other right keeps a student's code from it
+        escaped, folder = Path(outside).resolve() / "escaped", Path(name).resolve()
+        probe = [sys.executable, "-P", "-c", _PROBE, json.__file__, str(escaped)]
+        try:
+            tried = subprocess.run(
+                [*confinement.command(folder), *probe], cwd=folder, env=environment(folder),
+                stdin=subprocess.DEVNULL, capture_output=True, timeout=START_SECONDS,
+            )  # fmt: skip
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+        return tried.returncode == 0 and not (escaped.exists() and READ_ONLY in confinement.promises)
 
 
 def _working_folder(confinement: Confinement) -> tempfile.TemporaryDirectory:
