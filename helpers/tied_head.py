@@ -106,7 +106,7 @@ class _HeadLoss(torch.autograd.Function):
             p = torch.softmax(logits, 1, out=logits)
             at_target = p.gather(1, target).squeeze(1)
             losses[part] = -at_target.log()
-            tiny = (at_target < SMALLEST).nonzero().squeeze(1)
+            tiny = ((at_target < SMALLEST) & scored[part]).nonzero().squeeze(1)
             if len(tiny):  # too unlikely for a float32 probability: from the logits, which were written over
                 losses[part][tiny] = F.cross_entropy(x[tiny] @ weight.t(), target[tiny].squeeze(1), reduction="none")
             if with_gradients:

@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from helpers import notebooks
+from helpers.checks import plans
 from helpers.errors import CourseError
 from helpers.files import runs_folder, write_atomically
 
-PLANS = ROOT / "docs" / "teaching"
 _DEMONSTRATION = re.compile(
     r"^### (?P<title>\d\. [^\n]+)\n.*?"
     r"^After the cell that holds `(?P<anchor>[^\n]+)`, run:\n\n```python\n(?P<code>.*?)\n```",
@@ -38,7 +38,7 @@ class Demonstration:
 
 def demonstrations(plan: str) -> list[Demonstration]:
     """Those of a plan, in its order."""
-    part = plan.split("\n## Live demonstrations\n")[-1].split("\n## ")[0]
+    part = plans.part(plan, "Live demonstrations")
     return [Demonstration(**match.groupdict()) for match in _DEMONSTRATION.finditer(part)]
 
 
@@ -63,7 +63,7 @@ def with_demonstrations(book, shown: list[Demonstration]):
 
 def lecture_copy(number: str, execute: bool) -> Path:
     """Write the copy of notebook `number` ("05") and return where it is."""
-    plan = PLANS / f"{number}.md"
+    plan = plans.path_of(number)
     source = next((path for path in notebooks.all_notebooks() if path.name.startswith(f"{number}_")), None)
     if source is None or not plan.exists():
         raise CourseError(f"there is no notebook with a teaching plan of number {number!r}: say 05, for example")

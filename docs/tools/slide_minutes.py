@@ -3,9 +3,9 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-PLANS = Path(__file__).resolve().parents[1] / "teaching"
+from helpers.checks import plans
+
 LECTURES = (50, 80)
 _ALWAYS = ("Recap", "Where to go next")  # sections that no lecture leaves out; neither does one the deck's opening
 _START = re.compile(r"course\.start\(\"(\d\d)\"\)")  # in the setup cell
@@ -33,13 +33,13 @@ class Place:
 def plan_of(cells: Sequence) -> str:
     """The teaching plan of the notebook with these cells; "" where there is none."""
     number = next((found[1] for cell in cells if (found := _START.search(cell.source))), None)
-    path = PLANS / f"{number}.md"
+    path = plans.path_of(number)
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
 def lecture(plan: str, minutes: int) -> list[Row]:
     """The rows of the plan's lecture of so many minutes."""
-    table = plan.partition(f"\n## In {minutes} minutes\n")[2].split("\n## ")[0]
+    table = plans.part(plan, f"In {minutes} minutes")
     rows, at = [], 0
     for taken, what, where in re.findall(r"^\| *(\d+) *\|(.*?)\|([^|]*)\|$", table, re.MULTILINE):
         rows.append(Row(at, at + int(taken), what.strip(), tuple(re.findall(r"\*§ (.+?)\*(?!\*)", where))))

@@ -2,9 +2,9 @@
 
 import re
 
+from helpers.checks import plans
 from helpers.checks.exercise import Exercise
 from helpers.errors import CourseError
-from helpers.files import repository_root
 
 SCALES = ("difficulty", "minutes", "equal")
 
@@ -29,9 +29,9 @@ def halves_of(number: str) -> dict[str, set[str]]:
     Raises:
         CourseError: there is no such plan, or it has no such table.
     """
-    plan = repository_root() / "docs" / "teaching" / f"{number}.md"
+    plan = plans.path_of(number)
     text = plan.read_text(encoding="utf-8") if plan.is_file() else ""
-    marks = text.partition("\n## Marks\n")[2].split("\n### ")[0]
+    marks = plans.part(text, "Marks").split("\n### ")[0]
     rows = re.findall(r"^\| (\d+\.\d+) [^|]*\| *\d+ *\|([^|]*)\|", marks, re.MULTILINE)
     if not rows:
         raise CourseError(f"{plan} has no table of marks, which says what earns half: mark without --halves")
