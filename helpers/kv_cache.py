@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.errors import CourseError
-from helpers.fast_step import Weights, step
+from helpers.fast_step import Weights, empty_memory, step
 
 ROOM = 64  # slots set aside beyond the prompt; the memory doubles when they are used up
 
@@ -48,8 +48,7 @@ class KVCache:
         lengths = [min(len(row), c.context_length) for row in self.rows]
         self.slots = max(lengths)  # how many are in use
         self.first = [self.slots - length for length in lengths]  # where each row begins
-        shape = (c.n_layer, len(self.rows), self.slots + ROOM, 3 * c.d_model)
-        self.memory = torch.zeros(shape, dtype=weight.dtype, device=weight.device)  # queries, keys and values
+        self.memory = empty_memory(c, len(self.rows), self.slots + ROOM, weight)
         self.weights = Weights(self.model)
         self._hide()
         return self._read(range(len(self.rows)), keep=True)
@@ -74,7 +73,8 @@ class KVCache:
         numbers = list(numbers)
         if numbers == list(range(len(self.rows))):
             return
-        self.memory = self.memory[:, numbers]
+        kept = empty_memory(self.config, len(numbers), self.memory.shape[2], self.memory)
+        self.memory = kept.copy_(self.memory[:, numbers])
         self.rows = [list(self.rows[number]) for number in numbers]
         self.first = [self.first[number] for number in numbers]
         self._hide()
@@ -93,7 +93,9 @@ class KVCache:
         """The newest token of each row alone."""
         slot = self.slots
         if slot == self.memory.shape[2]:
-            self.memory = torch.cat((self.memory, torch.zeros_like(self.memory)), dim=2)
+            larger = empty_memory(self.config, len(self.rows), 2 * slot, self.memory)
+            larger[:, :, :slot] = self.memory
+            self.memory = larger
             self._hide()
         self.slots += 1
         ids = torch.tensor([row[-1] for row in self.rows], device=self.memory.device)
@@ -109,18 +111,18 @@ class KVCache:
         Args:
             keep: whether keys and values are wanted later: not those of rows that slide.
         """
-        model, numbers = self.model, list(numbers)
-        rows = [self.rows[number][-self.config.context_length :] for number in numbers]
+        model, c, numbers = self.model, self.config, list(numbers)
+        rows = [self.rows[number][-c.context_length :] for number in numbers]
         longest = max(map(len, rows))
         ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=model.head_weight.device)
         x = model.embed(ids)
         for layer, block in enumerate(model.blocks):
             h = block.ln_1(x) if block.pre else x
-            qkv = block.attn.qkv(h)  # (batch, time, 3 * d_model)
+            parts = block.attn.qkv(h).unflatten(-1, (3, c.n_head, c.d_head))  # (batch, time, 3, n_head, d_head)
             if keep:
-                for number, row, made in zip(numbers, rows, qkv, strict=True):
+                for number, row, made in zip(numbers, rows, parts, strict=True):
                     self.memory[layer, number, self.slots - len(row) : self.slots] = made[: len(row)]
-            q, k, v = qkv.unflatten(-1, (3, self.config.n_head, -1)).permute(2, 0, 3, 1, 4)
+            q, k, v = parts.permute(2, 0, 3, 1, 4)
             mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(x.shape)
             x = _rest(block, x, mixed)
         last = torch.tensor([len(row) - 1 for row in rows], device=x.device)

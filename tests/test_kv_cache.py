@@ -39,6 +39,21 @@ def test_rows_of_unequal_length_read_as_if_alone_also_past_the_window(changes):
 
 
 @pytest.mark.parametrize("changes", VARIANTS)
+def test_the_memory_is_laid_out_anew_when_one_row_is_left_or_becomes_many(changes):
+    model = make(40, **changes)
+    cache = KVCache(model)
+    cache.start([[1, 2, 3], [4], [5, 6]])
+    for kept in ([1], [0], [0, 0, 0, 0], [3], [0]):
+        cache.keep(kept)
+        alone = len(kept) == 1
+        assert cache.memory[0, 0, 0].is_contiguous() is alone  # one row: its slots lie one after the other
+        assert cache.memory[0, 0, :, 1, 0].is_contiguous() is not alone  # several: a head's keys do
+        for token in (7, 8):
+            for row, got in zip(cache.rows, cache.append([token] * len(kept)), strict=True):
+                assert torch.allclose(got, generation.last_logits(model, row), atol=1e-4)
+
+
+@pytest.mark.parametrize("changes", VARIANTS)
 def test_a_story_does_not_depend_on_the_cache_or_the_batch(changes):
     model = make(**changes)
     prompts = [[1, 2, 3], [4], list(range(10))]
