@@ -149,8 +149,8 @@ def band_of(records: list[dict]) -> dict:
 
     band = {
         "estimate": False,
-        "about": f"{len(records)} run(s), {first['machine'].get('gpu', first['machine']['processor'])}, "
-        f"torch {first['machine']['torch']}",
+        "about": f"{len(records)} run{'s' if len(records) > 1 else ''}, "
+        f"{first['machine'].get('gpu', first['machine']['processor'])}, torch {first['machine']['torch']}",
         "parameters": first["parameters"],
         "loss": along("loss"),
         "val_loss": along("val_loss"),

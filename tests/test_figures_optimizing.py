@@ -55,7 +55,7 @@ def pictures():
     )
     yield training.skills([], {}, 50), ["Nothing measured yet"]
     runs = {"AdamW": [log(2.0), log(2.2)], "Muon": [log()]}
-    yield training.compared(runs, 0.1, "Equal time"), ["AdamW, 2 run(s): at the end 3.60 to 3.96", "Muon, 1 run(s)"]
+    yield training.compared(runs, 0.1, "Equal time"), ["AdamW, 2 runs: at the end 3.60 to 3.96", "Muon, 1 run: at"]
 
 
 def test_every_picture_says_what_it_shows_and_is_small():

@@ -63,7 +63,8 @@ def small_gradients(counts: Mapping[int, int], smallest: int, largest: int, scal
         ax.axvspan(smallest, largest + 1, color=style.SKY, alpha=0.35, zorder=0)
         lost = sum(height for exponent, height in heights.items() if exponent < smallest)
         too_large = sum(height for exponent, height in heights.items() if exponent > largest)
-        ax.text(0.02, 0.9, f"{name}: {lost:.0f} % below, {too_large:.0f} % above", transform=ax.transAxes, ha="left",
+        drawn = f"times $2^{{{scale}}}$" if shift else name
+        ax.text(0.02, 0.9, f"{drawn}: {lost:.0f} % below, {too_large:.0f} % above", transform=ax.transAxes, ha="left",
                 va="top", fontsize=9.5)  # fmt: skip
         ax.set_ylabel("per cent")
         said.append(f"{name}, {lost:.0f} per cent lie below what float16 holds and {too_large:.0f} above")
@@ -82,10 +83,10 @@ def loss_scale(scales: Sequence[float], skipped: Sequence[int]):
     ax.plot(marked, [scales[step - 1] for step in marked], color=style.BERRY, marker="X", markersize=8, linewidth=0,
             label="overflow: this step was left out")  # fmt: skip
     ax.set_yscale("log", base=2)
-    ax.set(xlabel="steps", ylabel="scale after it")
+    ax.set(xlabel="steps", ylabel="scale after the step")
     ax.set_title("The scale finds its own height")
     if marked:
-        ax.legend(loc="lower right")
+        ax.legend(loc="upper right")
     return fig, (
         f"The loss scale over {len(scales)} steps goes from {scales[0]:,.0f} to {scales[-1]:,.0f}; "
         f"{len(marked)} steps were left out."
@@ -183,7 +184,7 @@ def beside_the_others(
     style.headline(fig, "The run, and what others reached")
     if not recorded:
         right.text(0.5, 0.97, "no run on a GPU has been recorded yet", transform=right.transAxes, ha="center", va="top",
-                   fontsize=9, color=style.QUIET)  # fmt: skip
+                   fontsize=9, color=style.QUIET, backgroundcolor=style.GROUND)  # fmt: skip
     top = max([loss for _, _, loss in reported] + [v for points in curves.values() for n, v in points if n > 0])
     right.set_ylim(1, max(2.6, 1.05 * top))
     fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8.5, handlelength=1.8)

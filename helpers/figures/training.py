@@ -153,7 +153,10 @@ def compared(runs: Mapping[str, Sequence[Sequence[Mapping]]], floor: float, titl
             ax.plot(*zip(*points, strict=True), color=style.COLOURS[1 + i], linestyle=style.LINESTYLES[i],
                     marker=style.MARKERS[i], markersize=4, linewidth=1.4, label=None if number else name)  # fmt: skip
             ends.append(points[-1][1])
-        said.append(f"{name}, {len(logs)} run(s): at the end {min(ends):.2f} to {max(ends):.2f} times the floor")
+        said.append(
+            f"{name}, {len(logs)} run{'s' if len(logs) > 1 else ''}: "
+            f"at the end {min(ends):.2f} to {max(ends):.2f} times the floor"
+        )
     ax.axhline(1, color=style.ORANGE, linewidth=2.2, linestyle="-")
     ax.text(0.01, 1.01, "the floor", transform=ax.get_yaxis_transform(), va="bottom", fontsize=9.5)
     ax.set(xlabel="per cent of the time", ylabel="times the floor", yscale="log", title=title)
