@@ -87,6 +87,8 @@ def encode_prompt(tokenizer, prompt: str) -> list[int]:
     Raises:
         CourseError: the prompt is empty, or no text.
     """
+    if not isinstance(prompt, str):
+        raise CourseError(f"a prompt is a text, not a {type(prompt).__name__}")
     if not prompt.strip():
         raise CourseError('the prompt is empty: give a beginning such as "Once upon a time"')
     if any("\ud800" <= letter <= "\udfff" for letter in prompt):  # what Python makes of bytes that are no UTF-8

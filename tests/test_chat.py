@@ -79,6 +79,14 @@ def test_a_story_that_is_stopped_is_kept_as_far_as_it_was_told(chat, monkeypatch
     assert chat.stories == ["Once upon a time, there"] and capsys.readouterr().out.endswith("there ...\n")
 
 
+def test_a_tilde_in_a_files_name_is_the_home_folder(chat, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    chat.hear("Tom")
+    chat.hear("/save ~/told.txt")
+    assert (tmp_path / "told.txt").read_text(encoding="utf-8").startswith("Tom")
+
+
 def test_each_command_does_what_help_says(chat, tmp_path, capsys):
     chat.hear("/temperature 0")
     chat.hear("Pip")

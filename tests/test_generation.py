@@ -177,3 +177,9 @@ def test_150_tokens_in_about_a_second():
     start = time.perf_counter()
     assert len(list(generation.generate(model, [1], 150, seed=0))) == 150
     assert time.perf_counter() - start < 5  # far from the usual half second: other work may share the processor
+
+
+@pytest.mark.parametrize("prompt", [None, 5, ["Once"]])
+def test_a_prompt_that_is_no_text_is_refused_in_one_line(prompt):
+    with pytest.raises(CourseError, match="a prompt is a text"):
+        generation.Storyteller.load().tell(prompt, max_new_tokens=2)

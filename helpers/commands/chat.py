@@ -116,7 +116,7 @@ class Chat:
 
         if not name or not self.stories:
             raise CourseError("/save needs a file's name" if self.stories else "there is no story to save yet")
-        path = Path(name)
+        path = Path(name).expanduser()  # no shell has read this line: ~ is still a ~
         if path.exists():
             raise CourseError(f"{path} exists already: name a new file")
         try:
