@@ -17,6 +17,7 @@ from helpers.errors import CourseError
 # The quintic of the reference implementation. Its steps do not converge to 1; they carry singular values from
 # almost nothing to somewhere between 0.7 and 1.2 in five products, and training needs no more.
 QUINTIC = (3.4445, -4.7750, 2.0315)
+AT_A_TIME = 2**18  # numbers (1 MiB) of the matrices that are made orthogonal together on a processor
 
 
 @dataclass
@@ -119,9 +120,19 @@ def orthogonalise(matrices: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor
     Each step computes a X + b (X X^T) X + c (X X^T)^2 X (Newton-Schulz), which leaves U and V alone and
     pushes every singular value towards 1; nothing but matrix products.
 
+    On a processor a few matrices are worked on at a time: what they need then stays in the cache, and in memory that
+    was used before. All of the storyteller's 48 at once took a third longer on two threads, two fifths on one.
+
     Args:
         matrices: (number, rows, columns), float32.
     """
+    if matrices.device.type == "cpu":
+        together = max(2, AT_A_TIME // max(1, matrices.shape[1] * matrices.shape[2]))
+        return torch.cat([_newton_schulz(part, steps, eps) for part in matrices.split(together)])
+    return _newton_schulz(matrices, steps, eps)
+
+
+def _newton_schulz(matrices: Tensor, steps: int, eps: float) -> Tensor:
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices  # X X^T is then the smaller of the two products
     x = x / x.norm(dim=(1, 2), keepdim=True).clamp(min=eps)  # no singular value above 1

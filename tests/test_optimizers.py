@@ -53,6 +53,14 @@ def test_the_result_is_nearly_the_orthogonal_matrix():
     assert not orthogonalise(torch.zeros(1, 4, 4)).any()  # no gradient, no step; and no division by zero
 
 
+@pytest.mark.parametrize("count", [0, 1, 5, 12])
+def test_a_few_matrices_at_a_time_give_what_all_at_once_give(count, monkeypatch):
+    matrices = torch.randn(count, 16, 48, generator=torch.Generator().manual_seed(4))
+    at_once = orthogonalise(matrices)
+    monkeypatch.setattr("helpers.optimizers.AT_A_TIME", 3 * 16 * 48)
+    assert torch.equal(orthogonalise(matrices), at_once)  # bit for bit: a recorded run stays what it was
+
+
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 def test_on_square_matrices_muon_is_torchs_muon(weight_decay):
     generator = torch.Generator().manual_seed(3)
