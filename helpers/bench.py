@@ -3,7 +3,8 @@
 Both sides get the same weights, batch, threads and optimizer (torch's fused AdamW) and take turns in one
 process, so that whatever else the machine is doing disturbs both. A step is forward, backward and the
 optimizer. Memory is counted, not sampled: the most that the tensors of a forward and a backward pass hold at one
-time, gradients included, weights and the optimizer's averages (the same on both sides) not.
+time, gradients included, weights and the optimizer's averages (the same on both sides) not. How near a step comes
+to what the machine can do at all is told by its operations a second over those of one large matrix product.
 """
 
 import gc
@@ -17,6 +18,7 @@ import torch
 from helpers.errors import CourseError
 from helpers.exports import transformers_twin
 from helpers.model import GPT, GPTConfig
+from helpers.planning import matmul_flops, training_flops_per_token
 from helpers.tensor_memory import peak_bytes
 
 # name: (configuration, sequences in a batch, tokens in a sequence, steps in a turn)
@@ -43,6 +45,7 @@ def compare(name: str, rounds: int = 5) -> dict:
     Returns:
         a dictionary for JSON; "ratio" is ours over theirs in tokens a second, above 1 where ours is faster;
         "memory_ratio" is ours over theirs in the bytes that a step holds, below 1 where ours holds less;
+        "flops_per_token" are the operations of forward and backward as `helpers.planning` counts them;
         "loss_difference" is between the two sides' first losses, from the same weights and batch.
     """
     if name not in SIZES:
@@ -82,6 +85,7 @@ def compare(name: str, rounds: int = 5) -> dict:
     result = {
         "size": name,
         "parameters": ours.parameter_count(),
+        "flops_per_token": training_flops_per_token(config),
         "batch": [batch, length],
         "steps": rounds * steps,
         "ratio": median["transformers"] / median["ours"],
@@ -101,29 +105,40 @@ def compare(name: str, rounds: int = 5) -> dict:
     return result
 
 
-def run_benchmark(sizes: Iterable[str] = ("storyteller", "gpt2-small"), rounds: int = 5) -> dict:
-    """`compare` for each of `sizes`, with what was measured on: {"machine": ..., "results": {size: ...}}."""
+def run_benchmark(sizes: Iterable[str] = tuple(SIZES), rounds: int = 5) -> dict:
+    """`compare` for each of `sizes`, with what was measured on: {"machine": ..., "results": {size: ...}}.
+
+    Each side's "share_of_matmul" is its operations a second over the machine's "matmul_flops": what one product of two
+    (1536, 1536) matrices reaches. The optimizer's time counts, its operations do not.
+    """
+    matmul = matmul_flops(torch.device("cpu"), size=1536)
     results = {}
     for name in sizes:
         results[name] = compare(name, rounds)
+        for side in ("ours", "transformers"):
+            speed = results[name][side]["tokens_per_second"]
+            results[name][side]["share_of_matmul"] = speed * results[name]["flops_per_token"] / matmul
         gc.collect()  # two models of 124M and their optimizers are 4 GB
     machine = {
         "processor": platform.processor() or platform.machine(),
         "system": platform.system(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
+        "matmul_flops": matmul,
     }
     return {"machine": machine, "results": results}
 
 
 def describe(benchmark: dict) -> str:
     """The result of `run_benchmark` as a few lines for a person."""
-    lines = []
+    lines = [f"one large matrix product: {benchmark['machine']['matmul_flops'] / 1e9:,.0f} GFLOP/s"]
     for name, result in benchmark["results"].items():
+        reached = {side: result[side]["share_of_matmul"] for side in ("ours", "transformers")}
         speed = {side: result[side]["tokens_per_second"] for side in ("ours", "transformers")}
         lines.append(
             f"{name}: ours {speed['ours']:,.0f} tokens/s, transformers {speed['transformers']:,.0f}: "
-            f"{result['ratio']:.2f} times as fast (first losses differ by {result['loss_difference']:.1e}); "
+            f"{result['ratio']:.2f} times as fast, {reached['ours']:.0%} and {reached['transformers']:.0%} of that "
+            f"product's speed (first losses differ by {result['loss_difference']:.1e}); "
             f"a step holds {result['ours']['step_bytes'] / 1e6:,.0f} MB, {result['memory_ratio']:.2f} times theirs"
         )
     return "\n".join(lines)

@@ -17,6 +17,7 @@ __all__ = [
     "PROMPT",
     "SHIPPED",
     "Storyteller",
+    "WHOLE_STORY",
     "apply_temperature",
     "check_options",
     "check_prompt",
@@ -37,6 +38,7 @@ __all__ = [
 
 SHIPPED = data_folder() / "storyteller"
 PROMPT = "Once upon a time"
+WHOLE_STORY = 300  # tokens; the longest of the bundled validation stories has 258, so a story ends by itself
 
 
 def stream_text(tokenizer, ids: Iterable[int]) -> Iterator[str]:
@@ -96,7 +98,7 @@ def encode_prompt(tokenizer, prompt: str) -> list[int]:
     return [tokenizer.end_id, *tokenizer.encode(prompt)]
 
 
-def tell(model, tokenizer, prompt: str = PROMPT, max_new_tokens: int = 200, **options) -> str:
+def tell(model, tokenizer, prompt: str = PROMPT, max_new_tokens: int = WHOLE_STORY, **options) -> str:
     """The prompt and its continuation as text. `options` are those of `generate`."""
     return prompt + "".join(stream(model, tokenizer, prompt, max_new_tokens, **options))
 
@@ -105,7 +107,7 @@ def stream(
     model,
     tokenizer,
     prompt: str = PROMPT,
-    max_new_tokens: int = 200,
+    max_new_tokens: int = WHOLE_STORY,
     *,
     max_length: int | None = None,
     stop: Sequence[str] = (),
@@ -151,13 +153,13 @@ class Storyteller:
 
         return cls(*load_model(SHIPPED if path is None else path))
 
-    def tell(self, prompt: str = PROMPT, max_new_tokens: int = 200, **options) -> str:
+    def tell(self, prompt: str = PROMPT, max_new_tokens: int = WHOLE_STORY, **options) -> str:
         """A story that begins with `prompt`; `options` are those of `stream` and `generate`.
 
         >>> Storyteller.load().tell("Once upon a time", max_length=100)  # doctest: +SKIP
         """
         return tell(self.model, self.tokenizer, prompt, max_new_tokens, **options)
 
-    def stream(self, prompt: str = PROMPT, max_new_tokens: int = 200, **options) -> Iterator[str]:
+    def stream(self, prompt: str = PROMPT, max_new_tokens: int = WHOLE_STORY, **options) -> Iterator[str]:
         """What follows the prompt, piece by piece."""
         return stream(self.model, self.tokenizer, prompt, max_new_tokens, **options)

@@ -143,7 +143,7 @@ def tokens_per_second(
     is measured and half of it assumed.
     """
     device = torch.device(device)
-    rate = _matmul_flops(device, training.precision)
+    rate = matmul_flops(device, training.precision)
     rows = training.batch_size
     step = flops * rows * config.context_length / (REACHED * rate)
     if (
@@ -181,11 +181,15 @@ def known_tokens(recipe: Recipe) -> int | None:
     return None
 
 
-def _matmul_flops(device: torch.device, precision: str) -> float:
-    """Operations a second of one large matrix product, the best of a few."""
+def matmul_flops(device: torch.device, precision: str = "float32", size: int | None = None) -> float:
+    """Operations a second of one large matrix product, the best of a few.
+
+    Args:
+        size: rows and columns of both matrices; None: 4,096 on a GPU, 512 on a processor, where it has to be quick.
+    """
     kinds = {"float16": torch.float16, "bfloat16": torch.bfloat16}
     on_gpu = device.type == "cuda"
-    size = 4096 if on_gpu else 512
+    size = size or (4096 if on_gpu else 512)
     x = torch.ones(size, size, device=device, dtype=kinds.get(precision, torch.float32) if on_gpu else torch.float32)
     times = []
     for _ in range(6):

@@ -26,7 +26,13 @@ def test_both_sides_compute_the_same_and_the_result_is_json(monkeypatch):
     assert tiny["memory_ratio"] == pytest.approx(ours["step_bytes"] / theirs["step_bytes"])
     assert ours["step_bytes"] > 4 * tiny["parameters"]  # every gradient at least
     assert again["machine"]["threads"] == torch.get_num_threads()
-    assert "tiny: ours" in bench.describe(result)
+    peak = again["machine"]["matmul_flops"]
+    assert 1e8 < peak < 1e15
+    per_token = 6 * (2 * 12 * 32 * 32 + 101 * 32) + 12 * 2 * 32 * 32  # linear layers and head, attention
+    assert tiny["flops_per_token"] == per_token
+    for side in (ours, theirs):
+        assert side["share_of_matmul"] == pytest.approx(side["tokens_per_second"] * per_token / peak)
+    assert "tiny: ours" in bench.describe(result) and "matrix product" in bench.describe(result)
 
 
 def test_the_measured_sizes_are_those_promised():

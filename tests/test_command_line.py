@@ -123,6 +123,7 @@ def test_without_a_command_the_help_is_shown(call):
         (["generate", "Pip", "--beams", "0", "--model", "{home}/model"], "beams must be"),
         (["generate", "Pip", "--beams", "1000", "--model", "{home}/model"], "half of the vocabulary"),
         (["generate", "Pip", "--beams", "2", "--top-p", "0.9", "--model", "{home}/model"], "leave out --top-p"),
+        (["generate", "Pip", "--beams", "2", "--temperature", "0.5", "--model", "{home}/model"], "out --temperature"),
         (["generate", "Pip", "--beams", "2", "--number", "2", "--model", "{home}/model"], "--number must be 1"),
         (["generate", "Pip", "--seed", str(2**64), "--model", "{home}/model"], "63 bits"),
         (["generate", "Pip", "--max-new-tokens", "0", "--model", "{home}/model"], "max-new-tokens"),
@@ -354,9 +355,9 @@ def test_bench_prints_what_was_measured(call, monkeypatch):
 
     def measured(sizes, rounds):
         asked.append((tuple(sizes), rounds))
-        side = {"tokens_per_second": 1000.0, "step_bytes": 10**9}
+        side = {"tokens_per_second": 1000.0, "step_bytes": 10**9, "share_of_matmul": 0.5}
         found = dict(ours=side, transformers=side, ratio=1, memory_ratio=1, loss_difference=0)
-        return {"results": dict.fromkeys(sizes, found)}
+        return {"machine": {"matmul_flops": 1e11}, "results": dict.fromkeys(sizes, found)}
 
     def told(sizes, rounds, tokens):
         return {"bandwidth": 1e9, "threads": 1, "sizes": dict.fromkeys(sizes, {"rows": []})}
@@ -369,7 +370,7 @@ def test_bench_prints_what_was_measured(call, monkeypatch):
     assert call("bench")[0] == 0
     code, out, _ = call("bench", "--only", "decoding", "--json")
     assert code == 0 and list(json.loads(out)) == ["decoding"]
-    assert asked == [(("storyteller",), 2), (("storyteller", "gpt2-small"), 5)]
+    assert asked == [(("storyteller",), 2), (("storyteller", "12x384", "gpt2-small"), 5)]
 
 
 def test_evaluate_asks_what_a_model_remembers(call, home, monkeypatch):

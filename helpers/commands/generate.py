@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _check_beams(arguments: argparse.Namespace) -> None:
     if arguments.beams < 1:
         raise CourseError(f"beams must be at least 1, got {arguments.beams}")
-    for name in ("top_k", "top_p", "min_p", "repetition_penalty", "seed", "greedy"):
+    for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "greedy"):
         if getattr(arguments, name) not in (None, False):
             raise CourseError(
                 f"--beams finds the likeliest story and draws nothing: leave out --{name.replace('_', '-')}"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from helpers.files import data_folder
 
+TEMPERATURE = 0.8  # where none was asked for
 CHECKED = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty")
 
 
@@ -26,13 +27,12 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 def add_sampling(parser: argparse.ArgumentParser) -> None:
     """How tokens are chosen."""
     group = parser.add_argument_group("how tokens are chosen")
-    group.add_argument("--max-new-tokens", type=int, default=200, metavar="N", help="stop after N tokens (default 200)")
+    group.add_argument("--max-new-tokens", type=int, default=300, metavar="N", help="stop after N tokens (default 300)")
     group.add_argument(
         "--temperature",
         type=float,
-        default=0.8,
         metavar="T",
-        help="below 1 is safer, above 1 bolder, 0 is --greedy (default 0.8)",
+        help=f"below 1 is safer, above 1 bolder, 0 is --greedy (default {TEMPERATURE})",
     )
     group.add_argument("--top-k", type=int, metavar="K", help="choose among the K most probable tokens")
     group.add_argument("--top-p", type=float, metavar="P", help="choose among the most probable that reach P together")
@@ -61,6 +61,8 @@ def sampling(arguments: argparse.Namespace) -> dict:
     from helpers.generation import check_options, until
 
     options = {name: getattr(arguments, name) for name in CHECKED}
+    if options["temperature"] is None:
+        options["temperature"] = TEMPERATURE
     check_options(**options)
     until([], arguments.stop)
     return options | {"greedy": arguments.greedy, "seed": arguments.seed, "stop": arguments.stop}

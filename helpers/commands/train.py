@@ -200,7 +200,7 @@ def _tell_start(prepared, folder: Path, device: str, processes: int) -> None:
 
 
 def _train(training, folder: Path) -> int:
-    from helpers.generation import tell
+    from helpers.generation import WHOLE_STORY, tell
 
     result = training.run()
     if not training.processes.first:
@@ -211,7 +211,7 @@ def _train(training, folder: Path) -> int:
     if result.stopped == "interrupted":
         print(f"stopped and saved; go on with: python -m helpers resume {_quoted(folder)}", file=sys.stderr)
         return 130
-    tokens = min(150, training.model.config.context_length)
+    tokens = min(WHOLE_STORY, training.model.config.context_length)
     print("\n" + tell(training.model, training.tokenizer, max_new_tokens=tokens, temperature=0.8, seed=0))
     print(f"\nmore of them: python -m helpers generate --model {_quoted(folder)}")
     return 0
