@@ -122,6 +122,11 @@ class StorySampler(_Sampler):
         """Stories used so far over stories in the file."""
         return self.epoch + self.position / len(self.token_file)
 
+    @property
+    def cut(self) -> float:
+        """The share of all stories that are longer than the context and lose their end."""
+        return float((self.token_file.lengths() > self.context_length).mean())
+
     def _next_story(self) -> np.ndarray:
         """The next story of this epoch's order, which depends on the seed and the epoch alone."""
         if self.position >= len(self.token_file):

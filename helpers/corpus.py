@@ -11,7 +11,9 @@ from collections.abc import Iterable, Sequence
 # Letters of any language, with apostrophes inside: "don't" is one word, "'tis" is "tis".
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 # After a full stop or a closing quotation mark and before a capital or an opening one; or at a line's end.
-BETWEEN_SENTENCES = re.compile(r"(?<=[.!?\"”])\s+(?=[\"“A-Z])|\n+")
+# The full stop of a title ("Mrs. Bell", "St. Ives") ends no sentence.
+NO_TITLE = r"(?<!\bMr\.)(?<!\bMrs\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)"
+BETWEEN_SENTENCES = re.compile(rf"(?<=[.!?\"”]){NO_TITLE}\s+(?=[\"“A-Z])|\n+")
 
 
 def words(text: str) -> list[str]:

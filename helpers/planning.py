@@ -61,7 +61,7 @@ class Plan:
         return (
             f"tokens      {tokens}\n"
             f"FLOPs       {flops}\n"
-            f"memory      about {self.peak_bytes / 1e9:.2f} GB, {self.state_bytes / 1e9:.2f} GB of it weights and the "
+            f"memory      about {_bytes(self.peak_bytes)}, {_bytes(self.state_bytes)} of it weights and the "
             "optimizer's memories, the rest gradients and activations (in float32)\n"
             f"time        {'' if fixed else 'about '}{time_}{', as asked for' if fixed else ''}; about "
             f"{_short(self.tokens_per_second)} tokens a second: an estimate from {how}"
@@ -211,6 +211,10 @@ def _free_memory(device: torch.device) -> float:
         return 1024 * int(lines["MemAvailable"].split()[0])
     except (OSError, KeyError, ValueError):
         return 4e9
+
+
+def _bytes(number: float) -> str:
+    return f"{number / 1e9:.2f} GB" if number >= 1e8 else f"{number / 1e6:.1f} MB"
 
 
 def _duration(seconds: float) -> str:

@@ -315,6 +315,10 @@ def test_a_story_longer_than_the_context_loses_its_end(tokens):
         assert ids.shape == (8, 3) and (ids[:, 0] == tokens.end_id).all()
     ids, _ = StorySampler(tokens, 8, 1).next_batch()
     assert ids.shape == (8, 1)
+    lengths = [len(story) for story in tokens]
+    for context in (1, 12, min(lengths), max(lengths) - 1, max(lengths)):
+        share = sum(length > context for length in lengths) / len(lengths)
+        assert StorySampler(tokens, 2, context).cut == pytest.approx(share)
 
 
 def test_windows_reach_both_ends_of_the_file(tokenizer, tmp_path):

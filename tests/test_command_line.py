@@ -341,6 +341,15 @@ def test_nothing_is_written_where_it_cannot_be(call, home):
     assert code == 2 and err.count("\n") == 1 and "Traceback" not in err
 
 
+def test_train_says_that_stories_lose_their_ends(call, home, tmp_path):
+    short = call("train", *small(home, "context_length=4"), "--steps", 1, "--out", tmp_path / "short")[1]
+    assert "100% of them are longer than the context of 4 tokens" in short and "rows=windows" in short
+    long = call("train", *small(home, "context_length=900"), "--steps", 1, "--out", tmp_path / "long")[1]
+    windows = call("train", *small(home, "context_length=4", "rows=windows"), "--steps", 1, "--out", tmp_path / "w")[1]
+    assert "longer than the context" not in long + windows
+    assert "0.00 GB" not in short and " MB" in short  # a tiny model has a size too
+
+
 def test_perplexity_is_the_exponential(call, home):
     _, out, _ = call("evaluate", "--model", home / "model", "--stories", home / "stories.txt", "--json")
     values = json.loads(out)

@@ -28,6 +28,30 @@ def test_sentences_end_at_signs_and_lines_and_stay_whole_around_speech():
     assert corpus.sentences(" \n ") == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "On Monday, Mr. Bell sang.",
+        "Mrs. Bell, and carefully they screwed it on.",
+        '"Mrs. Bell!" cried Dr. Green and Ms. Day.',
+        "They sailed to St. Ives.",
+    ],
+)
+def test_a_title_ends_no_sentence(text):
+    assert corpus.sentences(text) == [text]
+    assert corpus.sentences(f"{text} Pip ran.") == [text, "Pip ran."]
+
+
+def test_a_word_that_ends_like_a_title_ends_a_sentence():
+    assert corpus.sentences("I am the best. Pip ran. He met IMr. Bell") == [
+        "I am the best.",
+        "Pip ran.",
+        "He met IMr.",
+        "Bell",
+    ]
+    assert corpus.sentences("Dear Mr.\nBell") == ["Dear Mr.", "Bell"]
+
+
 def test_growth_counts_words_and_different_words():
     assert corpus.growth(["a b", "", "b c", "a a a"]) == [(2, 2), (4, 3), (7, 3)]
     assert corpus.growth([""]) == []

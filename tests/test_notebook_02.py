@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from helpers import corpus, notebooks
 
 AWKWARD = ["", "...", "Don't! ’Tis Zoé’s.", 'Pip ran. "Is that you?" asked Mia. “Yes!” He was.\n\nThe end', "a_b 3 c-d"]
+AWKWARD += ["Mr. Bell met Mrs. Green. Dr. Day", "Ms. Ash of St. Ives said, “Best. Ever.”"]
 
 
 @pytest.fixture(scope="module")

@@ -193,6 +193,13 @@ def _tell_start(prepared, folder: Path, device: str, processes: int) -> None:
     recipe, tokens = prepared.recipe, prepared.tokens
     print(f"device      {device}" + (f", {processes} processes" if processes > 1 else ""))
     print(f"stories     {len(tokens):,} with {tokens.tokens:,} tokens: {prepared.description}")
+    sampler = prepared.sampler
+    cut = getattr(sampler, "cut", 0)  # windows cut no story's end off
+    if cut > 0.1:
+        print(
+            f"note        {cut:.0%} of them are longer than the context of {sampler.context_length} tokens, and their "
+            "ends are never seen: --set rows=windows reads everything"
+        )
     print(f"tokenizer   {recipe.tokenizer}, {prepared.tokenizer.vocab_size:,} entries")
     print(f"model       {prepared.model.parameter_count():,} parameters: {_listed(recipe.model)}")
     print(plan(recipe, device, tokens.tokens, processes).cost)
