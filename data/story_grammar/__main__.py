@@ -17,6 +17,7 @@ import pyarrow.parquet
 from tqdm import tqdm
 
 from data.story_grammar.stories import full_grammar, plot_modules
+from helpers.corpus import seen_share
 from helpers.files import data_folder, sha256, write_atomically, write_json
 
 SEED = 2026
@@ -94,17 +95,11 @@ def words(text: str) -> list[str]:
     return re.findall(r"[a-z]+(?:'[a-z]+)?", text.lower())
 
 
-def sentences(text: str) -> list[str]:
-    """The sentences of a text, cut after a full stop, question or exclamation mark that ends a sentence."""
-    return [s for s in re.split(r'(?<=[.!?]) +(?=[A-Z"])|(?<=[.!?]") +(?=[A-Z"])|\n\n', text) if s]
-
-
 def statistics(train: list[dict], validation: list[dict]) -> dict:
     """The figures that the datasheet quotes and that later notebooks compare with."""
     vocabulary = collections.Counter(word for row in train for word in words(row["text"]))
     lengths = [len(row["text"].split()) for row in train]
-    seen = {sentence for row in train for sentence in sentences(row["text"])}
-    held_out = [sentence for row in validation for sentence in sentences(row["text"])]
+    seen = seen_share([row["text"] for row in train], [row["text"] for row in validation])
     nats = [row["nats"] for row in validation]
     byte_count = sum(len(row["text"].encode("utf-8")) for row in validation)
     mean = sum(nats) / len(nats)
@@ -116,7 +111,7 @@ def statistics(train: list[dict], validation: list[dict]) -> dict:
         "validation": {"stories": len(validation), "bytes": byte_count},
         "distinct_words": len(vocabulary),
         "words_per_story": {"mean": round(sum(lengths) / len(lengths), 2), "min": min(lengths), "max": max(lengths)},
-        "validation_sentences_seen_in_train": round(sum(s in seen for s in held_out) / len(held_out), 4),
+        "validation_sentences_seen_in_train": round(seen, 4),
         "floor": {
             "nats_per_story": round(mean, 4),
             "standard_error_nats_per_story": round(spread / math.sqrt(len(nats)), 4),
