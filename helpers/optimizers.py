@@ -26,7 +26,7 @@ class OptimizerSettings:
 
     Attributes:
         optimizer: "muon" or "adamw".
-        learning_rate: peak rate of the matrices in the blocks (near 0.02 for Muon, 3e-3 or less for AdamW).
+        learning_rate: peak rate of the matrices in the blocks (near 0.02 for Muon, 6e-3 or less for AdamW).
         embedding_learning_rate: peak rate of embeddings, head, LayerNorms and biases; None: `learning_rate`.
         weight_decay: decoupled decay of the matrices inside the blocks.
         decay_embeddings: whether token and position vectors (and an untied head) decay as well.

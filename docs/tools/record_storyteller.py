@@ -1,7 +1,7 @@
 """Train the storyteller and keep the log of the run in data/recorded/, with what it could do on its way.
 
 python docs/tools/record_storyteller.py muon --seed 0
-python docs/tools/record_storyteller.py adamw --seed 0 --rate 0.003
+python docs/tools/record_storyteller.py adamw --seed 0 --rate 0.006
 
 The two optimizers are given the time of the recipe. A step of AdamW alone is shorter, so it is given more steps:
 `--pace` measures how many more, both in turn in one process. Notebook 07 draws these logs.
@@ -36,7 +36,7 @@ def recipe_for(optimizer: str, seed: int, rate: float | None, steps: int | None)
     recipe = get_recipe("storyteller")
     settings = recipe.training
     if optimizer == "adamw":
-        rate = rate or 3e-3
+        rate = rate or 6e-3
         steps = steps or round(settings.steps * PACE)
         settings = replace(settings, optimizer="adamw", embedding_learning_rate=rate)
     settings = replace(settings, learning_rate=rate or settings.learning_rate, steps=steps or settings.steps, seed=seed)
