@@ -22,6 +22,7 @@ GIVEN = {
     "03": {"twenty thousand": "a bound: the scoreboard shows 17,821"},
     "04": {"40": "an id, as an example", "20": "an id, as an example", "15": "the last row of a table of 16"},
     "06": {"117 million": "what the GPT-2 paper says of its smallest model"},
+    "09": {"0.2": "a setting to try in the playground"},
     "12": {
         "257": "an id, as an example",
         "eight million": "web pages, section 2.1 of the GPT-2 paper",
