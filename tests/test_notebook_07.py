@@ -157,9 +157,9 @@ def test_overfitting_reaches_almost_nothing_and_a_missing_shift_gets_there_soone
 def test_recorded_logs_are_read_by_what_they_say_of_themselves(taught, tmp_path):
     folder = tmp_path / "data" / "recorded"
     folder.mkdir(parents=True)
-    code = taught["recorded"].__code__
-    read = type(taught["recorded"])(code, taught["recorded"].__globals__ | {"root": tmp_path})
-    assert read() == {}
+    there = taught["recorded"].__globals__ | {"root": tmp_path}
+    read = type(taught["recorded"])(taught["recorded"].__code__, there, argdefs=taught["recorded"].__defaults__)
+    assert read() == read("recorded/rates") == {}
     for optimizer, rate, seed in (("muon", 0.02, 1), ("muon", 0.02, 0), ("adamw", 0.003, 0)):
         rows = [{"recipe": {"training": {"optimizer": optimizer, "learning_rate": rate}}}]
         rows += [{"step": 10, "loss": 3.0}, {"step": 20 + seed, "val_loss": 2.0}, {"evaluated_stories": 300}]
@@ -170,6 +170,9 @@ def test_recorded_logs_are_read_by_what_they_say_of_themselves(taught, tmp_path)
         "AdamW at 0.003": [[20]],
         "Muon at 0.02": [[20], [21]],
     }
+    (folder / "rates").mkdir()
+    (folder / "storyteller-adamw-seed0.jsonl").rename(folder / "rates" / "storyteller-adamw-seed0.jsonl")
+    assert list(read()) == ["Muon at 0.02"] and list(read("recorded/rates")) == ["AdamW at 0.003"]
 
 
 def test_the_course_would_not_train_again_what_the_notebook_trained():
