@@ -187,23 +187,19 @@ def empty_memory(config, rows: int, slots: int, like: Tensor) -> Tensor:
     return like.new_zeros(c.n_layer, 3, rows, c.n_head, slots, c.d_head).permute(0, 2, 4, 1, 3, 5)
 
 
-def _attend_together(made: Tensor, kept: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
-    """Attention of one query in each of several rows, (B, d_model).
+def _attend_together(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None) -> Tensor:
+    """`F.scaled_dot_product_attention` of one query in each of several rows, from a memory where heads lie together.
 
     Args:
-        made: its query, key and value, (B, 3 * d_model).
-        kept: where the cache keeps them, (B, 3, n_head, d_head).
-        keys, values: those of all slots, this one's among them, (B, n_head, slots, d_head).
+        queries: (B, n_head, 1, d_head).
+        keys, values: (B, n_head, slots, d_head).
     """
-    B, _, n_head, d_head = kept.shape
-    made = made.view(kept.shape)
-    kept[:, 1:] = made[:, 1:]
-    q = made[:, 0].reshape(B * n_head, 1, d_head)
-    k, v = keys.flatten(0, 1), values.flatten(0, 1)  # views: nothing is copied
+    B, n_head, _, d_head = queries.shape
+    q, k, v = (each.flatten(0, 1) for each in (queries, keys, values))  # views: nothing is copied
     scores = torch.bmm(q, k.mT).mul_(d_head**-0.5)  # (B * n_head, 1, slots)
     if mask is not None:
         scores.view(B, n_head, 1, -1).add_(mask)
-    return torch.bmm(scores.softmax(-1), v).view(B, -1)
+    return torch.bmm(scores.softmax(-1), v).view(queries.shape)
 
 
 def step(
@@ -228,14 +224,11 @@ def step(
         weights.alone += 1
         if weights.alone == TURN_AFTER:
             weights.turn()
-    layer_norm, attend, gelu = torch.layer_norm, F.scaled_dot_product_attention, F.gelu
+    layer_norm, gelu = torch.layer_norm, F.gelu
+    attend = F.scaled_dot_product_attention if B == 1 else _attend_together
 
     here = memory[:, :, slot]  # (n_layer, B, 3, n_head, d_head)
-    if B == 1:
-        queries = here[:, :, 0, :, None].unbind()  # n_layer times (B, n_head, 1, d_head)
-        here = here.flatten(2)  # (n_layer, B, 3 * d_model)
-    else:
-        queries = (None,) * c.n_layer
+    queries = here[:, :, 0, :, None].unbind()  # n_layer times (B, n_head, 1, d_head)
     seen = memory[:, :, first : slot + 1].permute(3, 0, 1, 4, 2, 5)
     keys, values = seen[1].unbind(), seen[2].unbind()  # n_layer times (B, n_head, slots, d_head)
 
@@ -245,11 +238,11 @@ def step(
     x += weights.positions[places]
     for layer, row, q, k, v in zip(weights.layers, here.unbind(), queries, keys, values, strict=True):
         h = layer_norm(x, width, layer.gain_1, layer.shift_1) if pre else x
-        if B == 1:
-            layer.qkv.into(row, h)  # where q, and the last slot of k and v, look
-            mixed = attend(q, k, v, mask).view(B, D)  # the heads side by side
+        if B == 1:  # to where q, and the last slot of k and v, look
+            layer.qkv.into(row.view(B, 3 * D), h)
         else:
-            mixed = _attend_together(layer.qkv(h), row, k, v, mask)
+            row.copy_(layer.qkv(h).view(row.shape))
+        mixed = attend(q, k, v, mask).view(B, D)  # the heads side by side
         x = layer.mix.added_to(x, mixed)
         if not pre:
             x = layer_norm(x, width, layer.gain_1, layer.shift_1)

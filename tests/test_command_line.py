@@ -1,5 +1,6 @@
 """The commands as a person uses them: what they print, what they leave, and one clear line when they cannot."""
 
+import argparse
 import json
 import math
 import os
@@ -339,6 +340,15 @@ def test_a_dry_run_tells_the_plan_and_does_nothing(call, tmp_path):
 def test_nothing_is_written_where_it_cannot_be(call, home):
     code, out, err = call("train", *small(home), "--steps", 1, "--out", home / "stories.txt" / "run")
     assert code == 2 and err.count("\n") == 1 and "Traceback" not in err
+
+
+def test_a_story_is_as_long_from_the_terminal_as_from_python():
+    from helpers.commands.options import add_sampling
+    from helpers.generation import WHOLE_STORY
+
+    parser = argparse.ArgumentParser()
+    add_sampling(parser)
+    assert parser.parse_args([]).max_new_tokens == WHOLE_STORY  # written twice, so that --help need not load torch
 
 
 def test_train_says_that_stories_lose_their_ends(call, home, tmp_path):
