@@ -19,7 +19,6 @@ hundred calls for each layer of modules, views and checks; here there are nine. 
 `step` equals the plain forward to float32's last digits; `tests/test_fast_step.py` holds it to that.
 """
 
-import functools
 import math
 from typing import NamedTuple
 
@@ -27,7 +26,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.fused import plain_float32_on_cpu
+from helpers.products import onednn_linear, onednn_multiplies, plain_float32_on_cpu
 
 TURN_AFTER = 16  # tokens: turning costs about as much as reading a few
 WIDE = 512  # d_model from which oneDNN's products are the faster ones
@@ -78,20 +77,10 @@ class Streamed(NamedTuple):
         return x.add_(self(h))
 
     def __call__(self, h: Tensor) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise(h, self.matrix, self.bias, "none", [], None)
+        return onednn_linear(h, self.matrix, self.bias)
 
     def turned(self) -> "Streamed":
         return self
-
-
-@functools.cache
-def onednn_multiplies() -> bool:
-    """Whether this torch multiplies by oneDNN as `Streamed` asks it to: the call is not part of torch's public API."""
-    try:
-        x, matrix, bias = torch.linspace(-1, 1, 24).view(3, 8), torch.linspace(-1, 2, 40).view(5, 8), torch.ones(5)
-        return torch.allclose(Streamed(matrix, bias)(x), F.linear(x, matrix, bias), atol=1e-5)
-    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
-        return False
 
 
 class Other(NamedTuple):

@@ -16,17 +16,14 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from helpers.products import multiply, plain_float32_on_cpu
+
 AT_LEAST = 512  # rows in a slice: fewer make the matrix products inefficient
 
 
 def rows_in_slice(width: int, numbers: int) -> int:
     """How many rows of `width` numbers are worked on at a time, so that a slice has about `numbers` numbers."""
     return max(AT_LEAST, numbers // width)
-
-
-def plain_float32_on_cpu(x: Tensor) -> bool:
-    """Whether the hand-written ways below apply to `x`."""
-    return x.device.type == "cpu" and x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
 
 
 def causal_attention(qkv: Tensor, n_head: int, dropout: float = 0.0) -> Tensor:
@@ -177,19 +174,11 @@ def gelu_linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.linear(gelu_tanh(x), weight, bias)
 
 
-def _linear_into(out: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-    if bias is None:
-        torch.mm(x, weight.t(), out=out)
-    else:
-        torch.addmm(bias, x, weight.t(), out=out)
-
-
 class _GELULinearKept(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
         activated, slope = torch.empty_like(rows), torch.empty_like(rows)
-        result = x.new_empty(len(rows), len(weight))
         step = rows_in_slice(rows.shape[1], SLICE)
         buffer = rows.new_empty(min(step, len(rows)), rows.shape[1])
         for start in range(0, len(rows), step):
@@ -197,17 +186,16 @@ class _GELULinearKept(torch.autograd.Function):
             s = _gate(part, buffer[: len(part)])
             torch.mul(part, s, out=bent)
             _gelu_slope(part, s, bent, out)
-            _linear_into(result[start : start + step], bent, weight, bias)
         ctx.save_for_backward(activated, slope, weight)
         ctx.has_bias = bias is not None
-        return result.view(*x.shape[:-1], len(weight))
+        return multiply(activated, weight, bias).view(*x.shape[:-1], len(weight))
 
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient: Tensor):
         activated, slope, weight = ctx.saved_tensors
         arriving = gradient.reshape(-1, gradient.shape[-1])
-        to_x = torch.mm(arriving, weight).mul_(slope).view(*gradient.shape[:-1], -1)
+        to_x = multiply(arriving, weight.t()).mul_(slope).view(*gradient.shape[:-1], -1)
         return to_x, torch.mm(arriving.t(), activated), arriving.sum(0) if ctx.has_bias else None
 
 
@@ -223,7 +211,7 @@ class _GELULinearAgain(torch.autograd.Function):
         for start in range(0, len(rows), step):
             part = rows[start : start + step]
             activated = _gate(part, buffer[: len(part)]).mul_(part)
-            _linear_into(result[start : start + step], activated, weight, bias)
+            result[start : start + step] = multiply(activated, weight, bias)
         return result.view(*x.shape[:-1], len(weight))
 
     @staticmethod
@@ -240,5 +228,5 @@ class _GELULinearAgain(torch.autograd.Function):
             torch.mul(part, _gate(part, s), out=activated)
             to_weight.addmm_(given.t(), activated)
             slope = _gelu_slope(part, s, activated, out=s.new_empty(s.shape))
-            torch.mm(given, weight, out=out).mul_(slope)
+            torch.mul(multiply(given, weight.t()), slope, out=out)
         return to_x.view(x.shape), to_weight, arriving.sum(0) if ctx.has_bias else None

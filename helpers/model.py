@@ -21,6 +21,7 @@ from helpers.errors import CourseError
 from helpers.fused import causal_attention, gelu_linear, gelu_tanh
 from helpers.model_config import GPT2_SIZES as GPT2_SIZES  # both are known by this module's name
 from helpers.model_config import GPTConfig as GPTConfig
+from helpers.products import Linear
 from helpers.tied_head import IGNORED, head_loss, tied_lookup
 
 
@@ -48,8 +49,8 @@ class CausalSelfAttention(nn.Module):
     def __init__(self, config: GPTConfig):
         super().__init__()
         self.n_head, self.dropout = config.n_head, config.dropout
-        self.qkv = nn.Linear(config.d_model, 3 * config.d_model, bias=config.bias)
-        self.proj = nn.Linear(config.d_model, config.d_model, bias=config.bias)
+        self.qkv = Linear(config.d_model, 3 * config.d_model, bias=config.bias)
+        self.proj = Linear(config.d_model, config.d_model, bias=config.bias)
 
     def heads(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Queries, keys and values of all heads, each (B, n_head, T, d_head), from one product."""
@@ -74,15 +75,15 @@ class MLP(nn.Module):
 
     def __init__(self, config: GPTConfig):
         super().__init__()
-        self.fc = nn.Linear(config.d_model, config.d_ff, bias=config.bias)
+        self.fc = Linear(config.d_model, config.d_ff, bias=config.bias)
         self.activation = gelu_tanh if config.activation == "gelu" else F.relu
-        self.proj = nn.Linear(config.d_ff, config.d_model, bias=config.bias)
+        self.proj = Linear(config.d_ff, config.d_model, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         wide, proj = self.fc(x), self.proj  # (B, T, d_ff)
         # In training the last two steps are one, which keeps less; not where `proj` was replaced or is listened to.
-        as_one = self.training and self.activation is gelu_tanh and type(proj) is nn.Linear and not proj._forward_hooks
+        as_one = self.training and self.activation is gelu_tanh and type(proj) is Linear and not proj._forward_hooks
         narrow = gelu_linear(wide, proj.weight, proj.bias) if as_one else proj(self.activation(wide))
         return self.dropout(narrow)
 
@@ -158,7 +159,7 @@ class GPT(nn.Module):
 
         2 * n_layer sublayers add to the stream; shrinking each one's last matrix by the root of that number
         keeps the stream's variance from growing with depth (section 2.3). Positions start at 0.01 (released
-        code).
+        code), or as sinusoids: then one matrix can turn every position into the one before it from the first step on.
         """
         residual_std = 0.02 / math.sqrt(2 * self.config.n_layer)
         for name, parameter in self.named_parameters():
@@ -166,6 +167,8 @@ class GPT(nn.Module):
                 parameter.zero_()
             elif parameter.dim() == 1:  # the gain of a LayerNorm
                 parameter.fill_(1.0)
+            elif name == "wpe.weight" and self.config.first_positions == "sinusoidal":
+                parameter.copy_(sinusoids(*parameter.shape))
             elif name == "wpe.weight":
                 parameter.normal_(std=0.01)
             elif name == "wte.weight":

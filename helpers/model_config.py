@@ -7,7 +7,12 @@ from helpers.errors import CourseError
 
 # Layers, heads and width of the four released models (paper, table 2; heads: released code).
 GPT2_SIZES = {"small": (12, 12, 768), "medium": (24, 16, 1024), "large": (36, 20, 1280), "xl": (48, 25, 1600)}
-CHOICES = {"norm": ("pre", "post"), "activation": ("gelu", "relu"), "positions": ("learned", "sinusoidal")}
+CHOICES = {
+    "norm": ("pre", "post"),
+    "activation": ("gelu", "relu"),
+    "positions": ("learned", "sinusoidal"),
+    "first_positions": ("random", "sinusoidal"),
+}
 
 
 @dataclass
@@ -27,6 +32,7 @@ class GPTConfig:
         positions: "learned" vectors (GPT-2) or fixed "sinusoidal" ones.
         tied_head: the output layer uses the token embedding's weights (GPT-2) or has its own.
         embedding_std: deviation of the token embedding's first values.
+        first_positions: what learned positions start from: "random" numbers (GPT-2), or the "sinusoidal" ones.
     """
 
     vocab_size: int
@@ -42,6 +48,7 @@ class GPTConfig:
     positions: str = "learned"
     tied_head: bool = True
     embedding_std: float = field(default=0.02, compare=False)  # how a model starts, not what it is
+    first_positions: str = field(default="random", compare=False)
 
     def __post_init__(self):
         if self.d_ff is None:
@@ -62,7 +69,7 @@ class GPTConfig:
                 raise CourseError(f"{name} must be {one!r} or {other!r}, not {getattr(self, name)!r}")
         if not 0 < self.embedding_std < math.inf:
             raise CourseError(f"embedding_std must be a number above 0, not {self.embedding_std!r}")
-        if self.positions == "sinusoidal" and self.d_model % 2:
+        if "sinusoidal" in (self.positions, self.first_positions) and self.d_model % 2:
             raise CourseError(f"sinusoidal positions come in pairs: d_model must be even, not {self.d_model}")
 
     @property

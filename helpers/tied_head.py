@@ -16,7 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from helpers.fused import plain_float32_on_cpu, rows_in_slice
+from helpers.fused import rows_in_slice
+from helpers.products import multiply, plain_float32_on_cpu
 
 IGNORED = -100  # a target that is not scored, as in torch
 SMALLEST = 1e-30  # a probability below it is near the end of float32, and its logarithm is not exact
@@ -93,16 +94,20 @@ class _HeadLoss(torch.autograd.Function):
         # Rows that start on a multiple of 64 bytes: 50,257 numbers in a row made this product 1.4 times slower.
         width = math.ceil(len(weight) / 16) * 16
         step = rows_in_slice(width, SLICE)
-        buffer = hidden.new_empty(min(step, len(hidden)), width)
+        padded = width > len(weight)
+        buffer = hidden.new_empty(min(step, len(hidden)), width) if padded else None
         if with_gradients:
             hidden_gradient = torch.empty_like(hidden)
             weight_gradient = torch.empty_like(weight) if len(hidden) else torch.zeros_like(weight)
         for start in range(0, len(hidden), step):
             part = slice(start, start + step)
             x, target = hidden[part], targets[part, None]
-            logits = buffer[: len(x)]
-            torch.mm(x, weight.t(), out=logits[:, : len(weight)])
-            logits[:, len(weight) :] = -math.inf  # no token, so no probability
+            if padded:
+                logits = buffer[: len(x)]
+                torch.mm(x, weight.t(), out=logits[:, : len(weight)])
+                logits[:, len(weight) :] = -math.inf  # no token, so no probability
+            else:
+                logits = multiply(x, weight)
             p = torch.softmax(logits, 1, out=logits)
             at_target = p.gather(1, target).squeeze(1)
             losses[part] = -at_target.log()
@@ -115,7 +120,10 @@ class _HeadLoss(torch.autograd.Function):
                 if count < len(targets):
                     p[~scored[part]] = 0
                 p = p[:, : len(weight)]
-                torch.addmm(x, p, weight, beta=0, alpha=scale, out=hidden_gradient[part])
+                if padded:
+                    torch.addmm(x, p, weight, beta=0, alpha=scale, out=hidden_gradient[part])
+                else:
+                    torch.mul(multiply(p, weight.t()), scale, out=hidden_gradient[part])
                 weight_gradient.addmm_(p.t(), x, beta=float(start > 0), alpha=scale)
         if with_gradients:
             ctx.save_for_backward(hidden_gradient)
