@@ -9,6 +9,7 @@ from helpers.course import in_words
 from helpers.files import data_folder, read_json
 from helpers.model import GPT, GPTConfig
 from helpers.optimizers import parameter_groups
+from helpers.products import multiply
 from helpers.recipes import Recipe
 from helpers.settings import TrainingSettings
 from helpers.tensor_memory import peak_bytes
@@ -194,7 +195,7 @@ def matmul_flops(device: torch.device, precision: str = "float32", size: int | N
     times = []
     for _ in range(6):
         before = time.perf_counter()
-        y = x @ x
+        y = x @ x if on_gpu else multiply(x, x)
         if on_gpu:
             float(y[0, 0])  # waits for the device
         times.append(time.perf_counter() - before)

@@ -4,11 +4,15 @@ Both sides take turns in one process; a ratio above 1 says how many times as fas
 size holds two models of 124M parameters: about 5 GB of memory, and minutes on a processor. What else runs on the
 machine disturbs it.
 
+On a GPU (`--only gpu`) training is measured in half precision, both sides plain and compiled by torch.compile, with the
+share of the GPU's own speed that is reached (MFU). To send such a measurement back, keep what `--json` prints.
+
 examples:
   python -m helpers bench
   python -m helpers bench --only decoding --size storyteller
   python -m helpers bench --only decoding --size gpt2-small --tokens 200
   python -m helpers bench --only training --size storyteller --rounds 3 --json
+  python -m helpers bench --only gpu --json > data/recorded/bench-gpu.json
 """
 
 import argparse
@@ -22,15 +26,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="storyteller, 12x384 (training only) or gpt2-small; may repeat (default: all)",
     )
-    parser.add_argument("--only", choices=("training", "decoding"), help="only this part (default: both)")
+    parts = ("training", "decoding", "gpu")
+    parser.add_argument(
+        "--only", choices=parts, help="only this part (default: training and decoding, on the processor)"
+    )
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns for each side (default 5)")
     parser.add_argument("--tokens", type=int, metavar="N", help="tokens of a story (default 200; 64 for gpt2-small)")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from helpers import bench, bench_decoding
+    from helpers import bench, bench_decoding, bench_gpu
 
+    if arguments.only == "gpu":
+        on_gpu = bench_gpu.run_on_gpu(arguments.size or list(bench_gpu.SIZES), arguments.rounds)
+        print(json.dumps(on_gpu) if arguments.json else bench_gpu.describe_gpu(on_gpu))
+        return 0
     sizes = arguments.size or list(bench.SIZES)
     benchmark: dict = {}
     if arguments.only != "decoding":
