@@ -69,13 +69,13 @@ def compare_on_gpu(name: str, rounds: int = 5, device: str = "cuda", compiled: b
     Raises:
         CourseError: no such size, no GPU, or one whose memory is too small for a single row.
     """
-    place = torch.device(device)
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise CourseError("there is no GPU here to measure: training on the processor is measured by `--only training`")
     if name not in SIZES:
         raise CourseError(f"there is no size {name!r} to measure on a GPU; the sizes are {', '.join(SIZES)}")
     if rounds < 1:
         raise CourseError(f"rounds must be at least 1, not {rounds}")
+    place = torch.device(device)
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise CourseError("there is no GPU here to measure: training on the processor is measured by `--only training`")
     config, batch, length = SIZES[name]
     while True:
         try:

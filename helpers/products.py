@@ -1,8 +1,8 @@
 """Linear layers, multiplied by whichever of torch's two libraries is the faster on this processor.
 
 Torch multiplies float32 matrices on a processor with Intel's MKL, which keeps its widest instructions (AVX-512) for
-Intel's own processors. On another that has them too, oneDNN, which torch brings as well, was seen to be 1.1 to 1.5 times
-as fast. There is no public switch for that in float32, so the call is one that torch's compiler makes
+Intel's own processors. On another that has them too, oneDNN, which torch brings as well, was seen to be 1.1 to 1.5
+times as fast. There is no public switch for that in float32, so the call is one that torch's compiler makes
 (`torch.ops.mkldnn._linear_pointwise`): tried once, and done without where it is missing or gives something else.
 
 - `linear(x, weight, bias)` is `F.linear(x, weight, bias)`, with gradients, to float32's last digits;

@@ -160,6 +160,7 @@ def test_without_a_command_the_help_is_shown(call):
         (["bench", "--rounds", "0"], "rounds must be"),
         (["bench", "--only", "decoding", "--size", "huge"], "no size 'huge'"),
         (["bench", "--only", "decoding", "--tokens", "0"], "tokens must be"),
+        (["bench", "--only", "gpu", "--size", "huge"], "no size 'huge'"),
     ],
 )
 def test_bad_input_gets_one_clear_line_and_exit_code_two(call, home, argv, message):

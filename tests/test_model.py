@@ -97,6 +97,26 @@ def test_initialisation_is_gpt2s():
     assert seen == set(expected)
 
 
+def test_learned_positions_may_start_as_sinusoids():
+    """They are those of the 2017 paper, learned from there on, and nothing else of the start is changed."""
+    model = make(d_model=32, context_length=24, n_layer=2, first_positions="sinusoidal")
+    fixed = make(d_model=32, context_length=24, n_layer=2, positions="sinusoidal")
+    assert torch.equal(model.wpe.weight, fixed.position_table)
+    for position, pair in ((0, 0), (5, 3), (23, 15)):  # the formula of section 3.5, by hand
+        angle = position / 10000 ** (2 * pair / 32)
+        expected = torch.tensor([math.sin(angle), math.cos(angle)])
+        torch.testing.assert_close(model.wpe.weight[position, 2 * pair : 2 * pair + 2], expected, atol=1e-5, rtol=1e-4)
+    assert model.wpe.weight.requires_grad
+    assert model.config == make(d_model=32, context_length=24, n_layer=2).config  # how it starts, not what it is
+    for name, parameter in model.named_parameters():
+        if name.endswith(("qkv.weight", "fc.weight", "wte.weight")):
+            assert parameter.std().item() == pytest.approx(0.02, rel=0.1), name
+    with pytest.raises(CourseError, match="even"):
+        make(d_model=33, n_head=1, first_positions="sinusoidal")
+    with pytest.raises(CourseError, match="first_positions must be"):
+        make(first_positions="zero")
+
+
 @pytest.mark.parametrize("changes", [{}, {"tied_head": False}, {"norm": "post"}])
 def test_the_first_loss_is_that_of_guessing(changes):
     model = make(vocab_size=500, **changes)
