@@ -330,10 +330,10 @@ def test_a_dry_run_tells_the_plan_and_does_nothing(call, tmp_path):
     for recipe in ("storyteller", "two-layer", "tinystories-t4"):
         assert call("train", "--recipe", recipe, "--dry-run")[0] == 0
     shipped = str(data_folder() / "storyteller")
-    code, out, _ = call("train", "--dry-run", "--start-from", shipped)
+    code, out, _ = call("train", "--dry-run", "--start-from", shipped, "--set", "n_layer=4")
     assert code == 0 and f"starts from {shipped}" in out
-    code, _, err = call("train", "--dry-run", "--start-from", shipped, "--set", "n_layer=2")
-    assert code == 2 and "another shape" in err
+    code, _, err = call("train", "--dry-run", "--start-from", shipped, "--set", "n_layer=3", "--set", "d_ff=99")
+    assert code == 2 and "another shape" in err and "--set n_layer=4 --set d_ff=512" in err
     code, out, _ = call("train", "--list")
     assert code == 0 and "post-ln-sinusoidal" in out
 

@@ -2,6 +2,7 @@
 
 python docs/tools/record_storyteller.py muon --seed 0
 python docs/tools/record_storyteller.py adamw --seed 0 --rate 0.006
+python docs/tools/record_storyteller.py muon --seed 0 --positions random --out data/recorded/positions
 
 The two optimizers are given the time of the recipe. A step of AdamW alone is shorter, so it is given more steps:
 `--pace` measures how many more, both in turn in one process. Notebook 07 draws these logs.
@@ -27,13 +28,16 @@ from helpers.runs import prepare, training_of
 from helpers.skills import ROLES, Skills
 from helpers.stories import load_stories
 
-PACE = 1.40  # AdamW's steps for one of Muon's, rather too many than too few: `--pace` printed 1.28 (1.17 to 1.42)
+PACE = 1.25  # AdamW's steps for one of Muon's, rather too many than too few: `--pace` printed 1.18 (1.03 to 1.24)
 FOLLOWED, SCORED = 60, 300  # validation stories
 
 
-def recipe_for(optimizer: str, seed: int, rate: float | None, steps: int | None) -> Recipe:
+def recipe_for(
+    optimizer: str, seed: int, rate: float | None, steps: int | None, positions: str = "sinusoidal"
+) -> Recipe:
     """The storyteller's recipe with this optimizer, in the same time."""
     recipe = get_recipe("storyteller")
+    recipe = replace(recipe, model=recipe.model | {"first_positions": positions})
     settings = recipe.training
     if optimizer == "adamw":
         rate = rate or 6e-3
@@ -109,6 +113,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rate", type=float, help="the highest learning rate")
     parser.add_argument("--steps", type=int, help="instead of those that fit the recipe's time")
+    parser.add_argument("--positions", choices=("sinusoidal", "random"), default="sinusoidal", help="how they start")
     parser.add_argument("--out", type=Path, default=data_folder() / "recorded", help="the folder to write to")
     parser.add_argument("--pace", action="store_true", help="only measure how long a step takes with either")
     asked = parser.parse_args()
@@ -117,9 +122,11 @@ def main() -> None:
         return
     if asked.optimizer is None:
         parser.error("name an optimizer: muon or adamw")
-    recipe = recipe_for(asked.optimizer, asked.seed, asked.rate, asked.steps)
-    rate = f"-rate{asked.rate:g}" if asked.rate else ""
-    record(recipe, asked.out / f"storyteller-{asked.optimizer}{rate}-seed{asked.seed}.jsonl")
+    recipe = recipe_for(asked.optimizer, asked.seed, asked.rate, asked.steps, asked.positions)
+    how = f"-rate{asked.rate:g}" if asked.rate else ""
+    how += "-random-positions" if asked.positions == "random" else ""
+    asked.out.mkdir(parents=True, exist_ok=True)
+    record(recipe, asked.out / f"storyteller-{asked.optimizer}{how}-seed{asked.seed}.jsonl")
 
 
 if __name__ == "__main__":
