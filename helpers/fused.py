@@ -196,7 +196,9 @@ class _GELULinearKept(torch.autograd.Function):
         activated, slope, weight = ctx.saved_tensors
         arriving = gradient.reshape(-1, gradient.shape[-1])
         to_x = multiply(arriving, weight.t()).mul_(slope).view(*gradient.shape[:-1], -1)
-        return to_x, torch.mm(arriving.t(), activated), arriving.sum(0) if ctx.has_bias else None
+        # The wide side first: MKL makes the same product the other way round a quarter slower.
+        to_weight = torch.mm(activated.t(), arriving).t().contiguous()
+        return to_x, to_weight, arriving.sum(0) if ctx.has_bias else None
 
 
 class _GELULinearAgain(torch.autograd.Function):

@@ -14,6 +14,7 @@ the same rounding.
 """
 
 import functools
+import math
 import platform
 
 import torch
@@ -39,9 +40,22 @@ def onednn_multiplies() -> bool:
         x, weight, bias = torch.linspace(-1, 1, 24).view(3, 8), torch.linspace(-1, 2, 40).view(5, 8), torch.ones(5)
         plain = torch.allclose(onednn_linear(x, weight, bias), F.linear(x, weight, bias), atol=1e-5)
         turned = weight.t().contiguous().t()
+        _let_operations_be_counted()
         return plain and torch.allclose(onednn_linear(x, turned, None), F.linear(x, weight), atol=1e-5)
     except (AttributeError, NotImplementedError, RuntimeError, TypeError):
         return False
+
+
+def _let_operations_be_counted() -> None:
+    """Tell torch's `FlopCounterMode`, which does not know this call, how many operations it takes."""
+    from torch.utils.flop_counter import flop_registry, register_flop_formula
+
+    call = torch.ops.mkldnn._linear_pointwise
+    if call not in flop_registry:
+
+        @register_flop_formula(call)
+        def operations(x, weight, *_, **__) -> int:  # of the shapes
+            return 2 * math.prod(x) * weight[0]
 
 
 def processor_name() -> str:

@@ -1,7 +1,7 @@
 """Train the storyteller and keep the log of the run in data/recorded/, with what it could do on its way.
 
 python docs/tools/record_storyteller.py muon --seed 0
-python docs/tools/record_storyteller.py adamw --seed 0 --rate 0.006
+python docs/tools/record_storyteller.py adamw --seed 0 --rate 0.012
 python docs/tools/record_storyteller.py muon --seed 0 --positions random --out data/recorded/positions
 
 The two optimizers are given the time of the recipe. A step of AdamW alone is shorter, so it is given more steps:
@@ -40,7 +40,7 @@ def recipe_for(
     recipe = replace(recipe, model=recipe.model | {"first_positions": positions})
     settings = recipe.training
     if optimizer == "adamw":
-        rate = rate or 6e-3
+        rate = rate or 0.012
         steps = steps or round(settings.steps * PACE)
         settings = replace(settings, optimizer="adamw", embedding_learning_rate=rate)
     settings = replace(settings, learning_rate=rate or settings.learning_rate, steps=steps or settings.steps, seed=seed)
