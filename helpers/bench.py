@@ -39,6 +39,23 @@ def training_step(loss: Callable[[], torch.Tensor], optimizer: torch.optim.Optim
     return time.perf_counter() - start, value.item()
 
 
+def both_sides(config: GPTConfig, batch: int, length: int) -> tuple[GPT, torch.nn.Module, torch.Tensor, torch.Tensor]:
+    """Our model and transformers' with the same random weights, and a batch: ids and targets, (batch, length) each."""
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.randint(0, config.vocab_size, (batch, length + 1), generator=generator)
+    with torch.random.fork_rng(devices=[]):  # measuring does not disturb anybody's random numbers
+        torch.manual_seed(0)
+        ours = GPT(config).train()
+        theirs = transformers_twin(ours)
+    theirs.config.use_cache = False  # keys and values are kept for writing text, which is not measured here
+    return ours, theirs, tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
+
+
+def loss_of_transformers(model: torch.nn.Module, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """Its mean loss; `shift_labels` are targets as ours are, so that both sides score every position."""
+    return model(input_ids=ids, labels=targets, shift_labels=targets).loss
+
+
 def compare(name: str, rounds: int = 5) -> dict:
     """Both sides at one size of `SIZES`: medians of seconds a step over all rounds, and their ratio.
 
@@ -53,18 +70,10 @@ def compare(name: str, rounds: int = 5) -> dict:
     if rounds < 1:
         raise CourseError(f"rounds must be at least 1, not {rounds}")
     config, batch, length, steps = SIZES[name]
-    generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(0, config.vocab_size, (batch, length + 1), generator=generator)
-    ids, targets = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
-    with torch.random.fork_rng(devices=[]):  # measuring does not disturb anybody's random numbers
-        torch.manual_seed(0)
-        ours = GPT(config).train()
-        theirs = transformers_twin(ours)
-    theirs.config.use_cache = False  # keys and values are kept for writing text, which is not measured here
-    # `shift_labels` are targets as ours are: both sides score every one of the positions.
+    ours, theirs, ids, targets = both_sides(config, batch, length)
     losses = {
         "ours": lambda: ours.loss(ids, targets),
-        "transformers": lambda: theirs(input_ids=ids, labels=targets, shift_labels=targets).loss,
+        "transformers": lambda: loss_of_transformers(theirs, ids, targets),
     }
     models = {"ours": ours, "transformers": theirs}
     memory = {}

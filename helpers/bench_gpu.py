@@ -9,13 +9,14 @@ import gc
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 
 import torch
 
+from helpers.bench import both_sides, loss_of_transformers
 from helpers.course import machine
 from helpers.errors import CourseError
-from helpers.exports import transformers_twin
-from helpers.model import GPT, GPTConfig
+from helpers.model import GPTConfig
 from helpers.planning import matmul_flops, training_flops_per_token
 from helpers.training_step import HALF
 
@@ -90,24 +91,17 @@ def compare_on_gpu(name: str, rounds: int = 5, device: str = "cuda", compiled: b
 
 def _compare(name, config, batch, length, rounds, device, compiled, steps) -> dict:
     precision = half_precision(device)
-    generator = torch.Generator().manual_seed(0)
-    tokens = torch.randint(0, config.vocab_size, (batch, length + 1), generator=generator).to(device)
-    ids, targets = tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        ours = GPT(config).train()
-        theirs = transformers_twin(ours).to(device)
-        ours.to(device)
-    theirs.config.use_cache = False
+    ours, theirs, ids, targets = (each.to(device) for each in both_sides(config, batch, length))
     sides = {
         "ours": Side(ours, ours.loss, device, precision),
-        "transformers": Side(theirs, _loss_of_transformers(theirs), device, precision),
+        "transformers": Side(theirs, partial(loss_of_transformers, theirs), device, precision),
     }
     if compiled:
         # A compiled model shares its weights with the plain one, so that two models are enough.
         fast = torch.compile(ours)
         sides["ours, compiled"] = Side(ours, lambda x, y: fast(x, y, need_logits=False)[1], device, precision)
-        sides["transformers, compiled"] = Side(theirs, _loss_of_transformers(torch.compile(theirs)), device, precision)
+        loss = partial(loss_of_transformers, torch.compile(theirs))
+        sides["transformers, compiled"] = Side(theirs, loss, device, precision)
     first, memory = {}, {}
     for side, each in sides.items():
         first[side], memory[side] = _first(each, ids, targets, device)
@@ -165,10 +159,6 @@ def describe_gpu(benchmark: dict) -> str:
         for side, ratio in result["ratios"].items():
             lines.append(f"    the faster of ours is {ratio:.2f} times as fast as {side}")
     return "\n".join(lines)
-
-
-def _loss_of_transformers(model) -> Callable:
-    return lambda ids, targets: model(input_ids=ids, labels=targets, shift_labels=targets).loss
 
 
 def _first(side: Side, ids, targets, device: torch.device) -> tuple[float, int | None]:

@@ -128,13 +128,13 @@ def _weights_of(folder: str | Path | None, recipe: Recipe, tokenizer: Tokenizer)
         return None
     model, theirs = load_model(folder)
     config = recipe.config(tokenizer.vocab_size)
+    if theirs.fingerprint != tokenizer.fingerprint:
+        raise CourseError(f"the model in {folder} has another tokenizer than the recipe: its tokens mean other words")
     if model.config != config:
         its, ours = asdict(model.config), asdict(config)
         starts = {each.name for each in fields(config) if not each.compare}  # how a model starts is not its shape
         wanted = " ".join(f"--set {k}={v}" for k, v in its.items() if v != ours[k] and k not in starts)
         raise CourseError(f"the model in {folder} has another shape than the recipe's; to go on from it add {wanted}")
-    if theirs.fingerprint != tokenizer.fingerprint:
-        raise CourseError(f"the model in {folder} has another tokenizer than the recipe: its tokens mean other words")
     return model.state_dict()
 
 
