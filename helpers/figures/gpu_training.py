@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping, Sequence
 
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
 from helpers.figures import style
 
 
@@ -164,7 +166,11 @@ def beside_the_others(
     tokens, losses = zip(*own, strict=True)
     left.plot([n / 1e6 for n in tokens], losses, color=style.BLUE, marker="o", markersize=4)
     style.levels(left, levels)
-    left.set(xlabel="million tokens", ylabel="nats per token, held out", ylim=(0, None))
+    # On a logarithmic scale, where a run that comes near the floor does not run into the floor's name.
+    left.set(xlabel="million tokens", ylabel="nats per token, held out", yscale="log")
+    left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    left.yaxis.set_minor_formatter(NullFormatter())
     style.panel_title(left, "your run")
     for i, (who, count, loss) in enumerate(reported):
         right.plot(count / 1e6, loss, color=style.COLOURS[i % 5], marker=style.MARKERS[i % 6], linewidth=0, label=who)
