@@ -6,7 +6,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE / "tools")]  # helpers; book_extension
 
-from helpers.setup_cell import ADDRESS  # noqa: E402
+from course.site.setup_cell import ADDRESS  # noqa: E402
 
 project = "Build a GPT that tells stories"
 language = "en"

@@ -1,4 +1,4 @@
-"""What the notebooks of the course import. Start with `helpers.course`; nothing heavy is imported here."""
+"""What the notebooks of the course import. Start with `course`; nothing heavy is imported here."""
 
 import os
 import sys

@@ -84,7 +84,7 @@ class Streamed(NamedTuple):
 
 
 class Other(NamedTuple):
-    """A layer of another kind, such as `helpers.lighter.Int8Linear`, with the same three uses."""
+    """A layer of another kind, such as `course.lighter.Int8Linear`, with the same three uses."""
 
     module: torch.nn.Module
 

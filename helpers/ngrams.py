@@ -54,7 +54,7 @@ class NGramModel:
         """Count.
 
         Args:
-            stories: a `helpers.batches.TokenFile`; or one flat array of ids in which every story is followed by
+            stories: a `helpers.dataset.TokenFile`; or one flat array of ids in which every story is followed by
                 `end_id`; or an iterable of stories, each a sequence of ids without its end token.
 
         Returns:

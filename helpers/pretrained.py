@@ -124,7 +124,7 @@ def config_from_transformers(content: dict, dropout: float | None = None, source
     if isinstance(content.get("model"), dict) and "model_type" not in content:
         raise CourseError(
             f"{source} is a model that this course saved, not transformers: "
-            "helpers.checkpoints.load_model loads it with its tokenizer"
+            "helpers.checkpoint.load_model loads it with its tokenizer"
         )
     kind = content.get("model_type")
     if kind != "gpt2":

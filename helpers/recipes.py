@@ -1,6 +1,6 @@
 """Named recipes: a model, its data and its training in one word.
 
-    python -m helpers train --recipe storyteller --out runs/storyteller
+    python -m course train --recipe storyteller --out runs/storyteller
 
 A recipe is data. Every field of its model and its training can be changed with `--set key=value`.
 """

@@ -8,18 +8,16 @@ from pathlib import Path
 
 import torch
 
-from helpers.batches import StorySampler, WindowSampler
-from helpers.checkpoints import load_model, put_weights
+from helpers.checkpoint import load_model, load_state, put_weights, remove_states, saved_states
+from helpers.dataset import StorySampler, TokenFile, WindowSampler, tokenize_stories
+from helpers.distributed import ALONE, Processes
 from helpers.errors import CourseError
 from helpers.evaluation import story_rows
 from helpers.files import runs_folder
 from helpers.model import GPT
-from helpers.parallel import ALONE, Processes
 from helpers.recipes import Recipe, get_recipe, recipe_from
 from helpers.settings import TrainingSettings
-from helpers.states import load_state, remove_states, saved_states
 from helpers.stories import in_validation, load_stories
-from helpers.token_files import TokenFile, tokenize_stories
 from helpers.tokenizer import Tokenizer, load_tokenizer, train_tokenizer, trained_size
 from helpers.training import Training, TrainingResult
 

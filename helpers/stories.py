@@ -9,7 +9,7 @@ from functools import cache
 from itertools import islice
 from pathlib import Path
 
-from helpers import story_files, tinystories
+from helpers import hub, story_files
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json, sha256
 
@@ -183,8 +183,8 @@ def _bundled(split, limit, streaming) -> Stories:
 def _tinystories(split, limit, streaming) -> Stories:
     description = describe("tinystories")
     if streaming:
-        return Stories(tinystories.streamed(split, limit), "tinystories", split, description)
-    fetched = tinystories.fetched(split, limit)
+        return Stories(hub.streamed(split, limit), "tinystories", split, description)
+    fetched = hub.fetched(split, limit)
     if isinstance(fetched, list):
         return _stories(fetched, None, "tinystories", split, description)
     return Stories(lambda: _batched(fetched), "tinystories", split, description, fetched)

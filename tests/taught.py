@@ -2,8 +2,8 @@
 
 import ast
 
-from helpers import notebooks
-from helpers.checks.cells import definitions
+from course.checks.cells import definitions
+from course.site import notebooks
 
 
 def taught_code(name: str, **scope) -> dict:

@@ -6,9 +6,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from helpers import generation
-from helpers.decoding import generate, generate_batch
 from helpers.errors import CourseError
-from helpers.generation import Storyteller
+from helpers.generation import Storyteller, generate, generate_batch
 from helpers.model import GPT, GPTConfig
 from helpers.tokenizer import train_tokenizer
 

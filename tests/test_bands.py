@@ -6,8 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from helpers import bands, notebooks, planning, runs
-from helpers.__main__ import main
+from course import reference_ranges
+from course.__main__ import main
+from course.bench import planning
+from course.site import notebooks
+from helpers import runs
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json
 from helpers.recipes import RECIPES, get_recipe, override
@@ -43,7 +46,7 @@ def record_of(rows, seed=0):
 
 @pytest.fixture
 def band():
-    return bands.band_of([record_of(rows_of(HEALTHY)), record_of(rows_of(HEALTHY, speed=1200.0))])
+    return reference_ranges.band_of([record_of(rows_of(HEALTHY)), record_of(rows_of(HEALTHY, speed=1200.0))])
 
 
 def test_a_band_holds_what_was_measured_and_a_margin(band):
@@ -54,7 +57,7 @@ def test_a_band_holds_what_was_measured_and_a_margin(band):
 
 def test_a_healthy_run_is_in_band_at_any_step(band):
     for last in (1, 5, 10):
-        verdict = bands.judge(rows_of(HEALTHY)[:last], band)
+        verdict = reference_ranges.judge(rows_of(HEALTHY)[:last], band)
         assert verdict.in_band and str(verdict).startswith("in band") and verdict.compared >= 3
 
 
@@ -73,7 +76,7 @@ def test_a_healthy_run_is_in_band_at_any_step(band):
     ],
 )
 def test_each_symptom_has_its_causes(band, rows, says):
-    verdict = bands.judge(rows, band)
+    verdict = reference_ranges.judge(rows, band)
     assert not verdict.in_band and any(says in finding.causes for finding in verdict.findings)
     assert "expected" in str(verdict) and "out of band" in str(verdict)
 
@@ -82,9 +85,9 @@ def test_records_that_do_not_belong_together_make_no_band():
     one = record_of(rows_of(HEALTHY))
     for change in ({"profile": "t4"}, {"parameters": 11}, {"steps": 9}, {"recipe": {"name": "two-layer"}}):
         with pytest.raises(CourseError, match="differ|different"):
-            bands.band_of([one, one | change])
+            reference_ranges.band_of([one, one | change])
     with pytest.raises(CourseError, match="at least one"):
-        bands.band_of([])
+        reference_ranges.band_of([])
 
 
 @pytest.fixture
@@ -107,17 +110,20 @@ def test_the_command_writes_a_file_that_tells_nothing_private(run, capsys, monke
     assert str(tmp_path) not in text and "Once upon" not in text
     content = json.loads(text)
     assert content["steps"] == 20 and content["profile"] == "cpu" and content["recipe"]["stories"] == "own"
-    assert len(content["loss"]) == bands.POINTS and content["loss"][-1][0] == 20
+    assert len(content["loss"]) == reference_ranges.POINTS and content["loss"][-1][0] == 20
     assert [step for step, _ in content["val_loss"]] == [10, 20]
 
 
 def test_a_run_is_in_the_band_that_was_made_of_it(run, capsys, monkeypatch, tmp_path):
-    monkeypatch.setattr(bands, "data_folder", lambda: tmp_path)
+    monkeypatch.setattr(reference_ranges, "data_folder", lambda: tmp_path)
     assert main(["record", str(run), "--add-band"]) == 0
-    assert bands.find_band("storyteller", "cpu")["parameters"] > 0 and bands.find_band("storyteller", "t4") is None
+    assert (
+        reference_ranges.find_band("storyteller", "cpu")["parameters"] > 0
+        and reference_ranges.find_band("storyteller", "t4") is None
+    )
     assert main(["record", str(run)]) == 0
     assert "in band" in capsys.readouterr().out
-    verdict = bands.judge_run(run)
+    verdict = reference_ranges.judge_run(run)
     assert verdict.in_band and not verdict.estimate
 
 
@@ -128,8 +134,8 @@ def test_what_is_no_run_is_refused(tmp_path, capsys):
 
 def test_the_shipped_bands_belong_to_recipes_as_they_are():
     """An estimate shows its arithmetic, and the arithmetic is that of the recipe."""
-    content = read_json(data_folder() / bands.FILE)
-    assert content["format"] == bands.FORMAT
+    content = read_json(data_folder() / reference_ranges.FILE)
+    assert content["format"] == reference_ranges.FORMAT
     taught = "".join(path.read_text(encoding="utf-8") for path in notebooks.all_notebooks())
     made_of = {"gpt2-on-a-gpu": "gpt2-small"}  # what notebook 08 trains on a GPU is that recipe, for an hour
     for name, profiles in content["bands"].items():

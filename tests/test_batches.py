@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.batches import IGNORED, StorySampler, TokenFile, WindowSampler, tokenize_stories
+from helpers.dataset import IGNORED, StorySampler, TokenFile, WindowSampler, tokenize_stories
 from helpers.errors import CourseError
 from helpers.files import repository_root
 from helpers.stories import Stories, load_stories
@@ -137,7 +137,7 @@ def test_a_killed_run_leaves_no_file_that_is_taken_for_whole(tokenizer, tmp_path
     script = f"""
 import sys, time
 sys.path.insert(0, {str(repository_root())!r})
-from helpers.batches import tokenize_stories
+from helpers.dataset import tokenize_stories
 from helpers.tokenizer import load_tokenizer
 def texts():
     for n in range(10**9):
@@ -195,7 +195,7 @@ def test_memory_does_not_grow_with_the_number_of_stories(tokenizer, tmp_path):
     script = """
 import resource, sys
 sys.path.insert(0, sys.argv[1])
-from helpers.batches import tokenize_stories
+from helpers.dataset import tokenize_stories
 from helpers.tokenizer import load_tokenizer
 number, folder = int(sys.argv[2]), sys.argv[3]
 texts = (f"Once Pip lost {n} kites in the park and " + "the rabbit was sad. " * 40 for n in range(number))

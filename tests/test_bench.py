@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from helpers import bench
+from course.bench import training
 from helpers.errors import CourseError
 from helpers.model import GPTConfig
 
@@ -13,9 +13,9 @@ pytest.importorskip("transformers")
 
 
 def test_both_sides_compute_the_same_and_the_result_is_json(monkeypatch):
-    monkeypatch.setitem(bench.SIZES, "tiny", (GPTConfig(101, 32, n_layer=2, n_head=2, d_model=32), 2, 32, 2))
+    monkeypatch.setitem(training.SIZES, "tiny", (GPTConfig(101, 32, n_layer=2, n_head=2, d_model=32), 2, 32, 2))
     before = torch.random.get_rng_state()
-    result = bench.run_benchmark(["tiny"], rounds=3)
+    result = training.run_benchmark(["tiny"], rounds=3)
     assert torch.equal(torch.random.get_rng_state(), before)
     again = json.loads(json.dumps(result))
     tiny = again["results"]["tiny"]
@@ -32,25 +32,25 @@ def test_both_sides_compute_the_same_and_the_result_is_json(monkeypatch):
     assert tiny["flops_per_token"] == per_token
     for side in (ours, theirs):
         assert side["share_of_matmul"] == pytest.approx(side["tokens_per_second"] * per_token / peak)
-    assert "tiny: ours" in bench.describe(result) and "matrix product" in bench.describe(result)
+    assert "tiny: ours" in training.describe(result) and "matrix product" in training.describe(result)
 
 
 def test_the_measured_sizes_are_those_promised():
-    config, batch, length, _ = bench.SIZES["storyteller"]
+    config, batch, length, _ = training.SIZES["storyteller"]
     assert (config.n_layer, config.d_model, config.n_head, config.vocab_size) == (4, 128, 4, 2048)
     assert (batch, length) == (8, 256)
-    config, batch, length, _ = bench.SIZES["gpt2-small"]
+    config, batch, length, _ = training.SIZES["gpt2-small"]
     assert config == GPTConfig.gpt2("small") and (batch, length) == (2, 256)
 
 
 def test_bad_requests_say_so():
     with pytest.raises(CourseError, match="no size 'huge'"):
-        bench.run_benchmark(["huge"])
+        training.run_benchmark(["huge"])
     with pytest.raises(CourseError, match="at least 1"):
-        bench.run_benchmark(["storyteller"], rounds=0)
+        training.run_benchmark(["storyteller"], rounds=0)
 
 
 def test_a_step_of_gpt2_holds_at_most_seven_tenths_of_the_memory(monkeypatch):
     """Counted at full width, depth and vocabulary of the benchmark, on a third of the layers: the same everywhere."""
-    monkeypatch.setitem(bench.SIZES, "wide", (GPTConfig.gpt2("small", n_layer=4, context_length=256), 2, 256, 1))
-    assert bench.compare("wide", rounds=1)["memory_ratio"] <= 0.7
+    monkeypatch.setitem(training.SIZES, "wide", (GPTConfig.gpt2("small", n_layer=4, context_length=256), 2, 256, 1))
+    assert training.compare("wide", rounds=1)["memory_ratio"] <= 0.7

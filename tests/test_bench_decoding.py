@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from helpers import bench_decoding
+from course.bench import generation
 from helpers.errors import CourseError
 from helpers.model import GPT, GPTConfig
 
@@ -13,11 +13,11 @@ pytest.importorskip("transformers")
 
 
 def test_both_sides_tell_the_same_and_the_result_is_json(monkeypatch):
-    monkeypatch.setattr(bench_decoding, "STORIES", 2)
-    monkeypatch.setattr(bench_decoding, "BATCHES", (1, 3))
-    monkeypatch.setattr(bench_decoding, "bandwidth", lambda: 1e10)
+    monkeypatch.setattr(generation, "STORIES", 2)
+    monkeypatch.setattr(generation, "BATCHES", (1, 3))
+    monkeypatch.setattr(generation, "bandwidth", lambda: 1e10)
     before = torch.random.get_rng_state()
-    result = json.loads(json.dumps(bench_decoding.run_decoding(["storyteller"], rounds=2, tokens=4)))
+    result = json.loads(json.dumps(generation.run_decoding(["storyteller"], rounds=2, tokens=4)))
     assert torch.equal(torch.random.get_rng_state(), before)
     size = result["sizes"]["storyteller"]
     assert [(row["method"], row["batch"]) for row in size["rows"]] == [
@@ -30,7 +30,7 @@ def test_both_sides_tell_the_same_and_the_result_is_json(monkeypatch):
     assert set(size["rows"][0]["seconds_per_step"]) == {"ours", "transformers", "bfloat16", "int8"}
     losses = size["bits_per_byte"]
     assert losses["bfloat16"] == pytest.approx(losses["float32"], rel=0.05)
-    shown = bench_decoding.describe_decoding(result)
+    shown = generation.describe_decoding(result)
     assert "the same tokens" in shown and "of the memory's speed" in shown and "bits per byte" in shown
 
 
@@ -40,13 +40,13 @@ def test_the_bytes_of_a_token_by_hand():
 
     block = (24 * 8 + 24) + (8 * 8 + 8) + (32 * 8 + 32) + (8 * 32 + 8) + 4 * 8
     read = 2 * block + 2 * 8 + 100 * 8  # blocks, last norm, head
-    assert bench_decoding.bytes_per_token(GPT(config())) == 4 * read
-    assert bench_decoding.bytes_per_token(GPT(config(tied_head=False))) == 4 * read
-    assert bench_decoding.bytes_per_token(GPT(config()).to(torch.bfloat16)) == 2 * read
+    assert generation.bytes_per_token(GPT(config())) == 4 * read
+    assert generation.bytes_per_token(GPT(config(tied_head=False))) == 4 * read
+    assert generation.bytes_per_token(GPT(config()).to(torch.bfloat16)) == 2 * read
 
 
 def test_memory_has_a_speed():
-    assert 1e8 < bench_decoding.bandwidth(megabytes=8, reads=2) < 1e13
+    assert 1e8 < generation.bandwidth(megabytes=8, reads=2) < 1e13
 
 
 def test_bad_requests_say_so():
@@ -56,4 +56,4 @@ def test_bad_requests_say_so():
         ((["storyteller"], 1, 0), "tokens must"),
     ):
         with pytest.raises(CourseError, match=message):
-            bench_decoding.run_decoding(*arguments)
+            generation.run_decoding(*arguments)

@@ -5,10 +5,10 @@ import json
 import pytest
 import torch
 
-from helpers import bench_gpu
+from course.bench import gpu
+from course.bench.planning import training_flops_per_token
 from helpers.errors import CourseError
 from helpers.model import GPTConfig
-from helpers.planning import training_flops_per_token
 
 pytest.importorskip("transformers")
 TINY = GPTConfig(101, 32, n_layer=2, n_head=2, d_model=32)
@@ -16,12 +16,12 @@ TINY = GPTConfig(101, 32, n_layer=2, n_head=2, d_model=32)
 
 @pytest.fixture
 def tiny(monkeypatch):
-    monkeypatch.setitem(bench_gpu.SIZES, "tiny", (TINY, 4, 32))
+    monkeypatch.setitem(gpu.SIZES, "tiny", (TINY, 4, 32))
 
 
 def test_sides_agree_and_the_numbers_fit_together(tiny):
     before = torch.random.get_rng_state()
-    found = json.loads(json.dumps(bench_gpu.compare_on_gpu("tiny", 2, "cpu", compiled=False, steps=2)))
+    found = json.loads(json.dumps(gpu.compare_on_gpu("tiny", 2, "cpu", compiled=False, steps=2)))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert (found["batch"], found["steps"], found["precision"]) == ([4, 32], 4, "bfloat16")
     sides = found["sides"]
@@ -34,7 +34,7 @@ def test_sides_agree_and_the_numbers_fit_together(tiny):
         assert side["mfu"] == pytest.approx(share)
     ratio = sides["transformers"]["seconds_per_step"] / sides["ours"]["seconds_per_step"]
     assert found["ratios"] == pytest.approx({"transformers": ratio})
-    told = bench_gpu.describe_gpu({"machine": {"GPU": "none"}, "results": {"tiny": found}})
+    told = gpu.describe_gpu({"machine": {"GPU": "none"}, "results": {"tiny": found}})
     assert "4 rows of 32 tokens in bfloat16" in told and "times as fast as transformers" in told
 
 
@@ -44,7 +44,7 @@ def test_a_side_trains_as_torch_does(tiny):
     model, twin = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
     twin.load_state_dict(model.state_dict())
     x, y = torch.randn(5, 3), torch.randn(5, 2)
-    side = bench_gpu.Side(model, lambda a, b: (model(a) - b).square().mean(), torch.device("cpu"), "float32")
+    side = gpu.Side(model, lambda a, b: (model(a) - b).square().mean(), torch.device("cpu"), "float32")
     optimizer = torch.optim.AdamW(twin.parameters(), lr=1e-4)
     for _ in range(3):
         loss = (twin(x) - y).square().mean()
@@ -56,7 +56,7 @@ def test_a_side_trains_as_torch_does(tiny):
 
 
 def test_what_does_not_fit_is_tried_with_fewer_rows(tiny, monkeypatch):
-    real, tried = bench_gpu._compare, []
+    real, tried = gpu._compare, []
 
     def small_memory(name, config, batch, *rest):
         tried.append(batch)
@@ -64,30 +64,30 @@ def test_what_does_not_fit_is_tried_with_fewer_rows(tiny, monkeypatch):
             raise torch.cuda.OutOfMemoryError("out of memory")
         return real(name, config, batch, *rest)
 
-    monkeypatch.setattr(bench_gpu, "_compare", small_memory)
-    found = bench_gpu.compare_on_gpu("tiny", 1, "cpu", compiled=False, steps=1)
+    monkeypatch.setattr(gpu, "_compare", small_memory)
+    found = gpu.compare_on_gpu("tiny", 1, "cpu", compiled=False, steps=1)
     assert tried == [4, 2, 1] and found["batch"] == [1, 32]
 
     def no_memory(*arguments):
         raise torch.cuda.OutOfMemoryError("out of memory")
 
-    monkeypatch.setattr(bench_gpu, "_compare", no_memory)
+    monkeypatch.setattr(gpu, "_compare", no_memory)
     with pytest.raises(CourseError, match="not even one row"):
-        bench_gpu.compare_on_gpu("tiny", 1, "cpu", compiled=False, steps=1)
+        gpu.compare_on_gpu("tiny", 1, "cpu", compiled=False, steps=1)
 
 
 def test_bad_requests_say_so(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(CourseError, match="no GPU here"):
-        bench_gpu.run_on_gpu()
+        gpu.run_on_gpu()
     with pytest.raises(CourseError, match="no size 'huge'"):
-        bench_gpu.compare_on_gpu("huge", device="cpu")
+        gpu.compare_on_gpu("huge", device="cpu")
     with pytest.raises(CourseError, match="at least 1"):
-        bench_gpu.compare_on_gpu("gpt2-small", rounds=0, device="cpu")
+        gpu.compare_on_gpu("gpt2-small", rounds=0, device="cpu")
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_on_a_gpu_all_four_sides_are_measured(tiny):
-    found = bench_gpu.compare_on_gpu("tiny", 1, steps=2)
+    found = gpu.compare_on_gpu("tiny", 1, steps=2)
     assert set(found["sides"]) == {"ours", "transformers", "ours, compiled", "transformers, compiled"}
     assert all(side["peak_bytes"] > 0 for side in found["sides"].values())

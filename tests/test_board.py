@@ -7,7 +7,7 @@ import types
 import pytest
 import torch
 
-from helpers import board
+from course import tensorboard_writer
 from helpers.model import GPT, GPTConfig
 from helpers.settings import TrainingSettings
 from helpers.training import train
@@ -48,7 +48,9 @@ def written(monkeypatch):
 
 def test_every_row_of_the_log_is_drawn(written, tmp_path):
     settings = TrainingSettings(steps=3, log_every=1, eval_every=0, sample_every=0)
-    result = train(GPT(GPTConfig(8, 4, 1, 1, 4)), Sampler(), settings, callback=board.to_tensorboard(tmp_path))
+    result = train(
+        GPT(GPTConfig(8, 4, 1, 1, 4)), Sampler(), settings, callback=tensorboard_writer.to_tensorboard(tmp_path)
+    )
     assert result.steps == 3  # a callback that says nothing does not stop the run
     assert written[0] == ("opened", str(tmp_path / "tensorboard"), 1)
     for name in ("loss", "lr", "grad_norm", "tokens_per_second"):
@@ -58,11 +60,11 @@ def test_every_row_of_the_log_is_drawn(written, tmp_path):
 
 
 def test_a_resumed_run_takes_back_what_went_beyond(written, tmp_path):
-    draw = board.to_tensorboard(tmp_path)
+    draw = tensorboard_writer.to_tensorboard(tmp_path)
     draw({"step": 41, "loss": 2.0, "val_loss": None, "sample": "Once"})
     assert written == [("opened", str(tmp_path / "tensorboard"), 41), ("loss", 2.0, 41), ("sample", "Once", 41)]
 
 
 def test_without_it_there_is_no_callback(monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert board.to_tensorboard(tmp_path) is None
+    assert tensorboard_writer.to_tensorboard(tmp_path) is None

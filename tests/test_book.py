@@ -15,10 +15,10 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
-from helpers import notebooks, setup_cell
+from course.site import notebooks, setup_cell
+from course.site.syllabus import SYLLABUS
 from helpers.errors import CourseError
 from helpers.files import repository_root
-from helpers.syllabus import SYLLABUS
 
 ROOT = repository_root()
 DOCS = ROOT / "docs"

@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from helpers import checkpoints
+from helpers import checkpoint
 from helpers.errors import CourseError
 from helpers.model import GPT, GPTConfig
 from helpers.tokenizer import train_tokenizer
@@ -40,9 +40,9 @@ OPTIONS = [
 @pytest.mark.parametrize("options", OPTIONS)
 def test_a_model_comes_back_the_same(tmp_path, tokenizer, options):
     model = tiny(tokenizer, **options)
-    checkpoints.save_model(tmp_path / "a model", model, tokenizer, {"recipe": "none"})
+    checkpoint.save_model(tmp_path / "a model", model, tokenizer, {"recipe": "none"})
     before = torch.random.get_rng_state()
-    loaded, its_tokenizer = checkpoints.load_model(tmp_path / "a model")
+    loaded, its_tokenizer = checkpoint.load_model(tmp_path / "a model")
     assert torch.equal(torch.random.get_rng_state(), before)
     ids = torch.tensor([tokenizer.encode(TEXTS[0])[:16]])
     assert torch.equal(loaded(ids), model(ids))
@@ -57,9 +57,9 @@ def test_a_model_comes_back_the_same(tmp_path, tokenizer, options):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_half_precision_halves_the_file_and_loads_as_float32(tmp_path, tokenizer, dtype):
     model = tiny(tokenizer)
-    checkpoints.save_model(tmp_path / "full", model, tokenizer)
-    checkpoints.save_model(tmp_path / "half", model, tokenizer, dtype=dtype)
-    loaded, _ = checkpoints.load_model(tmp_path / "half")
+    checkpoint.save_model(tmp_path / "full", model, tokenizer)
+    checkpoint.save_model(tmp_path / "half", model, tokenizer, dtype=dtype)
+    loaded, _ = checkpoint.load_model(tmp_path / "half")
     for name, parameter in loaded.named_parameters():
         assert parameter.dtype == torch.float32
         assert torch.equal(parameter, model.get_parameter(name).to(getattr(torch, dtype)).float())
@@ -68,18 +68,18 @@ def test_half_precision_halves_the_file_and_loads_as_float32(tmp_path, tokenizer
     with torch.no_grad():
         model.wte.weight[0, 0] = 1e6
     with pytest.raises(CourseError, match="too large for float16"):
-        checkpoints.save_model(tmp_path / "half", model, tokenizer, dtype="float16")
+        checkpoint.save_model(tmp_path / "half", model, tokenizer, dtype="float16")
     with pytest.raises(CourseError, match="float32, float16"):
-        checkpoints.save_model(tmp_path / "half", model, tokenizer, dtype="int8")
+        checkpoint.save_model(tmp_path / "half", model, tokenizer, dtype="int8")
 
 
 def test_what_is_damaged_or_does_not_fit_is_refused(tmp_path, tokenizer):
     def fresh():
-        return checkpoints.save_model(tmp_path / "model", tiny(tokenizer), tokenizer)
+        return checkpoint.save_model(tmp_path / "model", tiny(tokenizer), tokenizer)
 
     def refused(match):
         with pytest.raises(CourseError, match=match) as caught:
-            checkpoints.load_model(tmp_path / "model")
+            checkpoint.load_model(tmp_path / "model")
         assert "\n" not in str(caught.value)
 
     refused("there is no model folder")
@@ -113,18 +113,18 @@ def test_what_is_damaged_or_does_not_fit_is_refused(tmp_path, tokenizer):
 def test_tensors_that_are_missing_too_many_or_misshapen_are_named(tokenizer):
     model = tiny(tokenizer)
     weights = {name: tensor.clone() for name, tensor in model.named_parameters()}
-    checkpoints.put_weights(model, weights)
+    checkpoint.put_weights(model, weights)
     with pytest.raises(CourseError, match="lacks wpe.weight"):
-        checkpoints.put_weights(model, {name: tensor for name, tensor in weights.items() if name != "wpe.weight"})
+        checkpoint.put_weights(model, {name: tensor for name, tensor in weights.items() if name != "wpe.weight"})
     with pytest.raises(CourseError, match="has surprise"):
-        checkpoints.put_weights(model, weights | {"surprise": torch.zeros(1)})
+        checkpoint.put_weights(model, weights | {"surprise": torch.zeros(1)})
     with pytest.raises(CourseError, match=r"wpe.weight has shape \(8, 8\), the model needs \(16, 8\)"):
-        checkpoints.put_weights(model, weights | {"wpe.weight": torch.zeros(8, 8)})
+        checkpoint.put_weights(model, weights | {"wpe.weight": torch.zeros(8, 8)})
 
 
 def test_an_interrupted_write_leaves_the_old_model(tmp_path, tokenizer, monkeypatch):
     old = tiny(tokenizer)
-    checkpoints.save_model(tmp_path, old, tokenizer)
+    checkpoint.save_model(tmp_path, old, tokenizer)
     new = tiny(tokenizer, n_layer=1)
 
     def fail(*_):
@@ -132,7 +132,7 @@ def test_an_interrupted_write_leaves_the_old_model(tmp_path, tokenizer, monkeypa
 
     monkeypatch.setattr("helpers.files.os.replace", fail)
     with pytest.raises(OSError):
-        checkpoints.save_model(tmp_path, new, tokenizer)
+        checkpoint.save_model(tmp_path, new, tokenizer)
     monkeypatch.undo()
-    assert checkpoints.load_model(tmp_path)[0].config == old.config
+    assert checkpoint.load_model(tmp_path)[0].config == old.config
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".part")]

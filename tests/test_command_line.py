@@ -14,13 +14,12 @@ import time
 import pytest
 import torch
 
-from helpers.__main__ import COMMANDS, main
-from helpers.checkpoints import load_model, save_model
+from course.__main__ import COMMANDS, main
+from helpers.checkpoint import load_model, save_model, saved_states
 from helpers.evaluation import evaluate
 from helpers.files import data_folder, repository_root
 from helpers.model import GPT, GPTConfig
-from helpers.progress import read_log
-from helpers.states import saved_states
+from helpers.run_log import read_log
 from helpers.stories import load_stories
 from helpers.tokenizer import train_tokenizer
 
@@ -63,7 +62,7 @@ def call(capsys):
 
 def process(*argv, **options):
     options = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8") | options
-    command = [sys.executable, "-m", "helpers", *(str(each) for each in argv)]
+    command = [sys.executable, "-m", "course", *(str(each) for each in argv)]
     return subprocess.Popen(command, cwd=repository_root(), **options)
 
 
@@ -79,7 +78,7 @@ def small(home, *more):
 def test_help_is_quick_and_names_every_command():
     start = time.perf_counter()
     left = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "helpers", "--help"],
+        [sys.executable, "-X", "importtime", "-m", "course", "--help"],
         cwd=repository_root(),
         capture_output=True,
         text=True,
@@ -93,7 +92,7 @@ def test_help_is_quick_and_names_every_command():
 @pytest.mark.parametrize("command", ["train", "resume", "generate", "chat", "evaluate", "export", "bench"])
 def test_each_command_has_help_with_examples(call, command):
     code, out, _ = call(command, "--help")
-    assert code == 0 and f"python -m helpers {command}" in out and "examples:" in out
+    assert code == 0 and f"python -m course {command}" in out and "examples:" in out
     assert max(len(line) for line in out.splitlines()) <= 120
 
 
@@ -300,7 +299,7 @@ def test_ctrl_c_saves_and_resume_goes_on(call, home, tmp_path, command):
     thread = interrupt_when(lambda: len(read_log(run)) >= 3)
     code, _, err = call("train", *small(home), "--steps", 100_000, "--out", run, "--quiet")
     thread.join()
-    assert code == 130 and "python -m helpers resume" in err
+    assert code == 130 and "python -m course resume" in err
     done = len(read_log(run))
     assert 3 <= done < 100_000 and saved_states(run)
     code, _, err = call("train", *small(home), "--steps", 4, "--out", run)
@@ -344,7 +343,7 @@ def test_nothing_is_written_where_it_cannot_be(call, home):
 
 
 def test_a_story_is_as_long_from_the_terminal_as_from_python():
-    from helpers.commands.options import add_sampling
+    from course.cli.options import add_sampling
     from helpers.generation import WHOLE_STORY
 
     parser = argparse.ArgumentParser()
@@ -369,7 +368,7 @@ def test_perplexity_is_the_exponential(call, home):
 
 
 def test_bench_prints_what_was_measured(call, monkeypatch):
-    from helpers import bench, bench_decoding
+    from course.bench import generation, training
 
     asked = []
 
@@ -382,8 +381,8 @@ def test_bench_prints_what_was_measured(call, monkeypatch):
     def told(sizes, rounds, tokens):
         return {"bandwidth": 1e9, "threads": 1, "sizes": dict.fromkeys(sizes, {"rows": []})}
 
-    monkeypatch.setattr(bench, "run_benchmark", measured)
-    monkeypatch.setattr(bench_decoding, "run_decoding", told)
+    monkeypatch.setattr(training, "run_benchmark", measured)
+    monkeypatch.setattr(generation, "run_decoding", told)
     code, out, _ = call("bench", "--json", "--rounds", 2, "--size", "storyteller")
     assert code == 0 and json.loads(out)["results"]["storyteller"]["ratio"] == 1
     assert set(json.loads(out)["decoding"]["sizes"]) == {"storyteller"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import course
+import course
 from helpers.errors import CourseError
 from helpers.files import repository_root, write_json
 
@@ -105,7 +105,7 @@ def test_machine_is_told_in_words():
 
 
 def test_importing_course_imports_nothing_heavy():
-    code = "import sys, helpers.course; print([m for m in ('torch', 'numpy', 'datasets') if m in sys.modules])"
+    code = "import sys, course; print([m for m in ('torch', 'numpy', 'datasets') if m in sys.modules])"
     out = subprocess.run(
         [sys.executable, "-c", code], cwd=repository_root(), capture_output=True, text=True, check=True
     )

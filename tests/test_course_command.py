@@ -5,8 +5,8 @@ import argparse
 import nbformat
 import pytest
 
-from helpers import notebooks
-from helpers.commands import course as command
+from course.cli import course as command
+from course.site import notebooks
 from helpers.errors import CourseError
 from helpers.files import read_json
 

@@ -6,23 +6,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import diversity
+from helpers import text_metrics
 from helpers.errors import CourseError
 
 TEXTS = st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=9).map(" ".join), min_size=2, max_size=5)
 
 
 def test_words_are_lower_case_and_keep_apostrophes():
-    assert diversity.words('"Don\'t!" said Pip, the 2 cats\' friend. Olé') == [
+    assert text_metrics.words('"Don\'t!" said Pip, the 2 cats\' friend. Olé') == [
         "don't", "said", "pip", "the", "2", "cats", "friend", "olé",
     ]  # fmt: skip
 
 
 def test_distinct_by_hand():
-    assert diversity.distinct_n(["a b a b", "b a"], 1) == pytest.approx(2 / 6)
-    assert diversity.distinct_n(["a b a b", "b a"], 2) == pytest.approx(2 / 4)
+    assert text_metrics.distinct_n(["a b a b", "b a"], 1) == pytest.approx(2 / 6)
+    assert text_metrics.distinct_n(["a b a b", "b a"], 2) == pytest.approx(2 / 4)
     with pytest.raises(CourseError, match="no text has 3 words"):
-        diversity.distinct_n(["a b"], 3)
+        text_metrics.distinct_n(["a b"], 3)
 
 
 def plain_bleu(row: list[str], references: list[list[str]], most: int) -> float:
@@ -47,27 +47,27 @@ def plain_bleu(row: list[str], references: list[list[str]], most: int) -> float:
 def test_self_bleu_is_the_mean_of_plain_bleu(texts, most):
     rows = [text.split() for text in texts]
     each = [plain_bleu(row, rows[:i] + rows[i + 1 :], most) for i, row in enumerate(rows)]
-    assert diversity.self_bleu(texts, most) == pytest.approx(sum(each) / len(each))
-    assert diversity.bleu(rows[0], rows[1:], most) == pytest.approx(each[0])
+    assert text_metrics.self_bleu(texts, most) == pytest.approx(sum(each) / len(each))
+    assert text_metrics.bleu(rows[0], rows[1:], most) == pytest.approx(each[0])
 
 
 def test_papineni_own_example():
     """The seven times "the" of the paper: two of them count."""
     row, references = ["the"] * 7, ["the cat is on the mat".split(), "there is a cat on the mat".split()]
-    assert diversity.bleu(row, references, 1) == pytest.approx(2 / 7)
+    assert text_metrics.bleu(row, references, 1) == pytest.approx(2 / 7)
 
 
 def test_the_same_text_again_is_no_diversity():
-    assert diversity.self_bleu(["one two three four five"] * 3) == pytest.approx(1)
-    assert diversity.self_bleu(["a b c d e", "f g h i j"]) == 0
+    assert text_metrics.self_bleu(["one two three four five"] * 3) == pytest.approx(1)
+    assert text_metrics.self_bleu(["a b c d e", "f g h i j"]) == 0
     for texts in (["alone"], ["a b", "..."]):
         with pytest.raises(CourseError, match="self-BLEU"):
-            diversity.self_bleu(texts)
+            text_metrics.self_bleu(texts)
 
 
 def test_rouge_2_by_hand():
-    assert diversity.rouge_2("a b c", "x a b") == 0.5
-    assert diversity.rouge_2("a b", "a b c d") == 1.0
-    assert diversity.rouge_2("A, b!", "a b") == 1.0
-    assert diversity.rouge_2("a", "a b") == 0.0
-    assert diversity.rouge_2("a b a b", "a b c") == 0.5  # different bigrams, however often
+    assert text_metrics.rouge_2("a b c", "x a b") == 0.5
+    assert text_metrics.rouge_2("a b", "a b c d") == 1.0
+    assert text_metrics.rouge_2("A, b!", "a b") == 1.0
+    assert text_metrics.rouge_2("a", "a b") == 0.0
+    assert text_metrics.rouge_2("a b a b", "a b c") == 0.5  # different bigrams, however often

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from helpers.checks.compare import close, same, shown
-from helpers.checks.exercise import (
+from course.checks.compare import close, same, shown
+from course.checks.exercise import (
     CHANGES_INPUT,
     NOT_ATTEMPTED,
     RAISED,

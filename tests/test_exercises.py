@@ -10,9 +10,9 @@ from functools import cache
 
 import pytest
 
-from helpers import notebooks
-from helpers.checks.cells import exercise_cells, filled, plain_python, solution_of, surroundings
-from helpers.checks.exercise import NOT_ATTEMPTED, REGISTRY, RIGHT, WRONG
+from course.checks.cells import exercise_cells, filled, plain_python, solution_of, surroundings
+from course.checks.exercise import NOT_ATTEMPTED, REGISTRY, RIGHT, WRONG
+from course.site import notebooks
 from helpers.files import repository_root
 from tests.wrong_answers import PLANTED
 
@@ -20,8 +20,8 @@ AT_LEAST = 5  # planted wrong answers an exercise
 
 for path in sorted((repository_root() / "tests" / "wrong_answers").glob("nb[0-9][0-9].py")):
     importlib.import_module(f"tests.wrong_answers.{path.stem}")
-for path in sorted((repository_root() / "helpers" / "checks").glob("nb[0-9][0-9].py")):
-    importlib.import_module(f"helpers.checks.{path.stem}")
+for path in sorted((repository_root() / "course" / "checks").glob("nb[0-9][0-9].py")):
+    importlib.import_module(f"course.checks.{path.stem}")
 
 NUMBERS = sorted(number for number in REGISTRY if not number.startswith("99."))  # 99: those of the machinery's tests
 

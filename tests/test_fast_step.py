@@ -6,11 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import fast_step
-from helpers.checkpoints import load_model
-from helpers.filters import draw
+from helpers.checkpoint import load_model
 from helpers.generation import SHIPPED, generate, generate_batch, last_logits
 from helpers.kv_cache import KVCache
 from helpers.model import GPT, GPTConfig
+from helpers.sampling import draw
 
 SHAPES = [
     {},

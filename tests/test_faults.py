@@ -12,18 +12,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from helpers import checkpoints, files, states
+from helpers import checkpoint, files
+from helpers.dataset import tokenize_stories
 from helpers.errors import CourseError
 from helpers.evaluation import mean_loss, story_rows
 from helpers.files import repository_root
 from helpers.model import GPT, GPTConfig
-from helpers.progress import CURVES, LOG, SAMPLES, read_log, stop_on_interrupt
+from helpers.run_log import CURVES, LOG, SAMPLES, read_log, stop_on_interrupt
 from helpers.runs import make_sampler
 from helpers.settings import TrainingSettings
-from helpers.token_files import tokenize_stories
 from helpers.tokenizer import train_tokenizer
-from helpers.training import BEST, Training
-from helpers.training_step import PATIENCE
+from helpers.training import BEST, PATIENCE, Training
 
 TEXTS = [f"{name} had a {thing}. {name} lost it." for name in ("Pip", "Ann", "Tom") for thing in ("kite", "ball")]
 TINY = TrainingSettings(
@@ -104,10 +103,10 @@ def test_under_torchrun_a_second_signal_changes_nothing():
 def test_what_a_run_leaves(make, tmp_path):
     training = make(tmp_path, keep=2, callback=stop_at(10))
     training.run()
-    kept = [path.name for path in states.saved_states(tmp_path)]
+    kept = [path.name for path in checkpoint.saved_states(tmp_path)]
     assert kept == ["step-00000010.safetensors", "step-00000009.safetensors"]
     held_out = {row["step"]: row["val_loss"] for row in read_log(tmp_path) if "val_loss" in row}
-    best, _ = checkpoints.load_model(tmp_path / BEST)
+    best, _ = checkpoint.load_model(tmp_path / BEST)
     assert mean_loss(best, training.validation) == pytest.approx(min(held_out.values()), abs=1e-6)
     assert (tmp_path / CURVES).read_bytes().startswith(b"\x89PNG")
     assert "step 6: " in (tmp_path / SAMPLES).read_text(encoding="utf-8")
@@ -139,7 +138,7 @@ def test_a_damaged_state_costs_a_few_steps_and_no_more(make, tmp_path, damage):
     whole = make()
     whole.run()
     make(tmp_path, callback=stop_at(8)).run()
-    newest, older = states.saved_states(tmp_path)
+    newest, older = checkpoint.saved_states(tmp_path)
     content = newest.read_bytes()
     if damage == "gone":
         newest.unlink()
@@ -173,7 +172,7 @@ def test_other_damaged_files_do_not_matter(make, tmp_path):
     again.run()
     assert torch.equal(weights(whole), weights(again))
     assert [row["step"] for row in read_log(run)] == [1, 2, *range(4, 13)]
-    assert checkpoints.load_model(run)
+    assert checkpoint.load_model(run)
 
 
 # ---------------------------------------------------------------------- a full disk
@@ -316,7 +315,7 @@ def test_data_that_end_end_the_run_and_it_is_saved(make, tokens, tmp_path):
     ended = make(tmp_path, settings, sampler=Ending(make_sampler(tokens, settings, 24), 9))
     result = ended.run()
     assert (result.stopped, result.steps) == ("data ended", 5)  # four of two batches, one of the one that was left
-    assert checkpoints.load_model(tmp_path) and not states.saved_states(tmp_path)
+    assert checkpoint.load_model(tmp_path) and not checkpoint.saved_states(tmp_path)
     assert [row["step"] for row in read_log(tmp_path)] == [1, 2, 3, 4, 5] and "val_loss" in read_log(tmp_path)[-1]
     empty = make(settings=settings, sampler=Ending(make_sampler(tokens, settings, 24), 0)).run()
     assert (empty.stopped, empty.steps) == ("data ended", 0) and math.isnan(empty.loss)

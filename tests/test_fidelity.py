@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from helpers.checkpoints import load_model
-from helpers.exports import export, transformers_twin
+from helpers.checkpoint import load_model
+from helpers.export import export, transformers_twin
 from helpers.files import data_folder
 from helpers.generation import generate
 from helpers.model import GPT, GPTConfig

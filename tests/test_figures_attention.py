@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from helpers.figures import attention as figures
+from course.figures import attention as figures
 from tests.pictures import check_pictures
 
 TOKENS = [" Pip", " lost", " a", " red", " kite"]

@@ -1,6 +1,6 @@
 """The figures of the data: what they say to those who cannot see them, and their size."""
 
-from helpers.figures import data
+from course.figures import data
 from tests.pictures import check_pictures
 
 

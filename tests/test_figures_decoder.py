@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from helpers.figures import decoder as figures
+from course.figures import decoder as figures
 from helpers.model import GPTConfig
 
 

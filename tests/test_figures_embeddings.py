@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from helpers.figures import embeddings as figures
+from course.figures import embeddings as figures
 from helpers.model import sinusoids
 from tests.pictures import check_pictures
 

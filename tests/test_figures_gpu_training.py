@@ -5,8 +5,8 @@ import warnings
 
 import torch
 
-from helpers.figures import decoder
-from helpers.figures import gpu_training as figures
+from course.figures import decoder
+from course.figures import gpu_training as figures
 
 GB = {"weights": 5e8, "logits": 2e9}
 ROWS = [

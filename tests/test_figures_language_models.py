@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from helpers.figures import language_models as figures
+from course.figures import language_models as figures
 from tests.pictures import check_pictures
 
 

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from helpers.figures import optimizing as figures
-from helpers.figures import training
+from course.figures import optimizing as figures
+from course.figures import training
 from tests.pictures import check_pictures
 
 

@@ -5,7 +5,7 @@ import warnings
 
 import numpy as np
 
-from helpers.figures import pretrained as figures
+from course.figures import pretrained as figures
 
 
 def pictures():

@@ -1,6 +1,6 @@
 """The figures of perplexity and sampling: they say in words what they show, whatever they are given."""
 
-from helpers.figures import sampling as figures
+from course.figures import sampling as figures
 from tests.pictures import check_pictures
 
 

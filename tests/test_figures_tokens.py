@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers.figures import tokens
+from course.figures import tokens
 from tests.pictures import check_pictures
 
 HISTORY = [[b" ", b"k", b"i", b"t", b"e"], [b" k", b"i", b"t", b"e"], [b" k", b"it", b"e"], [b" k", b"ite"]]

@@ -5,7 +5,7 @@ notebook uses a term that only a later one explains.
 import re
 from typing import NamedTuple
 
-from helpers import notebooks
+from course.site import notebooks
 from helpers.files import repository_root
 
 GLOSSARY = repository_root() / "docs" / "glossary.md"

@@ -14,13 +14,13 @@ import nbformat
 import psutil
 import pytest
 
-from helpers import notebooks
-from helpers.__main__ import main
-from helpers.checks.cells import load_checks
-from helpers.checks.points import halves_of
-from helpers.commands import grade, handout
-from helpers.commands.grading import marking, sandbox, submissions
-from helpers.commands.grading.table import Row, Verdict, as_csv, feedback, summary
+from course.__main__ import main
+from course.checks.cells import load_checks
+from course.classroom import marking, sandbox, submissions
+from course.classroom.points import halves_of
+from course.classroom.table import Row, Verdict, as_csv, feedback, summary
+from course.cli import grade, handout
+from course.site import notebooks
 from helpers.errors import CourseError
 from tests.wrong_answers import PLANTED, nb01
 

@@ -5,12 +5,12 @@ import re
 
 import pytest
 
-from helpers import notebooks
-from helpers.__main__ import main
-from helpers.checks.answer import is_untouched
-from helpers.checks.cells import filled, without_solution
-from helpers.checks.exercise import REGISTRY
-from helpers.commands import handout, nbgrader_set
+from course.__main__ import main
+from course.checks.answer import is_untouched
+from course.checks.cells import filled, without_solution
+from course.checks.exercise import REGISTRY
+from course.cli import handout, nbgrader_set
+from course.site import notebooks
 from helpers.errors import CourseError
 
 PATHS = notebooks.all_notebooks()

@@ -5,11 +5,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import decoding, generation
-from helpers.beam import beam_search
-from helpers.exports import transformers_twin
+from helpers import generation
+from helpers.export import transformers_twin
 from helpers.kv_cache import KVCache
 from helpers.model import GPT, GPTConfig
+from helpers.sampling import beam_search
 
 VARIANTS = [{}, {"norm": "post", "activation": "relu", "positions": "sinusoidal"}, {"tied_head": False, "bias": False}]
 
@@ -150,6 +150,6 @@ def test_a_learners_own_model_tells_what_ours_tells_also_past_the_window():
     model = make()
     prompts = [[1, 2, 3], [4]]
     for options in ({"greedy": True}, {"seed": 5}):
-        ours = decoding.generate_batch(model, prompts, 25, **options)
-        assert decoding.generate_batch(Others(model), prompts, 25, **options) == ours
+        ours = generation.generate_batch(model, prompts, 25, **options)
+        assert generation.generate_batch(Others(model), prompts, 25, **options) == ours
         assert all(len(row) == 25 for row in ours)

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from helpers.checkpoints import load_model
+from course.lighter import Int8Linear, lighter, quantize_rows
+from helpers.checkpoint import load_model
 from helpers.errors import CourseError
 from helpers.evaluation import evaluate
 from helpers.generation import SHIPPED, generate_batch, last_logits
 from helpers.kv_cache import KVCache
-from helpers.lighter import Int8Linear, lighter, quantize_rows
 from helpers.model import GPT, GPTConfig
 
 

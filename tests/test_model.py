@@ -10,12 +10,12 @@ from torch import nn
 
 import helpers.fused
 import helpers.tied_head
+from course.bench.memory import peak_bytes
 from helpers.errors import CourseError
-from helpers.exports import transformers_twin
+from helpers.export import transformers_twin
 from helpers.fused import AT_LEAST, NARROW, causal_attention, gelu_linear, gelu_tanh
 from helpers.model import GPT, GPTConfig, sinusoids
 from helpers.pretrained import transformers_name
-from helpers.tensor_memory import peak_bytes
 from helpers.tied_head import head_loss
 
 TINY = dict(vocab_size=61, context_length=24, n_layer=2, n_head=4, d_model=32)

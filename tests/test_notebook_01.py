@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import bpe, notebooks
+from course.site import notebooks
+from helpers import bpe
 from tests.test_bpe import AWKWARD, STORIES
 
 # The definitions of the notebook, without what it prints, trains and draws.

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import corpus, notebooks
+from course.site import notebooks
+from helpers import corpus
 
 AWKWARD = ["", "...", "Don't! ’Tis Zoé’s.", 'Pip ran. "Is that you?" asked Mia. “Yes!” He was.\n\nThe end', "a_b 3 c-d"]
 AWKWARD += ["Mr. Bell met Mrs. Green. Dr. Day", "Ms. Ash of St. Ives said, “Best. Ever.”"]

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from helpers import notebooks
+from course.site import notebooks
 from helpers.evaluation import evaluate, story_rows
 from helpers.files import data_folder, read_json
 from helpers.ngrams import NGramModel

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from helpers import notebooks
+from course.site import notebooks
 from helpers.evaluation import score_rows
 from helpers.model import GPT, GPTConfig, sinusoids
 from tests.taught import taught_code

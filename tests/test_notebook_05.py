@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from helpers import notebooks
+from course.site import notebooks
 from helpers.model import CausalSelfAttention, GPTConfig, attention_weights
 from tests.taught import taught_code
 

@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from helpers import fused, model, notebooks
+from course.site import notebooks
+from helpers import fused, model
 from helpers.model import GPTConfig
 from tests.taught import taught_code
 

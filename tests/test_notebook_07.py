@@ -7,8 +7,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from helpers import notebooks
-from helpers.batches import IGNORED, StorySampler
+from course.site import notebooks
+from helpers.dataset import IGNORED, StorySampler
 from helpers.model import GPT, GPTConfig
 from helpers.optimizers import Muon, OptimizerSettings, build_optimizer, orthogonalise
 from helpers.settings import TrainingSettings, schedule
@@ -20,7 +20,7 @@ SMALL = GPTConfig(vocab_size=300, context_length=64, n_layer=1, n_head=2, d_mode
 
 @pytest.fixture(scope="module")
 def tokens(tmp_path_factory):
-    from helpers.token_files import tokenize_stories
+    from helpers.dataset import tokenize_stories
 
     texts = [f"Once upon a time there was a little fox number {i}. " * (1 + i % 4) for i in range(200)]
     tokenizer = train_tokenizer(texts, 300)
@@ -176,7 +176,7 @@ def test_recorded_logs_are_read_by_what_they_say_of_themselves(taught, tmp_path)
 
 
 def test_the_course_would_not_train_again_what_the_notebook_trained():
-    """Its run goes to the folder where `python -m helpers course` looks for one that is newer than its start."""
+    """Its run goes to the folder where `python -m course run` looks for one that is newer than its start."""
     sources = [cell.source for cell in notebooks.read(notebooks.folder() / "07_training.ipynb").cells]
     assert any('runs_folder() / "storyteller"' in source and "training.run()" in source for source in sources)
 

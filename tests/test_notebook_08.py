@@ -7,11 +7,12 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from helpers import planning, runs, states
-from helpers.course import Session
+from course import Session
+from course.bench import planning
+from course.bench.memory import peak_bytes
+from helpers import checkpoint, runs
 from helpers.model import GPT, GPTConfig
 from helpers.recipes import get_recipe, override
-from helpers.tensor_memory import peak_bytes
 from helpers.tied_head import head_loss
 from tests.taught import taught_code
 
@@ -145,7 +146,7 @@ def test_the_cell_goes_on_after_a_disconnect(taught, tmp_path, monkeypatch, caps
 
     with pytest.raises(ConnectionError):
         again(recipe, broken, break_off)
-    assert states.saved_states(broken)[0].name == "step-00000004.safetensors"
+    assert checkpoint.saved_states(broken)[0].name == "step-00000004.safetensors"
     history = again(recipe, broken)
     assert "going on from step 4" in capsys.readouterr().out
     assert [row["loss"] for row in history[:7]] == seen
@@ -173,7 +174,7 @@ def test_the_peak_of_matrix_products_is_a_speed(taught):
 
 
 def test_the_stored_notebook_says_what_it_could_not_measure():
-    from helpers import notebooks
+    from course.site import notebooks
 
     book = notebooks.read(notebooks.folder() / "08_training_on_a_gpu.ipynb")
     alts = [

@@ -8,13 +8,13 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from helpers import notebooks
-from helpers.decoding import last_logits
+from course.site import notebooks
 from helpers.evaluation import batches_of_windows, score_rows
-from helpers.filters import keep_min_p, keep_top_k
+from helpers.generation import last_logits
 from helpers.kv_cache import KVCache
 from helpers.model import GPT, GPTConfig
 from helpers.ngrams import NGramModel
+from helpers.sampling import keep_min_p, keep_top_k
 from tests.taught import taught_code
 
 V, END = 13, 0
@@ -205,7 +205,7 @@ def test_the_stored_page_found_every_method_equal_to_the_librarys():
 
 def test_the_stored_playground_reads_without_widgets():
     book = notebooks.read(notebooks.folder() / f"{NAME}.ipynb")
-    (cell,) = [cell for cell in book.cells if cell.source.strip().startswith("from helpers.playground")]
+    (cell,) = [cell for cell in book.cells if cell.source.strip().startswith("from course.playground")]
     (output,) = cell.outputs
     assert len(re.findall(r"\[\d+\]", output.data["text/plain"])) > 20
     assert "<script" not in output.data["text/html"] and "VBox" not in output.data["text/plain"]

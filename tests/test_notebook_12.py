@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import notebooks
-from helpers.batches import StorySampler
-from helpers.exports import transformers_twin
+from course.site import notebooks
+from helpers.dataset import StorySampler, tokenize_stories
+from helpers.export import transformers_twin
 from helpers.model import GPT, GPTConfig
 from helpers.pretrained import from_transformers_state, to_transformers_state, transformers_name
-from helpers.token_files import tokenize_stories
 from helpers.tokenizer import load_tokenizer
 
 PATH = notebooks.folder() / "12_pretrained_gpt2.ipynb"

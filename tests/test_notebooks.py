@@ -9,8 +9,8 @@ import re
 import nbformat
 import pytest
 
-from helpers import notebooks, setup_cell
-from helpers.syllabus import SYLLABUS
+from course.site import notebooks, setup_cell
+from course.site.syllabus import SYLLABUS
 
 BOOKS = notebooks.all_notebooks()
 PATHS_OF_A_MACHINE = r"/(?:work|root|tmp|home|opt|Users)/|[A-Z]:\\\\|site-packages"

@@ -9,7 +9,7 @@ import re
 
 import pytest
 
-from helpers import notebooks
+from course.site import notebooks
 
 WORDS = "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen".split()
 WORDS = {word: value for value, word in enumerate(WORDS)} | {"seventeen": 17, "eighteen": 18, "nineteen": 19}

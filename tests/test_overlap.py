@@ -4,9 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers.diversity import rouge_2, words
 from helpers.errors import CourseError
-from helpers.overlap import TrainingIndex
+from helpers.text_metrics import TrainingIndex, rouge_2, words
 
 LETTERS = st.lists(st.sampled_from("abcd"), min_size=1, max_size=14).map(" ".join)
 QUERIES = st.lists(st.sampled_from("abcdxy"), min_size=0, max_size=14).map(" ".join)

@@ -7,12 +7,11 @@ import sys
 import pytest
 import torch
 
-from helpers.checkpoints import load_model
+from helpers.checkpoint import load_model, saved_states
+from helpers.distributed import ALONE, Processes, processes
 from helpers.errors import CourseError
 from helpers.files import repository_root
-from helpers.parallel import ALONE, Processes, processes
-from helpers.progress import read_log
-from helpers.states import saved_states
+from helpers.run_log import read_log
 from helpers.tokenizer import train_tokenizer
 
 NAMES, THINGS = ("Pip", "Ann", "Tom", "Zoe", "Max"), ("kite", "ball", "drum", "boat")
@@ -38,7 +37,7 @@ def given(home, out, batch, *more):
     return ["train", *sets, "--stories", str(home / "stories.txt"), "--out", str(out)]
 
 
-def call(home, *argv, count=1, program=("-m", "helpers")):
+def call(home, *argv, count=1, program=("-m", "course")):
     """The command as a person types it, alone or under torchrun."""
     launcher = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"] if count > 1 else []
     command = [sys.executable, *launcher, *program, *argv, "--quiet"]
@@ -74,7 +73,7 @@ def test_two_processes_are_one_with_twice_the_batch(home, tmp_path):
 DYING = """
 import os, signal, sys
 from helpers import training
-from helpers.__main__ import main
+from course.__main__ import main
 count_seconds = training.Training._clock
 def _clock(self, started):
     if self.step == 6:

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from helpers import planning
+from course.bench import planning
+from course.bench.memory import peak_bytes
 from helpers.model import GPT, GPTConfig
 from helpers.recipes import RECIPES, get_recipe, override
-from helpers.tensor_memory import peak_bytes
-from helpers.training_step import Stepper
+from helpers.training import Stepper
 
 SMALL = ["n_layer=2", "n_head=2", "d_model=32", "context_length=32", "batch_size=2", "steps=10"]
 

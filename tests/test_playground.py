@@ -6,12 +6,11 @@ import re
 import pytest
 import torch
 
-from helpers import playground
-from helpers.beam import beam_search
-from helpers.decoding import generate, last_logits
+from course import playground
 from helpers.errors import CourseError
-from helpers.generation import Storyteller, encode_prompt
+from helpers.generation import Storyteller, encode_prompt, generate, last_logits
 from helpers.model import GPT, GPTConfig
+from helpers.sampling import beam_search
 from helpers.tokenizer import train_tokenizer
 
 OPTIONS = [

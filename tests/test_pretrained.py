@@ -16,14 +16,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from helpers import exports, model_files
-from helpers.checkpoints import load_model, save_model
+from course.site.model_cards import facts_of_run, model_card
+from helpers import export as export_module
+from helpers import model_files
+from helpers.checkpoint import load_model, save_model
 from helpers.errors import CourseError
-from helpers.exports import export
+from helpers.export import export
 from helpers.files import data_folder, repository_root
 from helpers.generation import encode_prompt, generate, tell
 from helpers.model import GPT, GPTConfig
-from helpers.model_cards import facts_of_run, model_card
 from helpers.pretrained import (
     config_from_transformers,
     config_to_transformers,
@@ -275,7 +276,7 @@ def test_what_is_no_model_says_so(tmp_path, model, tokenizer, monkeypatch):
     with pytest.raises(CourseError, match="it has no config.json"):
         load_pretrained(tmp_path)
     save_model(tmp_path / "ours", model, tokenizer)
-    with pytest.raises(CourseError, match="helpers.checkpoints.load_model"):
+    with pytest.raises(CourseError, match="helpers.checkpoint.load_model"):
         load_pretrained("ours")
 
 
@@ -444,7 +445,7 @@ def test_the_courses_own_commands_read_an_export_too(exported, storyteller, tmp_
 
 def test_an_export_is_what_transformers_expects(exported, storyteller):
     model, tokenizer = storyteller
-    assert {path.name for path in exported.iterdir()} == exports.WRITTEN
+    assert {path.name for path in exported.iterdir()} == export_module.WRITTEN
     assert not any(path.name.startswith(".") for path in exported.parent.iterdir())
     assert same(GPT.from_pretrained(exported), model)
     assert load_tokenizer(exported).fingerprint == tokenizer.fingerprint
@@ -548,7 +549,7 @@ def test_what_gpt2_cannot_be_is_not_exported(option, reason, tokenizer, tmp_path
     with pytest.raises(CourseError, match=reason):
         export(model, tokenizer, tmp_path / "export")
     with pytest.raises(CourseError, match=reason):
-        exports.transformers_twin(model)
+        export_module.transformers_twin(model)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -581,7 +582,7 @@ def test_an_interrupted_export_leaves_what_was_there(model, tokenizer, tmp_path,
     folder = export(model, tokenizer, tmp_path / "export", title="First")
     for broken in ("write_atomically", "_replace"):
         with monkeypatch.context() as patch:
-            patch.setattr(exports, broken, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+            patch.setattr(export_module, broken, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
                 export(model, tokenizer, folder, title="Second", overwrite=True)
     with monkeypatch.context() as patch:

@@ -4,8 +4,8 @@ import shutil
 
 import pytest
 
-from helpers import notebooks, setup_cell
-from helpers.commands.publish import publish
+from course.cli.publish import publish
+from course.site import notebooks, setup_cell
 from helpers.errors import CourseError
 from helpers.files import repository_root
 

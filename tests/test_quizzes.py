@@ -13,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import notebooks, quizzes
-from helpers.__main__ import main
+from course.__main__ import main
+from course.classroom import quizzes
+from course.classroom.quiz_exports import escaped, to_gift
+from course.site import notebooks
+from course.site.syllabus import SYLLABUS
 from helpers.errors import CourseError
-from helpers.quiz_exports import escaped, to_gift
-from helpers.syllabus import SYLLABUS
 
 QUIZZES = [quizzes.load(number) for number in quizzes.numbers()]
 QUESTIONS = [question for quiz in QUIZZES for question in quiz.questions]

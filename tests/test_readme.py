@@ -7,7 +7,7 @@ import sys
 import pytest
 import readme_map
 
-from helpers import setup_cell
+from course.site import setup_cell
 from helpers.files import repository_root
 
 ROOT = repository_root()

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import recall as recall_module
+from course import rementions as recall_module
+from course.mentions import mentions_of, words_by_role
+from course.rementions import recall, scorer_of
 from helpers.errors import CourseError
-from helpers.mentions import mentions_of, words_by_role
 from helpers.model import GPT, GPTConfig
 from helpers.ngrams import NGramModel
-from helpers.recall import recall, scorer_of
 from helpers.tokenizer import train_tokenizer
 
 FILLER = "It was a warm day and there was much to do and much to see and nothing went wrong at all"

@@ -6,12 +6,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from helpers import planning, recipes, runs
-from helpers.checkpoints import load_model
+from course.bench import planning
+from helpers import recipes, runs
+from helpers.checkpoint import load_model
 from helpers.errors import CourseError
 from helpers.files import read_json
-from helpers.progress import read_log
 from helpers.recipes import RECIPES, get_recipe, override, recipe_from
+from helpers.run_log import read_log
 from helpers.settings import schedule
 from helpers.stories import in_validation, load_stories
 from helpers.tokenizer import load_tokenizer, train_tokenizer

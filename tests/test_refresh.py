@@ -3,7 +3,7 @@
 import nbformat
 import pytest
 
-from helpers import notebooks, setup_cell
+from course.site import notebooks, setup_cell
 from helpers.files import repository_root
 
 DRAFT = """\

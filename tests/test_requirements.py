@@ -4,7 +4,7 @@ own.
 
 import re
 
-from helpers import packages
+from course import packages
 from helpers.files import repository_root
 
 CONDA_NAMES = {"pytorch": "torch"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from helpers import scoreboard
+from course import scoreboard
 from helpers.errors import CourseError
 from helpers.files import write_json
 

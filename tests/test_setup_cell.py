@@ -18,8 +18,9 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from helpers import colab, notebooks, packages, setup_cell
-from helpers.commands.publish import publish
+from course import colab, packages
+from course.cli.publish import publish
+from course.site import notebooks, setup_cell
 from helpers.errors import CourseError
 from helpers.files import repository_root
 
@@ -93,7 +94,7 @@ def published(tmp_path_factory) -> Path:
     site = tmp_path_factory.mktemp("github.com")
     root = site / ADDRESS
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc", ".ipynb_checkpoints")
-    for name in ("helpers", "data", "notebooks"):
+    for name in ("helpers", "course", "data", "notebooks"):
         shutil.copytree(repository_root() / name, root / name, ignore=ignore)
     for name in ("README.md", "requirements.txt"):
         shutil.copy(repository_root() / name, root)

@@ -5,11 +5,11 @@ import copy
 import pytest
 import torch
 
+from course.rementions import recall
+from course.skills import GRAMMAR, ROLES, Skills
 from helpers.errors import CourseError
 from helpers.evaluation import score_rows
 from helpers.model import GPT, GPTConfig
-from helpers.recall import recall
-from helpers.skills import GRAMMAR, ROLES, Skills
 from helpers.stories import load_stories
 from helpers.tokenizer import load_tokenizer
 

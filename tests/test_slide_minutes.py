@@ -9,7 +9,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell
 from slide_cells import slides_of
 from slide_minutes import Place, Row
 
-from helpers import notebooks
+from course.site import notebooks
 
 BOOKS = notebooks.all_notebooks()
 each = pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)

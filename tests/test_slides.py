@@ -13,7 +13,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from slide_cells import shown_pictures, shown_source, shown_text, slide_type, slides_of, tags
 
-from helpers import notebooks
+from course.site import notebooks
 from helpers.files import repository_root
 
 BOOKS = notebooks.all_notebooks()

@@ -272,8 +272,8 @@ def test_tinystories_are_taken_as_they_come(monkeypatch):
         return whole.to_iterable_dataset() if streaming else whole
 
     monkeypatch.setattr("datasets.load_dataset", load)
-    monkeypatch.setattr("helpers.tinystories._look", lambda: True)
-    monkeypatch.setattr("helpers.tinystories.in_cache", lambda: False)
+    monkeypatch.setattr("helpers.hub._look", lambda: True)
+    monkeypatch.setattr("helpers.hub.in_cache", lambda: False)
     assert list(load_stories("tinystories", limit=5)) == TEXTS[:5]
     assert asked == [("roneneldan/TinyStories", "train", True)]  # the limit spares a gigabyte
     assert list(load_stories("tinystories", "validation")) == TEXTS
@@ -286,8 +286,8 @@ def test_a_download_that_breaks_is_one_clear_line(monkeypatch):
         raise ConnectionError("peer closed\nand more")
 
     monkeypatch.setattr("datasets.load_dataset", load)
-    monkeypatch.setattr("helpers.tinystories._look", lambda: True)
-    monkeypatch.setattr("helpers.tinystories.in_cache", lambda: False)
+    monkeypatch.setattr("helpers.hub._look", lambda: True)
+    monkeypatch.setattr("helpers.hub.in_cache", lambda: False)
     for streaming in (False, True):
         with pytest.raises(CourseError, match=re.escape("could not be read (peer closed)")):
             list(load_stories("tinystories", streaming=streaming))

@@ -8,7 +8,7 @@ import pytest
 from matplotlib import pyplot
 from PIL import Image
 
-from helpers.figures import style
+from course.figures import style
 
 
 @style.figure

@@ -2,9 +2,9 @@
 
 import json
 
-from helpers import notebooks
-from helpers.figures import course_map, storytelling
-from helpers.syllabus import SYLLABUS
+from course.figures import course_map, storytelling
+from course.site import notebooks
+from course.site.syllabus import SYLLABUS
 
 
 def test_the_syllabus_is_in_order_and_holds_every_notebook():

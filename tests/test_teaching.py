@@ -8,13 +8,13 @@ from functools import cache
 import lecture_copy
 import pytest
 
-from helpers import notebooks
-from helpers.checks.cells import load_checks
-from helpers.checks.exercise import CHANGES_INPUT, RAISED, RETURNS_NOTHING, TOO_SLOW
-from helpers.checks.points import points_of
+from course.checks.cells import load_checks
+from course.checks.exercise import CHANGES_INPUT, RAISED, RETURNS_NOTHING, TOO_SLOW
+from course.classroom.points import points_of
+from course.site import notebooks
+from course.site.syllabus import SYLLABUS
 from helpers.errors import CourseError
 from helpers.files import repository_root
-from helpers.syllabus import SYLLABUS
 from tests.test_exercises import PLANTED
 
 DOCS = repository_root() / "docs"

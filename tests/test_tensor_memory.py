@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from helpers.tensor_memory import peak_bytes
+from course.bench.memory import peak_bytes
 
 KB = 1024  # 256 float32
 

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import checkpoints, states
+from helpers import checkpoint
+from helpers.dataset import tokenize_stories
 from helpers.errors import CourseError
 from helpers.evaluation import mean_loss, story_rows
 from helpers.model import GPT, GPTConfig
-from helpers.progress import CURVES, LOG, SAMPLES, read_log, stop_on_interrupt
+from helpers.run_log import CURVES, LOG, SAMPLES, read_log, stop_on_interrupt
 from helpers.runs import make_sampler
 from helpers.settings import TrainingSettings, schedule
-from helpers.token_files import tokenize_stories
 from helpers.tokenizer import train_tokenizer
 from helpers.training import BEST, Training, train
 
@@ -64,7 +64,7 @@ def test_a_small_model_learns_small_stories(make, tmp_path):
     result = training.run()
     assert before > 5 and result.val_loss < 1 and result.stopped == "finished" and result.steps == 150
     assert result.val_loss == pytest.approx(mean_loss(training.model, training.validation))
-    model, _ = checkpoints.load_model(tmp_path / "run")
+    model, _ = checkpoint.load_model(tmp_path / "run")
     assert mean_loss(model, training.validation) == pytest.approx(result.val_loss, abs=1e-6)
     rows = [json.loads(line) for line in (tmp_path / "run" / LOG).read_text(encoding="utf-8").splitlines()]
     assert rows == result.history == read_log(tmp_path / "run")
@@ -87,7 +87,7 @@ def test_stopped_and_resumed_equals_never_stopped(make, tmp_path, optimizer, row
     whole.run()
     first = make(settings, tmp_path / "parts", callback=lambda row: row["step"] == 5)
     assert first.run().stopped == "callback"
-    assert len(states.saved_states(tmp_path / "parts")) == 2  # of step 5 and from before the first
+    assert len(checkpoint.saved_states(tmp_path / "parts")) == 2  # of step 5 and from before the first
     torch.manual_seed(99)  # whatever happened in between
     np.random.seed(99)
     second = make(settings, tmp_path / "parts")
@@ -123,7 +123,7 @@ def test_a_killed_run_resumes_from_its_last_checkpoint(make, tmp_path):
         make(settings, tmp_path, callback=kill).run()
     with open(tmp_path / LOG, "a", encoding="utf-8") as file:
         file.write('{"step": 8, "lo')  # killed while it wrote
-    assert checkpoints.load_model(tmp_path)  # what was there at step 4 can be used
+    assert checkpoint.load_model(tmp_path)  # what was there at step 4 can be used
     again = make(settings, tmp_path).resume()
     assert again.step == 4
     again.run()

@@ -9,8 +9,8 @@ import start_anywhere as alone
 import where_it_ran as places
 from readme_tables import marked
 
-from helpers import course
-from helpers.__main__ import COMMANDS
+import course
+from course.__main__ import COMMANDS
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json, repository_root, write_json
 from helpers.recipes import get_recipe
@@ -66,7 +66,7 @@ def test_the_newest_record_of_a_check_counts(tmp_path):
 def test_the_commands_of_the_checks_are_there():
     for check in places.CHECKS:
         words = check.command.split()
-        if words[:2] == ["-m", "helpers"]:
+        if words[:2] == ["-m", "course"]:
             assert words[2] in COMMANDS
         for word in words:
             assert not word.endswith(".py") or (ROOT / word).is_file(), word

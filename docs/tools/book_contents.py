@@ -8,10 +8,10 @@ from pathlib import Path
 
 import readme_map
 
+from course.site.setup_cell import ADDRESS
+from course.site.syllabus import SYLLABUS
 from helpers.errors import CourseError
 from helpers.files import repository_root
-from helpers.setup_cell import ADDRESS
-from helpers.syllabus import SYLLABUS
 
 # Pages beside the notebooks, each where it exists; another page in docs/ joins the last part.
 PARTS = {

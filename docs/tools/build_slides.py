@@ -18,7 +18,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "tools")]
 
-from helpers import notebooks
+from course.site import notebooks
 from helpers.errors import CourseError
 from helpers.files import runs_folder, write_atomically
 

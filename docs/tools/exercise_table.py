@@ -17,9 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from helpers import notebooks
-from helpers.checks.cells import ExerciseCells, exercise_cells, in_order, load_checks, solution_of, surroundings
-from helpers.checks.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise
+from course.checks.cells import ExerciseCells, exercise_cells, in_order, load_checks, solution_of, surroundings
+from course.checks.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise
+from course.site import notebooks
 from helpers.errors import CourseError
 from helpers.files import repository_root, write_atomically
 from tests.wrong_answers import PLANTED

@@ -21,14 +21,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 
-from helpers import checkpoints, files, states, training
+from helpers import checkpoint, files, training
+from helpers.dataset import tokenize_stories
 from helpers.errors import CourseError
 from helpers.evaluation import story_rows
 from helpers.model import GPT, GPTConfig
-from helpers.progress import read_log
+from helpers.run_log import read_log
 from helpers.runs import make_sampler
 from helpers.settings import TrainingSettings
-from helpers.token_files import tokenize_stories
 from helpers.tokenizer import train_tokenizer
 
 TEXTS = [f"{name} had a {thing}. {name} lost it." for name in ("Pip", "Ann", "Tom") for thing in ("kite", "ball")]
@@ -55,7 +55,7 @@ class Trial:
         model = GPT(GPTConfig(self.tokenizer.vocab_size, 24, n_layer=2, n_head=2, d_model=16, dropout=0.1))
         options = dict(tokenizer=self.tokenizer, validation=self.validation, folder=run, progress=False)
         one = training.Training(model, make_sampler(self.tokens, SETTINGS, 24), SETTINGS, **options)
-        if states.saved_states(run):
+        if checkpoint.saved_states(run):
             one.resume()
         one.run()
         return one
@@ -154,7 +154,7 @@ def kill_and_resume(kills: int, seed: int = 0, say=lambda line: None) -> dict:
         if trial.killed(home / "timed", None):
             raise CourseError("the run that nobody kills was killed")
         duration = time.perf_counter() - started
-        right = checkpoints.load_model(home / "timed")[0].state_dict()
+        right = checkpoint.load_model(home / "timed")[0].state_dict()
         rows = read_log(home / "timed")
         made, ended, in_writes, before_any = 0, 0, dict.fromkeys(POINTS, 0), 0
         run = home / "run-0"
@@ -166,9 +166,9 @@ def kill_and_resume(kills: int, seed: int = 0, say=lambda line: None) -> dict:
                 killed = trial.killed(run, None, (generator.randrange(12), point))
                 in_writes[point] += killed
             made += killed
-            before_any += killed and not states.saved_states(run)
+            before_any += killed and not checkpoint.saved_states(run)
             if not killed:
-                model = checkpoints.load_model(run)[0].state_dict()
+                model = checkpoint.load_model(run)[0].state_dict()
                 if not all(torch.equal(right[name], model[name]) for name in right):
                     raise CourseError(f"{run} ended with other weights than the run that was never killed")
                 if not same_rows(rows, read_log(run)):

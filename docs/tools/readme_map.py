@@ -10,9 +10,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from readme_tables import with_table
 
-from helpers import course
+import course
+from course.site.syllabus import SYLLABUS
 from helpers.files import repository_root, write_atomically
-from helpers.syllabus import SYLLABUS
 
 
 def table() -> str:

@@ -20,12 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 
+from course.rementions import recall
+from course.skills import ROLES, Skills
 from helpers.evaluation import evaluate
 from helpers.files import data_folder, write_atomically
-from helpers.recall import recall
 from helpers.recipes import Recipe, get_recipe
 from helpers.runs import prepare, training_of
-from helpers.skills import ROLES, Skills
 from helpers.stories import load_stories
 
 PACE = 1.25  # AdamW's steps for one of Muon's, rather too many than too few: `--pace` printed 1.18 (1.03 to 1.24)

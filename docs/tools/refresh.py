@@ -21,7 +21,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from helpers import course, notebooks
+import course
+from course.site import notebooks
 from helpers.errors import CourseError
 from helpers.files import write_atomically
 

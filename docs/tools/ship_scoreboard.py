@@ -15,7 +15,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from helpers import notebooks
+from course.site import notebooks
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json, write_json
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from helpers import notebooks
+from course.site import notebooks
 from helpers.errors import CourseError
 from helpers.files import repository_root, write_json
 
@@ -41,7 +41,7 @@ def fresh_clone(folder: Path) -> Path:
 
 def run_alone(clone: Path, number: str, runs: Path) -> dict:
     """Run one notebook of `clone` with the empty folder `runs`: {"passed", "seconds", "shipped", "own", "problem"}."""
-    command = [sys.executable, "-m", "helpers", "course", "--only", number, "--skip-training"]
+    command = [sys.executable, "-m", "course", "run", "--only", number, "--skip-training"]
     started = time.perf_counter()
     done = subprocess.run(
         command, cwd=clone, env=os.environ | {"COURSE_RUNS": str(runs)}, capture_output=True, text=True

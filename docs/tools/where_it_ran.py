@@ -60,15 +60,15 @@ CHECKS = [
     Check("macos-tests", _TESTS, "macOS", "cpu", "-m pytest"),
     Check("windows-tests", _TESTS, "Windows", "cpu", "-m pytest"),
     Check("conda-tests", _TESTS, "conda", "cpu", "-m pytest"),
-    Check("colab-t4", _COURSE, "Colab", "t4", "-m helpers course"),
-    Check("kaggle-t4", _COURSE, "Kaggle", "t4", "-m helpers course"),
-    Check("gpu-course", _COURSE, "Linux", "gpu", "-m helpers course"),
+    Check("colab-t4", _COURSE, "Colab", "t4", "-m course run"),
+    Check("kaggle-t4", _COURSE, "Kaggle", "t4", "-m course run"),
+    Check("gpu-course", _COURSE, "Linux", "gpu", "-m course run"),
     Check("vscode", "Notebooks 00 and 05 in VS Code", "Linux", "any",
           "open them and choose *Run All*", by_hand=True),
     Check("real-hub", "Notebooks 02 and 12 with TinyStories and GPT-2 from the real Hub", "Linux", "any",
-          "-m helpers course --only 02,12 --skip-training", variables=(("COURSE_STORIES", "tinystories"),)),
+          "-m course run --only 02,12 --skip-training", variables=(("COURSE_STORIES", "tinystories"),)),
     Check("full-tinystories", "GPT-2, 124M parameters, trained on all of TinyStories", "Linux", "gpu",
-          "-m helpers train --recipe gpt2-small --out runs/gpt2-small"),
+          "-m course train --recipe gpt2-small --out runs/gpt2-small"),
 ]  # fmt: skip
 
 
@@ -98,7 +98,7 @@ def _can_import(name: str) -> bool:
 
 
 def _device() -> str:
-    from helpers import course
+    import course
 
     return course.profile()
 

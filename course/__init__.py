@@ -1,0 +1,206 @@
+"""A notebook's start: what machine this is, what stories are told, which seed, and how long it will take."""
+
+import os
+import platform
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from course.packages import install_missing
+from helpers.errors import CourseError
+from helpers.files import data_folder, read_json, runs_folder, write_json
+
+SEED = 1337
+
+
+@dataclass(frozen=True)
+class Session:
+    """What a notebook knows about where it runs: everything a cell may need to ask."""
+
+    number: str  # "03"
+    device: str  # "cpu" or "cuda"
+    profile: str  # "cpu", "t4" or "gpu": which budgets apply
+    seed: int
+    stories: str  # the source that `helpers.stories.load_stories` is asked for
+
+
+_current: Session | None = None
+
+
+def current() -> Session | None:
+    """The session that the notebook's setup cell started, or None outside a notebook."""
+    return _current
+
+
+def start(number: str) -> Session:
+    """Prepare notebook `number` ("03"): install what is missing, seed every generator, say where we are.
+
+    `COURSE_STORIES` names another source of stories than the bundled ones, `COURSE_DEVICE` another device,
+    `COURSE_SEED` another seed.
+
+    Raises:
+        CourseError: a package is missing and cannot be installed, runs/ cannot be written, or a variable holds
+            something that cannot be.
+    """
+    global _current
+    install_missing()
+    runs_folder()  # where it cannot be written, that is said now and not an hour later
+    _current = Session(
+        number=number,
+        device=_device(),
+        profile=profile(),
+        seed=_seed(),
+        stories=os.environ.get("COURSE_STORIES") or "bundled",
+    )
+    seed_everything(_current.seed)
+    print(f"Notebook {number}: device {_current.device}, profile {_current.profile}, "
+          f"stories {_current.stories}, seed {_current.seed}.")  # fmt: skip
+    print(time_sentence(number, _current.profile))
+    return _current
+
+
+def seed_everything(seed: int) -> None:
+    """Seed Python's, numpy's and torch's generators."""
+    import numpy
+    import torch
+
+    random.seed(seed)
+    numpy.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def artifact(name: str) -> Path:
+    """Where `name` ("storyteller", "tokenizer.json") is: made here, in `runs/`, or else shipped, in `data/`.
+
+    Prints which of the two it is.
+
+    Raises:
+        CourseError: it is in neither.
+    """
+    made, shipped = runs_folder() / name, data_folder() / name
+    if made.exists():
+        print(f"Using your own {name} (in runs/).")
+        return made
+    if shipped.exists():
+        print(f"Using the shipped {name} (in data/); run the notebook that makes it to have your own.")
+        return shipped
+    raise CourseError(f"there is no {name} in runs/ and none in data/; run the notebook that makes it")
+
+
+def machine() -> dict[str, str]:
+    """This machine in words: Python, torch, processor cores, memory, GPU."""
+    import torch
+
+    facts = {
+        "Python": platform.python_version(),
+        "torch": torch.__version__,
+        "system": f"{platform.system()} on {platform.machine()}",
+        "processor cores": str(_cores()),
+        "memory": _memory(),
+        "GPU": "none",
+    }
+    if torch.cuda.is_available():
+        properties = torch.cuda.get_device_properties(0)
+        facts["GPU"] = f"{properties.name}, {properties.total_memory / 2**30:.0f} GB"
+    return facts
+
+
+def notebook_seconds(profile: str) -> dict[str, float]:
+    """Measured seconds by notebook ("03_baselines": 41.0) from data/notebook_times.json; empty if none
+    measured.
+    """
+    path = data_folder() / "notebook_times.json"
+    return read_json(path).get(profile, {}).get("seconds", {}) if path.exists() else {}
+
+
+def record_times(seconds: dict[str, float]) -> Path:
+    """Keep what notebooks took on this machine, by profile; other profiles' and other notebooks' times stay."""
+    path = data_folder() / "notebook_times.json"
+    times = read_json(path) if path.exists() else {}
+    facts = machine()
+    of_profile = times.setdefault(profile(), {"machine": "", "seconds": {}})
+    of_profile["machine"] = f"{facts['processor cores']} processor cores, {facts['memory']}, GPU: {facts['GPU']}"
+    of_profile["seconds"].update({name: round(value, 1) for name, value in seconds.items()})
+    of_profile["seconds"] = dict(sorted(of_profile["seconds"].items()))
+    return write_json(path, times)
+
+
+def in_words(seconds: float) -> str:
+    """A duration as a person would say it."""
+    if seconds < 50:
+        return f"{max(5, round(seconds / 5) * 5)} seconds"
+    minutes = round(seconds / 60)
+    return "about a minute" if minutes <= 1 else f"{minutes} minutes"
+
+
+def print_story(pieces: Iterable[str], width: int = 88) -> None:
+    """Print a story as its pieces arrive, with lines of at most `width` characters.
+
+    A piece can be part of a word, so a word is printed when the next one begins.
+    """
+    column, word = 0, ""
+
+    def say(word: str) -> None:
+        nonlocal column
+        if column + len(word) > width and "\n" not in word:
+            print()
+            column, word = 0, word.lstrip(" ")
+        print(word, end="", flush=True)
+        column = len(word) - word.rfind("\n") - 1 if "\n" in word else column + len(word)
+
+    for piece in pieces:
+        for character in piece:
+            if character in " \n" and word.strip():
+                say(word)
+                word = ""
+            word += character
+    say(word.rstrip(" "))
+    print()
+
+
+def time_sentence(number: str, profile: str) -> str:
+    """How long a notebook took, in the words of its setup cell."""
+    for notebook, seconds in notebook_seconds(profile).items():
+        if notebook.startswith(f"{number}_"):
+            return f"Running all of it took {in_words(seconds)} when last timed on a machine of this profile."
+    return "Its time on a machine of this profile has not been measured yet."
+
+
+def _device() -> str:
+    import torch
+
+    asked = os.environ.get("COURSE_DEVICE")
+    if asked and asked not in ("cpu", "cuda"):
+        raise CourseError(f"COURSE_DEVICE is {asked!r}; it can be 'cpu' or 'cuda'")
+    if asked == "cuda" and not torch.cuda.is_available():
+        raise CourseError("COURSE_DEVICE is 'cuda', but torch sees no GPU here; unset it, or set it to 'cpu'")
+    return asked or ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def profile() -> str:
+    """Which budgets apply here: "cpu", "t4" (Colab's free GPU) or "gpu" (any other)."""
+    if _device() == "cpu":
+        return "cpu"
+    import torch
+
+    return "t4" if "T4" in torch.cuda.get_device_name(0) else "gpu"
+
+
+def _seed() -> int:
+    asked = os.environ.get("COURSE_SEED", str(SEED))
+    if not asked.isdecimal():
+        raise CourseError(f"COURSE_SEED is {asked!r}; it must be a whole number, 0 or more")
+    return int(asked)
+
+
+def _cores() -> int:
+    """Cores that this process may use, which in a container can be fewer than the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _memory() -> str:
+    try:
+        return f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GB"
+    except (AttributeError, OSError, ValueError):  # Windows has no sysconf
+        return "unknown"

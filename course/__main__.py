@@ -1,0 +1,98 @@
+"""The command line: `python -m course COMMAND`. Each command is a module of `course.cli`."""
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from helpers.errors import CourseError
+
+COMMANDS = {
+    "course": "run all notebooks in order, train the storyteller and let it tell a story",
+    "train": "train a model from a recipe",
+    "resume": "go on with a run that was stopped",
+    "record": "write what a run showed as a file, and say whether it is as expected",
+    "generate": "let a model continue a text",
+    "chat": "tell stories with a model, line by line",
+    "evaluate": "score a model on stories it has not seen",
+    "export": "write a model as a folder that transformers loads",
+    "quiz": "take a notebook's quiz, or write the quizzes for a learning platform",
+    "bench": "measure the speed of training and of telling against transformers' GPT-2",
+    "handout": "make student copies without solutions, answer keys, and a set for nbgrader",
+    "grade": "mark the notebooks that a class handed in",
+    "publish": "write this copy's public address into every notebook",
+}
+STOPPED, CLOSED_PIPE = 130, 141  # as a shell reports Ctrl-C, and a reader that has gone
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` whose errors take one line."""
+
+    def error(self, message: str):
+        self.exit(2, f"{self.prog}: error: {message} (try {self.prog} --help)\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; 0 if all went well, 2 if what was asked for cannot be done, else what the command says."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    parser = _parser(argv[0] if argv else None)
+    try:
+        arguments = parser.parse_args(argv)
+        if not hasattr(arguments, "run"):
+            parser.print_help()
+            return 2
+        code = arguments.run(arguments) or 0
+        sys.stdout.flush()
+        return code
+    except CourseError as error:
+        return _complain(error)
+    except BrokenPipeError:
+        # Nobody reads any more (`| head`): leave quietly, and keep Python from complaining when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CLOSED_PIPE
+    except OSError as error:
+        return _complain(error)
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        return STOPPED
+
+
+def _parser(command: str | None) -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="python -m course",
+        description="The course's commands. Each has its own --help.",
+        epilog="Without --model, the storyteller that comes with the course is used: try\n"
+        '  python -m course generate "Once upon a time"',
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
+    for name, summary in COMMANDS.items():
+        if name != command:
+            subparsers.add_parser(name, help=summary)
+            continue
+        module = importlib.import_module(f"course.cli.{name}")
+        description, _, examples = (module.__doc__ or "").partition("\n\n")
+        description = getattr(module, "HELP", "") or description
+        sub = subparsers.add_parser(
+            name,
+            help=summary,
+            description=description,
+            epilog=examples,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        module.add_arguments(sub)
+        sub.set_defaults(run=module.run)
+    return parser
+
+
+def _complain(error: Exception) -> int:
+    print("error: " + " ".join(str(error).split()), file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    # What a user's terminal cannot write is replaced, not fatal (Windows consoles).
+    for each in (sys.stdout, sys.stderr):
+        each.reconfigure(errors="replace")
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Speed, memory and cost: measured beside peers, and planned before a run."""

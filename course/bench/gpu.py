@@ -1,0 +1,185 @@
+"""How fast the course's GPT trains on a GPU, beside `transformers`' GPT-2 with the same weights on the same GPU.
+
+Both are measured as they are and compiled by `torch.compile`, in half precision as a GPU trains: bfloat16 where the
+hardware has it, else float16 with a scale for the loss. The four take turns in one process. "mfu" is the share of one
+large matrix product's speed, measured on this GPU in the same precision, that the model's own operations reach.
+"""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import torch
+
+from course import machine
+from course.bench.planning import matmul_flops, training_flops_per_token
+from course.bench.training import both_sides, loss_of_transformers
+from helpers.errors import CourseError
+from helpers.model import GPTConfig
+from helpers.training import HALF
+
+# name: (configuration, sequences in a batch, tokens in a sequence); what does not fit is halved until it does
+SIZES = {"gpt2-small": (GPTConfig.gpt2("small"), 16, 1024)}
+STEPS = 10  # in a turn
+
+
+def half_precision(device: torch.device) -> str:
+    """What the device trains in: "bfloat16" where the hardware has it, else "float16"."""
+    if device.type == "cuda" and torch.cuda.get_device_capability(device)[0] < 8:
+        return "float16"
+    return "bfloat16"
+
+
+class Side:
+    """One of the models that are compared, with its optimizer.
+
+    Args:
+        loss: from (ids, targets) to the mean loss, differentiable.
+        precision: "float32", "bfloat16" or "float16".
+    """
+
+    def __init__(self, model: torch.nn.Module, loss: Callable, device: torch.device, precision: str):
+        self.loss, self.device, self.half = loss, device, HALF[precision]
+        self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
+
+    def step(self, ids: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Forward, backward and the optimizer; the loss before it, still on the device."""
+        with torch.autocast(self.device.type, self.half, enabled=self.half is not None):
+            loss = self.loss(ids, targets)
+        self.scaler.scale(loss).backward()
+        self.scaler.step(self.optimizer)
+        self.scaler.update()
+        self.optimizer.zero_grad()
+        return loss.detach()
+
+
+def compare_on_gpu(name: str, rounds: int = 5, device: str = "cuda", compiled: bool = True, steps: int = STEPS) -> dict:
+    """Medians of seconds a step for all sides at one size of `SIZES`, and their ratios to ours.
+
+    Args:
+        compiled: also with `torch.compile`.
+        steps: in a turn of a side.
+
+    Returns:
+        a dictionary for JSON; "sides" has tokens a second, MFU, peak bytes (None off a GPU) and the first loss of each
+        side; "ratios" says how many times as fast the faster of ours is as each of the others.
+
+    Raises:
+        CourseError: no such size, no GPU, or one whose memory is too small for a single row.
+    """
+    if name not in SIZES:
+        raise CourseError(f"there is no size {name!r} to measure on a GPU; the sizes are {', '.join(SIZES)}")
+    if rounds < 1:
+        raise CourseError(f"rounds must be at least 1, not {rounds}")
+    place = torch.device(device)
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise CourseError("there is no GPU here to measure: training on the processor is measured by `--only training`")
+    config, batch, length = SIZES[name]
+    while True:
+        try:
+            return _compare(name, config, batch, length, rounds, place, compiled, steps)
+        except torch.cuda.OutOfMemoryError:
+            if batch == 1:
+                raise CourseError(f"not even one row of {length} tokens of {name} fits this GPU's memory") from None
+            batch //= 2
+        gc.collect()
+        torch.cuda.empty_cache()
+
+
+def _compare(name, config, batch, length, rounds, device, compiled, steps) -> dict:
+    precision = half_precision(device)
+    ours, theirs, ids, targets = (each.to(device) for each in both_sides(config, batch, length))
+    sides = {
+        "ours": Side(ours, ours.loss, device, precision),
+        "transformers": Side(theirs, partial(loss_of_transformers, theirs), device, precision),
+    }
+    if compiled:
+        # A compiled model shares its weights with the plain one, so that two models are enough.
+        fast = torch.compile(ours)
+        sides["ours, compiled"] = Side(ours, lambda x, y: fast(x, y, need_logits=False)[1], device, precision)
+        loss = partial(loss_of_transformers, torch.compile(theirs))
+        sides["transformers, compiled"] = Side(theirs, loss, device, precision)
+    first, memory = {}, {}
+    for side, each in sides.items():
+        first[side], memory[side] = _first(each, ids, targets, device)
+    seconds: dict[str, list[float]] = {side: [] for side in sides}
+    for turn in range(rounds):
+        for side in list(sides) if turn % 2 == 0 else list(sides)[::-1]:
+            seconds[side].append(_turn(sides[side], ids, targets, steps, device))
+    median = {side: statistics.median(values) for side, values in seconds.items()}
+    peak = matmul_flops(device, precision, size=8192 if device.type == "cuda" else None)
+    per_token = training_flops_per_token(config)
+    best = min(median[side] for side in median if side.startswith("ours"))
+    return {
+        "size": name,
+        "parameters": ours.parameter_count(),
+        "precision": precision,
+        "batch": [batch, length],
+        "steps": rounds * steps,
+        "matmul_flops": peak,
+        "flops_per_token": per_token,
+        "ratios": {side: median[side] / best for side in median if side.startswith("transformers")},
+        "sides": {
+            side: {
+                "seconds_per_step": spent,
+                "tokens_per_second": batch * length / spent,
+                "mfu": batch * length / spent * per_token / peak,
+                "peak_bytes": memory[side],
+                "first_loss": first[side],
+            }
+            for side, spent in median.items()
+        },
+    }
+
+
+def run_on_gpu(sizes: Iterable[str] = tuple(SIZES), rounds: int = 5) -> dict:
+    """`compare_on_gpu` for each of `sizes`, with what was measured on: {"machine": ..., "results": {size: ...}}."""
+    results = {name: compare_on_gpu(name, rounds) for name in sizes}
+    return {"machine": machine(), "results": results}
+
+
+def describe_gpu(benchmark: dict) -> str:
+    """The result of `run_on_gpu` as a few lines for a person."""
+    lines = [", ".join(f"{fact} {found}" for fact, found in benchmark["machine"].items())]
+    for name, result in benchmark["results"].items():
+        rows, length = result["batch"]
+        lines.append(
+            f"{name}, {rows} rows of {length:,} tokens in {result['precision']}; "
+            f"one large matrix product: {result['matmul_flops'] / 1e12:,.1f} TFLOP/s"
+        )
+        for side, found in result["sides"].items():
+            memory = "" if found["peak_bytes"] is None else f", at most {found['peak_bytes'] / 1e9:.2f} GB"
+            lines.append(
+                f"    {side}: {found['tokens_per_second']:,.0f} tokens/s, MFU {found['mfu']:.0%}{memory}, "
+                f"first loss {found['first_loss']:.4f}"
+            )
+        for side, ratio in result["ratios"].items():
+            lines.append(f"    the faster of ours is {ratio:.2f} times as fast as {side}")
+    return "\n".join(lines)
+
+
+def _first(side: Side, ids, targets, device: torch.device) -> tuple[float, int | None]:
+    """The loss and the peak memory of a first gradient, from weights that stay as they are; compiles, too."""
+    with torch.autocast(device.type, side.half, enabled=side.half is not None):
+        side.loss(ids, targets).backward()  # warms up: what compiling needs is not counted
+        side.optimizer.zero_grad()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+            torch.cuda.reset_peak_memory_stats(device)
+        loss = side.loss(ids, targets)
+    loss.backward()
+    side.optimizer.zero_grad()
+    return loss.item(), torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None
+
+
+def _turn(side: Side, ids, targets, steps: int, device: torch.device) -> float:
+    """Seconds a step, waited for at the end: a GPU works while Python goes on."""
+    side.step(ids, targets).item()
+    started = time.perf_counter()
+    for _ in range(steps):
+        loss = side.step(ids, targets)
+    loss.item()
+    return (time.perf_counter() - started) / steps

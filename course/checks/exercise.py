@@ -1,0 +1,276 @@
+"""What stands behind every exercise: it calls the learner's answer, and says what is wrong and where to look.
+
+    @exercise("1.2", title="Merge a pair", minutes=8, difficulty=2)
+    def merge_pair(answer, check):
+        check.equal(answer([1, 2, 1, 2], (1, 2), 9), [9, 9], slug="basic", hint="Both pairs should become 9.")
+
+`answer` is the learner's function: it gets copies of its arguments, and every call is remembered, so that a
+message can say which call went wrong. The first check that fails ends the exercise. `merge_pair(f)` returns a
+`Result`.
+"""
+
+import html
+import io
+import random
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import dataclass, field
+
+from course.checks.answer import Answer, NotAttempted, TooSlow, hint_for, is_untouched, where_it_broke
+from course.checks.compare import close, same, shown
+
+NOT_ATTEMPTED, RIGHT, WRONG = "not attempted", "right", "wrong"
+
+# Slugs that any exercise can end with, besides its own.
+RAISED, RETURNS_NOTHING, CHANGES_INPUT, TOO_SLOW = "raised", "returns-nothing", "changes-input", "too-slow"
+
+REGISTRY: dict[str, "Exercise"] = {}
+
+
+@dataclass(frozen=True)
+class Result:
+    """The verdict on an answer: `state` is "not attempted", "right" or "wrong"; `slug` names the check that
+    failed.
+    """
+
+    number: str
+    title: str
+    state: str
+    passed: int = 0  # checks that passed
+    slug: str | None = None
+    problem: str = ""  # what is wrong
+    hint: str = ""  # where to look
+    printed: str = ""  # what the learner's own code printed meanwhile
+
+    @property
+    def verdict(self) -> str:
+        if self.state == NOT_ATTEMPTED:
+            return "not attempted yet"
+        checks = f"{self.passed} check{'' if self.passed == 1 else 's'}"
+        return f"right ({checks} passed)" if self.state == RIGHT else f"not right yet ({checks} passed before this one)"
+
+    def _lines(self) -> list[tuple[str, str]]:
+        rows = [
+            ("what happened", self.problem),
+            ("where to look", self.hint),
+            ("your code printed", self.printed),
+        ]
+        return [(label, text) for label, text in rows if text]
+
+    def __repr__(self) -> str:
+        mark = {NOT_ATTEMPTED: "[ ]", RIGHT: "[x]", WRONG: "[!]"}[self.state]
+        lines = [f"{mark} Exercise {self.number}, {self.title}: {self.verdict}"]
+        for label, text in self._lines():
+            first, *rest = text.split("\n")
+            lines += [f"    {label}: {first}", *(f"        {line}" for line in rest)]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        looks = {
+            NOT_ATTEMPTED: ("#8a8b94", "&#9675;"),
+            RIGHT: ("#2f9e8f", "&#10003;"),
+            WRONG: ("#c2476f", "&#10007;"),
+        }
+        colour, mark = looks[self.state]
+        rows = "".join(
+            f'<div style="margin-top:4px"><em>{label}:</em> '
+            f'<span style="white-space:pre-wrap">{html.escape(text)}</span></div>'
+            for label, text in self._lines()
+        )
+        return (
+            f'<div style="border-left:4px solid {colour};padding:4px 12px;margin:4px 0;line-height:1.45">'
+            f"{mark} <strong>Exercise {self.number}, {html.escape(self.title)}:</strong> "
+            f"{self.verdict}{rows}</div>"
+        )
+
+
+class _Failed(Exception):
+    """A check did not hold."""
+
+    def __init__(self, slug: str, problem: str, hint: str):
+        super().__init__(slug)
+        self.slug, self.problem, self.hint = slug, problem, hint
+
+
+class Check:
+    """What a check function asks with. Every method takes the failure's `slug` (short, unique within the
+    exercise) and a `hint` (one sentence that points at the likely mistake without giving the answer away).
+
+    `when` says under which circumstances; left out, it is the last call of the answer, written as code.
+    """
+
+    def __init__(self, answer: Answer | None, seed: str):
+        self.passed = 0
+        self.random = random.Random(seed)  # for random inputs: the same in every run
+        self._answer = answer
+
+    def equal(self, got, expected, *, slug: str, hint: str, when: str | None = None) -> None:
+        """`got` equals `expected`: numbers, text, containers, tensors. A list may stand for a tuple."""
+        if not same(got, expected):
+            self.fail(f"{self._after(when)}expected {shown(expected)}, got {shown(got)}", slug=slug, hint=hint)
+        self.passed += 1
+
+    def close(self, got, expected, *, slug: str, hint: str, tolerance: float = 1e-5, when: str | None = None) -> None:
+        """As `equal`, for floats: every number within `tolerance`, absolute or relative to the expected."""
+        if not close(got, expected, tolerance):
+            self.fail(f"{self._after(when)}expected about {shown(expected)}, got {shown(got)}", slug=slug, hint=hint)
+        self.passed += 1
+
+    def shape(self, got, expected: Sequence[int], *, slug: str, hint: str, when: str | None = None) -> None:
+        """`got` is an array or tensor of this shape."""
+        if not hasattr(got, "shape"):
+            self.fail(f"{self._after(when)}expected shape {tuple(expected)}, got {shown(got)}", slug=slug, hint=hint)
+        if tuple(got.shape) != tuple(expected):
+            problem = f"{self._after(when)}expected shape {tuple(expected)}, got shape {tuple(got.shape)}"
+            self.fail(problem, slug=slug, hint=hint)
+        self.passed += 1
+
+    def that(self, condition, *, slug: str, hint: str, problem: str = "", when: str | None = None) -> None:
+        """`condition` holds; `problem` says in words what did not ("the probabilities sum to 1.3")."""
+        if not bool(condition):
+            self.fail(self._after(when) + (problem or "that is not what was asked for"), slug=slug, hint=hint)
+        self.passed += 1
+
+    def raises(self, error: type[Exception], call: Callable[[], object], *, slug: str, hint: str) -> None:
+        """`call()`, a lambda that calls the answer, raises `error`."""
+        try:
+            got = call()
+        except error:
+            self.passed += 1
+            return
+        except NotImplementedError:
+            raise
+        except Exception as other:
+            problem = f"{self._after(None)}expected {error.__name__}, got {type(other).__name__}: {other}"
+        else:
+            problem = f"{self._after(None)}expected {error.__name__}, got {shown(got)}"
+        self.fail(problem, slug=slug, hint=hint)
+
+    def fail(self, problem: str, *, slug: str, hint: str) -> None:
+        """End the exercise here: the answer is wrong."""
+        raise _Failed(slug, problem, hint)
+
+    def _after(self, when: str | None) -> str:
+        when = when if when is not None else self._answer.last_call if self._answer else ""
+        return f"{when}: " if when else ""
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """One exercise; call it with an answer. It is named as the learner's function is."""
+
+    number: str
+    title: str
+    minutes: int
+    difficulty: int
+    ask: Callable = field(repr=False)
+    seconds: float = 20.0
+    may_return_none: bool = False
+    may_change_input: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.ask.__name__
+
+    def __call__(self, answer) -> Result:
+        if answer is None or answer is Ellipsis or is_untouched(answer):
+            return Result(self.number, self.title, NOT_ATTEMPTED)
+        # A class is handed to the check as it is; a function behind a stand-in that watches over its calls.
+        watched = None if isinstance(answer, type) or not callable(answer) else self._watch(answer)
+        check = Check(watched, seed=self.number)
+        printed = io.StringIO()
+        failed = None
+        with redirect_stdout(printed), _own_random_numbers(self.number):
+            try:
+                self.ask(watched or answer, check)
+                failed = self._bad_manners(watched)
+            except (NotAttempted, NotImplementedError):
+                return Result(self.number, self.title, NOT_ATTEMPTED)
+            except TooSlow:
+                problem = f"{watched.last_call} was still running after {self.seconds:g} seconds"
+                failed = _Failed(
+                    TOO_SLOW, problem, "Look for a loop that never ends, or for work done again and again."
+                )
+            except _Failed as error:
+                # That a call returned nothing, or changed its input, explains more than what follows from it.
+                failed = self._bad_manners(watched) or error
+            except Exception as error:
+                failed = self._bad_manners(watched) or _broke(error, watched, self.ask)
+        if failed is None:
+            return Result(self.number, self.title, RIGHT, check.passed)
+        said = _short(printed.getvalue())
+        return Result(self.number, self.title, WRONG, check.passed, failed.slug, failed.problem, failed.hint, said)
+
+    def _watch(self, answer) -> Answer:
+        return Answer(answer, self.seconds, hand_over_originals=self.may_change_input)
+
+    def _bad_manners(self, watched: Answer | None) -> _Failed | None:
+        """What every answer owes: it returns something, and it leaves its arguments as they were."""
+        if watched and watched.returned_none_from and not self.may_return_none:
+            problem = f"{watched.returned_none_from} returned None"
+            return _Failed(RETURNS_NOTHING, problem, "Every way through the function must end in `return` and a value.")
+        if watched and watched.changed_input_of and not self.may_change_input:
+            problem = f"{watched.changed_input_of} changed an argument it was given"
+            return _Failed(
+                CHANGES_INPUT, problem, "Work on a copy, or build a new value, and leave the input as it was."
+            )
+        return None
+
+
+def _broke(error: Exception, watched: Answer | None, ask: Callable) -> _Failed:
+    """The learner's own exception, with the line it came from."""
+    place = where_it_broke(error, ask)
+    problem = f"{type(error).__name__}: {error}"
+    hint = hint_for(error, in_the_answer=place is not None)
+    if isinstance(error, RecursionError):
+        problem = "RecursionError: the function calls itself without end"
+    call = f"{watched.last_call} raised " if watched and watched.last_call else ""
+    return _Failed(RAISED, call + problem + (f"\n{place}" if place else ""), hint)
+
+
+def exercise(number: str, *, title: str, minutes: int, difficulty: int, **options) -> Callable[[Callable], Exercise]:
+    """Register a check function `(answer, check)` as the exercise with this number ("1.2": the second of
+    notebook 01).
+
+    Args:
+        title, minutes, difficulty: as on the exercise's card; difficulty is 1, 2 or 3.
+        options: `seconds` that one call of the answer may take; `may_return_none`; `may_change_input`, in
+            which case the answer gets the arguments themselves and not copies.
+    """
+
+    def register(ask: Callable) -> Exercise:
+        if number in REGISTRY and REGISTRY[number].ask.__module__ != ask.__module__:
+            raise ValueError(f"exercise {number} is defined twice")
+        REGISTRY[number] = Exercise(number, title, minutes, difficulty, ask, **options)
+        return REGISTRY[number]
+
+    return register
+
+
+@contextmanager
+def _own_random_numbers(seed: str):
+    """Fixed seeds inside; outside, the notebook's random numbers go on as if the check had never run."""
+    kept = random.getstate()
+    random.seed(seed)
+    numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
+    numpy_kept = numpy.random.get_state() if numpy else None
+    torch_kept = torch.get_rng_state() if torch else None
+    number = int.from_bytes(seed.encode(), "little") % 2**32
+    if numpy:
+        numpy.random.seed(number)
+    if torch:
+        torch.manual_seed(number)
+    try:
+        yield
+    finally:
+        random.setstate(kept)
+        if numpy:
+            numpy.random.set_state(numpy_kept)
+        if torch:
+            torch.set_rng_state(torch_kept)
+
+
+def _short(text: str, lines: int = 10) -> str:
+    rows = text.rstrip().split("\n")
+    return "\n".join([*rows[:lines], f"... and {len(rows) - lines} more lines"] if len(rows) > lines else rows)

@@ -1,0 +1,299 @@
+"""The exercises of notebook 08: bytes of a training step, MFU, time, loss scaling, sliced loss, padded vocabulary."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+
+from course.bench.memory import peak_bytes
+from course.bench.planning import training_flops_per_token
+from course.checks.exercise import exercise
+from helpers.model import GPTConfig
+
+CUSTOMS = ("float32", "autocast", "master", "half")
+
+
+def near(got, wrong) -> bool:
+    """Whether a number is the one that a known mistake gives."""
+    return isinstance(got, int | float) and math.isclose(got, wrong, rel_tol=1e-6)
+
+
+@exercise("8.1", title="Bytes before the first token", minutes=10, difficulty=2)
+def state_bytes(answer, check):
+    n = 1_000_000
+    found = tuple(answer(n, custom) for custom in CUSTOMS)
+    mistakes = (
+        ((8 * 16, 8 * 18, 8 * 16, 8 * 8), "bits", "these are bits", "A byte has eight bits: float32 has four bytes."),
+        ((12, 14, 14, 6), "no-gradients", "the gradients are missing",
+         "Between backward and the optimizer's step every weight has a gradient, as large as itself."),
+        ((12, 14, 12, 6), "one-memory", "AdamW has one memory here, and needs two",
+         "AdamW keeps a mean of the gradients and a mean of their squares: two numbers for each weight."),
+        ((4, 6, 6, 2), "weights-only", "only weights are counted",
+         "Training holds more than the weights: gradients, and AdamW's two memories."),
+        ((16, 16, 16, 8), "no-copy", "\"autocast\" came out like \"float32\": two bytes a weight are missing",
+         "Autocast keeps weights and gradients in float32, and casts a copy of the weights for the products besides."),
+        ((16, 16, 14, 8), "no-copy", "two bytes a weight are missing in \"autocast\" and in \"master\"",
+         "In both the weights exist twice: four bytes in float32, and two in half precision for the products."),
+        ((16, 18, 14, 8), "one-set-of-weights", "in \"master\" two bytes a weight are missing",
+         "The master copy comes on top of the weights in half precision, which make the products."),
+        ((16, 18, 18, 8), "master-gradients", "in \"master\" the gradients are in float32",
+         "In this custom they are in half precision like the weights: only master copy and memories are in float32."),
+        ((16, 18, 12, 8), "no-master", "the master copy is missing",
+         "With a master copy the weights exist twice: in half precision for the products, in float32 for the update."),
+        ((16, 18, 10, 8), "no-master", "weights and memories of the master custom do not add up",
+         "With a master copy: weights 2 and 4 bytes, gradients 2, and both memories in float32."),
+        ((16, 10, 16, 8), "autocast-in-half", "under autocast more is in half precision than is true",
+         "Autocast changes what products are computed in. Weights, gradients and memories stay in float32."),
+        ((16, 8, 16, 8), "autocast-in-half", "under autocast everything is in half precision",
+         "Autocast changes what products are computed in. Weights, gradients and memories stay in float32."),
+        ((16, 18, 16, 12), "half-memories", "in \"half\" AdamW's memories are in float32",
+         "\"half\" means everything: the two memories too have two bytes a number."),
+    )  # fmt: skip
+    for each, slug, problem, hint in mistakes:
+        check.that(
+            not all(near(got, n * size) for got, size in zip(found, each, strict=True)), slug=slug, problem=problem,
+            hint=hint,
+        )  # fmt: skip
+    # By arithmetic of its own: (numbers in float32, numbers in half precision) for each weight.
+    for got, (full, short), custom in zip(found, ((4, 0), (4, 1), (3, 2), (0, 4)), CUSTOMS, strict=True):
+        hint = "Weights, their copy if there is one, gradients, and two memories: four bytes in float32, two in half."
+        check.close(got, n * (4 * full + 2 * short), slug=custom, tolerance=1e-9, hint=hint, when=repr(custom))
+    hint = "The number of parameters multiplies everything: nothing is counted once for the whole model."
+    check.equal(answer(7, "float32"), 112, slug="proportional", hint=hint)
+
+
+@exercise("8.2", title="MFU", minutes=10, difficulty=2)
+def mfu(answer, check):
+    speed, L, d, T, V, peak = 1000.0, 2, 64, 32, 500, 1e9
+    got = answer(speed, L, d, T, V, peak)
+    blocks, head, attention = 6 * L * 12 * d * d, 6 * V * d, 12 * L * d * T
+    mistakes = (
+        (100 * speed * (blocks + head + attention) / peak, "per-cent", "that is a percentage",
+         "MFU is a share: between 0 and 1."),
+        (speed * (blocks + head) / peak, "no-attention", "attention's own products are missing",
+         "Queries with keys and weights with values have no weights and cost all the same: 12 L d T a token."),
+        (speed * (blocks + head + attention) / 3 / peak, "forward-only", "only the forward pass is counted",
+         "Two operations a weight are the forward pass. Going back costs twice as much again: six in all."),
+        (speed * (blocks + attention) / peak, "no-head", "the head is missing",
+         "The head is a matrix product like the others, with vocabulary times d weights."),
+        (speed * (blocks + head + attention / L) / peak, "one-layer", "attention is counted for one layer",
+         "Every layer has its own attention products."),
+        (speed * (blocks / L + head + attention) / peak, "one-block", "the weights are those of one block",
+         "There are n_layer blocks of 12 d² weights each."),
+        (speed * (blocks + head + 6 * attention) / peak, "six-twice", "attention is multiplied by six once more",
+         "The six belongs to weights. Attention's 12 L d T are its operations already, forward and back."),
+        (speed * (blocks / 6 + head / 6 + attention) / peak, "no-six", "a weight costs one operation here",
+         "Each weight costs six operations a token: two going forward, four going back."),
+        (speed * (blocks + head / 6 + attention) / peak, "no-six", "the head's weights cost one operation here",
+         "Brackets: the six multiplies the weights of the blocks *and* those of the head."),
+        (speed * (blocks / 12 + head + attention) / peak, "block-of-one", "a block counts as d² weights",
+         "A block has 12 d² weights: 4 d² in attention, 8 d² in its MLP."),
+        (speed * (blocks + 2 * head + 6 * T * d + attention) / peak, "looked-up", "embeddings are counted",
+         "Rows of an embedding are looked up and not multiplied: only the head counts."),
+        (speed * (blocks + head + 6 * T * d + attention) / peak, "looked-up", "the position vectors are counted",
+         "Positions are looked up and added: no product, hardly any operation."),
+        (peak / (speed * (blocks + head + attention)), "upside-down", "the share is upside down",
+         "What the model needs stands above, what the device could do below."),
+        (speed * T * (blocks + head + attention) / peak, "per-row", "the operations are multiplied by the context",
+         "The speed counts tokens: what is wanted is the operations of one token, not of a row."),
+    )  # fmt: skip
+    for wrong, slug, problem, hint in mistakes:
+        check.that(not near(got, wrong), slug=slug, problem=problem, hint=hint)
+    expected = speed * training_flops_per_token(GPTConfig(V, T, L, 2, d)) / peak
+    hint = "Operations of a token, times tokens a second, over the peak."
+    check.close(got, expected, slug="small", tolerance=1e-9, hint=hint)
+    small = GPTConfig.gpt2("small")
+    got = answer(20_000.0, 12, 768, 1024, 50257, 65e12)
+    check.close(got, 20_000 * training_flops_per_token(small) / 65e12, slug="gpt2", tolerance=1e-9, hint=hint)
+
+
+@exercise("8.3", title="What the time buys", minutes=6, difficulty=1)
+def steps_within(answer, check):
+    got = answer(2, 1000.0, 0.5, 10, 20)  # 60,000 operations at 200 a step
+    mistakes = (
+        (5, "minutes", "the minutes were taken for seconds", "A peak is in operations a second; a minute has sixty."),
+        (18_000, "hours", "the minutes were taken for hours", "A minute has sixty seconds."),
+        (600, "no-mfu", "the device is taken to run at its peak", "Only the share MFU of the peak is reached."),
+        (1200, "divided-by-mfu", "it was divided by the MFU", "A lower MFU means fewer steps: multiply by it."),
+        (6000, "tokens", "those are tokens", "A step takes many tokens: divide by the tokens of a step, too."),
+        (120_000, "precedence", "it was multiplied by the tokens of a step",
+         "`a / b * c` is (a / b) * c. Put what a step takes into brackets: `a / (b * c)`."),
+        (3000, "flops-missing", "the operations of a token are missing", "A token costs flops_per_token operations."),
+    )  # fmt: skip
+    for wrong, slug, problem, hint in mistakes:
+        check.that(not near(got, wrong), slug=slug, problem=problem, hint=hint)
+    hint = "60 * minutes * peak * mfu operations can be done; a step takes flops_per_token * tokens_per_step."
+    check.close(got, 300, slug="by-hand", tolerance=1e-9, hint=hint)
+    got = answer(1, 10.0, 0.5, 7, 11)  # 300 operations at 77 a step: 3.9 steps
+    hint = "A step that does not fit whole is no step: round down."
+    check.that(not near(got, 4), slug="rounded-up", problem="3.9 steps became 4", hint=hint)
+    check.that(
+        isinstance(got, int) or near(got, 3), slug="not-whole", problem=f"the answer is {got!r}",
+        hint="Return a whole number, with int() or //.",
+    )  # fmt: skip
+    check.close(got, 3, slug="rounded", tolerance=1e-9, hint=hint)
+    check.close(answer(60, 65e12, 0.25, 854_000_000, 32768), int(3600 * 65e12 * 0.25 / (854_000_000 * 32768)),
+                slug="large", tolerance=1e-9, hint="Try it with the numbers of a real GPU.")  # fmt: skip
+
+
+@exercise("8.4", title="Unscale, then clip", minutes=12, difficulty=2)
+def unscaled_and_clipped(answer, check):
+    def norm(tensors) -> float:
+        return math.sqrt(sum(float((g.double() ** 2).sum()) for g in tensors))
+
+    true, scale = [torch.tensor([0.03, 0.0]), torch.tensor([[0.04]])], 1024.0
+    got = answer([g * scale for g in true], scale, 1.0)
+    check.that(
+        isinstance(got, tuple | list) and len(got) == 2, slug="a-pair", problem="the answer is not a pair",
+        hint="Return two things: the gradients (or None), and the scale for the next step.",
+    )  # fmt: skip
+    check.that(got[0] is not None, slug="left-out", problem="a fine step was left out",
+               hint="Only infinite or NaN gradients leave a step out.")  # fmt: skip
+    check.that(
+        not math.isclose(norm(got[0]), 1.0, rel_tol=1e-3), slug="clipped-scaled",
+        problem="gradients with a true norm of 0.05 came out with norm 1, which is the limit",
+        hint="Clip true gradients, not scaled ones, and never make short gradients longer.",
+    )  # fmt: skip
+    check.that(
+        not math.isclose(norm(got[0]), 1.0 / scale, rel_tol=1e-3), slug="clipped-scaled",
+        problem="gradients with a true norm of 0.05 came out with the limit over the scale",
+        hint="First divide by the scale, then clip: scaled gradients always look too long.",
+    )  # fmt: skip
+    check.that(
+        not math.isclose(norm(got[0]), 0.05 * scale, rel_tol=1e-3), slug="not-unscaled",
+        problem="the gradients are as long as they were", hint="The true gradients are those over the scale.",
+    )  # fmt: skip
+    for mine, right in zip(got[0], true, strict=True):
+        check.close(mine, right, slug="unscaled", hint="Divide each gradient by the scale.", when="a short gradient")
+    check.close(got[1], scale, slug="scale-kept", hint="After a good step the scale stays as it is.", tolerance=1e-9)
+    long = [torch.tensor([3.0, 0.0]), torch.tensor([[4.0]])]
+    clipped, _ = answer([g * scale for g in long], scale, 1.0)
+    check.that(
+        not all(math.isclose(norm([g]), 1.0, rel_tol=1e-3) for g in clipped), slug="each-clipped",
+        problem="each gradient was clipped on its own",
+        hint="The norm is that of all numbers of all gradients together, and all shrink by one factor.",
+    )  # fmt: skip
+    check.that(not math.isclose(norm(clipped), 5.0, rel_tol=1e-3), slug="not-clipped",
+               problem="a norm of 5 came out unclipped at limit 1",
+               hint="Multiply by limit / norm. (`clip_grad_norm_` wants parameters and looks at their `.grad`; these "
+               "tensors are gradients themselves.)")  # fmt: skip
+    check.that(not math.isclose(norm(clipped), 0.2, rel_tol=1e-3), slug="squared",
+               problem="a norm of 5 came out as 0.2 at limit 1", hint="25 is its square: take the root.")  # fmt: skip
+    for mine, right in zip(clipped, long, strict=True):
+        check.close(
+            mine, right / 5, slug="clipped", hint="All are multiplied by the same limit / norm.", tolerance=1e-4
+        )
+    for bad in (math.inf, math.nan, -math.inf):
+        broken = [torch.tensor([1.0, 2.0]), torch.tensor([[bad]])]
+        got, after = answer(broken, scale, 1.0)
+        check.that(
+            got is None, slug="overflow-used", problem=f"a gradient with {bad} was handed to the optimizer",
+            hint="Look at every number of every gradient: torch.isfinite(g).all().",
+        )  # fmt: skip
+        check.that(
+            not near(after, scale), slug="scale-not-lowered", problem="the scale stayed although it was too high",
+            hint="After an overflow the scale is halved, or the next step overflows again.",
+        )  # fmt: skip
+        check.close(after, scale / 2, slug="half-the-scale", tolerance=1e-9, hint="Half the scale: not double.")
+    nothing, _ = answer([torch.zeros(3)], scale, 1.0)
+    check.that(nothing is not None and bool(torch.isfinite(nothing[0]).all()), slug="zero-norm",
+               problem="gradients of zero became NaN or were left out",
+               hint="A norm of zero must not be divided by.")  # fmt: skip
+
+
+@exercise("8.5", title="Cross-entropy, slice by slice", minutes=12, difficulty=2)
+def sliced_cross_entropy(answer, check):
+    torch.manual_seed(5)
+    hidden, weight = torch.randn(12, 8), torch.randn(20, 8)
+    targets = torch.randint(20, (12,))
+    logits = hidden @ weight.T
+    expected = F.cross_entropy(logits, targets)
+    got = answer(hidden, weight, targets, 4)
+    check.shape(got, (), slug="scalar", hint="One number for all positions: a tensor without dimensions.")
+    check.that(not near(float(got), 12 * float(expected)), slug="sum", problem="that is the sum, not the mean",
+               hint="Divide by the number of scored positions.")  # fmt: skip
+    check.that(not near(float(got), float(expected) / 4) and not near(float(got), 4 * float(expected)), slug="divisor",
+               problem="the mean was multiplied or divided by the rows of a slice",
+               hint="Divide once, by the number of scored positions of all slices.")  # fmt: skip
+    check.that(not near(float(got), 3 * float(expected)), slug="sum-of-means",
+               problem="the slices' means were added up", hint="Add up sums, and divide once at the end.")  # fmt: skip
+    check.close(got, expected, slug="even", hint="Three slices of four, each with its own targets.")
+    got, hint = answer(hidden[:10], weight, targets[:10], 4), "Positions that do not fill a last slice count as well."
+    dropped = F.cross_entropy(logits[:8], targets[:8])
+    short = F.cross_entropy(logits[:8], targets[:8], reduction="sum") / 10
+    check.that(not near(float(got), float(dropped)) and not near(float(got), float(short)), slug="last-slice",
+               problem="the last two of ten positions are missing", hint=hint)  # fmt: skip
+    means = [F.cross_entropy(logits[i : min(i + 4, 10)], targets[i : min(i + 4, 10)]) for i in (0, 4, 8)]
+    check.that(not near(float(got), float(sum(means)) / 3), slug="mean-of-means",
+               problem="a slice of two positions counted as much as one of four",
+               hint="A mean of means is wrong where slices differ. Add up sums, divide once.")  # fmt: skip
+    check.close(got, F.cross_entropy(logits[:10], targets[:10]), slug="uneven", hint=hint)
+    masked = targets.clone()
+    masked[:5] = -100
+    hint = "The mean is over the scored positions: divide by (targets != -100).sum()."
+    got = answer(hidden, weight, masked, 4)
+    check.that(not bool(torch.isnan(got)), slug="ignored", problem="a slice in which nothing is scored gave nan",
+               hint="A mean of nothing is nan. Take sums, and divide once at the end.")  # fmt: skip
+    expected_masked = F.cross_entropy(logits, masked)
+    check.that(not near(float(got), float(expected_masked) * 7 / 12), slug="divided-by-all",
+               problem="5 of 12 positions are not scored, and it was divided by 12", hint=hint)  # fmt: skip
+    everything = F.cross_entropy(logits, masked.clamp(min=0), reduction="sum") / 7
+    check.that(not near(float(got), float(everything)), slug="scored-as-zero",
+               problem="positions with target -100 were scored as if their target were id 0",
+               hint="Leave them out of the sum too, as `F.cross_entropy` does by itself.")  # fmt: skip
+    check.close(got, expected_masked, slug="ignored", hint=hint)
+    check.close(
+        answer(hidden, weight, targets, 100), expected, slug="one-slice", hint="rows may be more than there are."
+    )
+    given = hidden.clone().requires_grad_()
+    got = answer(given, weight, targets, 5)
+    check.that(got.requires_grad, slug="no-gradient", problem="no gradient flows back to hidden",
+               hint="Stay with tensors: .item(), float() and .detach() cut the way back.")  # fmt: skip
+    hint = "Only a slice's logits may exist at a time: multiply inside the loop, not before it."
+    hidden, weight, targets = torch.randn(512, 8), torch.randn(1000, 8), torch.randint(1000, (512,))
+    with torch.no_grad():
+        taken = peak_bytes(lambda: answer(hidden, weight, targets, 32))
+    check.that(taken < 512 * 1000 * 4, slug="whole-logits",
+               problem=f"the logits of 512 positions were there at once: {taken:,} bytes", hint=hint)  # fmt: skip
+
+
+@exercise("8.6", title="Pad the vocabulary", minutes=10, difficulty=2)
+def padded_head(answer, check):
+    torch.manual_seed(6)
+    weight = torch.randn(10, 4)
+    got = answer(weight, 8)
+    check.that(isinstance(got, tuple | list) and len(got) == 2, slug="a-pair", problem="the answer is not a pair",
+               hint="Return the padded weight, and what is added to the logits.")  # fmt: skip
+    padded, added = got
+    hint = "Upwards to the next multiple: 10 rows become 16, and no row is lost."
+    check.shape(padded, (16, 4), slug="rows", hint=hint, when="the padded weight of 10 rows, multiple 8")
+    check.shape(
+        added, (16,), slug="added-shape", hint="One number for each row of the padded weight.", when="what is added"
+    )
+    check.equal(padded[:10], weight, slug="real-rows", when="the first ten rows",
+                hint="The rows of the real tokens stay where they are: an id is a row's number.")  # fmt: skip
+    hint = "The new rows are zeros."
+    check.equal(padded[10:], torch.zeros(6, 4), slug="zeros", when="the new rows", hint=hint)
+    check.that(
+        not bool((added == 0).all()), slug="not-masked",
+        problem="the new rows keep a logit of 0, and so a share of the probability",
+        hint="A logit of 0 is e to the 0 = 1 in the softmax's sum. Only minus infinity is nothing.",
+    )  # fmt: skip
+    check.that(
+        not bool((added[10:] == math.inf).any()), slug="sign", problem="the new rows get all the probability",
+        hint="Minus infinity, not plus: e to minus infinity is 0.",
+    )  # fmt: skip
+    hidden = torch.randn(5, 4)
+    before, after = (hidden @ weight.T).softmax(-1), (hidden @ padded.T + added).softmax(-1)
+    check.that(bool((added[:10] == 0).all()), slug="real-logits", problem="the logits of real tokens are changed",
+               hint="Real tokens get 0 added, the new ones minus infinity.")  # fmt: skip
+    check.that(bool((after[:, 10:] == 0).all()), slug="left-over", problem="a new row still gets some probability",
+               hint="Use minus infinity, not a negative number of your choice.")  # fmt: skip
+    check.close(after[:, :10], before, slug="probabilities", when="the probabilities of the real tokens",
+                hint="Adding nothing must change nothing.")  # fmt: skip
+    hint = "A vocabulary that divides already needs no row more."
+    check.shape(answer(torch.randn(16, 4), 8)[0], (16, 4), slug="already", hint=hint, when="16 rows, multiple 8")
+    for _ in range(5):
+        count, multiple = check.random.randint(1, 60), check.random.choice((1, 3, 16, 64))
+        size = math.ceil(count / multiple) * multiple
+        check.shape(answer(torch.randn(count, 2), multiple)[0], (size, 2), slug="random", hint="Round up.")

@@ -1,0 +1,187 @@
+"""What a class handed in: who, which notebooks, and the answer to each exercise, wherever it stands in them.
+
+Nothing of a submission is executed here; it is read as text.
+"""
+
+import ast
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from course.checks.cells import ExerciseCells, definitions, exercise_cells, plain_python
+from course.site import notebooks
+from helpers.errors import CourseError
+
+LARGEST = 30_000_000  # bytes of a notebook that is still read
+
+
+@dataclass(frozen=True)
+class CourseNotebook:
+    """A notebook of the course, or of the instructor: what marking trusts."""
+
+    name: str
+    book: object
+
+    @property
+    def number(self) -> str:
+        return self.name[:2]
+
+    @cached_property
+    def exercises(self) -> dict[str, ExerciseCells]:
+        return exercise_cells(self.book)
+
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """What each exercise's stub defines, by number."""
+        return {number: ast.parse(cells.stub.source).body[-1].name for number, cells in self.exercises.items()}
+
+    @cached_property
+    def sources(self) -> set[str]:
+        return {_bare(cell.source) for cell in self.book.cells}
+
+    def above(self, number: str) -> str:
+        """As code, what the cells above an exercise import and define."""
+        before = self.book.cells.index(self.exercises[number].stub)
+        return "\n".join(map(ast.unparse, definitions(self.book.cells[:before])))
+
+
+def course_notebooks(folder: Path | None = None) -> dict[str, CourseNotebook]:
+    """The notebooks to trust, by name: the course's own, or those in `folder`.
+
+    Raises:
+        CourseError: there is none in `folder`.
+    """
+    paths = sorted(folder.glob("[0-9][0-9]_*.ipynb")) if folder else notebooks.all_notebooks()
+    if not paths:
+        raise CourseError(f"{folder} has no notebook of the course, such as 01_tokenization.ipynb")
+    return {path.stem: CourseNotebook(path.stem, notebooks.read(path)) for path in paths}
+
+
+@dataclass
+class Handed:
+    """What one student handed in: the answers that were found, and what there is to say about the files.
+
+    Attributes:
+        answers: by exercise, the source of the cell to mark, and the sources of the student's own other cells.
+        remarks: by exercise, what the student should know about how the answer was found.
+        unreadable: files that are no notebooks; what is missing may be in them.
+    """
+
+    student: str
+    files: list[Path] = field(default_factory=list)
+    notebooks: set[str] = field(default_factory=set)
+    answers: dict[str, tuple[str, list[str]]] = field(default_factory=dict)
+    remarks: dict[str, list[str]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def read_class(folder: Path, course: dict[str, CourseNotebook]) -> list[Handed]:
+    """Everybody's submission: a notebook for each student, or a folder for each, in `folder`.
+
+    Raises:
+        CourseError: there is no such folder, or nothing in it.
+    """
+    if not folder.is_dir():
+        raise CourseError(f"there is no folder {folder}")
+    handed: dict[str, Handed] = {}
+    for entry in sorted(folder.iterdir()):
+        if entry.name.startswith((".", "_")) or not (entry.is_dir() or entry.suffix == ".ipynb"):
+            continue
+        name = entry.name if entry.is_dir() else _student(entry.stem, course)
+        handed.setdefault(name, Handed(name)).files += [entry] if entry.is_file() else _notebooks_in(entry)
+    if not handed:
+        raise CourseError(f"{folder} has neither notebooks nor folders with notebooks")
+    for one in handed.values():
+        for path in one.files:
+            _read(path, one, course, folder)
+        if not one.files:
+            one.notes.append("no notebook was handed in")
+    return list(handed.values())
+
+
+def _notebooks_in(folder: Path) -> list[Path]:
+    inside = (path for path in sorted(folder.rglob("*.ipynb")) if path.is_file())
+    return [path for path in inside if not any(p.startswith(".") for p in path.relative_to(folder).parts)]
+
+
+def _student(stem: str, course: dict[str, CourseNotebook]) -> str:
+    """ "ada" of "ada_01_tokenization" """
+    return next((stem[: -len(n)].rstrip("-_ ") for n in course if stem.endswith(n) and stem != n), "") or stem
+
+
+def _read(path: Path, one: Handed, course: dict[str, CourseNotebook], folder: Path) -> None:
+    try:
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise ValueError("a link that leads out of the folder")
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"larger than {LARGEST / 1e6:.0f} MB")
+        book = notebooks.read(path)
+        code = [cell for cell in book.cells if cell.cell_type == "code" and isinstance(cell.source, str)]
+        known = _identify(path, book, code, course)
+    except Exception as error:  # whatever a broken file can make a parser say
+        reason = f"{type(error).__name__}: {error}".split("\n")[0][:160]
+        one.notes.append(f"{path.name} could not be read ({reason})")
+        one.unreadable.append(path.name)
+        return
+    if known is None:
+        one.notes.append(f"{path.name} has nothing of a notebook of the course")
+        return
+    if known.name in one.notebooks:
+        one.notes.append(f"more than one copy of {known.name}: for each exercise the last one with an answer counts")
+    one.notebooks.add(known.name)
+    for number in known.exercises:
+        _find(number, code, one, known)
+
+
+def _identify(path: Path, book, code: list, course: dict[str, CourseNotebook]) -> CourseNotebook | None:
+    """Which notebook a file is: by what the handout wrote into it, by its exercises, by its name, by its functions."""
+    said = book.metadata.get("course", {})
+    if isinstance(said, dict) and said.get("notebook") in course:
+        return course[said["notebook"]]
+    tagged = Counter(number.split(".")[0].zfill(2) for cell in code if (number := _number(cell)))
+    for number, _ in tagged.most_common(1):
+        return next((one for one in course.values() if one.number == number), None)
+    for one in course.values():
+        if one.name in path.stem:
+            return one
+    defined = {name for cell in code for name in re.findall(r"^(?:def|class)\s+(\w+)", cell.source, re.MULTILINE)}
+    best = max(course.values(), key=lambda one: len(defined & set(one.names.values())))
+    return best if defined & set(best.names.values()) else None
+
+
+def _number(cell) -> str:
+    number = str(cell.metadata.get("exercise", ""))
+    return number if re.fullmatch(r"\d+\.\d+", number) else ""
+
+
+def _find(number: str, code: list, one: Handed, known: CourseNotebook) -> None:
+    """The answer to an exercise: the last cell that has one, tagged as the exercise's or defining its function."""
+    name, stub = known.names[number], _bare(known.exercises[number].stub.source)
+    defines = re.compile(rf"^(?:async\s+def|def|class)\s+{name}\b|^{name}\s*=[^=]", re.MULTILINE)
+    there = [cell for cell in code if _number(cell) == number or defines.search(cell.source)]
+    tried = [cell for cell in there if _bare(cell.source) not in ("", stub)]
+    remarks = one.remarks.setdefault(number, [])
+    if not there:
+        remarks.append(f"no cell of this exercise was found, and none that defines {name}")
+    if not tried:
+        return
+    chosen = ([cell for cell in tried if defines.search(cell.source)] or tried)[-1]
+    if len(tried) > 1:
+        remarks.append(f"{len(tried)} cells answer this exercise: the last of them was marked")
+    if _number(chosen) != number:
+        remarks.append("the answer was found in another cell than the exercise's")
+    one.answers[number] = chosen.source, [cell.source for cell in _own(code, known) if cell is not chosen]
+
+
+def _own(code: list, known: CourseNotebook) -> Iterator:
+    """The cells that the student wrote or changed."""
+    return (cell for cell in code if "setup" not in notebooks.tags_of(cell) and _bare(cell.source) not in known.sources)
+
+
+def _bare(source: str) -> str:
+    """For comparing cells: without IPython's commands, empty lines, and spaces at the ends of lines."""
+    return "\n".join(line.rstrip() for line in plain_python(source).split("\n") if line.strip())

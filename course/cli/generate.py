@@ -1,0 +1,79 @@
+"""Let a model continue a text, token by token.
+
+examples:
+  python -m course generate
+  python -m course generate "Once upon a time, a little fox named Mia" --seed 7
+  python -m course generate --model runs/storyteller --temperature 1 --top-p 0.9 --number 3
+  python -m course generate "Tom had a red kite" --min-p 0.05 --repetition-penalty 1.1 --stop "."
+  python -m course generate "One day," --beams 4 --max-new-tokens 60
+"""
+
+import argparse
+
+from course.cli.options import add_model, add_sampling, load, sampling
+from helpers.errors import CourseError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("prompt", nargs="?", metavar="PROMPT", help='how the story begins (default "Once upon a time")')
+    parser.add_argument("--ids", metavar="N,N,...", help="begin with these token ids instead of a text")
+    parser.add_argument("--number", type=int, default=1, metavar="N", help="how many stories (default 1)")
+    parser.add_argument(
+        "--beams", type=int, metavar="N", help="beam search: the likeliest story that N beams find; nothing is drawn"
+    )
+    add_model(parser)
+    add_sampling(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    options = sampling(arguments)
+    if arguments.number < 1:
+        raise CourseError(f"number must be at least 1, got {arguments.number}")
+    if arguments.beams is not None:
+        _check_beams(arguments)
+    from helpers.generation import PROMPT, check_prompt, encode_prompt, generate, stream_text, until
+
+    ids = None if arguments.ids is None else _ids(arguments.ids)
+    if ids is not None and arguments.prompt is not None:
+        raise CourseError("give a PROMPT or --ids, not both")
+    prompt = PROMPT if arguments.prompt is None else arguments.prompt
+    if ids is None and not prompt.strip():
+        raise CourseError('the prompt is empty: give a beginning such as "Once upon a time"')
+    model, tokenizer = load(arguments)
+    start = encode_prompt(tokenizer, prompt) if ids is None else ids
+    check_prompt(model, start)
+    stop = options.pop("stop")
+    for number in range(arguments.number):
+        if number:
+            print("\n" + "-" * 40)
+        seed = None if arguments.seed is None else arguments.seed + number
+        if arguments.beams is None:
+            new = generate(model, start, end_id=tokenizer.end_id, **options | {"seed": seed})
+        else:
+            from helpers.sampling import beam_search
+
+            new, _ = beam_search(model, start, arguments.max_new_tokens, beams=arguments.beams, end_id=tokenizer.end_id)
+        print(prompt if ids is None else tokenizer.decode(ids), end="", flush=True)
+        for piece in until(stream_text(tokenizer, new), stop):
+            print(piece, end="", flush=True)
+        print()
+    return 0
+
+
+def _check_beams(arguments: argparse.Namespace) -> None:
+    if arguments.beams < 1:
+        raise CourseError(f"beams must be at least 1, got {arguments.beams}")
+    for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "greedy"):
+        if getattr(arguments, name) not in (None, False):
+            raise CourseError(
+                f"--beams finds the likeliest story and draws nothing: leave out --{name.replace('_', '-')}"
+            )
+    if arguments.number > 1:
+        raise CourseError("--beams finds one story, so --number must be 1")
+
+
+def _ids(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.replace(",", " ").split()]
+    except ValueError as error:
+        raise CourseError(f"--ids needs whole numbers with commas between them, got {text!r}") from error

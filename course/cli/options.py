@@ -1,0 +1,99 @@
+"""Options that several commands share."""
+
+import argparse
+from pathlib import Path
+
+from helpers.files import data_folder
+
+TEMPERATURE = 0.8  # where none was asked for
+CHECKED = ("max_new_tokens", "temperature", "top_k", "top_p", "min_p", "repetition_penalty")
+
+
+def add_model(parser: argparse.ArgumentParser) -> None:
+    """--model and --device."""
+    parser.add_argument(
+        "--model", metavar="DIR", help="a model's folder (default: the storyteller that comes with the course)"
+    )
+    add_device(parser)
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """--device."""
+    parser.add_argument(
+        "--device", metavar="NAME", default="auto", help='"cpu", "cuda" or "auto": a GPU if there is one (default)'
+    )
+
+
+def add_sampling(parser: argparse.ArgumentParser) -> None:
+    """How tokens are chosen."""
+    group = parser.add_argument_group("how tokens are chosen")
+    group.add_argument("--max-new-tokens", type=int, default=300, metavar="N", help="stop after N tokens (default 300)")
+    group.add_argument(
+        "--temperature",
+        type=float,
+        metavar="T",
+        help=f"below 1 is safer, above 1 bolder, 0 is --greedy (default {TEMPERATURE})",
+    )
+    group.add_argument("--top-k", type=int, metavar="K", help="choose among the K most probable tokens")
+    group.add_argument("--top-p", type=float, metavar="P", help="choose among the most probable that reach P together")
+    group.add_argument(
+        "--min-p", type=float, metavar="P", help="only tokens with at least P times the best one's probability"
+    )
+    group.add_argument(
+        "--repetition-penalty",
+        type=float,
+        metavar="X",
+        help="above 1 makes what was said already less likely, 1 changes nothing",
+    )
+    group.add_argument(
+        "--stop", action="append", default=[], metavar="TEXT", help="end the story before TEXT; may repeat"
+    )
+    group.add_argument("--greedy", action="store_true", help="always take the most probable token")
+    group.add_argument("--seed", type=int, metavar="N", help="the same number tells the same story again")
+
+
+def sampling(arguments: argparse.Namespace) -> dict:
+    """The options of `generate` that were given.
+
+    Raises:
+        CourseError: one is out of its range; before a model is loaded.
+    """
+    from helpers.generation import check_options, until
+
+    options = {name: getattr(arguments, name) for name in CHECKED}
+    if options["temperature"] is None:
+        options["temperature"] = TEMPERATURE
+    check_options(**options)
+    until([], arguments.stop)
+    return options | {"greedy": arguments.greedy, "seed": arguments.seed, "stop": arguments.stop}
+
+
+def device_of(name: str) -> str:
+    """The device to use.
+
+    Raises:
+        CourseError: there is no such device here.
+    """
+    import torch
+
+    from helpers.errors import CourseError
+
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.empty(1, device=name)
+    except (RuntimeError, AssertionError) as error:
+        raise CourseError(f'there is no device {name!r} here: use "cpu" or "auto"') from error
+    return name
+
+
+def load(arguments: argparse.Namespace):
+    """The model and tokenizer that --model and --device name."""
+    from helpers.checkpoint import load_model
+
+    return load_model(model_folder(arguments), device_of(arguments.device))
+
+
+def model_folder(arguments: argparse.Namespace) -> Path:
+    """The folder that --model names, or the shipped storyteller's."""
+    return data_folder() / "storyteller" if arguments.model is None else Path(arguments.model)

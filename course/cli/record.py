@@ -1,0 +1,43 @@
+"""Write what a run showed as a small file, which can be sent back, and say whether it is as expected.
+
+The file holds the recipe, the kind of machine, the losses, the speed and the memory; no text, no names, no paths.
+
+examples:
+  python -m course record runs/storyteller
+  python -m course record runs/a runs/b runs/c --add-band
+"""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run_folders", metavar="RUN", nargs="+", help="the folder of a run")
+    parser.add_argument("--out", metavar="FILE", help="where to write it (default record.json in the run's folder)")
+    parser.add_argument(
+        "--add-band",
+        action="store_true",
+        help="make of all these runs, of one recipe on one kind of machine, the band in data/bands.json",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from course import reference_ranges
+    from helpers.errors import CourseError
+    from helpers.files import write_json
+
+    if arguments.out and len(arguments.run_folders) > 1:
+        raise CourseError("--out is for one run: leave it away, and each folder gets its record.json")
+    records = []
+    for folder in arguments.run_folders:
+        found = reference_ranges.record(folder)
+        path = write_json(arguments.out or Path(folder) / "record.json", found)
+        verdict = reference_ranges.judge_run(folder)
+        print(f"{path}: {found['recipe']['name']} on profile {found['profile']}, {found['steps']:,} steps")
+        print(verdict or "there is no band yet for this recipe on this kind of machine: yours could be the first")
+        records.append(found)
+    if arguments.add_band:
+        print(f"{reference_ranges.add_band(records)} now has the band of these runs")
+    else:
+        print("to send it back, open an issue at the course's address and attach the file")
+    return 0

@@ -1,0 +1,228 @@
+"""Train a model from a recipe, and keep it in a folder with its log.
+
+Ctrl-C finishes the step, saves everything and leaves; `python -m course resume RUN` goes on from there.
+Where TensorBoard is installed the log is drawn there too: `tensorboard --logdir runs`.
+
+examples:
+  python -m course train --recipe storyteller --out runs/storyteller
+  python -m course train --seconds 60 --out runs/quick
+  python -m course train --recipe storyteller --set n_layer=2 --set learning_rate=1e-3 --out runs/two
+  python -m course train --start-from runs/storyteller --steps 500 --set learning_rate=0.01 --out runs/longer
+  python -m course train --recipe gpt2-small --dry-run
+  torchrun --nproc-per-node=2 -m course train --recipe gpt2-small --out runs/two-gpus
+"""
+
+import argparse
+import os
+import sys
+from contextlib import contextmanager, nullcontext, redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+
+from course.cli.options import add_device, device_of
+from helpers.errors import CourseError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--recipe", metavar="NAME", help="what to make (default storyteller; see --list)")
+    parser.add_argument("--list", action="store_true", help="tell what recipes there are")
+    parser.add_argument("--out", metavar="DIR", help="the run's folder (default runs/NAME)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--steps", type=int, metavar="N", help="train for N steps")
+    length.add_argument("--seconds", type=float, metavar="S", help="train for S seconds")
+    parser.add_argument(
+        "--start-from", metavar="DIR", help="begin with the weights of the model in this folder, not with random ones"
+    )
+    parser.add_argument("--stories", metavar="SOURCE", help='"bundled", "tinystories", or a folder or file of your own')
+    parser.add_argument("--limit", type=int, metavar="N", help="only the first N stories")
+    parser.add_argument("--seed", type=int, metavar="N", help="another beginning and order of the stories")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe; may repeat"
+    )
+    add_device(parser)
+    parser.add_argument("--dry-run", action="store_true", help="only tell what would be done")
+    parser.add_argument("--overwrite", action="store_true", help="replace a run that is in the folder")
+    parser.add_argument("--resume", metavar="RUN", help="go on with the run of this folder instead")
+    parser.add_argument("--quiet", action="store_true", help="no progress bar, no samples")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from helpers import recipes
+
+    if arguments.list:
+        for recipe in recipes.RECIPES.values():
+            print(f"{recipe.name:20}{recipe.about}")
+        return 0
+    if arguments.resume is not None:
+        _check_same(arguments)
+        return resume(arguments.resume, arguments.device, arguments.quiet)
+    recipe = _recipe(arguments)
+    if arguments.dry_run:
+        return _tell_plan(recipe, arguments.device, arguments.start_from)
+    from course.tensorboard_writer import to_tensorboard
+    from helpers.distributed import processes
+    from helpers.files import runs_folder
+    from helpers.runs import prepare, training_of
+
+    folder = Path(arguments.out) if arguments.out else runs_folder() / recipe.name
+    with processes(arguments.device) as all_of_them, _speaking(all_of_them):
+        _check_room(folder, arguments.overwrite)
+        all_of_them.wait()  # nobody looks when the first has begun to write
+        device = device_of(arguments.device) if all_of_them.count == 1 else all_of_them.device
+        prepared = prepare(recipe, device, not arguments.quiet, all_of_them, arguments.start_from)
+        board = to_tensorboard(folder)
+        training = training_of(prepared, folder, board, progress=not arguments.quiet, processes=all_of_them)
+        if all_of_them.first:
+            _tell_start(prepared, folder, device, all_of_them.count)
+            _clear(folder)
+        return _train(training, folder)
+
+
+def resume(folder: str, device: str = "auto", quiet: bool = False) -> int:
+    """Go on with the run of a folder."""
+    from course.tensorboard_writer import to_tensorboard
+    from helpers import runs
+    from helpers.distributed import processes
+
+    with processes(device) as all_of_them, _speaking(all_of_them):
+        device = device_of(device) if all_of_them.count == 1 else all_of_them.device
+        board = to_tensorboard(folder)
+        training = runs.resume(folder, device, board, progress=not quiet, processes=all_of_them)
+        for line in training.told:
+            print(f"note: {line}")
+        print(f"going on from step {training.step:,} on {device}", flush=True)
+        return _train(training, Path(folder))
+
+
+@contextmanager
+def _speaking(processes):
+    """Of several processes only the first is heard."""
+    with nullcontext() if processes.first else redirect_stdout(open(os.devnull, "w")):
+        yield
+
+
+def _check_same(arguments: argparse.Namespace) -> None:
+    """Refuse to resume a run as something else than it is."""
+    from helpers.runs import recipe_of
+
+    given = [f"--{name}" for name in ("out", "overwrite", "dry_run", "start_from") if getattr(arguments, name)]
+    if given:
+        raise CourseError(f"--resume goes on in the run's own folder: leave {given[0].replace('_', '-')} away")
+    asked = ("recipe", "steps", "seconds", "stories", "limit", "seed", "set")
+    if not any(getattr(arguments, name) for name in asked):
+        return
+    theirs = recipe_of(arguments.resume)
+    ours = _recipe(arguments, None if arguments.recipe else theirs)
+    one, other = _flat(theirs.as_dict()), _flat(ours.as_dict())
+    for key in one | other:
+        if one.get(key) != other.get(key):
+            raise CourseError(
+                f"the run in {arguments.resume} has {key} {one.get(key)!r}, and {other.get(key)!r} is asked for: leave "
+                "the options away to go on with it, or start another run"
+            )
+
+
+def _flat(recipe: dict) -> dict:
+    return {key: value for key, value in recipe.items() if key not in ("about", "model", "training")} | {
+        key: value for part in ("model", "training") for key, value in recipe[part].items()
+    }
+
+
+def _recipe(arguments: argparse.Namespace, base=None):
+    """The recipe, or `base`, with what the options change."""
+    from helpers.recipes import get_recipe, override
+
+    assignments = list(arguments.set)
+    for key in ("steps", "seconds", "limit", "seed"):
+        if getattr(arguments, key) is not None:
+            assignments.append(f"{key}={getattr(arguments, key)}")
+    recipe = override(base or get_recipe(arguments.recipe or "storyteller"), assignments)
+    return recipe if arguments.stories is None else replace(recipe, stories=arguments.stories)
+
+
+def _tell_plan(recipe, device: str, start_from: str | None) -> int:
+    from course.bench.planning import plan
+    from helpers.runs import check_start
+
+    if start_from is not None:
+        check_start(recipe, start_from)
+    print(plan(recipe, device_of(device)))
+    if start_from is not None:
+        print(f"starts from {start_from}")
+    return 0
+
+
+def _listed(values: dict) -> str:
+    return ", ".join(f"{key} {value}" for key, value in values.items())
+
+
+def _check_room(folder: Path, overwrite: bool) -> None:
+    """Refuse, before any work is done, to write over a run."""
+    if folder.exists() and not folder.is_dir():
+        raise CourseError(f"{folder} is a file: give --out a folder")
+    from helpers.checkpoint import saved_states
+
+    unfinished = bool(saved_states(folder))
+    if not overwrite and (unfinished or any((folder / name).exists() for name in _files())):
+        hint = "resume it, " if unfinished else ""
+        raise CourseError(f"{folder} holds a run already: {hint}give another --out, or --overwrite")
+
+
+def _clear(folder: Path) -> None:
+    """An empty place for the run; files that are not a run's stay."""
+    from helpers.checkpoint import remove_states
+    from helpers.training import BEST
+
+    folder.mkdir(parents=True, exist_ok=True)
+    remove_states(folder)
+    for name in _files():
+        (folder / name).unlink(missing_ok=True)
+        (folder / BEST / name).unlink(missing_ok=True)
+
+
+def _files() -> tuple[str, ...]:
+    from helpers.checkpoint import CONFIG, TOKENIZER, WEIGHTS
+    from helpers.run_log import CURVES, LOG, SAMPLES
+
+    return WEIGHTS, CONFIG, TOKENIZER, LOG, CURVES, SAMPLES
+
+
+def _tell_start(prepared, folder: Path, device: str, processes: int) -> None:
+    from course.bench.planning import plan
+
+    recipe, tokens = prepared.recipe, prepared.tokens
+    print(f"device      {device}" + (f", {processes} processes" if processes > 1 else ""))
+    print(f"stories     {len(tokens):,} with {tokens.tokens:,} tokens: {prepared.description}")
+    sampler = prepared.sampler
+    cut = getattr(sampler, "cut", 0)  # windows cut no story's end off
+    if cut > 0.1:
+        print(
+            f"note        {cut:.0%} of them are longer than the context of {sampler.context_length} tokens, and their "
+            "ends are never seen: --set rows=windows reads everything"
+        )
+    print(f"tokenizer   {recipe.tokenizer}, {prepared.tokenizer.vocab_size:,} entries")
+    print(f"model       {prepared.model.parameter_count():,} parameters: {_listed(recipe.model)}")
+    print(plan(recipe, device, tokens.tokens, processes).cost)
+    print(f"folder      {folder}", flush=True)
+
+
+def _train(training, folder: Path) -> int:
+    from helpers.generation import WHOLE_STORY, tell
+
+    result = training.run()
+    if not training.processes.first:
+        return 130 if result.stopped == "interrupted" else 0
+    validation = "" if result.val_loss is None else f", validation {result.val_loss:.4f} nats per token"
+    amount = f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:.0f} s"
+    print(f"{amount}: loss {result.loss:.4f}{validation}")
+    if result.stopped == "interrupted":
+        print(f"stopped and saved; go on with: python -m course resume {_quoted(folder)}", file=sys.stderr)
+        return 130
+    tokens = min(WHOLE_STORY, training.model.config.context_length)
+    print("\n" + tell(training.model, training.tokenizer, max_new_tokens=tokens, temperature=0.8, seed=0))
+    print(f"\nmore of them: python -m course generate --model {_quoted(folder)}")
+    return 0
+
+
+def _quoted(path: Path) -> str:
+    return f'"{path}"' if " " in str(path) else str(path)

@@ -1,0 +1,267 @@
+"""Attention in pictures: weights as a product, maps over a sentence, what scaling does, how heads are cut, the cost."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.ticker import FuncFormatter
+
+from course.figures import grids, style
+from course.figures.language_models import label
+
+NUMBERS = 6  # maps of up to so many tokens have their weights written in
+
+
+@style.figure
+def product(weights: np.ndarray, x: np.ndarray, tokens: Sequence[str]):
+    """A mixture as a matrix product: weights times vectors, with every number written in.
+
+    Args:
+        weights: row i says how much of each token goes into the mixture at i, (time, time).
+        x: the vectors, (time, d_model).
+        tokens: what they stand for.
+    """
+    weights, x = np.asarray(weights, dtype=float), np.asarray(x, dtype=float)
+    T, d = x.shape
+    fig, axes = style.canvas(1, 3, height=2.75, width_ratios=(T, d, d))
+    names = [label(token) for token in tokens]
+    parts = (("weights", weights), ("times vectors", x), ("give mixtures", weights @ x))
+    for ax, (title, values) in zip(axes, parts, strict=True):
+        grids.grid(ax, values, most=max(1.0, float(np.abs(values).max())), numbers=True)
+        style.panel_title(ax, title)
+        ax.set_yticks(range(T), names, fontsize=9)
+        ax.set_xticks([])
+    axes[0].set_xticks(range(T), names, fontsize=8.5, rotation=35, ha="right", rotation_mode="anchor")
+    style.headline(fig, "A mixture is a matrix product")
+    last = (weights @ x)[-1]
+    return fig, (
+        f"A {T} by {T} matrix of weights times the vectors of {', '.join(names)} gives one mixture a row. "
+        f"The last row of weights is {grids.listed(weights[-1])}, its mixture {grids.listed(last)}."
+    )
+
+
+@style.figure
+def maps(weights: Mapping[str, np.ndarray], tokens: Sequence[str], title: str = "Who takes from whom", rows: int = 1):
+    """Attention maps: row by row, how much each token (left) takes from each token (below).
+
+    Args:
+        weights: for each panel's title the weights, (time, time), rows that sum to 1.
+        tokens: the tokens, in order.
+        title: above all panels.
+        rows: lay the panels out in so many rows.
+    """
+    T, columns = len(tokens), -(-len(weights) // rows)
+    each = style.WIDTH / columns
+    size = 8.5 if T <= 8 else max(5.0, min(8.5, 44 * each / T))
+    high = min(each, 3.1 if T <= NUMBERS else 4.6)
+    fig, axes = style.canvas(rows, columns, height=rows * (high + 0.35) + 0.3, squeeze=False, sharey=True)
+    fig.get_layout_engine().set(wspace=0.06)
+    names, said = [label(token) for token in tokens], []
+    for ax in axes.flat[len(weights) :]:
+        ax.axis("off")
+    for number, (ax, (name, values)) in enumerate(zip(axes.flat, weights.items(), strict=False)):
+        values = np.asarray(values, dtype=float)
+        grids.grid(ax, values, most=1.0, numbers=T <= NUMBERS)
+        style.panel_title(ax, name)
+        ax.set_yticks(range(T), names, fontsize=size)
+        turned = {"rotation": 90} if T > 8 else {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
+        lowest = number + columns >= len(weights)  # of its column
+        ax.set_xticks(range(T) if lowest else [], names if lowest else [], fontsize=size, **turned)
+        most = int(values[-1].argmax())
+        said.append(f"{name}: {names[-1]} takes most from {names[most]}, {values[-1, most]:.2f}")
+    style.headline(fig, title)
+    return fig, f"Attention maps over {T} tokens; rows take, columns give. {'; '.join(said)}."
+
+
+@style.figure
+def arcs(tokens: Sequence[str], weights: Sequence[float], title: str):
+    """What the last token takes from each token: arcs, thick where it takes much.
+
+    Args:
+        tokens: the tokens, in order.
+        weights: the last row of an attention map, (time,).
+    """
+    fig, ax = style.canvas(height=2.3)
+    T = len(tokens)
+    for place, weight in enumerate(weights):
+        end = T - 1
+        if place < end:
+            angle = np.linspace(0, np.pi, 60)
+            middle, radius = (place + end) / 2, (end - place) / 2
+            ax.plot(
+                middle + radius * np.cos(angle), 0.12 + 0.8 * radius / (T / 2) * np.sin(angle), color=style.BLUE,
+                linewidth=0.6 + 9 * weight, alpha=0.35 + 0.6 * weight, solid_capstyle="round", linestyle="-",
+            )  # fmt: skip
+        ax.text(place, -0.02, label(tokens[place]), ha="center", va="center", fontsize=11, family="monospace")
+        ax.text(place, -0.2, f"{weight:.2f}", ha="center", va="center", fontsize=9.5, color=style.QUIET)
+    ax.set(xlim=(-0.6, T - 0.4), ylim=(-0.3, 1.05), title=title)
+    ax.axis("off")
+    shares = ", ".join(f"{label(token)} {weight:.2f}" for token, weight in zip(tokens, weights, strict=True))
+    return fig, f"Arcs from {label(tokens[-1])} to the tokens it sees, with its weights: {shares}."
+
+
+@style.figure
+def score_variance(d_head: Sequence[int], variance: Mapping[str, Sequence[float]]):
+    """The variance of query times key against the width of a head, on logarithmic axes."""
+    fig, ax = style.canvas(height=3.0)
+    for i, (name, values) in enumerate(variance.items()):
+        ax.plot(d_head, values, color=style.COLOURS[i + 1], marker=style.MARKERS[i], linestyle=style.LINESTYLES[i],
+                label=name)  # fmt: skip
+    ax.set(xscale="log", yscale="log", xlabel="d_head", ylabel="variance of the scores")
+    ax.set_title("The wider the head, the wilder its scores")
+    grids.ticks(ax, d_head)
+    ax.legend(loc="upper left")
+    said = "; ".join(f"{name} from {v[0]:.2g} to {v[-1]:.3g}" for name, v in variance.items())
+    return fig, f"Variance of the scores for heads of width {d_head[0]} to {d_head[-1]}: {said}."
+
+
+@style.figure
+def saturation(d_head: Sequence[int], largest: Mapping[str, Sequence[float]], gradient: Mapping[str, Sequence[float]]):
+    """What wild scores do to a softmax: its largest weight goes to 1, and its gradient to 0."""
+    fig, axes = style.canvas(1, 2, height=3.0)
+    panels = (("largest weight of a row", largest), ("mean size of the gradient", gradient))
+    for ax, (title, curves) in zip(axes, panels, strict=True):
+        for i, (name, values) in enumerate(curves.items()):
+            ax.plot(d_head, values, color=style.COLOURS[i + 1], marker=style.MARKERS[i],
+                    linestyle=style.LINESTYLES[i], label=name)  # fmt: skip
+        ax.set(xscale="log", xlabel="d_head", ylim=(0, None))
+        style.panel_title(ax, title)
+        grids.ticks(ax, d_head)
+    axes[0].set_ylim(0, 1)
+    style.headline(fig, "A softmax that is sure of itself")
+    axes[0].legend(loc="upper left")
+    said = "; ".join(
+        f"{name}: largest weight from {largest[name][0]:.2f} to {largest[name][-1]:.2f}, gradient from "
+        f"{gradient[name][0]:.3f} to {gradient[name][-1]:.3f}"
+        for name in largest
+    )
+    return fig, f"Softmax for heads of width {d_head[0]} to {d_head[-1]}. {said}."
+
+
+@style.figure
+def felt(panels: Mapping[str, np.ndarray], tokens: Sequence[str]):
+    """Which outputs change when one input is changed.
+
+    Args:
+        panels: for each title a grid of truth values, (time, time): [i, j] is whether output i felt input j.
+        tokens: the tokens, in order.
+    """
+    T = len(tokens)
+    fig, axes = style.canvas(1, len(panels), height=3.3, squeeze=False, sharey=True)
+    names, said = [label(token) for token in tokens], []
+    for ax, (title, grid) in zip(axes[0], panels.items(), strict=True):
+        grid = np.asarray(grid, dtype=bool)
+        colours = np.where(grid, 0.55, 0.0)
+        colours[np.triu(grid, 1)] = 1.0
+        ax.imshow(colours, cmap=style.HEAT, vmin=0, vmax=1)
+        for i, j in np.argwhere(grid):
+            leak = j > i
+            ax.text(j, i, "leak" if leak else "yes", ha="center", va="center", fontsize=8.5,
+                    color="#ffffff", fontweight="bold" if leak else "normal")  # fmt: skip
+        grids.frame(ax, T, T)
+        style.panel_title(ax, title)
+        ax.set_yticks(range(T), names, fontsize=9)
+        ax.set_xticks(range(T), names, fontsize=9)
+        ax.set_xlabel("this input was changed")
+        said.append(f"{title}: {int(np.triu(grid, 1).sum())} outputs felt a change in their future")
+    axes[0][0].set_ylabel("did this output change?")
+    style.headline(fig, "Who notices that an input changed?")
+    return fig, f"Grids of which output felt which input. {'; '.join(said)}."
+
+
+@style.figure
+def cut_into_heads(panels: Mapping[str, np.ndarray], tokens: Sequence[str]):
+    """Which head gets which number of the vectors, under several ways to reshape.
+
+    Args:
+        panels: for each title the number of the head for every cell, (time, d_model).
+        tokens: the tokens, one a row.
+    """
+    fig, axes = style.canvas(1, len(panels), height=2.7, squeeze=False, sharey=True)
+    fig.get_layout_engine().set(wspace=0.06)
+    hatches, said = ("", "///", "...", "xx"), []
+    for ax, (title, heads) in zip(axes[0], panels.items(), strict=True):
+        heads = np.asarray(heads)
+        T, d = heads.shape
+        for i in range(T):
+            for j in range(d):
+                head = int(heads[i, j])
+                colour = (style.SKY, style.ORANGE, style.TEAL, style.BLUE)[head % 4]
+                ax.bar(j, 1, width=1, bottom=i - 0.5, color=colour, edgecolor=style.GROUND, linewidth=1.5,
+                       hatch=hatches[head % 4])  # fmt: skip
+                ax.text(j, i, str(head), ha="center", va="center", fontsize=9.5, color=style.INK,
+                        bbox={"boxstyle": "round,pad=0.1", "fc": style.GROUND, "ec": "none"})  # fmt: skip
+        ax.set(xlim=(-0.5, d - 0.5), ylim=(T - 0.5, -0.5), xlabel="feature")
+        style.panel_title(ax, title)
+        ax.set_yticks(range(T), [label(token) for token in tokens], fontsize=9)
+        ax.set_xticks(range(d))
+        ax.grid(visible=False)
+        ax.tick_params(length=0)
+        for spine in ax.spines.values():
+            spine.set_visible(False)
+        torn = sum(sorted(row.tolist()) != sorted(heads[0].tolist()) for row in heads)
+        mixed = torn or len(set(heads[0].tolist())) == 1
+        said.append(f"{title}: " + ("tokens are torn apart" if mixed else "every head gets a part of every token"))
+    style.headline(fig, "Which head gets which number")
+    return fig, f"The number of the head that each cell of the vectors goes to. {'; '.join(said)}."
+
+
+@style.figure
+def cost(lengths: Sequence[int], milliseconds: Mapping[str, Sequence[float]], megabytes: Mapping[str, Sequence[float]]):
+    """Time and memory of attention against the length of the text, on logarithmic axes."""
+    fig, axes = style.canvas(1, 2, height=3.2)
+    for ax, title, curves in zip(
+        axes, ("milliseconds", "megabytes at the peak"), (milliseconds, megabytes), strict=True
+    ):
+        for i, (name, values) in enumerate(curves.items()):
+            ax.plot(lengths, values, color=style.COLOURS[i + 1], marker=style.MARKERS[i],
+                    linestyle=style.LINESTYLES[i], label=name)  # fmt: skip
+        ax.set(xscale="log", yscale="log", xlabel="tokens")
+        style.panel_title(ax, title)
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        grids.ticks(ax, lengths)
+    axes[0].legend(loc="upper left")
+    style.headline(fig, "What attention costs")
+    slowest = max(milliseconds, key=lambda name: milliseconds[name][-1])  # seconds differ from run to run: words
+    grows = ", ".join(f"{name} times {values[-1] / values[0]:.0f}" for name, values in megabytes.items())
+    return fig, (
+        f"From {lengths[0]} to {lengths[-1]} tokens, a text {lengths[-1] / lengths[0]:g} times as long. Memory grows: "
+        f"{grows}. At the longest text {slowest} takes the most time."
+    )
+
+
+@style.figure
+def learning(steps: Sequence[int], losses: Sequence[float], levels: Mapping[str, float]):
+    """A training loss against steps, with the held-out losses of other models as levels.
+
+    Args:
+        steps, losses: nats per token at each step, as smooth as they should be drawn.
+        levels: named horizontal lines, in nats per token.
+    """
+    fig, ax = style.canvas(height=3.8)
+    ax.plot(steps, losses, color=style.BLUE, linestyle="-", label="training")
+    for i, (name, value) in enumerate(levels.items()):
+        ax.axhline(value, color=style.INK, linewidth=1.2, linestyle=style.LINESTYLES[1 + i % 4])
+        ax.text(1.2 * steps[-1], value, f"{name}: {value:.2f}", va="bottom", ha="right", fontsize=9.5)
+    ax.set(xlim=(0, 1.21 * steps[-1]), ylim=(0, None), xlabel="steps", ylabel="nats per token")
+    ax.set_title("One head learns to tell stories")
+    said = ", ".join(f"{name} at {value:.2f}" for name, value in levels.items())
+    return fig, f"Training loss over {steps[-1]} steps: from {losses[0]:.2f} to {losses[-1]:.2f}. Levels: {said}."
+
+
+@style.figure
+def by_distance(shares: Mapping[str, Sequence[float]]):
+    """How much attention goes to the token itself (0), the one before it (1), and so on back."""
+    fig, ax = style.canvas(height=2.9)
+    wide, said = 0.8 / len(shares), []
+    for i, (name, values) in enumerate(shares.items()):
+        places = np.arange(len(values)) + (i - (len(shares) - 1) / 2) * wide
+        ax.bar(places, values, width=wide, color=(style.BLUE, style.ORANGE)[i % 2], hatch=style.HATCHES[i],
+               edgecolor=style.GROUND, linewidth=0.5, label=name)  # fmt: skip
+        most = int(np.argmax(values))
+        said.append(f"{name}: most at distance {most}, {values[most]:.2f}")
+    ax.set(xlabel="tokens back", ylabel="mean weight")
+    ax.set_title("How far back does it look?")
+    ax.set_xticks(range(max(map(len, shares.values()))))
+    if len(shares) > 1:
+        ax.legend()
+    return fig, f"Mean attention weight by distance. {'; '.join(said)}."

@@ -1,0 +1,173 @@
+"""A training run drawn from the rows of its log: loss and accuracy, its way to the floor, skills, runs compared."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+from matplotlib.ticker import NullLocator
+
+from course.figures import style
+
+
+@style.figure
+def run_curves(rows: Sequence[Mapping], levels: Mapping[str, float] | None = None, title: str = ""):
+    """Loss on the left; on the right the share of held-out tokens that were the model's first choice.
+
+    Args:
+        rows: of a run's log, each with "step" and "loss", some with "val_loss" and "val_accuracy".
+        levels: named horizontal lines in nats per token, such as a baseline's and the floor's.
+    """
+    trained = [(row["step"], row["loss"]) for row in rows if row.get("loss") is not None]
+    held_out = [(row["step"], row["val_loss"]) for row in rows if row.get("val_loss") is not None]
+    accuracy = [(row["step"], row["val_accuracy"]) for row in rows if row.get("val_accuracy") is not None]
+    fig, axes = style.canvas(1, 2 if accuracy else 1, height=3.4, squeeze=False)
+    ax = axes[0][0]
+    said = []
+    for points, name, colour, line, marker in (
+        (trained, "training", style.BLUE, "-", None),
+        (held_out, "held out", style.BERRY, "--", "s"),
+    ):
+        if points:
+            steps, losses = zip(*points, strict=True)
+            ax.plot(steps, losses, color=colour, linestyle=line, marker=marker, linewidth=1.6, label=name)
+            said.append(f"{name} loss goes from {losses[0]:.2f} to {losses[-1]:.2f} nats per token")
+    style.levels(ax, levels or {})
+    said += [f"a line marks {name} at {value:.2f}" for name, value in (levels or {}).items()]
+    ax.set(xlabel="steps", ylabel="nats per token", ylim=(0, None))
+    style.panel_title(ax, "loss")
+    if trained or held_out:
+        ax.legend(loc="upper right")
+    if accuracy:
+        steps, shares = zip(*accuracy, strict=True)
+        right = axes[0][1]
+        right.plot(steps, [100 * share for share in shares], color=style.BERRY, linestyle="--", marker="s")
+        right.set(xlabel="steps", ylabel="per cent of tokens", ylim=(0, 100))
+        style.panel_title(right, "first choice was right, held-out stories")
+        said.append(f"accuracy on held-out stories goes from {shares[0]:.0%} to {shares[-1]:.0%}")
+    last = rows[-1]["step"] if rows else 0
+    style.headline(fig, title or f"The run after {last:,} steps")
+    return fig, f"Curves of a training run over {last:,} steps: {'; '.join(said) or 'nothing measured yet'}."
+
+
+@style.figure
+def towards_the_floor(rows: Sequence[Mapping], levels: Mapping[str, float], floor: float | None, steps: int):
+    """A run's loss on its way down past the levels of other models, on a logarithmic axis, so that the end is seen.
+
+    Args:
+        rows: of a run's log, as far as it has come.
+        levels: named losses of other models, in nats per token.
+        floor: the lowest loss there can be, if it is known.
+        steps: of the whole run.
+    """
+    fig, ax = style.canvas(height=4.2)
+    said = []
+    for key, name, colour, line, marker in (
+        ("loss", "training", style.BLUE, "-", None),
+        ("val_loss", "held out", style.BERRY, "--", "s"),
+    ):
+        points = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
+        if points:
+            at, losses = zip(*points, strict=True)
+            ax.plot(at, losses, color=colour, linestyle=line, marker=marker, linewidth=1.6, label=name)
+            said.append(f"{name} loss goes from {losses[0]:.2f} to {losses[-1]:.2f}")
+    for name, value in levels.items():
+        ax.hlines(value, 0, steps, color=style.QUIET, linewidth=1.0, linestyle=":")
+        ax.text(1.02 * steps, value, f"{name}: {value:.2f}", va="center", fontsize=9)
+        said.append(f"{name} stands at {value:.2f}")
+    if floor is not None:
+        ax.hlines(floor, 0, steps, color=style.ORANGE, linewidth=2.2)
+        ax.text(1.02 * steps, floor, f"the floor: {floor:.2f}", va="center", fontsize=9, fontweight="bold")
+        said.append(f"the floor is {floor:.2f}")
+    ax.set(xlim=(0, 1.25 * steps), yscale="log", xlabel="steps", ylabel="nats per token")
+    _plain_numbers(ax, (0.3, 0.5, 1, 2, 4, 8))
+    ax.set_xticks([tick for tick in ax.get_xticks() if 0 <= tick <= steps])
+    ax.spines["bottom"].set_bounds(0, steps)
+    ax.grid(visible=False)
+    if rows:
+        ax.legend(loc="upper center", frameon=True, facecolor=style.GROUND, edgecolor="none", framealpha=1)
+    last = rows[-1]["step"] if rows else 0
+    ax.set_title(f"The storyteller after {last:,} of {steps:,} steps")
+    return fig, f"Loss over {last:,} of {steps:,} steps, in nats per token: {'; '.join(said)}."
+
+
+@style.figure
+def skills(rows: Sequence[Mapping], chance: Mapping[str, float], steps: int):
+    """Skills that arrive while the loss falls: on the left the loss by group, on the right how often it is right.
+
+    Args:
+        rows: of a run's log; those with "skills" are drawn, {"hero": {"nats": 2.5, "right": 0.4}, ...}.
+        chance: for each role the share that guessing would get right; a dotted line marks their mean, and what
+            guessing costs.
+        steps: of the whole run.
+    """
+    rows = [row for row in rows if row.get("skills")]
+    fig, (left, right) = style.canvas(1, 2, height=3.7)
+    at = [row["step"] for row in rows]
+    said = []
+    for i, name in enumerate(rows[-1]["skills"] if rows else ()):
+        look = {"color": style.COLOURS[i % 5], "linestyle": style.LINESTYLES[i % 6], "marker": style.MARKERS[i % 6]}
+        values = [row["skills"].get(name, {}) for row in rows]
+        left.plot(at, [value.get("nats", float("nan")) for value in values], markersize=3.5, label=name, **look)
+        shares = [value.get("right") for value in values]
+        if shares[-1] is None:
+            said.append(f"{name}: the loss goes from {values[0]['nats']:.2f} to {values[-1]['nats']:.2f}")
+            continue
+        right.plot(at, [100 * share for share in shares], markersize=3.5, label=name, **look)
+        half = next((step for step, share in zip(at, shares, strict=True) if share >= 0.5), None)
+        when = f"half are right from step {half:,} on" if half is not None else "never half right"
+        said.append(f"{name}: {shares[-1]:.0%} right at the end, {when}")
+    if chance:
+        share = 100 * sum(chance.values()) / len(chance)
+        costs = -sum(map(math.log, chance.values())) / len(chance)
+        for ax, level in ((left, costs), (right, share)):
+            ax.axhline(level, color=style.INK, linewidth=1.0, linestyle=":")
+            ax.text(1.01, level, "guessing", transform=ax.get_yaxis_transform(), va="center", fontsize=8.5, rotation=90)
+        said.append(f"guessing costs {costs:.2f} nats and is right in {share:.0f}% of the cases")
+    for ax, title, low in ((left, "loss, nats", 0), (right, "right among all words of its kind, per cent", 0)):
+        ax.set(xlim=(0, steps), xlabel="steps")
+        ax.set_ylim(bottom=low)
+        style.panel_title(ax, title)
+    right.set_ylim(0, 103)
+    if rows:
+        fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    style.headline(fig, "Skills arrive one by one")
+    return fig, f"Losses and shares by skill over {steps:,} steps. {'; '.join(said) or 'Nothing measured yet'}."
+
+
+@style.figure
+def compared(runs: Mapping[str, Sequence[Sequence[Mapping]]], floor: float, title: str):
+    """Held-out loss against time for several ways to train that had the same time, a line for each seed.
+
+    Args:
+        runs: for each way the logs of its runs. A run's own last step is the end of the time.
+        floor: the lowest loss there can be, on the same stories.
+    """
+    fig, ax = style.canvas(height=3.6)
+    said = []
+    for i, (name, logs) in enumerate(runs.items()):
+        ends = []
+        for number, rows in enumerate(logs):
+            last = rows[-1]["step"]
+            points = [
+                (100 * row["step"] / last, row["val_loss"] / floor) for row in rows if row.get("val_loss") is not None
+            ]
+            ax.plot(*zip(*points, strict=True), color=style.COLOURS[1 + i], linestyle=style.LINESTYLES[i],
+                    marker=style.MARKERS[i], markersize=4, linewidth=1.4, label=None if number else name)  # fmt: skip
+            ends.append(points[-1][1])
+        said.append(
+            f"{name}, {len(logs)} run{'s' if len(logs) > 1 else ''}: "
+            f"at the end {min(ends):.2f} to {max(ends):.2f} times the floor"
+        )
+    ax.axhline(1, color=style.ORANGE, linewidth=2.2, linestyle="-")
+    ax.text(0.01, 1.01, "the floor", transform=ax.get_yaxis_transform(), va="bottom", fontsize=9.5)
+    ax.set(xlabel="per cent of the time", ylabel="times the floor", yscale="log", title=title)
+    _plain_numbers(ax, (1, 1.5, 2, 3, 4, 6, 8))
+    ax.legend()
+    return fig, f"Held-out loss over the floor against the share of the time. {'; '.join(said)}."
+
+
+def _plain_numbers(ax, values: Sequence[float]) -> None:
+    """A logarithmic axis with these ticks, those that are in range, as plain numbers."""
+    low, high = ax.get_ylim()
+    shown = [value for value in values if low <= value <= high]
+    ax.set_yticks(shown, [f"{value:g}" for value in shown])
+    ax.yaxis.set_minor_locator(NullLocator())

@@ -1,0 +1,259 @@
+"""A place to play: a prompt, a method and its sliders, and the story growing token by token with its probabilities.
+
+`steps` is the engine and needs no widgets; `as_html` and `as_text` show what it gave. `Playground` puts sliders around
+it where `ipywidgets` is at hand (JupyterLab, VS Code, Colab) and is one told story where it is not, as on a page that
+is only read.
+"""
+
+import html
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from helpers.errors import CourseError
+from helpers.generation import PROMPT, Storyteller, check_options, check_prompt, encode_prompt, generate
+from helpers.kv_cache import KVCache, ReadingAnew
+from helpers.model import GPT
+from helpers.sampling import apply_temperature, beam_search, keep_min_p, keep_top_k, keep_top_p, penalise_repetition
+
+METHODS = ("greedy", "sampling", "beam search")
+
+
+@dataclass(frozen=True)
+class Told:
+    """One token of a story.
+
+    Attributes:
+        text: how it reads.
+        probability: what the model itself gave it.
+        chance: the chance with which it was drawn, after temperature, filters and penalty; 1 if there was no choice.
+        others: the likeliest tokens at this place, each with the model's probability.
+        left: how many tokens could have been drawn.
+    """
+
+    text: str
+    probability: float
+    chance: float
+    others: tuple[tuple[str, float], ...]
+    left: int
+
+
+def reshaped(
+    logits: torch.Tensor,
+    ids: Sequence[int],
+    *,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    min_p: float | None = None,
+    repetition_penalty: float | None = None,
+) -> torch.Tensor:
+    """The logits that are drawn from: the penalty, then temperature, top-k, top-p, min-p, as `generate` does.
+
+    Args:
+        logits: of one next token, (vocab_size,).
+        ids: what was said before.
+    """
+    row = logits.float()[None]
+    if repetition_penalty is not None:
+        row = penalise_repetition(row, torch.tensor([list(ids)]), repetition_penalty)
+    row = apply_temperature(row, temperature)
+    for keep, value in ((keep_top_k, top_k), (keep_top_p, top_p), (keep_min_p, min_p)):
+        if value is not None:
+            row = keep(row, value)
+    return row[0]
+
+
+def steps(
+    teller: Storyteller,
+    prompt: str = PROMPT,
+    method: str = "sampling",
+    max_new_tokens: int = 100,
+    *,
+    seed: int | None = None,
+    beams: int = 4,
+    shown: int = 5,
+    **options,
+) -> Iterator[Told]:
+    """A story's tokens as they come, each with its probability. The same seed gives what `generate` gives.
+
+    Args:
+        method: "greedy", "sampling" or "beam search" (which is silent until it has finished).
+        options: of sampling; see `reshaped`.
+
+    Raises:
+        CourseError: at once, if the method, the prompt or an option is not possible.
+    """
+    if method not in METHODS:
+        raise CourseError(f"there is no method {method!r}; there are {', '.join(METHODS)}")
+    asked = dict(temperature=1.0, top_k=None, top_p=None, min_p=None, repetition_penalty=None) | options
+    check_options(max_new_tokens=max_new_tokens, **asked)
+    ids = encode_prompt(teller.tokenizer, prompt)
+    check_prompt(teller.model, ids)
+    options, end_id = {name: value for name, value in asked.items() if value is not None}, teller.tokenizer.end_id
+    if method == "beam search":
+        tokens = iter(beam_search(teller.model, ids, max_new_tokens, beams=beams, end_id=end_id)[0])
+    else:
+        options = options | {"greedy": method == "greedy", "end_id": end_id, "seed": seed}
+        tokens = generate(teller.model, ids, max_new_tokens, **options)
+    free = method == "sampling" and asked["temperature"] > 0
+    return _watched(teller, ids, tokens, asked if free else None, shown)
+
+
+def _watched(teller: Storyteller, ids: list[int], tokens: Iterator[int], options: dict | None, shown: int):
+    """Tokens as they come, each with what the model thought of it. `options` is None where nothing was drawn."""
+    model, tokenizer = teller.model, teller.tokenizer
+    cache = KVCache(model) if isinstance(model, GPT) else ReadingAnew(model)
+    logits, ids = None, list(ids)
+    for token in tokens:
+        was_training = model.training
+        model.eval()
+        try:
+            logits = (cache.start([ids]) if logits is None else cache.append([ids[-1]]))[0].float().cpu()
+        finally:
+            model.train(was_training)
+        probability = logits.softmax(-1)
+        chances = None if options is None else reshaped(logits, ids, **options).softmax(-1)
+        best = probability.topk(min(shown, len(logits)))
+        yield Told(
+            tokenizer.decode([token]),
+            float(probability[token]),
+            1.0 if chances is None else float(chances[token]),
+            tuple((tokenizer.decode([i]), p) for p, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)),
+            1 if chances is None else int((chances > 0).sum()),
+        )
+        ids.append(token)
+
+
+def as_text(prompt: str, told: Iterable[Told], width: int = 88) -> str:
+    """A story as plain text: each token with its probability in hundredths behind it, in brackets."""
+    pieces = [f"{prompt} |"]
+    pieces += [f"{one.text.strip() or '¶'}[{100 * one.probability:.0f}]" for one in told]
+    lines = [""]
+    for piece in pieces:
+        if lines[-1] and len(lines[-1]) + len(piece) + 1 > width:
+            lines.append("")
+        lines[-1] += (" " if lines[-1] else "") + piece
+    return "\n".join(lines)
+
+
+def as_html(prompt: str, told: Iterable[Told], note: str = "") -> str:
+    """A story as a piece of a page: each token on a ground as dark as the model was sure, its probability below.
+
+    A tooltip names the likeliest tokens at that place.
+    """
+    body = "".join(map(_token, told))
+    note = f'<div style="color:#62636f;font-size:85%;margin-top:6px">{html.escape(note)}</div>' if note else ""
+    return (
+        '<div style="background:#fdfcf8;color:#22232b;padding:10px 14px;border:1px solid #c5d6ec;line-height:1.25;'
+        f'max-width:820px"><span style="color:#62636f">{html.escape(prompt)}</span> {body}{note}</div>'
+    )
+
+
+def _token(one: Told) -> str:
+    from course.figures import style
+
+    ground = "#" + "".join(f"{round(255 * part):02x}" for part in style.HEAT(0.9 * one.probability)[:3])
+    likeliest = ", ".join(f"{text.strip() or '¶'} {p:.0%}" for text, p in one.others)
+    tip = html.escape(f"likeliest here: {likeliest}; {one.left} could be drawn", quote=True)
+    word = html.escape(one.text.replace("\n", "¶").replace(" ", "\N{NO-BREAK SPACE}"))
+    chip = (
+        f'<span title="{tip}" style="display:inline-block;text-align:center;margin:2px 1px;vertical-align:top">'
+        f'<span style="background:{ground};color:{style.text_colour(ground)};padding:1px 3px;border-radius:3px;'
+        f'font-family:monospace">{word}</span><br>'
+        f'<span style="font-size:70%;color:#62636f">{100 * one.probability:.0f}</span></span>'
+    )
+    return chip + ("<br>" if "\n" in one.text else "")
+
+
+class Playground:
+    """Let it be the last line of a cell: `Playground(teller)`.
+
+    What is stored with a notebook is the example; the sliders appear below it when the cell is run where widgets are.
+    """
+
+    def __init__(self, teller: Storyteller, prompt: str = PROMPT, max_new_tokens: int = 60, seed: int = 1):
+        self.teller, self.prompt, self.max_new_tokens, self.seed = teller, prompt, max_new_tokens, seed
+        self._example: list[Told] | None = None
+
+    @property
+    def example(self) -> list[Told]:
+        """The story that is shown before anything is clicked; told once."""
+        if self._example is None:
+            self._example = list(steps(self.teller, self.prompt, "sampling", self.max_new_tokens, seed=self.seed))
+        return self._example
+
+    def __repr__(self) -> str:
+        return as_text(self.prompt, self.example)
+
+    def _repr_html_(self) -> str:
+        note = f"drawn at temperature 1 with seed {self.seed}; below each token its probability in hundredths"
+        return as_html(self.prompt, self.example, note)
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display({"text/html": self._repr_html_(), "text/plain": repr(self)}, raw=True)
+        try:
+            controls = self.widget()
+        except Exception:  # no ipywidgets, or one that does not work here: the example is all there is
+            return
+        display(controls)
+
+    def widget(self):
+        """The sliders, the button and the place where the story grows, as an `ipywidgets` box."""
+        import ipywidgets as w
+
+        wide, like = w.Layout(width="96%"), {"style": {"description_width": "130px"}, "layout": w.Layout(width="47%")}
+        prompt = w.Text(self.prompt, description="prompt", style={"description_width": "130px"}, layout=wide)
+        method = w.Dropdown(options=METHODS, value="sampling", description="method", **like)
+        length = w.IntSlider(self.max_new_tokens, 1, 400, description="new tokens", **like)
+        sliders = {
+            "temperature": w.FloatSlider(1.0, min=0.0, max=3.0, step=0.05, description="temperature", **like),
+            "top_k": w.IntSlider(0, 0, 200, description="top-k (0: off)", **like),
+            "top_p": w.FloatSlider(1.0, min=0.01, max=1.0, step=0.01, description="top-p (1: off)", **like),
+            "min_p": w.FloatSlider(0.0, min=0.0, max=1.0, step=0.01, description="min-p (0: off)", **like),
+            "repetition_penalty": w.FloatSlider(1.0, min=0.5, max=2.0, step=0.05, description="repetition", **like),
+        }
+        beams = w.IntSlider(4, 1, 16, description="beams", disabled=True, **like)
+        seed = w.BoundedIntText(self.seed, 0, 2**31 - 1, description="seed", **like)
+        button = w.Button(description="Tell", button_style="primary", icon="play")
+        place = w.HTML()
+
+        def choose(change) -> None:
+            for slider in sliders.values():
+                slider.disabled = change["new"] != "sampling"
+            beams.disabled = change["new"] != "beam search"
+
+        def tell(_) -> None:
+            button.disabled, told = True, []
+            try:
+                place.value = as_html(prompt.value, [], "thinking ...")
+                options = settings({name: slider.value for name, slider in sliders.items()})
+                found = steps(
+                    self.teller, prompt.value, method.value, length.value,
+                    seed=seed.value, beams=beams.value, **options,
+                )  # fmt: skip
+                drawn = 0.0
+                for one in found:
+                    told.append(one)
+                    if time.monotonic() - drawn > 0.04:  # a long story is not sent anew more often than one can see
+                        place.value, drawn = as_html(prompt.value, told), time.monotonic()
+                place.value = as_html(prompt.value, told, f"{len(told)} tokens")
+            except CourseError as error:
+                place.value = f"<em>{html.escape(str(error))}</em>"
+            finally:
+                button.disabled = False
+
+        method.observe(choose, names="value")
+        button.on_click(tell)
+        rows = w.Box([method, length, *sliders.values(), beams, seed], layout=w.Layout(flex_flow="row wrap"))
+        return w.VBox([prompt, rows, button, place])
+
+
+def settings(values: dict) -> dict:
+    """What the sliders say, as options of `steps`: a slider at its resting place means that nothing is asked for."""
+    rest = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0}
+    return {name: None if name in rest and value == rest[name] else value for name, value in values.items()}

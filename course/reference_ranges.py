@@ -1,0 +1,224 @@
+"""What a healthy run shows: bands for loss, speed and memory on each profile, and what is likely wrong outside them.
+
+`data/bands.json` holds, for a recipe and a profile, the ranges that measured runs stayed in, or an estimate with its
+arithmetic until somebody has measured. `record` makes of a run the file from which bands are made.
+"""
+
+import platform
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+
+import course
+from helpers.errors import CourseError
+from helpers.files import data_folder, read_json, write_json
+from helpers.run_log import read_log
+
+FORMAT = 1
+FILE = "bands.json"
+POINTS = 12  # losses that a record keeps of a run, evenly spread over its steps
+LOSS_MARGIN, SPEED_MARGIN, MEMORY_MARGIN = 0.03, 0.35, 0.25  # around what was measured: other seeds, other machines
+
+CAUSES = {
+    "loss high at first": (
+        "the loss before training should be near ln(vocabulary): look at the initialisation and at the shift of the "
+        "targets"
+    ),
+    "loss high": (
+        "the learning rate (too low, or so high that the norm of the gradient jumps), another batch size or "
+        "accumulation, a warm-up that is too long, other stories or another tokenizer than the recipe's"
+    ),
+    "loss low": (
+        "a loss below what is possible means leakage: targets that are not shifted, a missing causal mask, validation "
+        "stories among the training stories"
+    ),
+    "slow": (
+        "another program uses the processor or the GPU, the run is on the processor, half precision or fused attention "
+        "is off, or the laptop is saving power"
+    ),
+    "fast": "shorter rows, a smaller model, or a better machine than the one that was measured: compare the settings",
+    "memory high": "a larger batch, float32 instead of half precision, all logits kept, attention that is not fused",
+    "memory low": "a smaller model or batch than the recipe's",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is outside its band: what, where, how much, and which causes are likely."""
+
+    what: str
+    value: float
+    low: float
+    high: float
+    causes: str
+
+    def __str__(self) -> str:
+        return f"{self.what} is {self.value:,.4g}, expected {self.low:,.4g} to {self.high:,.4g}; likely: {self.causes}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a run is in its band. `findings` is empty where it is; `estimate` says that nobody has measured yet."""
+
+    findings: tuple[Finding, ...]
+    compared: int
+    estimate: bool
+    about: str
+
+    @property
+    def in_band(self) -> bool:
+        return not self.findings
+
+    def __str__(self) -> str:
+        kind = "an estimate, not a measurement" if self.estimate else "measured"
+        head = f"in band: {self.compared} values are as expected" if self.in_band else "out of band"
+        return "\n".join([f"{head} ({kind}: {self.about})", *(f"- {finding}" for finding in self.findings)])
+
+
+def record(folder: str | Path) -> dict:
+    """A run of a recipe as a small dictionary for JSON: what it was, where it ran, and what it showed.
+
+    Raises:
+        CourseError: there is no run in the folder, or it was not started from a recipe.
+    """
+    folder = Path(folder)
+    rows, config = read_log(folder), read_json(folder / "config.json")
+    recipe = config.get("training", {}).get("recipe")
+    if not rows or recipe is None:
+        raise CourseError(f"{folder} holds no run of a recipe with a log")
+    # Whose stories they are, and where they lie, is nobody's business.
+    known = ("bundled", "tinystories", "gpt2")
+    recipe = recipe | {key: recipe[key] if recipe[key] in known else "own" for key in ("stories", "tokenizer")}
+    trained = [row for row in rows if row["loss"] is not None]
+    kept = sorted({round(i * (len(trained) - 1) / (POINTS - 1)) for i in range(POINTS)}) if trained else []
+    held_out = [row for row in rows if row.get("val_loss") is not None]
+    speeds = [row["tokens_per_second"] for row in rows[len(rows) // 10 :]]  # the first ones warm up
+    return {
+        "format": FORMAT,
+        "recipe": recipe,
+        "parameters": config["parameters"],
+        "profile": course.profile(),
+        "machine": machine(),
+        "steps": rows[-1]["step"],
+        "tokens": rows[-1]["tokens"],
+        "seconds": rows[-1]["seconds"],
+        "loss": [[trained[i]["step"], trained[i]["loss"]] for i in kept],
+        "val_loss": [[row["step"], row["val_loss"]] for row in held_out],
+        "tokens_per_second": statistics.median(speeds),
+        "memory_gb": max((row.get("memory_gb") or 0 for row in rows), default=0) or None,
+    }
+
+
+def machine() -> dict[str, str]:
+    """What is worth knowing of this machine, and nothing that tells whose it is."""
+    import torch
+
+    known = {"system": platform.system(), "processor": platform.machine(), "threads": str(torch.get_num_threads())}
+    if torch.cuda.is_available():
+        known |= {"gpu": torch.cuda.get_device_name(0), "cuda": str(torch.version.cuda)}
+    return known | {"torch": torch.__version__, "python": platform.python_version()}
+
+
+def band_of(records: list[dict]) -> dict:
+    """The band of some runs of one recipe on one profile: what all of them showed, and a margin around it.
+
+    Raises:
+        CourseError: none, or runs of different recipes, lengths or profiles.
+    """
+    if not records:
+        raise CourseError("a band needs at least one record")
+    first = records[0]
+    for other in records[1:]:
+        for key in ("profile", "steps", "parameters"):
+            if other[key] != first[key]:
+                raise CourseError(f"the records differ in {key}: {first[key]!r} and {other[key]!r}")
+        if other["recipe"]["name"] != first["recipe"]["name"]:
+            raise CourseError("the records are of different recipes")
+
+    def spread(values: list[float], margin: float) -> list[float]:
+        return [float(f"{min(values) * (1 - margin):.5g}"), float(f"{max(values) * (1 + margin):.5g}")]
+
+    def along(key: str) -> list:
+        steps = [step for step, _ in first[key]]
+        found = [[dict(map(tuple, each[key])).get(step) for each in records] for step in steps]
+        return [
+            [step, *spread(values, LOSS_MARGIN)]
+            for step, values in zip(steps, found, strict=True)
+            if all(value is not None for value in values)
+        ]
+
+    band = {
+        "estimate": False,
+        "about": f"{len(records)} run{'s' if len(records) > 1 else ''}, "
+        f"{first['machine'].get('gpu', first['machine']['processor'])}, torch {first['machine']['torch']}",
+        "parameters": first["parameters"],
+        "loss": along("loss"),
+        "val_loss": along("val_loss"),
+        "tokens_per_second": spread([each["tokens_per_second"] for each in records], SPEED_MARGIN),
+    }
+    memory = [each["memory_gb"] for each in records if each["memory_gb"]]
+    return band | ({"memory_gb": spread(memory, MEMORY_MARGIN)} if memory else {})
+
+
+def find_band(recipe: str, profile: str, path: str | Path | None = None) -> dict | None:
+    """The band of a recipe on a profile, if there is one in `data/bands.json` (or in another file)."""
+    path = Path(path) if path is not None else data_folder() / FILE
+    if not path.exists():
+        return None
+    content = read_json(path)
+    if content.get("format") != FORMAT:
+        raise CourseError(f"{path} has format {content.get('format')}, this version of the course reads {FORMAT}")
+    return content["bands"].get(recipe, {}).get(profile)
+
+
+def add_band(records: list[dict], path: str | Path | None = None) -> Path:
+    """Put the band of some runs into `data/bands.json` (or another file), in place of what it had."""
+    path = Path(path) if path is not None else data_folder() / FILE
+    content = read_json(path) if path.exists() else {"format": FORMAT, "bands": {}}
+    band = band_of(records)
+    content["bands"].setdefault(records[0]["recipe"]["name"], {})[records[0]["profile"]] = band
+    return write_json(path, content)
+
+
+def judge(rows: list[dict], band: dict) -> Verdict:
+    """Compare a run's log with its band, at the steps that both have: a run that is still going can be judged too.
+
+    Args:
+        rows: of `helpers.run_log.read_log`.
+        band: of `find_band` or `band_of`.
+    """
+    findings, compared = [], 0
+
+    def look(what: str, value: float | None, low: float, high: float, below: str, above: str) -> None:
+        nonlocal compared
+        if value is None:
+            return
+        compared += 1
+        if not low <= value <= high:  # nan as well
+            findings.append(Finding(what, value, low, high, CAUSES[below if value < low else above]))
+
+    by_step = {row["step"]: row for row in rows}
+    for key, name in (("loss", "the training loss"), ("val_loss", "the validation loss")):
+        for i, (step, low, high) in enumerate(band.get(key, ())):
+            above = "loss high at first" if key == "loss" and i == 0 else "loss high"
+            look(f"{name} at step {step:,}", by_step.get(step, {}).get(key), low, high, "loss low", above)
+    speeds = [row["tokens_per_second"] for row in rows if row.get("tokens_per_second")]
+    if speeds and "tokens_per_second" in band:
+        look("tokens a second", statistics.median(speeds), *band["tokens_per_second"], "slow", "fast")
+    memory = max((row.get("memory_gb") or 0 for row in rows), default=0)
+    if memory and "memory_gb" in band:
+        look("memory in GB", memory, *band["memory_gb"], "memory low", "memory high")
+    return Verdict(tuple(findings), compared, band["estimate"], band["about"])
+
+
+def judge_run(folder: str | Path) -> Verdict | None:
+    """The verdict on a run in a folder; None where there is no band for its recipe on this profile.
+
+    Raises:
+        CourseError: there is no run of a recipe in the folder.
+    """
+    told = record(folder)
+    band = find_band(told["recipe"]["name"], told["profile"])
+    if band is None or band.get("parameters", told["parameters"]) != told["parameters"]:
+        return None
+    return judge(read_log(folder), band)

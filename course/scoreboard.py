@@ -1,0 +1,157 @@
+"""The scoreboard: every model of the course on the same held-out stories, in bits per byte.
+
+Bits per byte do not depend on the tokenizer, so the numbers of all notebooks compare. What a notebook adds
+goes to `runs/scoreboard/NN.json`; what earlier notebooks would have added, had they been run here, is filled
+in from `data/scoreboard.json` and marked as shipped.
+"""
+
+import html
+import math
+from dataclasses import asdict, dataclass
+
+import course
+from helpers.errors import CourseError
+from helpers.files import data_folder, read_json, runs_folder, write_json
+
+FLOOR = "the floor: the grammar itself"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model's score. `tokenizer` is "" where there are no tokens, `nats_per_token` then None."""
+
+    name: str
+    bits_per_byte: float
+    nats_per_token: float | None
+    tokenizer: str
+    parameters: int
+    notebook: str
+    shipped: bool = False
+
+
+def add(
+    name: str,
+    *,
+    nats_per_token: float,
+    bits_per_byte: float,
+    tokenizer: str,
+    parameters: int,
+    notebook: str | None = None,
+) -> None:
+    """Put a model on the scoreboard, or replace the row of the same name that this notebook added before.
+
+    `notebook` ("03") is the one that is running unless said otherwise.
+
+    Raises:
+        CourseError: a score is not a positive finite number, or no notebook is running and none is named.
+    """
+    notebook = notebook or (course.current().number if course.current() else None)
+    if notebook is None:
+        raise CourseError('say which notebook the row belongs to: add(..., notebook="03")')
+    for what, value in (("nats_per_token", nats_per_token), ("bits_per_byte", bits_per_byte)):
+        if not (math.isfinite(value) and value > 0):
+            raise CourseError(f"{what} of {name!r} is {value}; a score is a positive number")
+    row = Row(name, float(bits_per_byte), float(nats_per_token), tokenizer, int(parameters), notebook)
+    path = _path(notebook)
+    kept = [r for r in (read_json(path) if path.exists() else []) if r["name"] != name]
+    write_json(path, [*kept, asdict(row)])
+
+
+def rows(upto: str | None = None) -> list[Row]:
+    """All rows, worst first, the floor last.
+
+    Shipped rows appear only where the notebook that makes them is `upto` or earlier (the running one, unless
+    said), so that a learner sees no score before its time.
+    """
+    upto = upto or (course.current().number if course.current() else "99")
+    own = [Row(**r) for path in sorted(_folder().glob("*.json")) for r in read_json(path)]
+    names = {row.name for row in own}
+    shipped_file = data_folder() / "scoreboard.json"
+    shipped = [Row(**{**r, "shipped": True}) for r in (read_json(shipped_file) if shipped_file.exists() else [])]
+    own += [row for row in shipped if row.name not in names and row.notebook <= upto]
+    return sorted(own, key=lambda row: -row.bits_per_byte) + _floor()
+
+
+def show(upto: str | None = None) -> "Board":
+    """The scoreboard as a table: let it be the last line of a cell."""
+    return Board(rows(upto))
+
+
+def _folder():
+    return runs_folder() / "scoreboard"
+
+
+def _path(notebook: str):
+    return _folder() / f"{notebook}.json"
+
+
+def _floor() -> list[Row]:
+    """The best score that any model can have on the bundled stories: known exactly from the story grammar."""
+    path = data_folder() / "stories" / "statistics.json"
+    known = read_json(path).get("floor", {}) if path.exists() else {}
+    if "bits_per_byte" not in known:
+        return []
+    return [Row(FLOOR, known["bits_per_byte"], None, "", 0, "")]
+
+
+class Board:
+    """A scoreboard that shows itself as an HTML table with bars, and as plain text."""
+
+    def __init__(self, rows: list[Row]):
+        self.rows = rows
+
+    def __repr__(self) -> str:
+        if not self.rows:
+            return "The scoreboard is empty so far."
+        width = max(len(_name(row)) for row in self.rows)
+        head = f"{'model':<{width}}  bits per byte  nats per token    parameters  notebook  tokenizer"
+        return "\n".join([head, *(self._text(row, width) for row in self.rows)])
+
+    def _text(self, row: Row, width: int) -> str:
+        return (
+            f"{_name(row):<{width}}  {row.bits_per_byte:13.3f}  {_nats(row):>14}  {_parameters(row):>12}  "
+            f"{row.notebook or '-':>8}  {row.tokenizer or '-'}"
+        )
+
+    def _repr_html_(self) -> str:
+        if not self.rows:
+            return "<p>The scoreboard is empty so far.</p>"
+        most = max(row.bits_per_byte for row in self.rows)
+        head = "".join(
+            f'<th style="text-align:{side}">{title}</th>'
+            for title, side in (
+                ("model", "left"), ("bits per byte, less is better", "left"), ("nats per token", "right"),
+                ("parameters", "right"), ("notebook", "right"), ("tokenizer", "left"),
+            )
+        )  # fmt: skip
+        return (
+            f'<table style="font-size:92%"><thead><tr>{head}</tr></thead><tbody>'
+            + "".join(self._html(row, most) for row in self.rows)
+            + "</tbody></table>"
+        )
+
+    def _html(self, row: Row, most: float) -> str:
+        colour = "#e9a23b" if row.name == FLOOR else "#8fa3bf" if row.shipped else "#1b75bc"
+        width = max(1, round(150 * row.bits_per_byte / most))
+        bar = (
+            '<div style="display:flex;align-items:center;min-width:230px">'
+            f'<div style="background:{colour};height:11px;width:{width}px;margin-right:8px"></div>'
+            f"{row.bits_per_byte:.3f}</div>"
+        )
+        cells = (
+            (html.escape(_name(row)), "left"), (bar, "left"), (_nats(row), "right"), (_parameters(row), "right"),
+            (row.notebook or "-", "right"), (html.escape(row.tokenizer) or "-", "left"),
+        )  # fmt: skip
+        return "<tr>" + "".join(f'<td style="text-align:{side}">{cell}</td>' for cell, side in cells) + "</tr>"
+
+
+def _name(row: Row) -> str:
+    return row.name + (" (shipped)" if row.shipped else "")
+
+
+def _nats(row: Row) -> str:
+    return "-" if row.nats_per_token is None else f"{row.nats_per_token:.3f}"
+
+
+def _parameters(row: Row) -> str:
+    return f"{row.parameters:,}" if row.parameters else "-"

@@ -1,0 +1,156 @@
+"""The course's notebooks as files: which there are, running them, the clean form in which they are kept."""
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from course.site import setup_cell
+from helpers.errors import CourseError
+from helpers.files import repository_root
+
+CELL_SECONDS = 900  # no single cell may run longer
+_WIDGET = "application/vnd.jupyter.widget"
+_VARYING = ("execution", "ExecuteTime", "collapsed", "scrolled", "lines_to_next_cell")  # cell metadata
+
+
+def folder() -> Path:
+    return repository_root() / "notebooks"
+
+
+def all_notebooks() -> list[Path]:
+    """The notebooks in the order of the course."""
+    return sorted(folder().glob("[0-9][0-9]_*.ipynb"))
+
+
+def chosen(numbers: Sequence[str] | None = None) -> list[Path]:
+    """The notebooks with these numbers ("03", or "3"), in the order they are named; all if there are none.
+
+    Raises:
+        CourseError: there is no such notebook.
+    """
+    existing = {path.name[:2]: path for path in all_notebooks()}
+    wanted = [number.strip().zfill(2) for number in numbers or existing]
+    unknown = [number for number in wanted if number not in existing]
+    if unknown:
+        raise CourseError(f"there is no notebook {', '.join(unknown)}; there are {', '.join(existing)}")
+    return [existing[number] for number in dict.fromkeys(wanted)]
+
+
+def read(path: Path):
+    """A notebook as `nbformat` sees it, version 4."""
+    import nbformat
+
+    return nbformat.read(path, as_version=4)
+
+
+def as_text(book) -> str:
+    """A notebook as Jupyter writes it: valid, indented by one space, sorted keys, a newline at the end."""
+    import nbformat
+
+    nbformat.validate(book)
+    return nbformat.writes(book).rstrip("\n") + "\n"
+
+
+def title_of(path: Path) -> str:
+    """The notebook's first heading."""
+    return read(path).cells[0].source.split("\n")[0].lstrip("# ")
+
+
+def tags_of(cell) -> list[str]:
+    return cell["metadata"].get("tags", [])
+
+
+def execute(book, on_cell: Callable[[int, int], None] | None = None):
+    """Run every cell of `book` in place, in the notebooks' folder; `on_cell(done, of)` is called after each
+    one.
+
+    Raises:
+        CourseError: a cell failed; the message names the cell and the error. The outputs so far are in
+            `book`.
+    """
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+    code = [i for i, cell in enumerate(book.cells) if cell.cell_type == "code"]
+
+    def executed(cell, cell_index, **_):
+        if on_cell:
+            on_cell(code.index(cell_index) + 1 if cell_index in code else 0, len(code))
+
+    client = NotebookClient(
+        book,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(folder())}},
+        on_cell_executed=executed,
+        extra_arguments=["--log-level=ERROR"],  # else each kernel warns that it is not encrypted
+        coalesce_streams=True,  # what a cell prints piece by piece is one output
+    )
+    # Tokenizers warn on stderr when a process that used them forks, which datasets does.
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        place = _failed_cell(book)
+        raise CourseError(f"{place} failed: {error.ename}: {error.evalue}") from error
+    except CellTimeoutError as error:
+        raise CourseError(f"a cell ran longer than {CELL_SECONDS} seconds") from error
+    except DeadKernelError as error:
+        raise CourseError("the notebook's process died, perhaps for want of memory") from error
+    return book
+
+
+def _failed_cell(book) -> str:
+    for number, cell in enumerate((c for c in book.cells if c.cell_type == "code"), start=1):
+        if any(output.output_type == "error" for output in cell.get("outputs", [])):
+            first = next((line for line in cell.source.split("\n") if line.strip()), "")
+            return f"code cell {number} ({first.strip()[:60]!r})"
+    return "a cell"
+
+
+def fill_in(book, name: str, address: str | None = None) -> None:
+    """Put the course's setup cell and Colab badge into notebook `name` ("03_baselines")."""
+    for cell in book.cells:
+        if "setup" in tags_of(cell):
+            cell.source = setup_cell.setup_cell(name[:2], address)
+        elif cell.cell_type == "markdown":
+            badge = setup_cell.badge(name, address)
+            lines = cell.source.split("\n")
+            cell.source = "\n".join(badge if line.startswith("[![Open in Colab]") else line for line in lines)
+
+
+def clean(book) -> None:
+    """Leave in an executed notebook only what a reader needs and what does not change from run to run."""
+    book.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    used: set[str] = set()
+    for cell in book.cells:
+        for key in _VARYING:
+            cell.metadata.pop(key, None)
+        cell.id = _identity(cell, used)
+        if cell.cell_type == "code":
+            cell.outputs = [output for output in map(_clean_output, cell.outputs) if output is not None]
+
+
+def _identity(cell, used: set[str]) -> str:
+    """An id made from the cell's own text, so that an unchanged cell keeps its id."""
+    digest = hashlib.sha256(f"{cell.cell_type}\n{cell.source}".encode()).hexdigest()
+    name = next(digest[i : i + 8] for i in range(0, 56) if digest[i : i + 8] not in used)
+    used.add(name)
+    return name
+
+
+def _clean_output(output):
+    if any(kind.startswith(_WIDGET) for kind in output.get("data", {})):
+        return None
+    # The course's own folder is of no interest; any other path of this machine is left for the tests to find.
+    root = re.escape(json.dumps(str(repository_root()))[1:-1]) + r"[/\\]*"
+    texts = json.dumps({k: output[k] for k in ("text", "data") if k in output})
+    output.update(json.loads(re.sub(root, "", texts)))
+    output.get("metadata", {}).pop("execution", None)
+    return output

@@ -1,5 +1,0 @@
-"""Checks that answer back: one module a notebook, one function an exercise.
-
-In a notebook, `from helpers.checks import nb01` and then `nb01.merge_pair(merge_pair)`. How they are written
-is told in `helpers.checks.exercise` and in docs/writing_notebooks.md.
-"""

@@ -1,1 +1,0 @@
-"""Behind `python -m helpers grade`: reading what was handed in, running it apart, marking it, the tables."""

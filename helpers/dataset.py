@@ -1,0 +1,358 @@
+"""Stories tokenised once into a file, from which any part can be read at once.
+
+The file holds one long row of ids that begins with an end token and has one after every story:
+
+    [end] first story [end] second story [end] ... last story [end]
+
+So every story stands between two end tokens: its first token is predicted from `<|endoftext|>`, and its last
+prediction is that the story ends.
+
+Batches of ids and targets from tokenised stories: windows from anywhere, or rows that start with a story.
+
+Both samplers are decided by their seed, and their state fits into a line of JSON: saved and loaded, they go
+on with exactly the batches that would have come.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from array import array
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from helpers.errors import CourseError
+from helpers.files import read_json, write_json
+
+FORMAT = 1  # of the files; part of the cache's key
+
+
+class TokenFile:
+    """Tokenised stories, mapped from the disk: reading a part costs the memory of that part.
+
+    Attributes:
+        ids: all ids, (number of ids,), uint16 or uint32; `ids[0]` is the end token before the first story.
+        offsets: (stories + 1,) int64; story i is `ids[offsets[i] : offsets[i + 1]]`, its end token included.
+        end_id, vocab_size: of the tokenizer.
+        tokens: how many ids there are to predict: all but the first.
+        text_bytes: UTF-8 bytes of all stories' texts.
+        fingerprint: a hash of the tokenizer and of every story.
+    """
+
+    def __init__(self, folder: str | Path):
+        """Open what `tokenize_stories` wrote.
+
+        Raises:
+            CourseError: the folder is not whole.
+        """
+        folder = Path(folder)
+        about = read_json(folder / "about.json")
+        self.folder = folder
+        try:
+            self.end_id, self.vocab_size = about["end_id"], about["vocab_size"]
+            self.text_bytes, self.fingerprint = about["text_bytes"], about["fingerprint"]
+            self.ids = np.memmap(folder / "ids.bin", dtype=about["dtype"], mode="r")
+            self.offsets = np.load(folder / "offsets.npy", allow_pickle=False)
+            whole = len(self.ids) == about["ids"] and len(self.offsets) == about["stories"] + 1
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CourseError(f"{folder} is damaged ({error}): delete it and tokenise again") from error
+        if not whole:
+            raise CourseError(f"{folder} is damaged (it is not as long as it should be): delete it and tokenise again")
+
+    def __len__(self) -> int:
+        """The number of stories."""
+        return len(self.offsets) - 1
+
+    @property
+    def tokens(self) -> int:
+        return len(self.ids) - 1
+
+    def lengths(self) -> np.ndarray:
+        """(stories,) int64: the tokens of each story, its end token included."""
+        return np.diff(self.offsets)
+
+    def story(self, i: int) -> np.ndarray:
+        """The ids of story `i`, its end token included."""
+        i = range(len(self))[i]
+        return self.ids[self.offsets[i] : self.offsets[i + 1]]
+
+    def row(self, i: int) -> np.ndarray:
+        """[end] story [end]: inputs are `row[:-1]`, targets `row[1:]`."""
+        i = range(len(self))[i]
+        return self.ids[self.offsets[i] - 1 : self.offsets[i + 1]]
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return (self.story(i) for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"TokenFile({len(self):,} stories, {self.tokens:,} tokens, {self.ids.dtype}, {self.folder})"
+
+
+def tokenize_stories(
+    stories: Iterable[str], tokenizer, cache_dir: str | Path, progress: bool = True, chunk: int = 1000
+) -> TokenFile:
+    """Tokenise `stories` into a file, or open the file of an earlier time.
+
+    The stories are encoded on all processors, `chunk` at a time, and written as they come, so that memory
+    does not grow with their number. The file is named after a hash of the tokenizer and of every story: other
+    stories, or another tokenizer, make another file. It gets its name when it is whole; a run that is broken
+    off leaves none.
+
+    Args:
+        stories: texts, such as `load_stories(...)`. What can be gone through again is hashed first; a
+            generator, or
+            streamed stories, are read once.
+        tokenizer: a `helpers.tokenizer.Tokenizer`.
+        cache_dir: the folder of the files; made if need be.
+        progress: show a bar where it takes longer than two seconds.
+
+    Raises:
+        CourseError: there are no stories, a text cannot be encoded, or the disk is full.
+    """
+    cache_dir = Path(cache_dir)
+    once = isinstance(stories, Iterator) or getattr(stories, "streaming", False)
+    if not once:
+        content = _Content(tokenizer)
+        for text in stories:
+            content.add(text)
+        folder = cache_dir / content.name
+        if folder.is_dir():
+            try:
+                return TokenFile(folder)
+            except CourseError:  # damaged, and easily made again
+                shutil.rmtree(folder, ignore_errors=True)
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        _remove_old_parts(cache_dir)
+        part = Path(tempfile.mkdtemp(prefix="tokens-", suffix=".part", dir=cache_dir))
+        try:
+            folder = cache_dir / _write(stories, tokenizer, part, progress, chunk)
+            try:
+                os.replace(part, folder)
+            except OSError:  # another process was quicker; its file is the same
+                if not folder.is_dir():
+                    raise
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+    except OSError as error:
+        raise CourseError(f"tokens cannot be written to {cache_dir}: {error}") from error
+    return TokenFile(folder)
+
+
+class _Content:
+    """A hash of a tokenizer and of the stories that were added, and their number and bytes."""
+
+    def __init__(self, tokenizer):
+        self.hash = hashlib.sha256(f"{FORMAT} {tokenizer.fingerprint} {tokenizer.end_id}".encode())
+        self.stories = self.text_bytes = 0
+
+    def add(self, text: str) -> None:
+        try:
+            data = text.encode("utf-8")
+        except (UnicodeEncodeError, AttributeError) as error:
+            raise CourseError(
+                f"story {self.stories} (counted from 0) is not text that UTF-8 can write: {error}"
+            ) from error
+        self.hash.update(len(data).to_bytes(8, "big"))
+        self.hash.update(data)
+        self.stories += 1
+        self.text_bytes += len(data)
+
+    @property
+    def name(self) -> str:
+        return f"tokens-{self.hash.hexdigest()[:20]}"
+
+
+def _write(stories, tokenizer, part: Path, progress: bool, chunk: int) -> str:
+    """Write the three files of a TokenFile into `part`; returns the name that the folder is to have."""
+    from tqdm.auto import tqdm
+
+    dtype = np.uint16 if tokenizer.vocab_size <= 2**16 else np.uint32
+    content, offsets = _Content(tokenizer), array("q", [1])
+    total = len(stories) if hasattr(stories, "__len__") and not getattr(stories, "streaming", False) else None
+    texts = iter(stories)
+    bar = tqdm(total=total, desc="tokenising", unit=" stories", delay=2, leave=False, disable=not progress)
+    with bar, open(part / "ids.bin", "wb") as file:
+        file.write(dtype(tokenizer.end_id).tobytes())
+        while texts_now := list(islice(texts, chunk)):
+            for text in texts_now:
+                content.add(text)
+            for ids in tokenizer.encode_batch(texts_now):
+                file.write(np.array([*ids, tokenizer.end_id], dtype=dtype).tobytes())
+                offsets.append(offsets[-1] + len(ids) + 1)
+            bar.update(len(texts_now))
+        file.flush()
+        os.fsync(file.fileno())
+    if not content.stories:
+        raise CourseError("there are no stories to tokenise")
+    np.save(part / "offsets.npy", np.frombuffer(offsets, dtype=np.int64), allow_pickle=False)
+    about = {
+        "stories": content.stories,
+        "ids": offsets[-1],
+        "dtype": np.dtype(dtype).name,
+        "end_id": tokenizer.end_id,
+        "vocab_size": tokenizer.vocab_size,
+        "text_bytes": content.text_bytes,
+        "tokenizer": tokenizer.fingerprint,
+        "fingerprint": content.name.removeprefix("tokens-"),
+    }
+    write_json(part / "about.json", about)
+    return content.name
+
+
+def _remove_old_parts(cache_dir: Path, days: float = 1.0) -> None:
+    """Remove what runs that were killed left behind; younger parts may belong to a run that goes on."""
+    for part in cache_dir.glob("tokens-*.part"):
+        if time.time() - part.stat().st_mtime > days * 86_400:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+IGNORED = -100  # a target that the loss leaves out, as `torch.nn.functional.cross_entropy` does
+
+
+class _Sampler:
+    """What the two samplers share: their settings, and a state that can be saved as JSON and loaded again."""
+
+    def __init__(self, token_file: TokenFile, batch_size: int, context_length: int, seed: int):
+        for name, value in (("batch_size", batch_size), ("context_length", context_length)):
+            if value < 1:
+                raise CourseError(f"{name} must be 1 or more, not {value}")
+        if seed < 0:
+            raise CourseError(f"seed must be 0 or more, not {seed}")
+        self.token_file, self.batch_size, self.context_length, self.seed = (
+            token_file,
+            batch_size,
+            context_length,
+            seed,
+        )
+
+    def _settings(self) -> dict:
+        return {
+            "sampler": type(self).__name__,
+            "stories": self.token_file.fingerprint,
+            "batch_size": self.batch_size,
+            "context_length": self.context_length,
+            "seed": self.seed,
+        }
+
+    def _place(self) -> dict[str, int]:
+        raise NotImplementedError
+
+    def state_dict(self) -> dict:
+        """Settings and place, as JSON can hold them; who loads them goes on with the same batches."""
+        return self._settings() | self._place()
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on where `state` was saved.
+
+        Raises:
+            CourseError: it was saved by a sampler of other stories or settings, so that the batches would
+                differ.
+        """
+        for name, value in self._settings().items():
+            if state.get(name) != value:
+                raise CourseError(f"the saved sampler had {name}={state.get(name)!r}, this one has {value!r}")
+        for name in self._place():
+            setattr(self, name, int(state[name]))
+
+    def _batch(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        rows = torch.from_numpy(rows.astype(np.int64))
+        return rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
+
+
+class WindowSampler(_Sampler):
+    """Windows that start anywhere in the file, drawn at random with replacement.
+
+    The batch of step n depends on the seed and n alone, so the step is the whole state.
+    """
+
+    def __init__(self, token_file: TokenFile, batch_size: int, context_length: int, seed: int = 0):
+        super().__init__(token_file, batch_size, context_length, seed)
+        self.step = 0
+        self._starts = len(token_file.ids) - context_length
+        if self._starts < 1:
+            raise CourseError(
+                f"context_length {context_length} is longer than all stories ({token_file.tokens} tokens)"
+            )
+
+    def _place(self) -> dict[str, int]:
+        return {"step": self.step}
+
+    @property
+    def epochs(self) -> float:
+        """Tokens drawn so far over tokens in the file."""
+        return self.step * self.batch_size * self.context_length / self.token_file.tokens
+
+    def next_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """`(ids, targets)`, each (batch_size, context_length) int64; targets are one place further."""
+        starts = np.random.default_rng([self.seed, self.step]).integers(0, self._starts, self.batch_size)
+        self.step += 1
+        return self._batch(np.stack([self.token_file.ids[at : at + self.context_length + 1] for at in starts]))
+
+
+class StorySampler(_Sampler):
+    """Rows that start where a story starts; each epoch uses every story once, in an order of its own.
+
+    With `fill`, stories follow one another in a row until it is full, and the last is cut there: no place is
+    wasted, and a model sees across the borders of stories, whose places the end tokens mark. Without `fill`,
+    a row is one
+    story: the rest has end tokens as ids and `IGNORED` as targets, and the batch is as wide as its longest
+        row. Either way a story longer than the context loses its end.
+    """
+
+    def __init__(self, token_file: TokenFile, batch_size: int, context_length: int, seed: int = 0, fill: bool = True):
+        super().__init__(token_file, batch_size, context_length, seed)
+        self.fill = fill
+        self.epoch = self.position = 0  # position: stories of this epoch that were used
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def _settings(self) -> dict:
+        return super()._settings() | {"fill": self.fill}
+
+    def _place(self) -> dict[str, int]:
+        return {"epoch": self.epoch, "position": self.position}
+
+    @property
+    def epochs(self) -> float:
+        """Stories used so far over stories in the file."""
+        return self.epoch + self.position / len(self.token_file)
+
+    @property
+    def cut(self) -> float:
+        """The share of all stories that are longer than the context and lose their end."""
+        return float((self.token_file.lengths() > self.context_length).mean())
+
+    def _next_story(self) -> np.ndarray:
+        """The next story of this epoch's order, which depends on the seed and the epoch alone."""
+        if self.position >= len(self.token_file):
+            self.epoch, self.position = self.epoch + 1, 0
+        if self._order is None or self._order[0] != self.epoch:
+            order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.token_file))
+            self._order = self.epoch, order
+        self.position += 1
+        return self.token_file.story(int(self._order[1][self.position - 1]))
+
+    def next_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """`(ids, targets)`, each (batch_size, context_length) int64, narrower without `fill` where stories
+        are short.
+
+        ids begin with the end token, targets with a story's first token.
+        """
+        wanted = self.context_length + 1
+        rows, lengths = np.full((self.batch_size, wanted), self.token_file.end_id, dtype=np.int64), []
+        for row in rows:
+            length = 1  # the end token before the story
+            while length == 1 or (self.fill and length < wanted):
+                story = self._next_story()[: wanted - length]
+                row[length : length + len(story)] = story
+                length += len(story)
+            lengths.append(length)
+        ids, targets = self._batch(rows[:, : max(lengths)])
+        for target, length in zip(targets, lengths, strict=True):
+            target[length - 1 :] = IGNORED
+        return ids, targets

@@ -1,0 +1,161 @@
+"""A trained model for everybody else: a folder that `transformers` loads, with a model card that tells the truth.
+
+`transformers.GPT2LMHeadModel.from_pretrained(folder)`, `AutoTokenizer.from_pretrained(folder)` and
+`pipeline("text-generation", folder)` read what `export` writes, and so does `GPT.from_pretrained(folder)`.
+"""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+
+from course.site.model_cards import model_card
+from helpers.bpe import END
+from helpers.errors import CourseError
+from helpers.files import read_json, write_atomically, write_json
+from helpers.model import GPT
+from helpers.model_files import CONFIG, WEIGHTS
+from helpers.pretrained import check_is_gpt2, config_to_transformers, to_transformers_state
+from helpers.tokenizer import Tokenizer
+
+TOKENIZER, TOKENIZER_CONFIG, GENERATION, CARD = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "generation_config.json",
+    "README.md",
+)
+WRITTEN = {WEIGHTS, CONFIG, TOKENIZER, TOKENIZER_CONFIG, GENERATION, CARD}
+
+
+def transformers_twin(model: GPT) -> torch.nn.Module:
+    """`transformers`' `GPT2LMHeadModel` with a copy of the weights of `model`, in the same mode and on its device.
+
+    Raises:
+        CourseError: transformers is not installed, or its GPT-2 cannot be such a model.
+    """
+    try:
+        from transformers import GPT2Config, GPT2LMHeadModel
+    except ImportError as error:
+        raise CourseError("this needs transformers: pip install -r requirements.txt") from error
+    state = to_transformers_state(model)
+    config = GPT2Config(**config_to_transformers(model.config), attn_implementation="sdpa")
+    with torch.random.fork_rng(devices=[]):  # its random first weights must not disturb anybody's seed
+        twin = GPT2LMHeadModel(config)
+    twin.loss_type = "ForCausalLM"  # its default, said aloud: otherwise it warns
+    theirs = dict(twin.named_parameters())
+    with torch.no_grad():
+        for name, weight in state.items():
+            theirs.pop(name).copy_(weight)
+    assert not theirs, f"parameters without a counterpart: {sorted(theirs)}"
+    return twin.to(model.head_weight.device).train(model.training)
+
+
+def export(model: GPT, tokenizer: Tokenizer, folder: str | Path, *, overwrite: bool = False, **facts) -> Path:
+    """Write a model in the layout of `transformers`, whole or not at all.
+
+    The folder gets model.safetensors (float32), config.json, tokenizer.json, tokenizer_config.json,
+    generation_config.json, and the model card README.md.
+
+    Args:
+        folder: a new or an empty one.
+        overwrite: replace what an earlier export wrote there; nothing else is ever replaced.
+        facts: what the model card says; see `course.site.model_cards.model_card`.
+
+    Raises:
+        CourseError: the model has an option that `transformers`' GPT-2 does not have, the tokenizer belongs to
+            another model, or the folder holds something else.
+    """
+    from safetensors.torch import save_file
+
+    check_is_gpt2(model.config)
+    if tokenizer.vocab_size > model.config.vocab_size:
+        raise CourseError(
+            f"the tokenizer has {tokenizer.vocab_size} entries, the model knows {model.config.vocab_size}: "
+            "they do not belong together"
+        )
+    card = model_card(model, tokenizer, **facts)
+    folder = check_target(folder, overwrite)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
+    try:
+        weights = {name: each.float().cpu().contiguous() for name, each in to_transformers_state(model).items()}
+        save_file(weights, new / WEIGHTS, {"format": "pt"})
+        del weights
+        write_json(new / CONFIG, config_to_transformers(model.config, tokenizer.end_id))
+        tokenizer.save(new / TOKENIZER)
+        write_json(new / TOKENIZER_CONFIG, _tokenizer_config(model))
+        write_json(new / GENERATION, _generation_config(model, tokenizer))
+        write_atomically(new / CARD, card)
+        os.chmod(new, 0o755)  # mkdtemp makes folders that only their owner may enter
+        os.chmod(new / WEIGHTS, 0o644)
+        _replace(folder, new)
+    except BaseException:
+        shutil.rmtree(new, ignore_errors=True)
+        raise
+    return folder
+
+
+def check_target(folder: str | Path, overwrite: bool = False) -> Path:
+    """The absolute path of a folder that an export may be written to.
+
+    Raises:
+        CourseError: it holds something that would be lost.
+    """
+    folder = Path(folder).absolute()
+    if folder.exists() and not folder.is_dir():
+        raise CourseError(f"{folder} is a file: name a folder for the export")
+    found = {path.name for path in folder.iterdir()} if folder.exists() else set()
+    if not found:
+        return folder
+    foreign = sorted(found - WRITTEN)
+    if foreign or not _is_export(folder):
+        what = foreign[0] if foreign else "something"
+        raise CourseError(f"{folder} holds {what} that no export wrote: name a new folder")
+    if not overwrite:
+        raise CourseError(f"{folder} holds an export already: name a new folder, or overwrite it (--overwrite)")
+    return folder
+
+
+def _is_export(folder: Path) -> bool:
+    if not (folder / CONFIG).is_file():
+        return False
+    content = read_json(folder / CONFIG)
+    return isinstance(content, dict) and content.get("model_type") == "gpt2"
+
+
+def _replace(folder: Path, new: Path) -> None:
+    """Put `new` in the place of `folder`: a full folder cannot be renamed over, so the old one steps aside first."""
+    aside = new.with_suffix(".old")
+    if folder.exists():
+        os.replace(folder, aside)
+    try:
+        os.replace(new, folder)
+    except BaseException:
+        if aside.exists():
+            os.replace(aside, folder)
+        raise
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _tokenizer_config(model: GPT) -> dict:
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",  # reads tokenizer.json as it stands
+        "bos_token": END,
+        "eos_token": END,
+        "unk_token": END,
+        "pad_token": END,
+        "add_prefix_space": False,
+        "clean_up_tokenization_spaces": False,
+        "model_max_length": model.config.context_length,
+    }
+
+
+def _generation_config(model: GPT, tokenizer: Tokenizer) -> dict:
+    return {
+        "bos_token_id": tokenizer.end_id,
+        "eos_token_id": tokenizer.end_id,
+        "pad_token_id": tokenizer.end_id,
+        "max_length": model.config.context_length,  # prompt and all: beyond it there are no positions
+    }
