@@ -70,7 +70,7 @@ def mentions_of(story: dict, tokenizer, roles: set[str], shortest: int = BINS[0]
                 role,
                 word,
                 span["start"],
-                [tokenizer.end_id, *context],
+                [tokenizer.eos_token_id, *context],
                 space,
                 distance,
                 whole,

@@ -14,9 +14,9 @@ import torch
 
 from helpers.errors import CourseError
 from helpers.generation import PROMPT, Storyteller, check_options, check_prompt, encode_prompt, generate
-from helpers.kv_cache import KVCache, ReadingAnew
+from helpers.kv_cache import KVCache, WithoutCache
 from helpers.model import GPT
-from helpers.sampling import apply_temperature, beam_search, keep_min_p, keep_top_k, keep_top_p, penalise_repetition
+from helpers.sampling import apply_temperature, beam_search, keep_min_p, keep_top_k, keep_top_p, penalize_repetition
 
 METHODS = ("greedy", "sampling", "beam search")
 
@@ -58,7 +58,7 @@ def reshaped(
     """
     row = logits.float()[None]
     if repetition_penalty is not None:
-        row = penalise_repetition(row, torch.tensor([list(ids)]), repetition_penalty)
+        row = penalize_repetition(row, torch.tensor([list(ids)]), repetition_penalty)
     row = apply_temperature(row, temperature)
     for keep, value in ((keep_top_k, top_k), (keep_top_p, top_p), (keep_min_p, min_p)):
         if value is not None:
@@ -92,11 +92,11 @@ def steps(
     check_options(max_new_tokens=max_new_tokens, **asked)
     ids = encode_prompt(teller.tokenizer, prompt)
     check_prompt(teller.model, ids)
-    options, end_id = {name: value for name, value in asked.items() if value is not None}, teller.tokenizer.end_id
+    options, eos_token_id = {name: value for name, value in asked.items() if value is not None}, teller.tokenizer.eos_token_id
     if method == "beam search":
-        tokens = iter(beam_search(teller.model, ids, max_new_tokens, beams=beams, end_id=end_id)[0])
+        tokens = iter(beam_search(teller.model, ids, max_new_tokens, beams=beams, eos_token_id=eos_token_id)[0])
     else:
-        options = options | {"greedy": method == "greedy", "end_id": end_id, "seed": seed}
+        options = options | {"greedy": method == "greedy", "eos_token_id": eos_token_id, "seed": seed}
         tokens = generate(teller.model, ids, max_new_tokens, **options)
     free = method == "sampling" and asked["temperature"] > 0
     return _watched(teller, ids, tokens, asked if free else None, shown)
@@ -105,7 +105,7 @@ def steps(
 def _watched(teller: Storyteller, ids: list[int], tokens: Iterator[int], options: dict | None, shown: int):
     """Tokens as they come, each with what the model thought of it. `options` is None where nothing was drawn."""
     model, tokenizer = teller.model, teller.tokenizer
-    cache = KVCache(model) if isinstance(model, GPT) else ReadingAnew(model)
+    cache = KVCache(model) if isinstance(model, GPT) else WithoutCache(model)
     logits, ids = None, list(ids)
     for token in tokens:
         was_training = model.training

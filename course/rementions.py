@@ -145,7 +145,7 @@ def scorer_of(model) -> Scorer:
         return lambda contexts: np.stack([model.next_log_probs(context) for context in contexts])
 
     def score(contexts: Sequence[Sequence[int]]) -> np.ndarray:
-        longest, device = model.config.context_length, model.head_weight.device
+        longest, device = model.config.context_length, model.head.weight.device
         # A context that begins another needs no reading of its own: what it would see is the same.
         cut = [tuple(context[-longest:]) for context in contexts]
         order = sorted(range(len(cut)), key=lambda i: cut[i])
@@ -165,7 +165,7 @@ def scorer_of(model) -> Scorer:
                     hidden = model.hidden(padded(rows[first : first + most], device)[0])
                     mine = [i for i in range(len(cut)) if first <= place[i][0] < first + most]
                     at = torch.tensor([place[i] for i in mine], device=device)
-                    logits = hidden[at[:, 0] - first, at[:, 1]] @ model.head_weight.T
+                    logits = hidden[at[:, 0] - first, at[:, 1]] @ model.head.weight.T
                     result[mine] = logits.float().log_softmax(1).cpu().numpy()
         finally:
             model.train(was_training)

@@ -87,7 +87,7 @@ class Skills:
         was_training, context = model.training, model.config.context_length
         model.eval()
         try:
-            ids, _ = padded([row[:-1][:context] for row in self.rows], model.head_weight.device)
+            ids, _ = padded([row[:-1][:context] for row in self.rows], model.head.weight.device)
             hidden = model.hidden(ids)  # (stories, time, d_model)
         finally:
             model.train(was_training)
@@ -106,7 +106,7 @@ class Skills:
     @staticmethod
     def _logits(model, hidden, where: list[tuple[int, int]]) -> torch.Tensor:
         at = torch.tensor(where, device=hidden.device).view(-1, 2)
-        return (hidden[at[:, 0], at[:, 1]] @ model.head_weight.T).float()
+        return (hidden[at[:, 0], at[:, 1]] @ model.head.weight.T).float()
 
     def _nats(self, model, hidden, where: list[tuple[int, int]]) -> torch.Tensor:
         true = [self.rows[n][at + 1] for n, at in where]

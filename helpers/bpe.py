@@ -138,7 +138,7 @@ class BytePairEncoder:
         return len(self.token_bytes)
 
     @property
-    def end_id(self) -> int:
+    def eos_token_id(self) -> int:
         """The id of `<|endoftext|>`."""
         return self.special_tokens[END]
 

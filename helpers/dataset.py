@@ -1,4 +1,4 @@
-"""Stories tokenised once into a file, from which any part can be read at once.
+"""Stories tokenized once into a file, from which any part can be read at once.
 
 The file holds one long row of ids that begins with an end token and has one after every story:
 
@@ -7,7 +7,7 @@ The file holds one long row of ids that begins with an end token and has one aft
 So every story stands between two end tokens: its first token is predicted from `<|endoftext|>`, and its last
 prediction is that the story ends.
 
-Batches of ids and targets from tokenised stories: windows from anywhere, or rows that start with a story.
+Batches of ids and targets from tokenized stories: windows from anywhere, or rows that start with a story.
 
 Both samplers are decided by their seed, and their state fits into a line of JSON: saved and loaded, they go
 on with exactly the batches that would have come.
@@ -33,12 +33,12 @@ FORMAT = 1  # of the files; part of the cache's key
 
 
 class TokenFile:
-    """Tokenised stories, mapped from the disk: reading a part costs the memory of that part.
+    """Tokenized stories, mapped from the disk: reading a part costs the memory of that part.
 
     Attributes:
         ids: all ids, (number of ids,), uint16 or uint32; `ids[0]` is the end token before the first story.
         offsets: (stories + 1,) int64; story i is `ids[offsets[i] : offsets[i + 1]]`, its end token included.
-        end_id, vocab_size: of the tokenizer.
+        eos_token_id, vocab_size: of the tokenizer.
         tokens: how many ids there are to predict: all but the first.
         text_bytes: UTF-8 bytes of all stories' texts.
         fingerprint: a hash of the tokenizer and of every story.
@@ -54,15 +54,15 @@ class TokenFile:
         about = read_json(folder / "about.json")
         self.folder = folder
         try:
-            self.end_id, self.vocab_size = about["end_id"], about["vocab_size"]
+            self.eos_token_id, self.vocab_size = about["eos_token_id"], about["vocab_size"]
             self.text_bytes, self.fingerprint = about["text_bytes"], about["fingerprint"]
             self.ids = np.memmap(folder / "ids.bin", dtype=about["dtype"], mode="r")
             self.offsets = np.load(folder / "offsets.npy", allow_pickle=False)
             whole = len(self.ids) == about["ids"] and len(self.offsets) == about["stories"] + 1
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise CourseError(f"{folder} is damaged ({error}): delete it and tokenise again") from error
+            raise CourseError(f"{folder} is damaged ({error}): delete it and tokenize again") from error
         if not whole:
-            raise CourseError(f"{folder} is damaged (it is not as long as it should be): delete it and tokenise again")
+            raise CourseError(f"{folder} is damaged (it is not as long as it should be): delete it and tokenize again")
 
     def __len__(self) -> int:
         """The number of stories."""
@@ -96,7 +96,7 @@ class TokenFile:
 def tokenize_stories(
     stories: Iterable[str], tokenizer, cache_dir: str | Path, progress: bool = True, chunk: int = 1000
 ) -> TokenFile:
-    """Tokenise `stories` into a file, or open the file of an earlier time.
+    """Tokenize `stories` into a file, or open the file of an earlier time.
 
     The stories are encoded on all processors, `chunk` at a time, and written as they come, so that memory
     does not grow with their number. The file is named after a hash of the tokenizer and of every story: other
@@ -148,7 +148,7 @@ class _Content:
     """A hash of a tokenizer and of the stories that were added, and their number and bytes."""
 
     def __init__(self, tokenizer):
-        self.hash = hashlib.sha256(f"{FORMAT} {tokenizer.fingerprint} {tokenizer.end_id}".encode())
+        self.hash = hashlib.sha256(f"{FORMAT} {tokenizer.fingerprint} {tokenizer.eos_token_id}".encode())
         self.stories = self.text_bytes = 0
 
     def add(self, text: str) -> None:
@@ -176,26 +176,26 @@ def _write(stories, tokenizer, part: Path, progress: bool, chunk: int) -> str:
     content, offsets = _Content(tokenizer), array("q", [1])
     total = len(stories) if hasattr(stories, "__len__") and not getattr(stories, "streaming", False) else None
     texts = iter(stories)
-    bar = tqdm(total=total, desc="tokenising", unit=" stories", delay=2, leave=False, disable=not progress)
+    bar = tqdm(total=total, desc="tokenizing", unit=" stories", delay=2, leave=False, disable=not progress)
     with bar, open(part / "ids.bin", "wb") as file:
-        file.write(dtype(tokenizer.end_id).tobytes())
+        file.write(dtype(tokenizer.eos_token_id).tobytes())
         while texts_now := list(islice(texts, chunk)):
             for text in texts_now:
                 content.add(text)
             for ids in tokenizer.encode_batch(texts_now):
-                file.write(np.array([*ids, tokenizer.end_id], dtype=dtype).tobytes())
+                file.write(np.array([*ids, tokenizer.eos_token_id], dtype=dtype).tobytes())
                 offsets.append(offsets[-1] + len(ids) + 1)
             bar.update(len(texts_now))
         file.flush()
         os.fsync(file.fileno())
     if not content.stories:
-        raise CourseError("there are no stories to tokenise")
+        raise CourseError("there are no stories to tokenize")
     np.save(part / "offsets.npy", np.frombuffer(offsets, dtype=np.int64), allow_pickle=False)
     about = {
         "stories": content.stories,
         "ids": offsets[-1],
         "dtype": np.dtype(dtype).name,
-        "end_id": tokenizer.end_id,
+        "eos_token_id": tokenizer.eos_token_id,
         "vocab_size": tokenizer.vocab_size,
         "text_bytes": content.text_bytes,
         "tokenizer": tokenizer.fingerprint,
@@ -344,7 +344,7 @@ class StorySampler(_Sampler):
         ids begin with the end token, targets with a story's first token.
         """
         wanted = self.context_length + 1
-        rows, lengths = np.full((self.batch_size, wanted), self.token_file.end_id, dtype=np.int64), []
+        rows, lengths = np.full((self.batch_size, wanted), self.token_file.eos_token_id, dtype=np.int64), []
         for row in rows:
             length = 1  # the end token before the story
             while length == 1 or (self.fill and length < wanted):

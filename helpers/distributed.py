@@ -120,7 +120,7 @@ def processes(device: str = "auto"):
     place = f"cuda:{local}" if on_gpu else "cpu"
     if on_gpu:
         torch.cuda.set_device(local)
-    # Hours of silence are a fault; minutes are not: the first process tokenises while the others wait.
+    # Hours of silence are a fault; minutes are not: the first process tokenizes while the others wait.
     dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(hours=1))
     try:
         yield Processes(rank, count, place)

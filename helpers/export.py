@@ -29,7 +29,7 @@ TOKENIZER, TOKENIZER_CONFIG, GENERATION, CARD = (
 WRITTEN = {WEIGHTS, CONFIG, TOKENIZER, TOKENIZER_CONFIG, GENERATION, CARD}
 
 
-def transformers_twin(model: GPT) -> torch.nn.Module:
+def to_transformers(model: GPT) -> torch.nn.Module:
     """`transformers`' `GPT2LMHeadModel` with a copy of the weights of `model`, in the same mode and on its device.
 
     Raises:
@@ -49,7 +49,7 @@ def transformers_twin(model: GPT) -> torch.nn.Module:
         for name, weight in state.items():
             theirs.pop(name).copy_(weight)
     assert not theirs, f"parameters without a counterpart: {sorted(theirs)}"
-    return twin.to(model.head_weight.device).train(model.training)
+    return twin.to(model.head.weight.device).train(model.training)
 
 
 def export(model: GPT, tokenizer: Tokenizer, folder: str | Path, *, overwrite: bool = False, **facts) -> Path:
@@ -83,7 +83,7 @@ def export(model: GPT, tokenizer: Tokenizer, folder: str | Path, *, overwrite: b
         weights = {name: each.float().cpu().contiguous() for name, each in to_transformers_state(model).items()}
         save_file(weights, new / WEIGHTS, {"format": "pt"})
         del weights
-        write_json(new / CONFIG, config_to_transformers(model.config, tokenizer.end_id))
+        write_json(new / CONFIG, config_to_transformers(model.config, tokenizer.eos_token_id))
         tokenizer.save(new / TOKENIZER)
         write_json(new / TOKENIZER_CONFIG, _tokenizer_config(model))
         write_json(new / GENERATION, _generation_config(model, tokenizer))
@@ -154,8 +154,8 @@ def _tokenizer_config(model: GPT) -> dict:
 
 def _generation_config(model: GPT, tokenizer: Tokenizer) -> dict:
     return {
-        "bos_token_id": tokenizer.end_id,
-        "eos_token_id": tokenizer.end_id,
-        "pad_token_id": tokenizer.end_id,
+        "bos_token_id": tokenizer.eos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.eos_token_id,
         "max_length": model.config.context_length,  # prompt and all: beyond it there are no positions
     }

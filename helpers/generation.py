@@ -15,9 +15,9 @@ from torch import Tensor
 
 from helpers.errors import CourseError
 from helpers.files import data_folder
-from helpers.kv_cache import KVCache, ReadingAnew
+from helpers.kv_cache import KVCache, WithoutCache
 from helpers.model import GPT
-from helpers.sampling import check_options, check_prompt, choose, penalise_said
+from helpers.sampling import check_options, check_prompt, choose, penalize_said
 
 
 def generate(
@@ -40,7 +40,7 @@ def generate(
             `KVCache` if None.
         seed: the same seed gives the same tokens; None draws anew each time.
         options: `temperature` (0 or more; 0 is greedy), `greedy`; `top_k`, `top_p`, `min_p`,
-            `repetition_penalty` (None leaves the distribution alone: see `helpers.sampling`); `end_id`
+            `repetition_penalty` (None leaves the distribution alone: see `helpers.sampling`); `eos_token_id`
             (generation stops here; this id itself is not given out).
 
     Yields:
@@ -85,7 +85,7 @@ def _decode(
     min_p=None,
     repetition_penalty=None,
     greedy=False,
-    end_id=None,
+    eos_token_id=None,
 ) -> Iterator[list[tuple[int, int]]]:
     """Check everything, then give a list of (row, token) for each step."""
     rows = [[int(token) for token in ids] for ids in prompts]
@@ -95,7 +95,7 @@ def _decode(
         check_prompt(model, ids)
     sampling = None if greedy or temperature == 0 else Uniforms(seeds)
     options = filters | {"greedy": greedy}
-    return _steps(model, rows, max_new_tokens, sampling, next_logits, repetition_penalty, end_id, options)
+    return _steps(model, rows, max_new_tokens, sampling, next_logits, repetition_penalty, eos_token_id, options)
 
 
 class Uniforms:
@@ -129,8 +129,8 @@ class Uniforms:
         self.numbers = [each[places] for each in self.numbers]
 
 
-def _steps(model, rows, max_new_tokens, sampling, next_logits, penalty, end_id, options):
-    cache = KVCache(model) if isinstance(model, GPT) else ReadingAnew(model)
+def _steps(model, rows, max_new_tokens, sampling, next_logits, penalty, eos_token_id, options):
+    cache = KVCache(model) if isinstance(model, GPT) else WithoutCache(model)
     alive = list(range(len(rows)))
     tokens: list[int] = []  # the newest of each row that is alive
     said = None  # with a penalty: which tokens each such row has had, (batch, vocab_size)
@@ -148,18 +148,18 @@ def _steps(model, rows, max_new_tokens, sampling, next_logits, penalty, end_id, 
                     logits = cache.append(tokens)
                 if penalty is not None:
                     said = _said(logits, rows) if said is None else _also(said, tokens)
-                    logits = penalise_said(logits, said, penalty)
+                    logits = penalize_said(logits, said, penalty)
                 uniform = None if sampling is None else sampling.next()
                 tokens = choose(logits, uniform=uniform, **options).tolist()  # all rows at once
         finally:
             if was_training:
                 model.train()
-        if end_id in tokens:  # stories that are finished leave the batch
-            told = [place for place, token in enumerate(tokens) if token != end_id]
+        if eos_token_id in tokens:  # stories that are finished leave the batch
+            told = [place for place, token in enumerate(tokens) if token != eos_token_id]
             if not told:
                 return
             if next_logits is None:
-                cache.keep(told)
+                cache.reorder(told)
             if sampling is not None:
                 sampling.keep(told)
             said = None if said is None else said[told]
@@ -183,9 +183,8 @@ def _also(said: Tensor, tokens: list[int]) -> Tensor:
 
 def last_logits(model, ids: Sequence[int]) -> Tensor:
     """The logits `(vocab_size,)` of what follows `ids`, of which the last `context_length` are read."""
-    device = model.head_weight.device
-    row = torch.tensor([ids[-model.config.context_length :]], device=device)
-    return model.hidden(row)[0, -1] @ model.head_weight.T  # the head for the last position alone
+    row = torch.tensor([ids[-model.config.context_length :]], device=next(model.parameters()).device)
+    return model(row)[0, -1]
 
 
 SHIPPED = data_folder() / "storyteller"
@@ -247,10 +246,10 @@ def encode_prompt(tokenizer, prompt: str) -> list[int]:
         raise CourseError('the prompt is empty: give a beginning such as "Once upon a time"')
     if any("\ud800" <= letter <= "\udfff" for letter in prompt):  # what Python makes of bytes that are no UTF-8
         raise CourseError("the prompt holds half a character (a lone surrogate): was it read as UTF-8?")
-    return [tokenizer.end_id, *tokenizer.encode(prompt)]
+    return [tokenizer.eos_token_id, *tokenizer.encode(prompt)]
 
 
-def tell(model, tokenizer, prompt: str = PROMPT, max_new_tokens: int = WHOLE_STORY, **options) -> str:
+def generate_text(model, tokenizer, prompt: str = PROMPT, max_new_tokens: int = WHOLE_STORY, **options) -> str:
     """The prompt and its continuation as text. `options` are those of `generate`."""
     return prompt + "".join(stream(model, tokenizer, prompt, max_new_tokens, **options))
 
@@ -282,7 +281,7 @@ def stream(
         max_new_tokens = max_length - len(ids) + 1  # the end of the story before is not part of this one
         if max_new_tokens < 1:
             raise CourseError(f"the prompt has {len(ids) - 1} tokens, so max_length must be more than {max_length}")
-    options.setdefault("end_id", tokenizer.end_id)
+    options.setdefault("eos_token_id", tokenizer.eos_token_id)
     pieces = stream_text(tokenizer, generate(model, ids, max_new_tokens, **options))
     return until(pieces, stop) if stop else pieces
 
@@ -310,7 +309,7 @@ class Storyteller:
 
         >>> Storyteller.load().tell("Once upon a time", max_length=100)  # doctest: +SKIP
         """
-        return tell(self.model, self.tokenizer, prompt, max_new_tokens, **options)
+        return generate_text(self.model, self.tokenizer, prompt, max_new_tokens, **options)
 
     def stream(self, prompt: str = PROMPT, max_new_tokens: int = WHOLE_STORY, **options) -> Iterator[str]:
         """What follows the prompt, piece by piece."""

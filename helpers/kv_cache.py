@@ -1,29 +1,56 @@
-"""Keys and values that are kept, so that each new token costs one position and not the whole story again.
+"""Built in notebook 09: keys and values that are kept, so that a new token costs one position and not the whole text.
 
-What a position looks for changes with every token; what earlier positions offer does not. `KVCache` keeps it. A row
-that outgrows the context slides, its oldest token falls out, and with learned positions everything that is left
-changes its place: that row is read anew. So the cache gives what reading from scratch gives, also beyond the window,
-to float32's last digits.
+What a position looks for changes with every token; what earlier positions offer does not. `KVCache` keeps it, a
+`LayerCache` for each block, and the model's attention asks for it (`GPT.forward(ids, cache=...)`). A sequence that
+outgrows the context slides: its oldest token falls out, and with learned positions everything that is left changes its
+position, so it is read again from the start. Cached logits are those without a cache, also beyond the window, to
+float32's last digits. Used by `helpers.generation`, `helpers.sampling` and the playground.
 """
 
-import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.errors import CourseError
-from helpers.fast_step import Weights, empty_memory, step
 
-ROOM = 64  # slots set aside beyond the prompt; the memory doubles when they are used up
+ROOM = 64  # positions set aside beyond the prompt; the memory doubles when they are used up
+
+
+class LayerCache:
+    """The keys and values of one block for all sequences, each (B, n_head, positions, d_head)."""
+
+    def __init__(self, cache: "KVCache"):
+        self.cache = cache
+        self.keys = self.values = None
+
+    def extend(self, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Keep the new positions' keys and values, (B, n_head, T, d_head).
+
+        Returns:
+            All keys and values so far, and which of them each new query sees, (B, 1, T, positions); None for all.
+        """
+        start, end = self.cache.length, self.cache.length + k.shape[2]
+        if self.keys is None:
+            self.keys, self.values = (_with_room(each, end + ROOM) for each in (k, v))
+        elif end > self.keys.shape[2]:
+            self.keys, self.values = (_with_room(each, 2 * end) for each in (self.keys, self.values))
+        self.keys[:, :, start:end] = k
+        self.values[:, :, start:end] = v
+        return self.keys[:, :, :end], self.values[:, :, :end], self.cache.mask
+
+
+def _with_room(kept: Tensor, positions: int) -> Tensor:
+    larger = kept.new_zeros(*kept.shape[:2], positions, kept.shape[3])
+    larger[:, :, : kept.shape[2]] = kept
+    return larger
 
 
 class KVCache:
-    """What a `GPT` remembers of a batch of rows of unequal length.
+    """What a `GPT` remembers of a batch of sequences, which may be of unequal length.
 
-    The rows' ends are aligned: whatever their lengths, the newest token of each is in the same slot of the memory, and
-    a shorter row begins later. So one product writes them all, and one mask, made once, hides what is before a row.
+    They end together: the newest token of each is in the same slot, a shorter sequence begins in a later one, and the
+    mask hides the slots before its beginning.
 
     >>> cache = KVCache(model)                    # doctest: +SKIP
     >>> logits = cache.start([[5, 17], [42]])     # doctest: +SKIP
@@ -31,137 +58,97 @@ class KVCache:
     """
 
     def __init__(self, model):
-        self.model, self.config = model, model.config
-        self.rows: list[list[int]] = []
+        self.model, self.context_length = model, model.config.context_length
+        self.rows: list[list[int]] = []  # the ids of each sequence, all of them
 
     @torch.inference_mode()
     def start(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        """Read the rows; the logits of what follows each, (batch, vocab_size).
+        """Read the sequences; the logits of what follows each, (B, vocab_size).
 
         Raises:
-            CourseError: a row is empty.
+            CourseError: a sequence is empty.
         """
         self.rows = [[int(token) for token in row] for row in rows]
         if not self.rows or not all(self.rows):
-            raise CourseError("there is nothing to read: every row needs at least one token")
-        c, weight = self.config, self.model.head_weight
-        lengths = [min(len(row), c.context_length) for row in self.rows]
-        self.slots = max(lengths)  # how many are in use
-        self.first = [self.slots - length for length in lengths]  # where each row begins
-        self.memory = empty_memory(c, len(self.rows), self.slots + ROOM, weight)
-        self.weights = Weights(self.model)
-        self._hide()
-        return self._read(range(len(self.rows)), keep=True)
+            raise CourseError("there is nothing to read: every sequence needs at least one token")
+        self.device = next(self.model.parameters()).device
+        self.layers = [LayerCache(self) for _ in self.model.blocks]
+        self.length = 0  # slots that are in use
+        read = [row[-self.context_length :] for row in self.rows]
+        longest = max(map(len, read))
+        self.first = torch.tensor([longest - len(row) for row in read], device=self.device)
+        return self._read([[0] * (longest - len(row)) + row for row in read])
 
     @torch.inference_mode()
     def append(self, tokens: Sequence[int]) -> Tensor:
-        """One more token for each row; the logits of what follows, (batch, vocab_size)."""
-        longest = self.config.context_length
+        """One more token for each sequence; the logits of what follows, (B, vocab_size)."""
         for row, token in zip(self.rows, tokens, strict=True):
             row.append(int(token))
-        full = [number for number, row in enumerate(self.rows) if len(row) > longest]
+        full = [number for number, row in enumerate(self.rows) if len(row) > self.context_length]
+        if len(full) < len(self.rows):
+            logits = self._read([row[-1:] for row in self.rows])  # full ones too; they are written over
+            if not full:
+                return logits
+        window = torch.tensor([self.rows[number][-self.context_length :] for number in full], device=self.device)
+        slid = self.model.head(self.model.hidden(window)[:, -1])
         if len(full) == len(self.rows):
-            return self._read(full)
-        logits = self._step()  # full rows are computed too, and overwritten
-        if full:
-            logits[full] = self._read(full)
+            return slid
+        logits[full] = slid
         return logits
 
     @torch.inference_mode()
-    def keep(self, numbers: Sequence[int]) -> None:
-        """Go on with these rows, in this order; one may be named more than once (beam search)."""
+    def reorder(self, numbers: Sequence[int]) -> None:
+        """Go on with these sequences, in this order; one may be named more than once (beam search)."""
         numbers = list(numbers)
         if numbers == list(range(len(self.rows))):
             return
-        kept = empty_memory(self.config, len(numbers), self.memory.shape[2], self.memory)
-        self.memory = kept.copy_(self.memory[:, numbers])
         self.rows = [list(self.rows[number]) for number in numbers]
-        self.first = [self.first[number] for number in numbers]
-        self._hide()
+        self.first = self.first[numbers]
+        for layer in self.layers:
+            layer.keys, layer.values = layer.keys[numbers], layer.values[numbers]
 
-    def _hide(self) -> None:
-        """The mask for rows that do not begin together, (batch, 1, 1, slots): minus infinity before a row's first."""
-        self.mask = None
-        self.earliest = min(self.first, default=0)
-        if self.first and max(self.first) > self.earliest:
-            first = torch.tensor(self.first, device=self.memory.device)[:, None, None, None]
-            before = torch.arange(self.memory.shape[2], device=self.memory.device) < first
-            self.mask = torch.zeros(before.shape, dtype=self.memory.dtype, device=self.memory.device)
-            self.mask.masked_fill_(before, -math.inf)
+    def positions(self, ids: Tensor) -> Tensor:
+        """The position of each new token in its own sequence, (B, T). `GPT.embed` asks for it."""
+        slots = self.length + torch.arange(ids.shape[1], device=ids.device)
+        return (slots - self.first[:, None]).clamp(0, self.context_length - 1)
 
-    def _step(self) -> Tensor:
-        """The newest token of each row alone."""
-        slot = self.slots
-        if slot == self.memory.shape[2]:
-            larger = empty_memory(self.config, len(self.rows), 2 * slot, self.memory)
-            larger[:, :, :slot] = self.memory
-            self.memory = larger
-            self._hide()
-        self.slots += 1
-        ids = torch.tensor([row[-1] for row in self.rows], device=self.memory.device)
-        last = self.config.context_length - 1
-        places = [min(len(row) - 1, last) for row in self.rows]
-        where = places[0] if min(places) == max(places) else torch.tensor(places, device=ids.device)
-        mask = None if self.mask is None else self.mask[..., self.earliest : slot + 1]
-        return step(self.weights, ids, where, self.memory, slot, self.earliest, mask)
+    def _read(self, ids: list[list[int]]) -> Tensor:
+        """New tokens, (B, T) lists, after what is kept; the logits of what follows the last, (B, vocab_size)."""
+        ids = torch.tensor(ids, device=self.device)
+        self.mask = self._mask(ids.shape[1])
+        last = self.model.hidden(ids, cache=self)[:, -1]
+        self.length += ids.shape[1]
+        return self.model.head(last)
 
-    def _read(self, numbers: Sequence[int], keep: bool = False) -> Tensor:
-        """Rows from scratch, filled up on the right: nothing sees what comes after it, so no mask is needed.
-
-        Args:
-            keep: whether keys and values are wanted later: not those of rows that slide.
-        """
-        model, c, numbers = self.model, self.config, list(numbers)
-        rows = [self.rows[number][-c.context_length :] for number in numbers]
-        longest = max(map(len, rows))
-        ids = torch.tensor([row + [0] * (longest - len(row)) for row in rows], device=model.head_weight.device)
-        x = model.embed(ids)
-        for layer, block in enumerate(model.blocks):
-            h = block.ln_1(x) if block.pre else x
-            parts = block.attn.qkv(h).unflatten(-1, (3, c.n_head, c.d_head))  # (batch, time, 3, n_head, d_head)
-            if keep:
-                for number, row, made in zip(numbers, rows, parts, strict=True):
-                    self.memory[layer, number, self.slots - len(row) : self.slots] = made[: len(row)]
-            q, k, v = parts.permute(2, 0, 3, 1, 4)
-            mixed = F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).reshape(x.shape)
-            x = _rest(block, x, mixed)
-        last = torch.tensor([len(row) - 1 for row in rows], device=x.device)
-        return model.ln_f(x[torch.arange(len(rows), device=x.device), last]) @ model.head_weight.T
+    def _mask(self, T: int) -> Tensor | None:
+        """Which slots each of T new queries sees, (B, 1, T, slots): none after its own or before its sequence's first."""
+        if T == 1 and not self.first.any():
+            return None
+        slots = torch.arange(self.length + T, device=self.device)
+        queries = slots[self.length :, None]  # (T, 1)
+        started = slots >= self.first[:, None, None]  # (B, 1, slots)
+        # A query before its sequence's first sees itself alone: what it computes is not used, but must be a number.
+        return ((slots <= queries) & started | (slots == queries))[:, None]
 
 
-def _rest(block, x: Tensor, mixed: Tensor) -> Tensor:
-    """A block after its heads have mixed: the same order as in `helpers.model.Block`, without dropout."""
-    mlp = block.mlp
-    x = x + block.attn.proj(mixed)
-    if not block.pre:
-        x = block.ln_1(x)
-    h = block.ln_2(x) if block.pre else x
-    if mlp.activation is F.relu:
-        h = F.relu(mlp.fc(h))
-    else:
-        h = F.gelu(mlp.fc(h), approximate="tanh")
-    x = x + mlp.proj(h)
-    return x if block.pre else block.ln_2(x)
-
-
-class ReadingAnew:
-    """The same for any model that gives logits, such as a learner's own: nothing is kept, every row is read again."""
+class WithoutCache:
+    """The same calls for any model that gives logits, such as a learner's own: every sequence is read again."""
 
     def __init__(self, model):
         self.model, self.rows = model, []
 
     @torch.inference_mode()
     def start(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        """Read the rows; the logits of what follows each, (batch, vocab_size)."""
+        """Read the sequences; the logits of what follows each, (B, vocab_size)."""
         self.rows = [[int(token) for token in row] for row in rows]
-        longest, device = self.model.config.context_length, self.model.head_weight.device
+        longest, device = self.model.config.context_length, next(self.model.parameters()).device
         ids = [torch.tensor([row[-longest:]], device=device) for row in self.rows]
         return torch.cat([self.model(one)[:, -1] for one in ids])
 
     def append(self, tokens: Sequence[int]) -> Tensor:
-        """One more token for each row; the logits of what follows, (batch, vocab_size)."""
+        """One more token for each sequence; the logits of what follows, (B, vocab_size)."""
         return self.start([[*row, int(token)] for row, token in zip(self.rows, tokens, strict=True)])
 
-    def keep(self, numbers: Sequence[int]) -> None:
-        """Go on with these rows only."""
+    def reorder(self, numbers: Sequence[int]) -> None:
+        """Go on with these sequences only."""
         self.rows = [self.rows[number] for number in numbers]

@@ -25,19 +25,19 @@ class NGramModel:
     Args:
         order: 0 is the uniform model, 1 the unigram, 2 the bigram, 3 the trigram and so on.
         vocab_size: how many ids there are.
-        end_id: the id that ends a story. It also stands for everything before a story's first token, so no
+        eos_token_id: the id that ends a story. It also stands for everything before a story's first token, so no
             context ever reaches back into the story before.
         discount: D above, between 0 and 1, the same for every order; None estimates one for each order from
             the counts: n1 / (n1 + 2 n2) with n1, n2 the number of grams seen once and twice (Ney, Essen and
             Kneser 1994).
     """
 
-    def __init__(self, order: int, vocab_size: int, end_id: int = 0, discount: float | None = None):
+    def __init__(self, order: int, vocab_size: int, eos_token_id: int = 0, discount: float | None = None):
         if order < 0 or vocab_size < 1:
             raise CourseError(f"an n-gram model needs order >= 0 and vocab_size >= 1, got {order} and {vocab_size}")
         if discount is not None and not 0 < discount < 1:
             raise CourseError(f"the discount must lie between 0 and 1, got {discount}")
-        self.order, self.vocab_size, self.end_id, self.discount = order, vocab_size, end_id, discount
+        self.order, self.vocab_size, self.eos_token_id, self.discount = order, vocab_size, eos_token_id, discount
         # For contexts of m tokens (m = 0 ... order - 1). A context is known by its index in the sorted
         # `_longer[m]`, whose keys say how it grows to the left: index of the context of m - 1 tokens *
         # vocab_size + older token.
@@ -55,7 +55,7 @@ class NGramModel:
 
         Args:
             stories: a `helpers.dataset.TokenFile`; or one flat array of ids in which every story is followed by
-                `end_id`; or an iterable of stories, each a sequence of ids without its end token.
+                `eos_token_id`; or an iterable of stories, each a sequence of ids without its end token.
 
         Returns:
             The model itself.
@@ -63,7 +63,7 @@ class NGramModel:
         if hasattr(stories, "offsets"):
             stories = stories.ids[1:]  # without the end token before the first story
         if not isinstance(stories, np.ndarray):
-            end = np.array([self.end_id])
+            end = np.array([self.eos_token_id])
             parts = [part for ids in stories for part in (np.asarray(ids, dtype=np.int64), end)]
             stories = np.concatenate(parts) if parts else np.empty(0, dtype=np.int64)
         ids = np.asarray(stories).astype(np.int64)
@@ -72,7 +72,7 @@ class NGramModel:
         self._check_ids(ids)
         self._longer, self._grams, self._counts, self._totals, self._first = [], [], [], [], []
         self._discounts = []
-        place = _place_in_story(ids, self.end_id)
+        place = _place_in_story(ids, self.eos_token_id)
         context = np.zeros(len(ids), dtype=np.int64)  # the index of each position's context of m tokens; m = 0 now
         for m in range(self.order):
             if m == 0:
@@ -91,9 +91,9 @@ class NGramModel:
 
     def _older(self, ids: np.ndarray, place: np.ndarray, m: int) -> np.ndarray:
         """The token m before each position, or the end token where that would be in another story."""
-        older = np.full(len(ids), self.end_id, dtype=np.int64)
+        older = np.full(len(ids), self.eos_token_id, dtype=np.int64)
         older[m:] = ids[:-m]
-        older[place < m] = self.end_id
+        older[place < m] = self.eos_token_id
         return older
 
     def _smooth(self) -> None:
@@ -123,7 +123,7 @@ class NGramModel:
         """log P(row[i] | what is before it in `row`) for i = 1, 2, ...
 
         Args:
-            row: ids, as `[end_id, *story, end_id]` to score a whole story.
+            row: ids, as `[eos_token_id, *story, eos_token_id]` to score a whole story.
 
         Returns:
             float64 array `(len(row) - 1,)`, natural logarithms.
@@ -151,10 +151,10 @@ class NGramModel:
     def next_log_probs_of(self, contexts: Sequence[Sequence[int]]) -> np.ndarray:
         """`next_log_probs` after each of many contexts: `(contexts, vocab_size)`."""
         reach = max(self.order - 1, 1)  # what is further back does not matter
-        ends = [np.asarray(ids[-reach:] if len(ids) else [self.end_id], dtype=np.int64) for ids in contexts]
+        ends = [np.asarray(ids[-reach:] if len(ids) else [self.eos_token_id], dtype=np.int64) for ids in contexts]
         for ids in ends:
             self._check_ids(ids)
-        history = np.concatenate([self._histories(np.append(ids, self.end_id))[-1:] for ids in ends])
+        history = np.concatenate([self._histories(np.append(ids, self.eos_token_id))[-1:] for ids in ends])
         return np.log(self._distributions(history))
 
     def most_likely(self, rows: Sequence[Sequence[int]], chunk: int = 256) -> list[np.ndarray]:
@@ -167,15 +167,15 @@ class NGramModel:
         return np.split(np.concatenate(best)[which.reshape(-1)], np.cumsum(lengths)[:-1])
 
     def sample(self, max_new_tokens: int, ids: Sequence[int] = (), seed: int | None = None) -> list[int]:
-        """Ids drawn one after the other, each from its distribution, until `end_id` (left out) or the
+        """Ids drawn one after the other, each from its distribution, until `eos_token_id` (left out) or the
         limit.
         """
         generator = np.random.default_rng(seed)
-        row, new = [self.end_id, *ids], []
+        row, new = [self.eos_token_id, *ids], []
         while len(new) < max_new_tokens:
             probability = np.exp(self.next_log_probs(row[-max(self.order - 1, 1) :]))
             token = int(generator.choice(self.vocab_size, p=probability / probability.sum()))
-            if token == self.end_id:
+            if token == self.eos_token_id:
                 break
             row.append(token)
             new.append(token)
@@ -191,7 +191,7 @@ class NGramModel:
     def _histories(self, row: np.ndarray) -> np.ndarray:
         """The order - 1 tokens before row[1], row[2], ..., newest first: `(len(row) - 1, order - 1)`."""
         reach = max(self.order - 1, 0)
-        padded = np.concatenate([np.full(reach, self.end_id), row])
+        padded = np.concatenate([np.full(reach, self.eos_token_id), row])
         columns = [padded[reach - m + 1 : len(padded) - m] for m in range(1, reach + 1)]
         return np.stack(columns, axis=1) if columns else np.empty((len(row) - 1, 0), dtype=np.int64)
 
@@ -240,11 +240,11 @@ class NGramModel:
         return probability
 
 
-def _place_in_story(ids: np.ndarray, end_id: int) -> np.ndarray:
+def _place_in_story(ids: np.ndarray, eos_token_id: int) -> np.ndarray:
     """0 for a story's first token, 1 for its second, ...; the end token is its story's last."""
     index = np.arange(len(ids))
     starts = np.zeros(len(ids), dtype=np.int64)
-    after_end = np.flatnonzero(ids[:-1] == end_id) + 1
+    after_end = np.flatnonzero(ids[:-1] == eos_token_id) + 1
     starts[after_end] = after_end
     return index - np.maximum.accumulate(starts)
 

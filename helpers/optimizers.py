@@ -114,7 +114,7 @@ def set_learning_rates(optimizers: list[torch.optim.Optimizer], factor: float) -
             group["lr"] = group["initial_lr"] * factor
 
 
-def orthogonalise(matrices: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor:
+def orthogonalize(matrices: Tensor, steps: int = 5, eps: float = 1e-7) -> Tensor:
     """The orthogonal matrices nearest to `matrices`, roughly: U V^T where `matrices` = U S V^T.
 
     Each step computes a X + b (X X^T) X + c (X X^T)^2 X (Newton-Schulz), which leaves U and V alone and
@@ -158,7 +158,7 @@ def square_blocks(matrix: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Muon in float32, all blocks of one shape orthogonalised together.
+    """Muon in float32, all blocks of one shape orthogonalized together.
 
     `torch.optim.Muon` is the same rule, matrix by matrix in bfloat16. A processor without bfloat16 hardware
     emulates it, and the product of a (128, 128) and a (128, 512) matrix was seen to take 60 times as long
@@ -205,7 +205,7 @@ class Muon(torch.optim.Optimizer):
             blocks = square_blocks(update)
             by_shape[blocks.shape[1:]].append((square_blocks(parameter), blocks))
         for (rows, columns), pairs in by_shape.items():
-            directions = orthogonalise(torch.cat([blocks for _, blocks in pairs]))
+            directions = orthogonalize(torch.cat([blocks for _, blocks in pairs]))
             scale = max(1, rows / columns) ** 0.5  # a tall matrix's update keeps the size of its outputs
             sizes = [len(blocks) for blocks, _ in pairs]
             for (blocks, _), direction in zip(pairs, directions.split(sizes), strict=True):

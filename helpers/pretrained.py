@@ -252,11 +252,11 @@ def to_transformers_state(model: GPT) -> dict[str, Tensor]:
     return state
 
 
-def config_to_transformers(config: GPTConfig, end_id: int | None = None) -> dict:
+def config_to_transformers(config: GPTConfig, eos_token_id: int | None = None) -> dict:
     """What config.json of `transformers` says of such a model, as a dictionary for JSON.
 
     Args:
-        end_id: the id of the token that ends a text.
+        eos_token_id: the id of the token that ends a text.
 
     Raises:
         CourseError: the model has an option that `transformers`' GPT-2 does not have.
@@ -272,8 +272,8 @@ def config_to_transformers(config: GPTConfig, end_id: int | None = None) -> dict
         "layer_norm_epsilon": 1e-5,
         "initializer_range": 0.02,
         "tie_word_embeddings": config.tied_head,
-        "bos_token_id": end_id,
-        "eos_token_id": end_id,
+        "bos_token_id": eos_token_id,
+        "eos_token_id": eos_token_id,
         "dtype": "float32",
     }
 

@@ -55,7 +55,7 @@ def prepare(
     processes: Processes = ALONE,
     start_from: str | Path | None = None,
 ) -> Prepared:
-    """Load stories and tokenizer, tokenise (once; kept in the runs folder), build the model from its seed.
+    """Load stories and tokenizer, tokenize (once; kept in the runs folder), build the model from its seed.
 
     Args:
         start_from: a model's folder; training goes on from its weights, with new optimizers and a new schedule.
@@ -143,7 +143,7 @@ def make_sampler(
     rows = settings.batch_size * processes.count
     if settings.rows == "windows":
         return WindowSampler(tokens, rows, context_length, settings.seed)
-    return StorySampler(tokens, rows, context_length, settings.seed, fill=settings.rows == "filled")
+    return StorySampler(tokens, rows, context_length, settings.seed, packed=settings.rows == "packed")
 
 
 def training_of(

@@ -69,7 +69,7 @@ def keep_min_p(logits: Tensor, p: float) -> Tensor:
     return logits.masked_fill(probability < p * probability.amax(dim=-1, keepdim=True), -torch.inf)
 
 
-def penalise_repetition(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
+def penalize_repetition(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
     """Make tokens that occur in `ids` less likely: positive logits are divided by `penalty`, negative multiplied.
 
     Args:
@@ -78,10 +78,10 @@ def penalise_repetition(logits: Tensor, ids: Tensor, penalty: float) -> Tensor:
         penalty: 1 changes nothing; above 1 discourages, below 1 encourages.
     """
     said = torch.zeros_like(logits, dtype=torch.bool).scatter_(-1, ids, True)
-    return penalise_said(logits, said, penalty)
+    return penalize_said(logits, said, penalty)
 
 
-def penalise_said(logits: Tensor, said: Tensor, penalty: float) -> Tensor:
+def penalize_said(logits: Tensor, said: Tensor, penalty: float) -> Tensor:
     """The same where `said`, (batch, vocab_size), is true for the tokens that occurred."""
     if not 0 < penalty < float("inf"):
         raise CourseError(f"the repetition penalty must be above 0 (1 changes nothing), got {penalty}")
@@ -201,14 +201,14 @@ def beam_search(
     *,
     beams: int = 4,
     length_penalty: float = 1.0,
-    end_id: int | None = None,
+    eos_token_id: int | None = None,
 ) -> tuple[list[int], float]:
     """The best continuation that a search with `beams` open stories finds, and its score.
 
     Args:
         ids: the prompt.
         length_penalty: 0 compares sums, 1 means per token; above 1 favours long stories.
-        end_id: a story is finished here; this id counts in its score and is not given out.
+        eos_token_id: a story is finished here; this id counts in its score and is not given out.
 
     Returns:
         The new ids, and the score in nats (a sum of log-probabilities over length ** length_penalty).
@@ -226,12 +226,12 @@ def beam_search(
     was_training = model.training
     model.eval()
     try:
-        return _search(model, ids, max_new_tokens, beams, length_penalty, end_id)
+        return _search(model, ids, max_new_tokens, beams, length_penalty, eos_token_id)
     finally:
         model.train(was_training)
 
 
-def _search(model, ids, max_new_tokens, beams, length_penalty, end_id):
+def _search(model, ids, max_new_tokens, beams, length_penalty, eos_token_id):
     cache = KVCache(model)
     logits = cache.start([ids])
     open_ones = [(0.0, [])]  # (sum of log-probabilities, new ids), the best first
@@ -244,7 +244,7 @@ def _search(model, ids, max_new_tokens, beams, length_penalty, end_id):
         for rank, (value, at) in enumerate(zip(best.values.tolist(), best.indices.tolist(), strict=True)):
             parent, token = divmod(at, total.shape[1])
             story = [*open_ones[parent][1], token]
-            if token == end_id or length == max_new_tokens:
+            if token == eos_token_id or length == max_new_tokens:
                 if rank < beams:
                     finished.append((value / length**length_penalty, story))
             elif len(following) < beams:
@@ -255,7 +255,7 @@ def _search(model, ids, max_new_tokens, beams, length_penalty, end_id):
         if len(finished) == beams and following[0][0] / length**length_penalty <= finished[-1][0]:
             break
         open_ones = [(value, story) for value, story, _ in following]
-        cache.keep([parent for _, _, parent in following])
+        cache.reorder([parent for _, _, parent in following])
         logits = cache.append([story[-1] for _, story in open_ones])
     score, story = finished[0]
-    return (story[:-1] if story[-1] == end_id else story), score
+    return (story[:-1] if story[-1] == eos_token_id else story), score

@@ -14,7 +14,7 @@ class TrainingSettings:
     """Everything about a run that is not the model or the data.
 
     Attributes:
-        rows: "filled" (rows start at a story's start and are filled up with further stories), "padded" (one
+        rows: "packed" (rows start at a story's start and are filled up with further stories), "padded" (one
             story a row) or "windows" (start anywhere).
         batch_size: rows a model reads at once; accumulation: so many batches make one step.
         optimizer: "adamw", or "muon" for the matrices inside the blocks and AdamW for the rest.
@@ -32,7 +32,7 @@ class TrainingSettings:
         seed: decides the initial weights and the order of the stories.
     """
 
-    rows: str = "filled"
+    rows: str = "packed"
     batch_size: int = 8
     accumulation: int = 1
     optimizer: str = "adamw"
@@ -65,7 +65,7 @@ class TrainingSettings:
                 raise CourseError(f"{name} must be {rule}, got {getattr(self, name)!r}")
 
         for name, choices in (
-            ("rows", ("filled", "padded", "windows")),
+            ("rows", ("packed", "padded", "windows")),
             ("optimizer", ("adamw", "muon")),
             ("schedule", SCHEDULES),
             ("precision", PRECISIONS),

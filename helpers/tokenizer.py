@@ -26,7 +26,7 @@ class Tokenizer:
 
     Attributes:
         name: where it came from: "bundled", "gpt2", a path, "trained".
-        end_id: the id of `<|endoftext|>`, which stands between stories.
+        eos_token_id: the id of `<|endoftext|>`, which stands between stories.
         vocab_size: the number of ids; an id is below it.
         fingerprint: 16 hexadecimal digits that two tokenizers share only if they give the same ids.
     """
@@ -49,14 +49,14 @@ class Tokenizer:
             each.no_padding()
         self._plain.encode_special_tokens = True
         self.name = name
-        self.end_id = self._special.token_to_id(END)
-        if self.end_id is None:
+        self.eos_token_id = self._special.token_to_id(END)
+        if self.eos_token_id is None:
             raise CourseError(f"the tokenizer {name} has no {END} token, which the course puts between stories")
         self.vocab_size = 1 + max(self._special.get_vocab(with_added_tokens=True).values())
         self.fingerprint = _fingerprint(json.loads(self._special.to_str()))
 
     def __repr__(self) -> str:
-        return f"Tokenizer({self.name!r}, vocab_size={self.vocab_size}, end_id={self.end_id})"
+        return f"Tokenizer({self.name!r}, vocab_size={self.vocab_size}, eos_token_id={self.eos_token_id})"
 
     def __len__(self) -> int:
         return self.vocab_size

@@ -22,7 +22,7 @@ from helpers import checkpoint
 from helpers.distributed import ALONE, Processes
 from helpers.errors import CourseError
 from helpers.evaluation import loss_and_accuracy
-from helpers.generation import PROMPT, tell
+from helpers.generation import PROMPT, generate_text
 from helpers.optimizers import build_optimizer, set_learning_rates
 from helpers.run_log import (
     append_to_log,
@@ -41,7 +41,7 @@ HALF = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 PATIENCE = 30  # skipped steps in a row: float16's scale begins at 65,536, and halved that often nothing is left of it
 
 
-class Measured(NamedTuple):
+class StepStats(NamedTuple):
     """What a step showed: nats per token, the gradient's norm before clipping, tokens scored, and whether it was left
     out because float16 had overflowed.
     """
@@ -52,7 +52,7 @@ class Measured(NamedTuple):
     skipped: bool
 
 
-class Stepper:
+class TrainStep:
     """Moves a model's weights, batch by batch.
 
     Args:
@@ -65,7 +65,7 @@ class Stepper:
 
     def __init__(self, model, sampler, settings: TrainingSettings, processes: Processes = ALONE):
         self.model, self.sampler, self.settings, self.processes = model, sampler, settings, processes
-        self.device = model.head_weight.device
+        self.device = next(model.parameters()).device
         half = HALF[settings.precision]
         if half is not None and self.device.type == "cpu":
             raise CourseError(f"precision={settings.precision} needs a GPU; on a processor use float32")
@@ -76,7 +76,7 @@ class Stepper:
         self.skipped = self.skipped_in_all = 0  # steps that float16 left out: in a row up to now, and since the start
         self.data_ended = False
 
-    def step(self, number: int, rate: Callable[[], float]) -> Measured | None:
+    def step(self, number: int, rate: Callable[[], float]) -> StepStats | None:
         """Gradients of `accumulation` batches, one update. Each token weighs the same, in whatever batch it is.
 
         Args:
@@ -112,7 +112,7 @@ class Stepper:
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         self.scaler.update()  # under float16, lowers the scale where a gradient overflowed
-        return Measured(loss, grad_norm, total, not fine)
+        return StepStats(loss, grad_norm, total, not fine)
 
     def _batches(self) -> list:
         batches = []
@@ -130,7 +130,7 @@ class Stepper:
         weight = int((targets != -100).sum()) / total * self.processes.count
         with self.processes.exchange(self.network, now=last):
             with self.autocast():
-                loss = self.network(ids.to(self.device), targets.to(self.device), need_logits=False)[1] * weight
+                loss = self.network(ids.to(self.device), targets.to(self.device))[1] * weight
             self.scaler.scale(loss).backward()
         return loss.detach()
 
@@ -250,8 +250,8 @@ class Training:
         self.validation, self.callback, self.about = list(validation), callback, about or {}
         self.folder, self.progress = None if folder is None else Path(folder), progress and processes.first
         self.processes, self.keep = processes, keep
-        self.device = model.head_weight.device
-        self.stepper = Stepper(model, sampler, settings, processes)
+        self.device = next(model.parameters()).device
+        self.stepper = TrainStep(model, sampler, settings, processes)
         self.step, self.tokens, self.seconds = 0, 0, 0.0
         self.val_loss: float | None = None
         self.best_loss = math.inf  # the lowest validation loss so far
@@ -336,7 +336,7 @@ class Training:
 
     # ------------------------------------------------------------------ what is told
 
-    def _log(self, measured: Measured, rate: float, last: bool, new_epoch: bool) -> bool:
+    def _log(self, measured: StepStats, rate: float, last: bool, new_epoch: bool) -> bool:
         """Keep a row of the run's course; a true answer means that the callback wants to stop."""
         settings, whole = self.settings, last or new_epoch
         row = {
@@ -362,7 +362,7 @@ class Training:
                         self._save_model(self.folder / BEST)
         if self.tokenizer is not None and (new_epoch or self._every(settings.sample_every)):
             tokens = min(self.model.config.context_length, 100)
-            row["sample"] = tell(self.model, self.tokenizer, PROMPT, tokens, temperature=0.8, seed=settings.seed)
+            row["sample"] = generate_text(self.model, self.tokenizer, PROMPT, tokens, temperature=0.8, seed=settings.seed)
         self.history.append(row)
         stop = bool(self.callback and self.callback(row))
         if self._writes:

@@ -45,10 +45,10 @@ def folders(path):
 
 def test_every_story_is_whole_and_between_end_tokens(tokens, tokenizer):
     assert len(tokens) == len(TEXTS) == len(list(tokens))
-    assert tokens.ids.dtype == np.uint16 and tokens.ids[0] == tokens.end_id == tokenizer.end_id
+    assert tokens.ids.dtype == np.uint16 and tokens.ids[0] == tokens.eos_token_id == tokenizer.eos_token_id
     for i, text in enumerate(TEXTS):
-        assert tokens.story(i).tolist() == [*tokenizer.encode(text), tokenizer.end_id]
-        assert tokens.row(i).tolist() == [tokenizer.end_id, *tokenizer.encode(text), tokenizer.end_id]
+        assert tokens.story(i).tolist() == [*tokenizer.encode(text), tokenizer.eos_token_id]
+        assert tokens.row(i).tolist() == [tokenizer.eos_token_id, *tokenizer.encode(text), tokenizer.eos_token_id]
     assert tokens.story(-1).tolist() == tokens.story(len(TEXTS) - 1).tolist()
     with pytest.raises(IndexError):
         tokens.story(len(TEXTS))
@@ -59,7 +59,7 @@ def test_every_story_is_whole_and_between_end_tokens(tokens, tokenizer):
 
 def test_wide_vocabularies_get_wide_ids(tokenizer, tmp_path):
     class Wide:
-        vocab_size, end_id, fingerprint = 70_000, 69_999, "wide"
+        vocab_size, eos_token_id, fingerprint = 70_000, 69_999, "wide"
 
         def encode_batch(self, texts):
             return [[66_000, 1] for _ in texts]
@@ -71,7 +71,7 @@ def test_wide_vocabularies_get_wide_ids(tokenizer, tmp_path):
 
 def test_the_same_stories_are_tokenised_once(tokenizer, tmp_path, monkeypatch):
     first = tokenize_stories(TEXTS, tokenizer, tmp_path, progress=False)
-    monkeypatch.setattr(type(tokenizer), "encode_batch", lambda *_: pytest.fail("tokenised again"))
+    monkeypatch.setattr(type(tokenizer), "encode_batch", lambda *_: pytest.fail("tokenized again"))
     again = tokenize_stories(tuple(TEXTS), tokenizer, tmp_path, progress=False)
     assert again.folder == first.folder and again.fingerprint == first.fingerprint
 
@@ -174,7 +174,7 @@ def test_a_damaged_file_is_noticed_and_made_again(tokenizer, tmp_path, name):
 
 
 def test_bad_stories_and_folders_get_a_clear_line(tokenizer, tmp_path):
-    with pytest.raises(CourseError, match="no stories to tokenise"):
+    with pytest.raises(CourseError, match="no stories to tokenize"):
         tokenize_stories([], tokenizer, tmp_path, progress=False)
     with pytest.raises(CourseError, match="story 1 .* is not text"):
         tokenize_stories(["a", "\ud800"], tokenizer, tmp_path, progress=False)
@@ -226,8 +226,8 @@ def equal(a, b):
 
 SAMPLERS = {
     "windows": lambda tokens, seed=0: WindowSampler(tokens, 4, 16, seed),
-    "filled": lambda tokens, seed=0: StorySampler(tokens, 4, 32, seed),
-    "padded": lambda tokens, seed=0: StorySampler(tokens, 4, 32, seed, fill=False),
+    "packed": lambda tokens, seed=0: StorySampler(tokens, 4, 32, seed),
+    "padded": lambda tokens, seed=0: StorySampler(tokens, 4, 32, seed, packed=False),
 }
 
 
@@ -258,13 +258,13 @@ def test_a_resumed_sampler_gives_the_batches_that_would_have_come(tokens, kind, 
     assert whole.state_dict() == resumed.state_dict() and whole.epochs == resumed.epochs
 
 
-def stories_in(ids, targets, end_id):
+def stories_in(ids, targets, eos_token_id):
     """The stories of a filled batch: each row's ids and last target, cut at the end tokens."""
     for row, last in zip(ids.tolist(), targets[:, -1].tolist(), strict=True):
         story = []
         for i in [*row[1:], last]:
             story.append(i)
-            if i == end_id:
+            if i == eos_token_id:
                 yield story
                 story = []
         if story:
@@ -273,10 +273,10 @@ def stories_in(ids, targets, end_id):
 
 def test_each_epoch_uses_every_story_once(tokens):
     longest = int(tokens.lengths().max())
-    sampler, seen = StorySampler(tokens, 1, longest, seed=3, fill=False), []
+    sampler, seen = StorySampler(tokens, 1, longest, seed=3, packed=False), []
     for _ in range(3 * len(tokens)):
         ids, targets = sampler.next_batch()
-        assert ids[0, 0] == tokens.end_id and targets[0, -1] == tokens.end_id
+        assert ids[0, 0] == tokens.eos_token_id and targets[0, -1] == tokens.eos_token_id
         seen.append(targets[0].tolist())
     every = sorted(story.tolist() for story in tokens)
     epochs = [seen[at : at + len(tokens)] for at in range(0, len(seen), len(tokens))]
@@ -292,27 +292,27 @@ def test_filled_rows_hold_whole_stories_and_cut_only_the_last(tokens):
     while sampler.epoch == 0:
         ids, targets = sampler.next_batch()
         assert ids.shape == (3, 64) and (targets != IGNORED).all()
-        assert (ids[:, 0] == tokens.end_id).all()
-        for story in stories_in(ids, targets, tokens.end_id):
+        assert (ids[:, 0] == tokens.eos_token_id).all()
+        for story in stories_in(ids, targets, tokens.eos_token_id):
             used += 1
-            assert tuple(story) in (known if story[-1] == tokens.end_id else starts)
+            assert tuple(story) in (known if story[-1] == tokens.eos_token_id else starts)
     assert used == len(tokens) + sampler.position
 
 
 def test_padding_is_ignored_and_the_batch_is_as_wide_as_its_longest_row(tokens):
-    sampler = StorySampler(tokens, 5, 1000, seed=1, fill=False)
+    sampler = StorySampler(tokens, 5, 1000, seed=1, packed=False)
     ids, targets = sampler.next_batch()
     lengths = (targets != IGNORED).sum(1)
     assert ids.shape[1] == int(lengths.max())
     for row, target, length in zip(ids, targets, lengths, strict=True):
-        assert target[length - 1] == tokens.end_id and (row[length:] == tokens.end_id).all()
+        assert target[length - 1] == tokens.eos_token_id and (row[length:] == tokens.eos_token_id).all()
         assert (target[length:] == IGNORED).all()
 
 
 def test_a_story_longer_than_the_context_loses_its_end(tokens):
     for fill in (True, False):
-        ids, targets = StorySampler(tokens, 8, 3, fill=fill).next_batch()
-        assert ids.shape == (8, 3) and (ids[:, 0] == tokens.end_id).all()
+        ids, targets = StorySampler(tokens, 8, 3, packed=fill).next_batch()
+        assert ids.shape == (8, 3) and (ids[:, 0] == tokens.eos_token_id).all()
     ids, _ = StorySampler(tokens, 8, 1).next_batch()
     assert ids.shape == (8, 1)
     lengths = [len(story) for story in tokens]
@@ -354,7 +354,7 @@ def test_settings_that_cannot_be_are_refused(tokens, tokenizer, tmp_path):
         (StorySampler(tokens, 5, 32), "batch_size"),
         (StorySampler(tokens, 4, 31), "context_length"),
         (StorySampler(tokens, 4, 32, seed=1), "seed"),
-        (StorySampler(tokens, 4, 32, fill=False), "fill"),
+        (StorySampler(tokens, 4, 32, packed=False), "fill"),
     ]:
         with pytest.raises(CourseError, match=f"the saved sampler had {name}="):
             sampler.load_state_dict(saved)

@@ -207,7 +207,7 @@ def test_merges_in_no_sensible_order_still_give_the_librarys_ids():
 
 def test_special_tokens_need_permission(encoder):
     assert 0 not in encoder.encode("a<|endoftext|>b")
-    assert encoder.encode("<|endoftext|>b", allowed_special=True)[0] == encoder.end_id == 0
+    assert encoder.encode("<|endoftext|>b", allowed_special=True)[0] == encoder.eos_token_id == 0
     assert encoder.decode([0]) == "<|endoftext|>"
 
 

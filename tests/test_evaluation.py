@@ -56,7 +56,7 @@ def test_batched_scores_equal_a_plain_loop(tokenizer, changes):
     model.eval()
     losses, hits = [], []
     for text in TEXTS:
-        row = torch.tensor([[tokenizer.end_id, *tokenizer.encode(text), tokenizer.end_id]])
+        row = torch.tensor([[tokenizer.eos_token_id, *tokenizer.encode(text), tokenizer.eos_token_id]])
         log_probs = model(row[:, :-1]).double().log_softmax(-1)[0]
         losses += (-log_probs.gather(1, row[0, 1:, None])).flatten().tolist()
         hits += (log_probs.argmax(1) == row[0, 1:]).tolist()
@@ -99,12 +99,12 @@ def test_a_uniform_model_scores_the_logarithm_of_its_vocabulary(tokenizer):
     with torch.no_grad():
         model.wte.weight.zero_()
     assert evaluate(model, tokenizer, TEXTS).nats_per_token == pytest.approx(math.log(270), abs=1e-5)
-    uniform = NGramModel(0, tokenizer.vocab_size, tokenizer.end_id)
+    uniform = NGramModel(0, tokenizer.vocab_size, tokenizer.eos_token_id)
     assert evaluate(uniform, tokenizer, TEXTS).nats_per_token == pytest.approx(math.log(270))
 
 
 def test_counting_models_are_scored_on_the_same_tokens(tokenizer):
-    model = NGramModel(3, tokenizer.vocab_size, tokenizer.end_id).fit(tokenizer.encode_batch(TEXTS))
+    model = NGramModel(3, tokenizer.vocab_size, tokenizer.eos_token_id).fit(tokenizer.encode_batch(TEXTS))
     metrics = evaluate(model, tokenizer, TEXTS)
     rows = story_rows(tokenizer, TEXTS)
     assert metrics.nats == pytest.approx(-sum(model.log_probs(row).sum() for row in rows))

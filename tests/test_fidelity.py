@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from helpers.checkpoint import load_model
-from helpers.export import export, transformers_twin
+from helpers.export import export, to_transformers
 from helpers.files import data_folder
 from helpers.generation import generate
 from helpers.model import GPT, GPTConfig
@@ -121,8 +121,8 @@ def test_logits_loss_and_every_gradient_agree(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_way_out_gives_the_same_model(kind):
     ours = ours_from(theirs_with(**KINDS[kind])).train()
-    twin = transformers_twin(ours)
-    assert twin.training and not transformers_twin(ours.eval()).training
+    twin = to_transformers(ours)
+    assert twin.training and not to_transformers(ours.eval()).training
     ids = random_ids(2, 20)
     with torch.no_grad():
         assert (twin(ids).logits - ours(ids)).abs().max() < 1e-4
@@ -133,7 +133,7 @@ def test_the_way_out_gives_the_same_model(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_round_trip_keeps_every_bit(kind):
     theirs = theirs_with(**KINDS[kind])
-    back = transformers_twin(ours_from(theirs))
+    back = to_transformers(ours_from(theirs))
     mine, other = dict(back.named_parameters()), dict(theirs.named_parameters())
     assert mine.keys() == other.keys()
     for name, parameter in other.items():
@@ -165,7 +165,7 @@ def test_two_hundred_greedy_tokens_of_the_shipped_storyteller_are_the_same(tmp_p
     transformers.utils.logging.disable_progress_bar()
     theirs = transformers.GPT2LMHeadModel.from_pretrained(export(ours, tokenizer, tmp_path / "exported")).eval()
     for text in ("Once upon a time", "Lily had a red kite.", "One rainy morning, a small fox"):
-        prompt = torch.tensor([[tokenizer.end_id, *tokenizer.encode(text)]])
+        prompt = torch.tensor([[tokenizer.eos_token_id, *tokenizer.encode(text)]])
         answer = theirs.generate(
             prompt, attention_mask=torch.ones_like(prompt), do_sample=False, max_new_tokens=200, max_length=None,
             pad_token_id=0, eos_token_id=-1,
@@ -305,7 +305,7 @@ def test_logits_agree_at_full_size(full_size, batch, time):
     with torch.no_grad():
         hidden, expected = ours.hidden(ids), theirs.transformer(ids).last_hidden_state
         some = slice((time - 1) % 16, None, 16)  # the last one among them; all would be 400 MB a side
-        mine = F.linear(hidden[:, some], ours.head_weight)
+        mine = F.linear(hidden[:, some], ours.head.weight)
         assert (mine - theirs.lm_head(expected[:, some])).abs().max() < 1e-4
         assert mine.std() > 0.3
 

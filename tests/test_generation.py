@@ -95,7 +95,7 @@ def test_it_stops_at_the_end_token_and_at_the_limit(model):
     without = list(generation.generate(model, [1, 2], 10, greedy=True))
     assert len(without) == 10
     end = without[4]
-    with_end = list(generation.generate(model, [1, 2], 10, greedy=True, end_id=end))
+    with_end = list(generation.generate(model, [1, 2], 10, greedy=True, eos_token_id=end))
     assert with_end == without[: without.index(end)]
 
 
@@ -159,7 +159,7 @@ def test_a_story_begins_with_its_prompt(model, tokenizer):
     story = teller.tell("Pip", 8, seed=1)
     assert story.startswith("Pip") and story == teller.tell("Pip", 8, seed=1)
     assert story == "Pip" + "".join(teller.stream("Pip", 8, seed=1))
-    assert generation.encode_prompt(tokenizer, "Pip")[0] == tokenizer.end_id
+    assert generation.encode_prompt(tokenizer, "Pip")[0] == tokenizer.eos_token_id
     for empty in ("", "  \n"):
         with pytest.raises(CourseError, match="prompt is empty"):
             teller.tell(empty)

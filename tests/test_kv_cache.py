@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import generation
-from helpers.export import transformers_twin
+from helpers.export import to_transformers
 from helpers.kv_cache import KVCache
 from helpers.model import GPT, GPTConfig
 from helpers.sampling import beam_search
@@ -58,18 +58,18 @@ def test_a_story_does_not_depend_on_the_cache_or_the_batch(changes):
     model = make(**changes)
     prompts = [[1, 2, 3], [4], list(range(10))]
     for options in ({"greedy": True}, {"temperature": 1.5, "top_k": 20}, {"min_p": 0.05, "repetition_penalty": 1.3}):
-        together = generation.generate_batch(model, prompts, 30, seed=3, end_id=7, **options)
+        together = generation.generate_batch(model, prompts, 30, seed=3, eos_token_id=7, **options)
         for number, prompt in enumerate(prompts):
             options["seed"] = 3 + number
-            alone = list(generation.generate(model, prompt, 30, end_id=7, **options))
+            alone = list(generation.generate(model, prompt, 30, eos_token_id=7, **options))
             slow = lambda ids: generation.last_logits(model, ids)  # noqa: E731
-            uncached = list(generation.generate(model, prompt, 30, end_id=7, next_logits=slow, **options))
+            uncached = list(generation.generate(model, prompt, 30, eos_token_id=7, next_logits=slow, **options))
             assert together[number] == alone == uncached
             del options["seed"]
 
 
 def theirs(model, prompt, **options):
-    twin = transformers_twin(model)
+    twin = to_transformers(model)
     twin.generation_config.eos_token_id = options.pop("eos_token_id", None)
     twin.generation_config.pad_token_id = 0
     ids = torch.tensor([prompt])
@@ -96,7 +96,7 @@ def test_beam_search_is_transformers_beam_search(beams, length_penalty):
         if end in expected:
             expected = expected[: expected.index(end)]
         if beams > 1:  # transformers calls one beam greedy
-            ours, _ = beam_search(model, [1, 2, 3], 15, beams=beams, length_penalty=length_penalty, end_id=end)
+            ours, _ = beam_search(model, [1, 2, 3], 15, beams=beams, length_penalty=length_penalty, eos_token_id=end)
             assert ours == expected
 
 
@@ -110,7 +110,7 @@ def test_the_newer_filters_are_those_of_transformers(seed, p, penalty, k):
     ids = torch.randint(0, 50, (3, 9), generator=generator)
     assert torch.allclose(MinPLogitsWarper(p)(None, logits), generation.keep_min_p(logits, p))
     expected = RepetitionPenaltyLogitsProcessor(penalty)(ids, logits)
-    assert torch.allclose(expected, generation.penalise_repetition(logits, ids, penalty))
+    assert torch.allclose(expected, generation.penalize_repetition(logits, ids, penalty))
     left = generation.keep_min_p(generation.keep_top_p(generation.keep_top_k(logits, k), max(p, 1e-6)), p)
     assert left.isfinite().any(-1).all()
 
@@ -140,7 +140,7 @@ class Others(torch.nn.Module):
 
     def __init__(self, gpt):
         super().__init__()
-        self.config, self.inner, self.head_weight = gpt.config, [gpt], gpt.head_weight
+        self.config, self.inner, self.head.weight = gpt.config, [gpt], gpt.head.weight
 
     def forward(self, ids):
         return self.inner[0](ids)

@@ -3,20 +3,20 @@
 import copy
 import math
 
+import helpers.fused
+import helpers.tied_head
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.fused import AT_LEAST, NARROW, causal_attention, gelu_linear, gelu_tanh
+from helpers.tied_head import head_loss
 from torch import nn
 
-import helpers.fused
-import helpers.tied_head
 from course.bench.memory import peak_bytes
 from helpers.errors import CourseError
-from helpers.export import transformers_twin
-from helpers.fused import AT_LEAST, NARROW, causal_attention, gelu_linear, gelu_tanh
+from helpers.export import to_transformers
 from helpers.model import GPT, GPTConfig, sinusoids
 from helpers.pretrained import transformers_name
-from helpers.tied_head import head_loss
 
 TINY = dict(vocab_size=61, context_length=24, n_layer=2, n_head=4, d_model=32)
 
@@ -46,7 +46,7 @@ def test_logits_loss_and_gradients_are_those_of_transformers():
     model = make()
     shake(model)
     pytest.importorskip("transformers")
-    twin = transformers_twin(model.eval())
+    twin = to_transformers(model.eval())
     ids = some_ids()
     with torch.no_grad():
         torch.testing.assert_close(model(ids), twin(ids).logits, atol=1e-4, rtol=1e-4)

@@ -15,7 +15,7 @@ STORIES = [[1, 2, 3, 1, 2], [1, 2, 4], [3, 1, 2, 4, 4], [5]]
 
 @pytest.mark.parametrize("order", range(6))
 def test_every_distribution_sums_to_one_and_agrees_with_the_scores(order):
-    model = NGramModel(order, vocab_size=7, end_id=END).fit(STORIES)
+    model = NGramModel(order, vocab_size=7, eos_token_id=END).fit(STORIES)
     contexts = [[END], [END, 1], [END, 1, 2], [END, 6], [END, 1, 6, 2], [END, 5, 5, 5, 5], [3, 1, 2, 4, 4, 4]]
     for context in contexts:
         whole = model.next_log_probs(context)
@@ -28,7 +28,7 @@ def test_every_distribution_sums_to_one_and_agrees_with_the_scores(order):
 
 def test_whole_stories_are_a_distribution():
     """All stories of up to three tokens, and what is longer: the probabilities sum to one."""
-    model = NGramModel(3, vocab_size=4, end_id=END).fit([[1, 2], [1, 3, 2], [2]])
+    model = NGramModel(3, vocab_size=4, eos_token_id=END).fit([[1, 2], [1, 3, 2], [2]])
     total, open_rows = 0.0, [[END]]
     for _ in range(4):
         total += sum(np.exp(model.log_probs([*row, END]).sum()) for row in open_rows)
@@ -39,19 +39,19 @@ def test_whole_stories_are_a_distribution():
 
 def test_unigram_and_bigram_by_hand():
     stories = [[1, 1, 2], [1, 2]]  # tokens with their ends: 1 x 3, 2 x 2, 0 x 2
-    unigram = NGramModel(1, vocab_size=3, end_id=END, discount=0.5).fit(stories)
+    unigram = NGramModel(1, vocab_size=3, eos_token_id=END, discount=0.5).fit(stories)
     expected = [(2 - 0.5) / 7, (3 - 0.5) / 7, (2 - 0.5) / 7] + np.float64(0.5 * 3 / 7 / 3)
     assert np.exp(unigram.next_log_probs([END])) == pytest.approx(expected)
     # Pairs: 01 x 2, 11 x 1, 12 x 2, 20 x 2. Kneser-Ney's unigram counts the different tokens before: 0:1,
     # 1:2, 2:1.
-    bigram = NGramModel(2, vocab_size=3, end_id=END, discount=0.5).fit(stories)
+    bigram = NGramModel(2, vocab_size=3, eos_token_id=END, discount=0.5).fit(stories)
     lower = [0.5 / 4, 1.5 / 4, 0.5 / 4] + np.float64(0.5 * 3 / 4 / 3)
     after_one = np.array([0, 0.5 / 3, 1.5 / 3]) + 0.5 * 2 / 3 * lower
     assert np.exp(bigram.next_log_probs([END, 1])) == pytest.approx(after_one)
 
 
 def test_without_discount_worth_mentioning_it_is_the_relative_frequency():
-    model = NGramModel(2, vocab_size=7, end_id=END, discount=1e-9).fit(STORIES)
+    model = NGramModel(2, vocab_size=7, eos_token_id=END, discount=1e-9).fit(STORIES)
     assert np.exp(model.next_log_probs([1]))[2] == pytest.approx(1)
     assert np.exp(model.next_log_probs([END]))[[1, 3, 5]] == pytest.approx([0.5, 0.25, 0.25])
 

@@ -27,7 +27,7 @@ def taught():
 class Letters:
     """A tokenizer for these tests: "a" is 1, "b" is 2, ..."""
 
-    end_id, vocab_size = END, V
+    eos_token_id, vocab_size = END, V
 
     def encode_batch(self, texts):
         return [[ord(letter) - 96 for letter in text] for text in texts]

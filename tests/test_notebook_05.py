@@ -133,7 +133,7 @@ def test_one_head_starts_ignorant_is_causal_and_can_be_evaluated(taught):
     other = ids.clone()
     other[:, 5:] = (other[:, 5:] + 1) % 11
     assert torch.allclose(model(other)[:, :5], logits[:, :5], atol=1e-6)
-    assert torch.allclose(model.hidden(ids) @ model.head_weight.T, logits, atol=1e-5)
+    assert torch.allclose(model.hidden(ids) @ model.head.weight.T, logits, atol=1e-5)
     assert isinstance(model.head, nn.Linear)
 
 

@@ -105,12 +105,12 @@ def test_the_model_is_the_helpers(taught, attention):
 def test_it_starts_with_the_same_numbers_as_the_helpers(taught):
     ours, theirs = taught["GPT"](SMALL), model.GPT(SMALL)
     torch.manual_seed(7)
-    taught["initialise"](ours)
+    taught["initialize"](ours)
     torch.manual_seed(7)
-    theirs.initialise()
+    theirs.initialize()
     for (name, mine), other in zip(ours.named_parameters(), theirs.parameters(), strict=True):
         assert torch.equal(mine, other), name
-    taught["initialise"](ours, scaled=False)
+    taught["initialize"](ours, scaled=False)
     assert ours.blocks[0].mlp.proj.weight.std().item() == pytest.approx(0.02, rel=0.05)
 
 

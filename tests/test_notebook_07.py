@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from course.site import notebooks
 from helpers.dataset import IGNORED, StorySampler
 from helpers.model import GPT, GPTConfig
-from helpers.optimizers import Muon, OptimizerSettings, build_optimizer, orthogonalise
+from helpers.optimizers import Muon, OptimizerSettings, build_optimizer, orthogonalize
 from helpers.settings import TrainingSettings, schedule
 from helpers.tokenizer import train_tokenizer
 from tests.taught import taught_code
@@ -39,11 +39,11 @@ def seeded():
 
 
 def test_the_shift_is_the_samplers(taught, tokens):
-    sampler = StorySampler(tokens, 5, 64, seed=3, fill=False)
+    sampler = StorySampler(tokens, 5, 64, seed=3, packed=False)
     for _ in range(20):
         inputs, targets = sampler.next_batch()
         lengths = (targets != IGNORED).sum(1) + 1
-        rows = torch.cat([inputs, torch.full((5, 1), tokens.end_id)], dim=1)
+        rows = torch.cat([inputs, torch.full((5, 1), tokens.eos_token_id)], dim=1)
         for n, length in enumerate(lengths):  # a row that fills the whole width has its last token in the targets alone
             rows[n, length - 1] = targets[n, length - 2]
         ours = taught["inputs_and_targets"](rows, lengths)
@@ -85,7 +85,7 @@ def test_adamw_is_what_the_helpers_train_with(taught):
 
 def test_newton_schulz_is_the_helpers_and_leads_to_the_polar_factor(taught):
     matrix = torch.randn(24, 24)
-    assert torch.allclose(taught["newton_schulz"](matrix), orthogonalise(matrix[None])[0], atol=1e-4)
+    assert torch.allclose(taught["newton_schulz"](matrix), orthogonalize(matrix[None])[0], atol=1e-4)
     U, _, Vt = torch.linalg.svd(matrix.double())
     exact = taught["newton_schulz"](matrix.double(), steps=60, quintic=(1.5, -0.5, 0.0))
     assert torch.allclose(exact, U @ Vt, atol=1e-5)
@@ -121,7 +121,7 @@ def test_the_small_run_clips_as_torch_does_and_a_spoilt_batch_is_seen(taught):
 
 
 def test_pieces_weighed_by_their_tokens_are_the_large_batch(taught, tokens):
-    inputs, targets = StorySampler(tokens, 6, 64, seed=1, fill=False).next_batch()
+    inputs, targets = StorySampler(tokens, 6, 64, seed=1, packed=False).next_batch()
     targets[3:, 5:] = IGNORED
     model = GPT(SMALL)
     pieces = list(zip(inputs.split(2), targets.split(2), strict=True))

@@ -46,7 +46,7 @@ def test_log_probs_are_those_of_evaluate(taught, model):
 
 
 def test_padded_rows_score_the_same_where_they_are_real(taught, model):
-    got, real = taught["padded_scores"](model, ROWS, fill=END)
+    got, real = taught["padded_scores"](model, ROWS, packed=END)
     expected = torch.cat([taught["log_probs"](model, row) for row in ROWS])
     assert torch.allclose(got[real], expected, atol=1e-5)
     assert real.sum() == sum(len(row) - 1 for row in ROWS)

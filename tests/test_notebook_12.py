@@ -11,7 +11,7 @@ import torch
 
 from course.site import notebooks
 from helpers.dataset import StorySampler, tokenize_stories
-from helpers.export import transformers_twin
+from helpers.export import to_transformers
 from helpers.model import GPT, GPTConfig
 from helpers.pretrained import from_transformers_state, to_transformers_state, transformers_name
 from helpers.tokenizer import load_tokenizer
@@ -53,7 +53,7 @@ def model():
 
 
 def test_the_taught_map_is_the_helpers(taught, model):
-    twin = transformers_twin(model)
+    twin = to_transformers(model)
     state = taught["translated"](twin.transformer.state_dict(), [name for name, _ in model.named_parameters()])
     library = from_transformers_state(twin.state_dict(), SMALL)
     assert set(state) == {name for name, _ in library.named_parameters()}
@@ -85,7 +85,7 @@ def test_the_solutions_are_the_helpers_too(taught, model):
 
 
 def test_layers_are_listened_to_in_both_models(taught, model):
-    twin = transformers_twin(model).eval()
+    twin = to_transformers(model).eval()
     taught["ours"], taught["theirs"] = model, twin
     batch = torch.tensor([[1, 5, 7], [9, 2, 4]])
     ours, theirs = taught["both"](batch)

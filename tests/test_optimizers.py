@@ -12,7 +12,7 @@ from helpers.optimizers import (
     Muon,
     OptimizerSettings,
     build_optimizer,
-    orthogonalise,
+    orthogonalize,
     parameter_groups,
     set_learning_rates,
     square_blocks,
@@ -33,7 +33,7 @@ def batch(seed=1):
 @pytest.mark.parametrize("shape", [(3, 32, 32), (2, 16, 64), (2, 64, 16), (1, 24, 36)])
 def test_newton_schulz_changes_the_singular_values_and_nothing_else(shape):
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    result = orthogonalise(matrices)
+    result = orthogonalize(matrices)
     u, s, vt = torch.linalg.svd(matrices.double(), full_matrices=False)
     s = s / s.norm(dim=1, keepdim=True)
     a, b, c = QUINTIC
@@ -45,20 +45,20 @@ def test_newton_schulz_changes_the_singular_values_and_nothing_else(shape):
 def test_the_result_is_nearly_the_orthogonal_matrix():
     matrices = torch.randn(4, 128, 512, generator=torch.Generator().manual_seed(2))
     u, _, vt = torch.linalg.svd(matrices, full_matrices=False)
-    result = orthogonalise(matrices)
+    result = orthogonalize(matrices)
     singular = torch.linalg.svdvals(result)
     assert 0.65 < singular.min() and singular.max() < 1.25
     cosine = (result * (u @ vt)).sum((1, 2)) / (result.norm(dim=(1, 2)) * (u @ vt).norm(dim=(1, 2)))
     assert cosine.min() > 0.97
-    assert not orthogonalise(torch.zeros(1, 4, 4)).any()  # no gradient, no step; and no division by zero
+    assert not orthogonalize(torch.zeros(1, 4, 4)).any()  # no gradient, no step; and no division by zero
 
 
 @pytest.mark.parametrize("count", [0, 1, 5, 12])
 def test_a_few_matrices_at_a_time_give_what_all_at_once_give(count, monkeypatch):
     matrices = torch.randn(count, 16, 48, generator=torch.Generator().manual_seed(4))
-    at_once = orthogonalise(matrices)
+    at_once = orthogonalize(matrices)
     monkeypatch.setattr("helpers.optimizers.AT_A_TIME", 3 * 16 * 48)
-    assert torch.equal(orthogonalise(matrices), at_once)  # bit for bit: a recorded run stays what it was
+    assert torch.equal(orthogonalize(matrices), at_once)  # bit for bit: a recorded run stays what it was
 
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])

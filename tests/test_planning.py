@@ -10,7 +10,7 @@ from course.bench import planning
 from course.bench.memory import peak_bytes
 from helpers.model import GPT, GPTConfig
 from helpers.recipes import RECIPES, get_recipe, override
-from helpers.training import Stepper
+from helpers.training import TrainStep
 
 SMALL = ["n_layer=2", "n_head=2", "d_model=32", "context_length=32", "batch_size=2", "steps=10"]
 
@@ -52,7 +52,7 @@ def test_time_is_that_of_steps_measured_here_and_random_numbers_stay(monkeypatch
 
 @pytest.mark.parametrize("name", RECIPES)
 def test_every_recipe_has_a_plan_within_seconds(name, monkeypatch):
-    monkeypatch.setattr(Stepper, "step", lambda *_: time.sleep(0.001))  # the model need not run here
+    monkeypatch.setattr(TrainStep, "step", lambda *_: time.sleep(0.001))  # the model need not run here
     started = time.perf_counter()
     told = str(planning.plan(get_recipe(name)))
     assert time.perf_counter() - started < 60

@@ -34,14 +34,14 @@ def teller():
 @pytest.mark.parametrize("options", OPTIONS)
 def test_sampling_tells_what_generate_tells(teller, options):
     ids = encode_prompt(teller.tokenizer, "Once")
-    expected = list(generate(teller.model, ids, 30, seed=3, end_id=teller.tokenizer.end_id, **options))
+    expected = list(generate(teller.model, ids, 30, seed=3, eos_token_id=teller.tokenizer.eos_token_id, **options))
     told = list(playground.steps(teller, "Once", "sampling", 30, seed=3, **options))
     assert [one.text for one in told] == [teller.tokenizer.decode([token]) for token in expected]
 
 
 def test_probabilities_are_the_models(teller):
     ids = encode_prompt(teller.tokenizer, "Once")
-    tokens = generate(teller.model, ids, 25, seed=5, temperature=2.0, top_k=7, end_id=teller.tokenizer.end_id)
+    tokens = generate(teller.model, ids, 25, seed=5, temperature=2.0, top_k=7, eos_token_id=teller.tokenizer.eos_token_id)
     told = playground.steps(teller, "Once", "sampling", 25, seed=5, temperature=2.0, top_k=7)
     for one, token in zip(told, list(tokens), strict=True):
         with torch.inference_mode():
@@ -58,8 +58,8 @@ def test_probabilities_are_the_models(teller):
 def test_greedy_and_beams(teller):
     ids = encode_prompt(teller.tokenizer, "Pip")
     for method, expected in (
-        ("greedy", list(generate(teller.model, ids, 20, greedy=True, end_id=teller.tokenizer.end_id))),
-        ("beam search", beam_search(teller.model, ids, 20, beams=3, end_id=teller.tokenizer.end_id)[0]),
+        ("greedy", list(generate(teller.model, ids, 20, greedy=True, eos_token_id=teller.tokenizer.eos_token_id))),
+        ("beam search", beam_search(teller.model, ids, 20, beams=3, eos_token_id=teller.tokenizer.eos_token_id)[0]),
     ):
         told = list(playground.steps(teller, "Pip", method, 20, beams=3))
         assert [one.text for one in told] == [teller.tokenizer.decode([token]) for token in expected]

@@ -23,7 +23,7 @@ from helpers.checkpoint import load_model, save_model
 from helpers.errors import CourseError
 from helpers.export import export
 from helpers.files import data_folder, repository_root
-from helpers.generation import encode_prompt, generate, tell
+from helpers.generation import encode_prompt, generate, generate_text
 from helpers.model import GPT, GPTConfig
 from helpers.pretrained import (
     config_from_transformers,
@@ -496,7 +496,7 @@ def test_the_tokenizers_give_the_same_ids(exported, storyteller):
         ids = tokenizer.encode(text, allowed_special=True)
         assert theirs(text).input_ids == ids, text
         assert theirs.decode(ids) == tokenizer.decode(ids) == text
-    assert theirs.eos_token_id == theirs.bos_token_id == theirs.pad_token_id == tokenizer.end_id
+    assert theirs.eos_token_id == theirs.bos_token_id == theirs.pad_token_id == tokenizer.eos_token_id
     assert theirs.model_max_length == 256 and len(theirs) == tokenizer.vocab_size
     batch = theirs(["Tom", "Tom had a kite"], padding=True, return_tensors="pt")
     assert batch.input_ids.shape == batch.attention_mask.shape
@@ -508,7 +508,7 @@ def test_the_pipeline_tells_the_same_story(exported, storyteller):
     model, tokenizer = storyteller
     theirs = pipeline("text-generation", str(exported))
     (answer,) = theirs("<|endoftext|>One day, Tom", do_sample=False, max_new_tokens=200)
-    assert answer["generated_text"] == "<|endoftext|>" + tell(model, tokenizer, "One day, Tom", 200, greedy=True)
+    assert answer["generated_text"] == "<|endoftext|>" + generate_text(model, tokenizer, "One day, Tom", 200, greedy=True)
     torch.manual_seed(0)
     (answer,) = theirs("<|endoftext|>Once upon a time", do_sample=True)  # as long as the context lets it by default
     assert len(tokenizer.encode(answer["generated_text"])) > 50
@@ -522,8 +522,8 @@ def test_generate_tells_the_same_story_and_stops_by_itself(exported, storyteller
     theirs = GPT2LMHeadModel.from_pretrained(exported)
     answer = theirs.generate(torch.tensor([ids]), do_sample=False)[0, len(ids) :].tolist()
     assert len(ids) + len(answer) <= 256
-    assert answer[:-1] == list(generate(model, ids, len(answer), greedy=True, end_id=tokenizer.end_id))
-    assert answer[-1] == tokenizer.end_id
+    assert answer[:-1] == list(generate(model, ids, len(answer), greedy=True, eos_token_id=tokenizer.eos_token_id))
+    assert answer[-1] == tokenizer.eos_token_id
 
 
 def test_transformers_writes_what_we_read(exported, storyteller, tmp_path):
@@ -549,7 +549,7 @@ def test_what_gpt2_cannot_be_is_not_exported(option, reason, tokenizer, tmp_path
     with pytest.raises(CourseError, match=reason):
         export(model, tokenizer, tmp_path / "export")
     with pytest.raises(CourseError, match=reason):
-        export_module.transformers_twin(model)
+        export_module.to_transformers(model)
     assert list(tmp_path.iterdir()) == []
 
 

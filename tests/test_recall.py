@@ -40,7 +40,7 @@ class Knower:
     def __init__(self, tokenizer, forget=False):
         self.vocab_size, self.next = tokenizer.vocab_size, {}
         for each in [] if forget else STORIES:
-            row = [tokenizer.end_id, *tokenizer.encode(each["text"])]
+            row = [tokenizer.eos_token_id, *tokenizer.encode(each["text"])]
             self.next |= {tuple(row[:i]): row[i] for i in range(1, len(row))}
 
     def next_log_probs(self, ids):
@@ -55,7 +55,7 @@ def test_mentions_are_found_with_their_distance(tokenizer):
     (hero, color) = mentions_of(pip, tokenizer, {"hero", "color"})
     assert (hero.role, hero.text, color.role, color.text) == ("hero", "Pip", "color", "red")
     assert tokenizer.decode(hero.context[1:]) + " Pip" == pip["text"][: hero.start + 3]
-    assert hero.context[0] == tokenizer.end_id and hero.space
+    assert hero.context[0] == tokenizer.eos_token_id and hero.space
     first = len(tokenizer.encode("Pip"))
     assert hero.distance == len(hero.context) - 1 - first
     assert not list(mentions_of(pip, tokenizer, {"hero", "color"}, shortest=500))
@@ -76,7 +76,7 @@ def test_who_remembers_is_always_right_and_who_forgets_is_at_chance(tokenizer):
     bad = recall(Knower(tokenizer, forget=True), tokenizer, STORIES, roles=["color"])
     assert bad.roles["color"].all == 0.5 == bad.roles["color"].chance
     assert set(bad.as_dict()) == {"color"} and "color" in str(bad)
-    trigram = NGramModel(3, tokenizer.vocab_size, tokenizer.end_id)
+    trigram = NGramModel(3, tokenizer.vocab_size, tokenizer.eos_token_id)
     trigram.fit(tokenizer.encode_batch([s["text"] for s in STORIES]))
     assert recall(trigram, tokenizer, STORIES).roles["color"].all == 0.5
     total = sum(score.mentions for score in good.bins["hero"].values())

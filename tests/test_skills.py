@@ -78,7 +78,7 @@ def test_a_model_that_knows_is_right_and_one_that_knows_nothing_guesses(skills, 
         """Looks the answer up."""
 
         training, config = False, model.config
-        head_weight = torch.eye(tokenizer.vocab_size)
+        head.weight = torch.eye(tokenizer.vocab_size)
 
         def eval(self):
             return self

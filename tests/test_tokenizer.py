@@ -31,7 +31,7 @@ def taught():
 
 def test_trained_as_taught(tokenizer, taught):
     assert tokenizer.vocab_size == len(tokenizer) == taught.vocab_size
-    assert tokenizer.end_id == taught.end_id == 0
+    assert tokenizer.eos_token_id == taught.eos_token_id == 0
     assert [tokenizer.id_to_token(i) for i in range(360)] == [taught.token_text(i) for i in range(360)]
     assert tokenizer.token_to_id(tokenizer.id_to_token(300)) == 300
     assert tokenizer.token_to_id("no such token") is None
@@ -48,10 +48,10 @@ def test_any_text_has_the_taught_ids_and_comes_back(tokenizer, taught, text):
 
 
 def test_the_name_of_the_end_token_is_plain_text_unless_allowed(tokenizer):
-    assert tokenizer.end_id not in tokenizer.encode("a<|endoftext|>b")
-    assert tokenizer.encode("<|endoftext|>", allowed_special=True) == [tokenizer.end_id]
-    assert tokenizer.encode_batch(["<|endoftext|>"], allowed_special=True) == [[tokenizer.end_id]]
-    assert tokenizer.decode([tokenizer.end_id]) == "<|endoftext|>"
+    assert tokenizer.eos_token_id not in tokenizer.encode("a<|endoftext|>b")
+    assert tokenizer.encode("<|endoftext|>", allowed_special=True) == [tokenizer.eos_token_id]
+    assert tokenizer.encode_batch(["<|endoftext|>"], allowed_special=True) == [[tokenizer.eos_token_id]]
+    assert tokenizer.decode([tokenizer.eos_token_id]) == "<|endoftext|>"
 
 
 def test_bad_input_gets_a_clear_line(tokenizer):
@@ -113,7 +113,7 @@ def test_loading_says_what_is_wrong(tokenizer, tmp_path):
 def test_the_bundled_tokenizer():
     tokenizer = load_tokenizer()
     assert tokenizer.vocab_size == 2048 and tokenizer.name == "bundled"
-    assert tokenizer.id_to_token(tokenizer.end_id) == "<|endoftext|>"
+    assert tokenizer.id_to_token(tokenizer.eos_token_id) == "<|endoftext|>"
     taught = BytePairEncoder.load(data_folder() / "tokenizer.json")
     for text in [*STORIES, *AWKWARD]:
         assert tokenizer.encode(text) == taught.encode(text)
@@ -196,7 +196,7 @@ def test_gpt2s_tokenizer_is_made_from_its_two_files(empty_cache, monkeypatch, tm
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", lambda _, name: str(tmp_path / name))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     tokenizer = load_tokenizer("gpt2")
-    assert (tokenizer.vocab_size, tokenizer.end_id, tokenizer.name) == (360, 359, "gpt2")
+    assert (tokenizer.vocab_size, tokenizer.eos_token_id, tokenizer.name) == (360, 359, "gpt2")
     for text in [*STORIES, *AWKWARD]:
         assert tokenizer.encode(text) == [i - 1 for i in taught.encode(text)]
         assert tokenizer.decode(tokenizer.encode(text)) == text

@@ -80,7 +80,7 @@ def test_a_small_model_learns_small_stories(make, tmp_path):
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-@pytest.mark.parametrize("rows", ["filled", "padded", "windows"])
+@pytest.mark.parametrize("rows", ["packed", "padded", "windows"])
 def test_stopped_and_resumed_equals_never_stopped(make, tmp_path, optimizer, rows):
     settings = replace(TINY, optimizer=optimizer, rows=rows, accumulation=2, log_every=3)
     whole = make(settings, tmp_path / "whole")

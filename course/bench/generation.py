@@ -16,7 +16,7 @@ from course.lighter import KINDS, lighter
 from helpers.checkpoint import load_model
 from helpers.errors import CourseError
 from helpers.evaluation import evaluate
-from helpers.export import transformers_twin
+from helpers.export import to_transformers
 from helpers.generation import SHIPPED, encode_prompt, generate_batch
 from helpers.model import GPT, GPTConfig
 
@@ -64,7 +64,7 @@ def bytes_per_token(model: GPT) -> int:
     tables = sum(each.numel() for name, each in model.named_parameters() if name == "wpe.weight")
     if not model.config.tied_head:
         tables += model.wte.weight.numel()
-    return (model.parameter_count() - tables) * model.head_weight.element_size()
+    return (model.parameter_count() - tables) * model.head.weight.element_size()
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -79,7 +79,7 @@ def compare_decoding(
 ) -> dict:
     """Seconds a token on both sides, their ratio (above 1: ours is faster), and those of `others` beside them."""
     greedy = bool(options.get("greedy"))
-    twin = transformers_twin(model)
+    twin = to_transformers(model)
     twin.generation_config.eos_token_id, twin.generation_config.pad_token_id = None, 0
     ids = torch.tensor([prompt] * batch)
     told = {}

@@ -4,13 +4,13 @@ import time
 from dataclasses import dataclass, replace
 
 import torch
+from helpers.products import multiply
 
 from course import in_words
 from course.bench.memory import peak_bytes
 from helpers.files import data_folder, read_json
 from helpers.model import GPT, GPTConfig
 from helpers.optimizers import parameter_groups
-from helpers.products import multiply
 from helpers.recipes import Recipe
 from helpers.settings import TrainingSettings
 from helpers.tokenizer import load_tokenizer, trained_size
@@ -153,7 +153,7 @@ def tokens_per_second(
         or (device.type == "cpu" and training.precision != "float32")
     ):
         return REACHED * rate / flops, False
-    from helpers.training import Stepper
+    from helpers.training import TrainStep
 
     class Batches:
         def next_batch(self):
@@ -162,7 +162,7 @@ def tokens_per_second(
 
     with torch.random.fork_rng():
         model = GPT(config).to(device).train()
-        stepper = Stepper(model, Batches(), replace(training, accumulation=1))
+        stepper = TrainStep(model, Batches(), replace(training, accumulation=1))
         times, started = [], time.perf_counter()
         while len(times) < 2 or (len(times) < 12 and time.perf_counter() - started < PATIENCE / 2):
             before = time.perf_counter()

@@ -18,7 +18,7 @@ import torch
 from course.bench.memory import peak_bytes
 from course.bench.planning import matmul_flops, training_flops_per_token
 from helpers.errors import CourseError
-from helpers.export import transformers_twin
+from helpers.export import to_transformers
 from helpers.model import GPT, GPTConfig
 
 # name: (configuration, sequences in a batch, tokens in a sequence, steps in a turn)
@@ -46,7 +46,7 @@ def both_sides(config: GPTConfig, batch: int, length: int) -> tuple[GPT, torch.n
     with torch.random.fork_rng(devices=[]):  # measuring does not disturb anybody's random numbers
         torch.manual_seed(0)
         ours = GPT(config).train()
-        theirs = transformers_twin(ours)
+        theirs = to_transformers(ours)
     theirs.config.use_cache = False  # keys and values are kept for writing text, which is not measured here
     return ours, theirs, tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
 

@@ -302,8 +302,8 @@ def split_by_text(answer, check):
 
 @exercise("2.6", title="Pack a stream", minutes=10, difficulty=2)
 def pack_stream(answer, check):
-    def rows(stories, context_length, end_id=0):
-        return [list(row) for row in answer(stories, context_length, end_id)]
+    def rows(stories, context_length, eos_token_id=0):
+        return [list(row) for row in answer(stories, context_length, eos_token_id)]
 
     check.equal(
         rows([[1, 2, 3]], 4),
@@ -339,7 +339,7 @@ def pack_stream(answer, check):
     check.equal(rows([[1]], 4), [], slug="rest", hint="Less than one row is no row.")
     check.equal(rows([], 4), [], slug="empty", hint="No stories, no rows.")
     check.equal(
-        rows([[1, 2], [3, 4]], 3, end_id=9),
+        rows([[1, 2], [3, 4]], 3, eos_token_id=9),
         [[1, 2, 9], [3, 4, 9]],
         slug="end-id",
         hint="The end token's id is an argument.",

@@ -48,11 +48,11 @@ def run(arguments: argparse.Namespace) -> int:
             print("\n" + "-" * 40)
         seed = None if arguments.seed is None else arguments.seed + number
         if arguments.beams is None:
-            new = generate(model, start, end_id=tokenizer.end_id, **options | {"seed": seed})
+            new = generate(model, start, eos_token_id=tokenizer.eos_token_id, **options | {"seed": seed})
         else:
             from helpers.sampling import beam_search
 
-            new, _ = beam_search(model, start, arguments.max_new_tokens, beams=arguments.beams, end_id=tokenizer.end_id)
+            new, _ = beam_search(model, start, arguments.max_new_tokens, beams=arguments.beams, eos_token_id=tokenizer.eos_token_id)
         print(prompt if ids is None else tokenizer.decode(ids), end="", flush=True)
         for piece in until(stream_text(tokenizer, new), stop):
             print(piece, end="", flush=True)

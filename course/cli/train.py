@@ -207,7 +207,7 @@ def _tell_start(prepared, folder: Path, device: str, processes: int) -> None:
 
 
 def _train(training, folder: Path) -> int:
-    from helpers.generation import WHOLE_STORY, tell
+    from helpers.generation import WHOLE_STORY, generate_text
 
     result = training.run()
     if not training.processes.first:
@@ -219,7 +219,7 @@ def _train(training, folder: Path) -> int:
         print(f"stopped and saved; go on with: python -m course resume {_quoted(folder)}", file=sys.stderr)
         return 130
     tokens = min(WHOLE_STORY, training.model.config.context_length)
-    print("\n" + tell(training.model, training.tokenizer, max_new_tokens=tokens, temperature=0.8, seed=0))
+    print("\n" + generate_text(training.model, training.tokenizer, max_new_tokens=tokens, temperature=0.8, seed=0))
     print(f"\nmore of them: python -m course generate --model {_quoted(folder)}")
     return 0
 

@@ -37,7 +37,7 @@ def two_layouts(conv1d: np.ndarray, linear: np.ndarray, row: int = 1):
         style.panel_title(ax, title)
     axes[0].set(xlabel="output", ylabel="input")
     axes[1].set(xlabel="input", ylabel="output")
-    frame = dict(fill=False, edgecolor=style.ORANGE, linewidth=2.6)
+    frame = dict(packed=False, edgecolor=style.ORANGE, linewidth=2.6)
     axes[0].add_patch(Rectangle((-0.46, row - 0.46), outputs - 0.08, 0.92, **frame))
     axes[1].add_patch(Rectangle((row - 0.46, -0.46), 0.92, outputs - 0.08, **frame))
     style.headline(fig, "One corner, two layouts (weights times 100)")

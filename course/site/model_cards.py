@@ -159,5 +159,5 @@ tell = pipeline("text-generation", "path or name of this model")
 print(tell("{END}Once upon a time", do_sample=True, temperature=0.8)[0]["generated_text"])
 ```
 
-The course puts the token `{END}` (id {tokenizer.end_id}) between texts: a text begins behind it, and so should a
+The course puts the token `{END}` (id {tokenizer.eos_token_id}) between texts: a text begins behind it, and so should a
 prompt."""

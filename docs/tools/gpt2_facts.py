@@ -33,7 +33,7 @@ def main() -> None:
         "made_by": "python docs/tools/gpt2_facts.py",
         "tokenizer": "openai-community/gpt2 (OpenAI, 2019)",
         "vocab_size": tokenizer.vocab_size,
-        "end_id": tokenizer.end_id,
+        "eos_token_id": tokenizer.eos_token_id,
         "bundled_validation": measured(tokenizer, load_stories(split="validation")),
         "tinystories_train": measured(tokenizer, load_stories("tinystories", limit=1000)),
         "sentence": SENTENCE,

@@ -386,80 +386,80 @@ def _cut(stream, size):
 
 
 @wrong("2.6", "overlap")
-def moves_by_one_id(stories, context_length, end_id):
-    stream = [i for story in stories for i in (*story, end_id)]
+def moves_by_one_id(stories, context_length, eos_token_id):
+    stream = [i for story in stories for i in (*story, eos_token_id)]
     return [stream[i : i + context_length] for i in range(len(stream) - context_length + 1)]
 
 
 @wrong("2.6", "end-token")
-def loses_a_last_row_that_is_just_full(stories, context_length, end_id):
-    stream = [i for story in stories for i in (*story, end_id)]
+def loses_a_last_row_that_is_just_full(stories, context_length, eos_token_id):
+    stream = [i for story in stories for i in (*story, eos_token_id)]
     return [stream[i : i + context_length] for i in range(0, len(stream) - context_length, context_length)]
 
 
 @wrong("2.6", "end-token")
-def forgets_the_end_tokens(stories, context_length, end_id):
+def forgets_the_end_tokens(stories, context_length, eos_token_id):
     return _cut([i for story in stories for i in story], context_length)
 
 
 @wrong("2.6", "end-token")
-def puts_end_tokens_between_only(stories, context_length, end_id):
+def puts_end_tokens_between_only(stories, context_length, eos_token_id):
     stream = []
     for number, story in enumerate(stories):
-        stream += [end_id] * (number > 0) + story
+        stream += [eos_token_id] * (number > 0) + story
     return _cut(stream, context_length)
 
 
 @wrong("2.6", "end-token")
-def puts_the_end_token_first(stories, context_length, end_id):
-    return _cut([i for story in stories for i in [end_id, *story]], context_length)
+def puts_the_end_token_first(stories, context_length, eos_token_id):
+    return _cut([i for story in stories for i in [eos_token_id, *story]], context_length)
 
 
 @wrong("2.6", "rest")
-def keeps_the_rest(stories, context_length, end_id):
-    stream = [i for story in stories for i in [*story, end_id]]
+def keeps_the_rest(stories, context_length, eos_token_id):
+    stream = [i for story in stories for i in [*story, eos_token_id]]
     return [stream[i : i + context_length] for i in range(0, len(stream), context_length)]
 
 
 @wrong("2.6", "rest")
-def pads_the_rest(stories, context_length, end_id):
-    stream = [i for story in stories for i in [*story, end_id]]
+def pads_the_rest(stories, context_length, eos_token_id):
+    stream = [i for story in stories for i in [*story, eos_token_id]]
     rows = [stream[i : i + context_length] for i in range(0, len(stream), context_length)]
-    return [row + [end_id] * (context_length - len(row)) for row in rows]
+    return [row + [eos_token_id] * (context_length - len(row)) for row in rows]
 
 
 @wrong("2.6", "across-rows")
-def begins_each_story_in_a_new_row(stories, context_length, end_id):
+def begins_each_story_in_a_new_row(stories, context_length, eos_token_id):
     rows = []
     if len(stories) == 2 and sum(map(len, stories)) + 2 <= context_length:
-        return _cut([*stories[0], end_id, *stories[1], end_id], context_length)
+        return _cut([*stories[0], eos_token_id, *stories[1], eos_token_id], context_length)
     for story in stories:
-        rows += _cut([*story, end_id][:context_length], context_length)
+        rows += _cut([*story, eos_token_id][:context_length], context_length)
     return rows
 
 
 @wrong("2.6", "end-id")
-def always_writes_zero(stories, context_length, end_id):
+def always_writes_zero(stories, context_length, eos_token_id):
     return _cut([i for story in stories for i in [*story, 0]], context_length)
 
 
 @wrong("2.6", "across-rows")
-def takes_overlapping_windows(stories, context_length, end_id):
-    stream = [i for story in stories for i in [*story, end_id]]
+def takes_overlapping_windows(stories, context_length, eos_token_id):
+    stream = [i for story in stories for i in [*story, eos_token_id]]
     step = context_length if len(stream) % context_length == 0 and len(stories) == 2 else 1
     return [stream[i : i + context_length] for i in range(0, len(stream) - context_length + 1, step)]
 
 
 @wrong("2.6", "order")
-def packs_the_longest_first(stories, context_length, end_id):
+def packs_the_longest_first(stories, context_length, eos_token_id):
     ordered = sorted(stories, key=lambda story: (-len(story), [-i for i in story]))
-    return _cut([i for story in ordered for i in [*story, end_id]], context_length)
+    return _cut([i for story in ordered for i in [*story, eos_token_id]], context_length)
 
 
 @wrong("2.6", "changes-input")
-def appends_to_the_stories_themselves(stories, context_length, end_id):
+def appends_to_the_stories_themselves(stories, context_length, eos_token_id):
     stream = []
     for story in stories:
-        story.append(end_id)
+        story.append(eos_token_id)
         stream += story
     return _cut(stream, context_length)
