@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from helpers.errors import CourseError
 
 COMMANDS = {
-    "course": "run all notebooks in order, train the storyteller and let it tell a story",
+    "run": "run all notebooks in order, train the storyteller and let it tell a story",
     "train": "train a model from a recipe",
     "resume": "go on with a run that was stopped",
     "record": "write what a run showed as a file, and say whether it is as expected",

@@ -5,7 +5,7 @@ import argparse
 import nbformat
 import pytest
 
-from course.cli import course as command
+from course.cli import run as command
 from course.site import notebooks
 from helpers.errors import CourseError
 from helpers.files import read_json

@@ -9,7 +9,8 @@ from course.__main__ import main
 from course.checks.answer import is_untouched
 from course.checks.cells import filled, without_solution
 from course.checks.exercise import REGISTRY
-from course.cli import handout, nbgrader_set
+from course.classroom import nbgrader_set
+from course.cli import handout
 from course.site import notebooks
 from helpers.errors import CourseError
 

@@ -2,8 +2,8 @@
 
 import re
 
-from course.checks import plans
 from course.checks.exercise import Exercise
+from course.classroom import plans
 from helpers.errors import CourseError
 
 SCALES = ("difficulty", "minutes", "equal")

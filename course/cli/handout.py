@@ -13,8 +13,8 @@ import copy
 from pathlib import Path
 
 from course.checks.cells import body_of, exercise_cells, filled, load_checks, solution_of, without_solution
+from course.classroom import nbgrader_set
 from course.classroom.points import SCALES
-from course.cli import nbgrader_set
 from course.site import notebooks
 from helpers.errors import CourseError
 from helpers.files import write_atomically
@@ -89,7 +89,7 @@ def make(kind: str, path: Path, hints: bool = True, outputs: str = TAUGHT, point
     book = copy.deepcopy(notebooks.read(path))
     found, checks = exercise_cells(book), load_checks(path.name[:2])
     if set(found) != set(checks):
-        raise CourseError(f"{path.name} and helpers/checks do not have the same exercises")
+        raise CourseError(f"{path.name} and course/checks do not have the same exercises")
     away = []  # prose of the slide type `notes` stays: a speaker says it, a reader has to read it
     for number, cells in found.items():
         solution = solution_of(cells.hints)

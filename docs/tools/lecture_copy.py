@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from course.checks import plans
+from course.classroom import plans
 from course.site import notebooks
 from helpers.errors import CourseError
 from helpers.files import runs_folder, write_atomically

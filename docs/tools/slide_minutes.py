@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from course.checks import plans
+from course.classroom import plans
 
 LECTURES = (50, 80)
 _ALWAYS = ("Recap", "Where to go next")  # sections that no lecture leaves out; neither does one the deck's opening
