@@ -1,4 +1,4 @@
-"""The GPU's benchmark on a processor, at a tiny size: the same code but for the device and the compiler."""
+"""The GPU's benchmark on a CPU, at a tiny size: the same code but for the device and the compiler."""
 
 import json
 
@@ -30,32 +30,32 @@ def test_sides_agree_and_the_numbers_fit_together(tiny):
     assert sides["ours"]["first_loss"] == pytest.approx(sides["transformers"]["first_loss"], rel=5e-3)
     for side in sides.values():
         assert side["tokens_per_second"] == pytest.approx(4 * 32 / side["seconds_per_step"])
-        share = side["tokens_per_second"] * training_flops_per_token(TINY) / found["matmul_flops"]
-        assert side["mfu"] == pytest.approx(share)
+        reached = side["tokens_per_second"] * training_flops_per_token(TINY) / found["matmul_flops"]
+        assert side["mfu"] == pytest.approx(reached)
     ratio = sides["transformers"]["seconds_per_step"] / sides["ours"]["seconds_per_step"]
     assert found["ratios"] == pytest.approx({"transformers": ratio})
-    told = gpu.describe_gpu({"machine": {"GPU": "none"}, "results": {"tiny": found}})
-    assert "4 rows of 32 tokens in bfloat16" in told and "times as fast as transformers" in told
+    said = gpu.describe_gpu({"machine": {"GPU": "none"}, "results": {"tiny": found}})
+    assert "4 sequences of 32 tokens in bfloat16" in said and "times as fast as transformers" in said
 
 
 def test_a_side_trains_as_torch_does(tiny):
     """A step of a side in float32 is forward, backward and torch's AdamW."""
     torch.manual_seed(0)
-    model, twin = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
-    twin.load_state_dict(model.state_dict())
+    model, plain = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+    plain.load_state_dict(model.state_dict())
     x, y = torch.randn(5, 3), torch.randn(5, 2)
     side = gpu.Side(model, lambda a, b: (model(a) - b).square().mean(), torch.device("cpu"), "float32")
-    optimizer = torch.optim.AdamW(twin.parameters(), lr=1e-4)
+    optimizer = torch.optim.AdamW(plain.parameters(), lr=1e-4)
     for _ in range(3):
-        loss = (twin(x) - y).square().mean()
+        loss = (plain(x) - y).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         assert side.step(x, y).item() == pytest.approx(loss.item(), rel=1e-6)
-    torch.testing.assert_close(model.weight, twin.weight)
+    torch.testing.assert_close(model.weight, plain.weight)
 
 
-def test_what_does_not_fit_is_tried_with_fewer_rows(tiny, monkeypatch):
+def test_what_does_not_fit_is_tried_with_fewer_sequences(tiny, monkeypatch):
     real, tried = gpu._compare, []
 
     def small_memory(name, config, batch, *rest):
@@ -72,7 +72,7 @@ def test_what_does_not_fit_is_tried_with_fewer_rows(tiny, monkeypatch):
         raise torch.cuda.OutOfMemoryError("out of memory")
 
     monkeypatch.setattr(gpu, "_compare", no_memory)
-    with pytest.raises(CourseError, match="not even one row"):
+    with pytest.raises(CourseError, match="not even one sequence"):
         gpu.compare_on_gpu("tiny", 1, "cpu", compiled=False, steps=1)
 
 

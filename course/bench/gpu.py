@@ -1,8 +1,9 @@
 """How fast the course's GPT trains on a GPU, beside `transformers`' GPT-2 with the same weights on the same GPU.
 
 Both are measured as they are and compiled by `torch.compile`, in half precision as a GPU trains: bfloat16 where the
-hardware has it, else float16 with a scale for the loss. The four take turns in one process. "mfu" is the share of one
-large matrix product's speed, measured on this GPU in the same precision, that the model's own operations reach.
+hardware has it, else float16 with a scale for the loss. The four take turns in one process. "mfu" (model FLOPs
+utilization) is the fraction of one large matrix multiplication's speed, measured on this GPU in the same precision,
+that the model's own operations reach.
 """
 
 import gc
@@ -15,7 +16,7 @@ import torch
 
 from course import machine
 from course.bench.planning import matmul_flops, training_flops_per_token
-from course.bench.training import both_sides, loss_of_transformers
+from course.bench.training import loss_of_transformers, ours_and_transformers
 from helpers.errors import CourseError
 from helpers.model import GPTConfig
 from helpers.training import HALF
@@ -68,22 +69,24 @@ def compare_on_gpu(name: str, rounds: int = 5, device: str = "cuda", compiled: b
         side; "ratios" says how many times as fast the faster of ours is as each of the others.
 
     Raises:
-        CourseError: no such size, no GPU, or one whose memory is too small for a single row.
+        CourseError: no such size, no GPU, or one whose memory is too small for a single sequence.
     """
     if name not in SIZES:
         raise CourseError(f"there is no size {name!r} to measure on a GPU; the sizes are {', '.join(SIZES)}")
     if rounds < 1:
         raise CourseError(f"rounds must be at least 1, not {rounds}")
-    place = torch.device(device)
-    if place.type == "cuda" and not torch.cuda.is_available():
-        raise CourseError("there is no GPU here to measure: training on the processor is measured by `--only training`")
+    where = torch.device(device)
+    if where.type == "cuda" and not torch.cuda.is_available():
+        raise CourseError("there is no GPU here to measure: training on the CPU is measured by `--only training`")
     config, batch, length = SIZES[name]
     while True:
         try:
-            return _compare(name, config, batch, length, rounds, place, compiled, steps)
+            return _compare(name, config, batch, length, rounds, where, compiled, steps)
         except torch.cuda.OutOfMemoryError:
             if batch == 1:
-                raise CourseError(f"not even one row of {length} tokens of {name} fits this GPU's memory") from None
+                raise CourseError(
+                    f"not even one sequence of {length} tokens of {name} fits this GPU's memory"
+                ) from None
             batch //= 2
         gc.collect()
         torch.cuda.empty_cache()
@@ -91,15 +94,15 @@ def compare_on_gpu(name: str, rounds: int = 5, device: str = "cuda", compiled: b
 
 def _compare(name, config, batch, length, rounds, device, compiled, steps) -> dict:
     precision = half_precision(device)
-    ours, theirs, ids, targets = (each.to(device) for each in both_sides(config, batch, length))
+    ours, theirs, ids, targets = (each.to(device) for each in ours_and_transformers(config, batch, length))
     sides = {
         "ours": Side(ours, ours.loss, device, precision),
         "transformers": Side(theirs, partial(loss_of_transformers, theirs), device, precision),
     }
     if compiled:
         # A compiled model shares its weights with the plain one, so that two models are enough.
-        fast = torch.compile(ours)
-        sides["ours, compiled"] = Side(ours, lambda x, y: fast(x, y, need_logits=False)[1], device, precision)
+        compiled_loss = torch.compile(ours.loss)
+        sides["ours, compiled"] = Side(ours, compiled_loss, device, precision)
         loss = partial(loss_of_transformers, torch.compile(theirs))
         sides["transformers, compiled"] = Side(theirs, loss, device, precision)
     first, memory = {}, {}
@@ -145,10 +148,10 @@ def describe_gpu(benchmark: dict) -> str:
     """The result of `run_on_gpu` as a few lines for a person."""
     lines = [", ".join(f"{fact} {found}" for fact, found in benchmark["machine"].items())]
     for name, result in benchmark["results"].items():
-        rows, length = result["batch"]
+        sequences, length = result["batch"]
         lines.append(
-            f"{name}, {rows} rows of {length:,} tokens in {result['precision']}; "
-            f"one large matrix product: {result['matmul_flops'] / 1e12:,.1f} TFLOP/s"
+            f"{name}, {sequences} sequences of {length:,} tokens in {result['precision']}; "
+            f"one large matrix multiplication: {result['matmul_flops'] / 1e12:,.1f} TFLOP/s"
         )
         for side, found in result["sides"].items():
             memory = "" if found["peak_bytes"] is None else f", at most {found['peak_bytes'] / 1e9:.2f} GB"

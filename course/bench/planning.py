@@ -1,10 +1,9 @@
 """What a recipe will cost, before it starts: parameters, tokens, operations, memory, and the time on this machine."""
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
-from helpers.products import multiply
 
 from course import in_words
 from course.bench.memory import peak_bytes
@@ -14,10 +13,11 @@ from helpers.optimizers import parameter_groups
 from helpers.recipes import Recipe
 from helpers.settings import TrainingSettings
 from helpers.tokenizer import load_tokenizer, trained_size
+from helpers.training import TrainStep, chunked_loss
 
 KNOWN_SIZES = {"bundled": 2048, "gpt2": 50257}  # entries, so that a plan needs no download
 PATIENCE = 2.0  # seconds that measuring a few real steps may take; what takes longer is estimated
-REACHED = 0.5  # of the speed of one large matrix product: what a training step reaches, roughly
+REACHED = 0.5  # of the speed of one large matrix multiplication: what a training step reaches, roughly
 
 
 @dataclass
@@ -25,10 +25,10 @@ class Plan:
     """What a recipe will do. Numbers are None where they are not known; `str` tells all, `cost` the second half.
 
     Attributes:
-        tokens_per_step: in all processes; at most, since rows may be shorter than the context.
-        flops_per_token: forward and backward.
-        state_bytes: of weights and the optimizer's memories; `peak_bytes`: with gradients and activations, in float32.
-        tokens_per_second: an estimate; `measured`: from real steps of this model here, not from matrix products.
+        tokens_per_step: in all processes; at most, since sequences may be shorter than the context.
+        flops_per_token: of a forward and a backward pass.
+        state_bytes: of weights and the optimizer's moments; `peak_bytes`: with gradients and activations, in float32.
+        tokens_per_second: an estimate; `measured`: from real steps of this model here, not from matrix multiplications.
         tokens, seconds: of the whole run.
     """
 
@@ -45,7 +45,7 @@ class Plan:
 
     @property
     def steps(self) -> int | None:
-        return self.recipe.training.steps
+        return self.recipe.training.schedule.steps
 
     @property
     def cost(self) -> str:
@@ -57,20 +57,21 @@ class Plan:
         if self.tokens is not None:
             flops += f", {self.flops_per_token * self.tokens:.1e} in all"
         time_ = "not known" if self.seconds is None else _duration(self.seconds)
-        how = "a few steps measured here" if self.measured else "matrix products measured here"
-        fixed = self.recipe.training.seconds is not None and self.seconds == self.recipe.training.seconds
+        how = "a few steps measured here" if self.measured else "matrix multiplications measured here"
+        asked = self.recipe.training.schedule.seconds
+        fixed = asked is not None and self.seconds == asked
         return (
             f"tokens      {tokens}\n"
             f"FLOPs       {flops}\n"
             f"memory      about {_bytes(self.peak_bytes)}, {_bytes(self.state_bytes)} of it weights and the "
-            "optimizer's memories, the rest gradients and activations (in float32)\n"
+            "optimizer's moments, the rest gradients and activations (in float32)\n"
             f"time        {'' if fixed else 'about '}{time_}{', as asked for' if fixed else ''}; about "
             f"{_short(self.tokens_per_second)} tokens a second: an estimate from {how}"
         )
 
     def __str__(self) -> str:
-        recipe, training = self.recipe, self.recipe.training
-        length = {"steps": training.steps, "epochs": training.epochs, "seconds": training.seconds}
+        recipe, until = self.recipe, self.recipe.training.schedule
+        length = {"steps": until.steps, "epochs": until.epochs, "seconds": until.seconds}
         told = " or ".join(f"{number:,g} {name}" for name, number in length.items() if number)
         model = ", ".join(f"{key} {value}" for key, value in recipe.model.items())
         return (
@@ -92,42 +93,47 @@ def plan(
     size = KNOWN_SIZES.get(recipe.tokenizer) or trained_size(recipe.tokenizer)
     size = size or load_tokenizer(recipe.tokenizer).vocab_size
     config, training = recipe.config(size), recipe.training
-    model, moving = _moving_bytes(config, training.batch_size, "meta")  # shapes without memory
-    hidden = sum(p.numel() for p in parameter_groups(model)["hidden"]) if training.optimizer == "muon" else 0
-    parameters = model.parameter_count()
-    state = 4 * (3 * parameters - hidden)  # weights and AdamW's two memories; Muon has one
+    model, moving = _moving_bytes(config, training)
+    state = 4 * (model.parameter_count() + optimizer_values(model, training))
     flops = training_flops_per_token(config)
     speed, measured = tokens_per_second(config, training, device, flops, state + moving)
-    if measured and torch.device(device).type == "cpu":  # small: look what the ways by hand of a processor hold
-        _, moving = _moving_bytes(config, training.batch_size, "cpu")
     speed *= processes
-    per_step = training.batch_size * training.accumulation * config.context_length * processes
-    lengths, seconds = [], [training.seconds] if training.seconds else []
-    if training.steps:
-        lengths.append(per_step * training.steps)
+    until = training.schedule
+    per_step = training.data.batch_size * training.data.accumulation * config.context_length * processes
+    lengths, seconds = [], [until.seconds] if until.seconds else []
+    if until.steps:
+        lengths.append(per_step * until.steps)
     tokens_an_epoch = tokens_an_epoch or known_tokens(recipe)
-    if training.epochs and tokens_an_epoch:
-        lengths.append(int(training.epochs * tokens_an_epoch))
+    if until.epochs and tokens_an_epoch:
+        lengths.append(int(until.epochs * tokens_an_epoch))
     seconds += [length / speed for length in lengths]
-    lengths += [int(training.seconds * speed)] if training.seconds else []
+    lengths += [int(until.seconds * speed)] if until.seconds else []
     return Plan(
-        recipe, parameters, per_step, flops, state, state + moving, speed, measured,
+        recipe, model.parameter_count(), per_step, flops, state, state + moving, speed, measured,
         min(lengths, default=None), min(seconds, default=None),
     )  # fmt: skip
 
 
-def _moving_bytes(config: GPTConfig, rows: int, device: str) -> tuple[GPT, int]:
-    """A fresh model, and the bytes of gradients and activations at the highest moment of one batch of it."""
-    with torch.random.fork_rng(), torch.device(device):
+def optimizer_values(model: GPT, training: TrainingSettings) -> int:
+    """How many values the optimizer keeps: two moments for each parameter under AdamW, one momentum under Muon."""
+    groups = parameter_groups(model)
+    hidden = sum(parameter.numel() for parameter in groups["hidden"]) if training.optimizer.kind == "muon" else 0
+    return 2 * model.parameter_count() - hidden
+
+
+def _moving_bytes(config: GPTConfig, training: TrainingSettings) -> tuple[GPT, int]:
+    """A model without memory, and the bytes of gradients and activations at the highest moment of one batch of it."""
+    loss = chunked_loss if training.hardware.loss == "chunked" else GPT.loss
+    with torch.random.fork_rng(), torch.device("meta"):  # shapes are followed, nothing is computed
         model = GPT(config)
-        ids = torch.zeros(rows, config.context_length, dtype=torch.long)
-        return model, peak_bytes(lambda: model.loss(ids, ids).backward())
+        ids = torch.zeros(training.data.batch_size, config.context_length, dtype=torch.long)
+        return model, peak_bytes(lambda: loss(model, ids, ids).backward())
 
 
 def training_flops_per_token(config: GPTConfig) -> int:
-    """Operations of one token's forward and backward pass, a product and its sum counted as two.
+    """Operations of one token's forward and backward pass, a multiplication and its addition counted as two.
 
-    Six for each weight that is multiplied (two forward, four backward), and attention's two (T, T) products at
+    Six for each weight that is multiplied (two forward, four backward), and attention's two (T, T) matmuls at
     12 n_layer d_model T, counted whole although half of them is masked: Chowdhery et al. 2022 (PaLM), appendix B.
     """
     d, T = config.d_model, config.context_length
@@ -140,53 +146,49 @@ def tokens_per_second(
 ) -> tuple[float, bool]:
     """How fast the model would train here, and whether real steps were measured.
 
-    A few steps are run where they fit into two seconds and the memory; else the speed of a large matrix product
-    is measured and half of it assumed.
+    A few steps are run where they fit into two seconds and the memory; else the speed of a large matrix
+    multiplication is measured and half of it assumed.
     """
     device = torch.device(device)
-    rate = matmul_flops(device, training.precision)
-    rows = training.batch_size
-    step = flops * rows * config.context_length / (REACHED * rate)
-    if (
-        3 * step > PATIENCE
-        or memory > _free_memory(device) / 2
-        or (device.type == "cpu" and training.precision != "float32")
-    ):
-        return REACHED * rate / flops, False
-    from helpers.training import TrainStep
+    speed = matmul_flops(device, training.hardware.precision)
+    batch_size = training.data.batch_size
+    step = flops * batch_size * config.context_length / (REACHED * speed)
+    only_on_gpu = device.type == "cpu" and training.hardware.precision != "float32"
+    if 3 * step > PATIENCE or memory > _free_memory(device) / 2 or only_on_gpu:
+        return REACHED * speed / flops, False
 
     class Batches:
         def next_batch(self):
-            ids = torch.randint(0, config.vocab_size, (rows, config.context_length + 1), device=device)
+            ids = torch.randint(0, config.vocab_size, (batch_size, config.context_length + 1), device=device)
             return ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
 
     with torch.random.fork_rng():
         model = GPT(config).to(device).train()
-        stepper = TrainStep(model, Batches(), replace(training, accumulation=1))
+        train_step = TrainStep(model, Batches(), training.but(accumulation=1))
         times, started = [], time.perf_counter()
         while len(times) < 2 or (len(times) < 12 and time.perf_counter() - started < PATIENCE / 2):
             before = time.perf_counter()
-            stepper.step(len(times) + 1, lambda: 1e-6)
+            train_step.step(len(times) + 1, lambda: 1e-6)
             times.append(time.perf_counter() - before)
-    return rows * config.context_length / sorted(times[1:])[(len(times) - 1) // 2], True
+    return batch_size * config.context_length / sorted(times[1:])[(len(times) - 1) // 2], True
 
 
 def known_tokens(recipe: Recipe) -> int | None:
     """About how many training tokens an epoch has, if the stories are known to the course."""
-    share = 1 - (recipe.held_out or 0)
+    trained_on = 1 - (recipe.validation_fraction or 0)
     if recipe.stories == "tinystories":
         whole = read_json(data_folder() / "tinystories_facts.json")["whole"]
         part = min(1, (recipe.limit or whole["train_stories"]) / whole["train_stories"])
         # A good tokenizer of 2,048 entries or of 50,257: about as many bytes a token on these stories.
-        return int(whole["train_gpt2_tokens"] * part * share)
+        return int(whole["train_gpt2_tokens"] * part * trained_on)
     return None
 
 
 def matmul_flops(device: torch.device, precision: str = "float32", size: int | None = None) -> float:
-    """Operations a second of one large matrix product, the best of a few.
+    """Operations a second of one large matrix multiplication, the best of a few.
 
     Args:
-        size: rows and columns of both matrices; None: 4,096 on a GPU, 512 on a processor, where it has to be quick.
+        size: rows and columns of both matrices; None: 4,096 on a GPU, 512 on a CPU, where it has to be quick.
     """
     kinds = {"float16": torch.float16, "bfloat16": torch.bfloat16}
     on_gpu = device.type == "cuda"
@@ -195,7 +197,7 @@ def matmul_flops(device: torch.device, precision: str = "float32", size: int | N
     times = []
     for _ in range(6):
         before = time.perf_counter()
-        y = x @ x if on_gpu else multiply(x, x)
+        y = x @ x
         if on_gpu:
             float(y[0, 0])  # waits for the device
         times.append(time.perf_counter() - before)
@@ -203,7 +205,7 @@ def matmul_flops(device: torch.device, precision: str = "float32", size: int | N
 
 
 def _free_memory(device: torch.device) -> float:
-    """Bytes; on a processor an assumption where the system does not tell."""
+    """Bytes; on a CPU an assumption where the system does not tell."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:

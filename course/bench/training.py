@@ -1,10 +1,14 @@
-"""How fast the course's GPT trains, and in how much memory, beside `transformers`' GPT-2 on the same machine.
+"""How fast the course's GPT trains, and in how much memory, beside two peers on the same machine.
 
-Both sides get the same weights, batch, threads and optimizer (torch's fused AdamW) and take turns in one
-process, so that whatever else the machine is doing disturbs both. A step is forward, backward and the
-optimizer. Memory is counted, not sampled: the most that the tensors of a forward and a backward pass hold at one
-time, gradients included, weights and the optimizer's averages (the same on both sides) not. How near a step comes
-to what the machine can do at all is told by its operations a second over those of one large matrix product.
+The peers are `transformers`' GPT-2 with the same weights, and a plain model such as nanoGPT's
+(`course.bench.reference`) of the same sizes. All get the same batch, threads and optimizer (torch's fused AdamW) and
+take turns in one process, so that whatever else the machine is doing disturbs all. A step is a forward pass, a
+backward pass and the optimizer's update. How near a step comes to what the machine can do at all is told by its
+operations a second over those of one large matrix multiplication.
+
+Memory is counted, not sampled: the most that the tensors of a forward and a backward pass hold at one time, gradients
+included; weights and the optimizer's moments (the same everywhere) not. Ours is counted twice: with the plain loss,
+which is the one that is timed, and with the chunked one, which never holds all logits.
 """
 
 import gc
@@ -17,9 +21,11 @@ import torch
 
 from course.bench.memory import peak_bytes
 from course.bench.planning import matmul_flops, training_flops_per_token
+from course.bench.reference import Reference
 from helpers.errors import CourseError
 from helpers.export import to_transformers
 from helpers.model import GPT, GPTConfig
+from helpers.training import chunked_loss
 
 # name: (configuration, sequences in a batch, tokens in a sequence, steps in a turn)
 SIZES = {
@@ -27,6 +33,7 @@ SIZES = {
     "12x384": (GPTConfig(50257, 256, n_layer=12, n_head=12, d_model=384), 2, 256, 2),
     "gpt2-small": (GPTConfig.gpt2("small"), 2, 256, 1),
 }
+PEERS = ("reference", "transformers")
 
 
 def training_step(loss: Callable[[], torch.Tensor], optimizer: torch.optim.Optimizer) -> tuple[float, float]:
@@ -39,7 +46,7 @@ def training_step(loss: Callable[[], torch.Tensor], optimizer: torch.optim.Optim
     return time.perf_counter() - start, value.item()
 
 
-def both_sides(config: GPTConfig, batch: int, length: int) -> tuple[GPT, torch.nn.Module, torch.Tensor, torch.Tensor]:
+def ours_and_transformers(config: GPTConfig, batch: int, length: int) -> tuple:
     """Our model and transformers' with the same random weights, and a batch: ids and targets, (batch, length) each."""
     generator = torch.Generator().manual_seed(0)
     tokens = torch.randint(0, config.vocab_size, (batch, length + 1), generator=generator)
@@ -47,7 +54,7 @@ def both_sides(config: GPTConfig, batch: int, length: int) -> tuple[GPT, torch.n
         torch.manual_seed(0)
         ours = GPT(config).train()
         theirs = to_transformers(ours)
-    theirs.config.use_cache = False  # keys and values are kept for writing text, which is not measured here
+    theirs.config.use_cache = False  # keys and values are kept for generating, which is not measured here
     return ours, theirs, tokens[:, :-1].contiguous(), tokens[:, 1:].contiguous()
 
 
@@ -57,79 +64,90 @@ def loss_of_transformers(model: torch.nn.Module, ids: torch.Tensor, targets: tor
 
 
 def compare(name: str, rounds: int = 5) -> dict:
-    """Both sides at one size of `SIZES`: medians of seconds a step over all rounds, and their ratio.
+    """All sides at one size of `SIZES`: medians of seconds a step over all rounds, and their ratios.
 
     Returns:
-        a dictionary for JSON; "ratio" is ours over theirs in tokens a second, above 1 where ours is faster;
-        "memory_ratio" is ours over theirs in the bytes that a step holds, below 1 where ours holds less;
-        "flops_per_token" are the operations of forward and backward as `course.bench.planning` counts them;
-        "loss_difference" is between the two sides' first losses, from the same weights and batch.
+        a dictionary for JSON. "sides" holds what was measured of "ours", "reference" and "transformers". "ratios" says
+        how many times as many tokens a second ours trains as each peer, "ratios_by_round" in each round.
+        "memory_ratios" are the bytes that a step of ours holds over those of transformers', with the "plain" loss and
+        the "chunked" one. "flops_per_token" are those of both passes as `course.bench.planning` counts them.
+        "loss_difference" is between the first losses of ours and transformers', from the same weights and batch.
     """
     if name not in SIZES:
         raise CourseError(f"there is no size {name!r} to measure; the sizes are {', '.join(SIZES)}")
     if rounds < 1:
         raise CourseError(f"rounds must be at least 1, not {rounds}")
     config, batch, length, steps = SIZES[name]
-    ours, theirs, ids, targets = both_sides(config, batch, length)
+    ours, theirs, ids, targets = ours_and_transformers(config, batch, length)
+    with torch.random.fork_rng(devices=[]):
+        models = {"ours": ours, "reference": Reference(config).train(), "transformers": theirs}
     losses = {
         "ours": lambda: ours.loss(ids, targets),
+        "reference": lambda: models["reference"].loss(ids, targets),
         "transformers": lambda: loss_of_transformers(theirs, ids, targets),
     }
-    models = {"ours": ours, "transformers": theirs}
-    memory = {}
-    for side, model in models.items():
-        memory[side] = peak_bytes(lambda side=side: losses[side]().backward())
-        model.zero_grad()
+    memory = {side: _step_bytes(models[side], loss) for side, loss in losses.items()}
+    chunked = _step_bytes(ours, lambda: chunked_loss(ours, ids, targets))
     optimizers = {side: torch.optim.AdamW(m.parameters(), lr=1e-4, fused=True) for side, m in models.items()}
-    first = {side: training_step(losses[side], optimizers[side])[1] for side in losses}
+    first = {side: training_step(losses[side], optimizers[side])[1] for side in losses}  # warms up, too
     seconds: dict[str, list[float]] = {side: [] for side in losses}
-    ratios = []
+    by_round: dict[str, list[float]] = {peer: [] for peer in PEERS}
     for turn in range(rounds):
-        order = list(losses) if turn % 2 == 0 else list(losses)[::-1]
-        for side in order:
+        for side in list(losses) if turn % 2 == 0 else list(losses)[::-1]:
             seconds[side] += [training_step(losses[side], optimizers[side])[0] for _ in range(steps)]
-        mine, other = (statistics.median(seconds[side][-steps:]) for side in losses)
-        ratios.append(other / mine)
+        latest = {side: statistics.median(seconds[side][-steps:]) for side in losses}
+        for peer in PEERS:
+            by_round[peer].append(latest[peer] / latest["ours"])
     median = {side: statistics.median(values) for side, values in seconds.items()}
-    result = {
+    return {
         "size": name,
         "parameters": ours.parameter_count(),
         "flops_per_token": training_flops_per_token(config),
         "batch": [batch, length],
         "steps": rounds * steps,
-        "ratio": median["transformers"] / median["ours"],
-        "ratio_of_fastest_steps": min(seconds["transformers"]) / min(seconds["ours"]),
-        "ratios_by_round": ratios,
-        "memory_ratio": memory["ours"] / memory["transformers"],
+        "ratios": {peer: median[peer] / median["ours"] for peer in PEERS},
+        "ratios_of_fastest_steps": {peer: min(seconds[peer]) / min(seconds["ours"]) for peer in PEERS},
+        "ratios_by_round": by_round,
+        "memory_ratios": {
+            "plain": memory["ours"] / memory["transformers"],
+            "chunked": chunked / memory["transformers"],
+        },
         "loss_difference": abs(first["ours"] - first["transformers"]),
+        "sides": {
+            side: {
+                "seconds_per_step": value,
+                "fastest_step": min(seconds[side]),
+                "tokens_per_second": batch * length / value,
+                "first_loss": first[side],
+                "step_bytes": memory[side],
+            }
+            for side, value in median.items()
+        },
     }
-    for side, value in median.items():
-        result[side] = {
-            "seconds_per_step": value,
-            "fastest_step": min(seconds[side]),
-            "tokens_per_second": batch * length / value,
-            "first_loss": first[side],
-            "step_bytes": memory[side],
-        }
-    return result
+
+
+def _step_bytes(model: torch.nn.Module, loss: Callable[[], torch.Tensor]) -> int:
+    """What the tensors of both passes hold at their highest moment; the gradients are thrown away afterwards."""
+    most = peak_bytes(lambda: loss().backward())
+    model.zero_grad()
+    return most
 
 
 def run_benchmark(sizes: Iterable[str] = tuple(SIZES), rounds: int = 5) -> dict:
     """`compare` for each of `sizes`, with what was measured on: {"machine": ..., "results": {size: ...}}.
 
-    Each side's "share_of_matmul" is its operations a second over the machine's "matmul_flops": what one product of two
-    (1536, 1536) matrices reaches. The optimizer's time counts, its operations do not.
+    Each side's "fraction_of_matmul" is its operations a second over the machine's "matmul_flops": what one
+    multiplication of two (1536, 1536) matrices reaches. The optimizer's time counts, its operations do not.
     """
     matmul = matmul_flops(torch.device("cpu"), size=1536)
     results = {}
     for name in sizes:
         results[name] = compare(name, rounds)
-        for side in ("ours", "transformers"):
-            speed = results[name][side]["tokens_per_second"]
-            results[name][side]["share_of_matmul"] = speed * results[name]["flops_per_token"] / matmul
-        gc.collect()  # two models of 124M and their optimizers are 4 GB
+        for side in results[name]["sides"].values():
+            side["fraction_of_matmul"] = side["tokens_per_second"] * results[name]["flops_per_token"] / matmul
+        gc.collect()  # three models of 124M and their optimizers are 6 GB
     machine = {
-        "processor": platform.processor() or platform.machine(),
+        "cpu": platform.processor() or platform.machine(),
         "system": platform.system(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
@@ -140,14 +158,20 @@ def run_benchmark(sizes: Iterable[str] = tuple(SIZES), rounds: int = 5) -> dict:
 
 def describe(benchmark: dict) -> str:
     """The result of `run_benchmark` as a few lines for a person."""
-    lines = [f"one large matrix product: {benchmark['machine']['matmul_flops'] / 1e9:,.0f} GFLOP/s"]
+    lines = [f"one large matrix multiplication: {benchmark['machine']['matmul_flops'] / 1e9:,.0f} GFLOP/s"]
     for name, result in benchmark["results"].items():
-        reached = {side: result[side]["share_of_matmul"] for side in ("ours", "transformers")}
-        speed = {side: result[side]["tokens_per_second"] for side in ("ours", "transformers")}
+        ratios, memory = result["ratios"], result["memory_ratios"]
         lines.append(
-            f"{name}: ours {speed['ours']:,.0f} tokens/s, transformers {speed['transformers']:,.0f}: "
-            f"{result['ratio']:.2f} times as fast, {reached['ours']:.0%} and {reached['transformers']:.0%} of that "
-            f"product's speed (first losses differ by {result['loss_difference']:.1e}); "
-            f"a step holds {result['ours']['step_bytes'] / 1e6:,.0f} MB, {result['memory_ratio']:.2f} times theirs"
+            f"{name}: ours trains {ratios['reference']:.2f} times as fast as the plain reference, "
+            f"{ratios['transformers']:.2f} times as fast as transformers"
+        )
+        for side, found in result["sides"].items():
+            lines.append(
+                f"    {side}: {found['tokens_per_second']:,.0f} tokens/s, {found['fraction_of_matmul']:.0%} of that "
+                f"multiplication's speed; a step holds {found['step_bytes'] / 1e6:,.0f} MB"
+            )
+        lines.append(
+            f"    memory of ours over transformers': {memory['plain']:.2f} with the plain loss, "
+            f"{memory['chunked']:.2f} with the chunked one; first losses differ by {result['loss_difference']:.1e}"
         )
     return "\n".join(lines)

@@ -1,11 +1,11 @@
 """Measure how fast the course's GPT trains and tells stories, beside `transformers` with the same weights.
 
-Both sides take turns in one process; a ratio above 1 says how many times as fast the course's model is. The largest
-size holds two models of 124M parameters: about 5 GB of memory, and minutes on a processor. What else runs on the
-machine disturbs it.
+Training is measured beside a plain model such as nanoGPT's, too. All sides take turns in one process; a ratio above 1
+says how many times as fast the course's model is. The largest size trains three models of 124M parameters: about 7 GB
+of memory, and minutes on a CPU. What else runs on the machine disturbs it.
 
 On a GPU (`--only gpu`) training is measured in half precision, both sides plain and compiled by torch.compile, with the
-share of the GPU's own speed that is reached (MFU). To send such a measurement back, keep what `--json` prints.
+fraction of the GPU's own speed that is reached (MFU). To send such a measurement back, keep what `--json` prints.
 
 examples:
   python -m course bench
@@ -27,9 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="storyteller, 12x384 (training only) or gpt2-small; may repeat (default: all)",
     )
     parts = ("training", "decoding", "gpu")
-    parser.add_argument(
-        "--only", choices=parts, help="only this part (default: training and decoding, on the processor)"
-    )
+    parser.add_argument("--only", choices=parts, help="only this part (default: training and decoding, on the CPU)")
     parser.add_argument("--rounds", type=int, default=5, metavar="N", help="turns for each side (default 5)")
     parser.add_argument("--tokens", type=int, metavar="N", help="tokens of a story (default 200; 64 for gpt2-small)")
     parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
