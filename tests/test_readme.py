@@ -6,6 +6,8 @@ import sys
 
 import pytest
 import readme_map
+import readme_picture
+import readme_tree
 
 from course.site import setup_cell
 from helpers.files import repository_root
@@ -23,7 +25,7 @@ def test_the_first_two_blocks_are_the_two_commands_one_line_each():
     assert run.count("\n") == test.count("\n") == 1
     python = ".venv/bin/python -m"
     make = f"python3 -m venv .venv && {python} pip install -q -r requirements.txt"
-    assert run.strip() == f"{make} && {python} helpers course"
+    assert run.strip() == f"{make} && {python} course run"
     assert test.strip() == f"{make} && {python} pytest"
 
 
@@ -35,6 +37,16 @@ def test_the_ci_script_takes_its_command_from_the_readme():
 
 def test_the_map_is_true():
     assert readme_map.with_map(README) == README, "run python docs/tools/readme_map.py"
+
+
+def test_the_tree_is_that_of_the_house():
+    assert readme_tree.with_tree(README) == README, "run python docs/tools/readme_tree.py"
+
+
+def test_the_picture_and_its_description_are_those_of_the_recorded_runs():
+    drawn = readme_picture.picture()
+    assert readme_picture.with_picture(README, drawn.alt) == README, "run python docs/tools/readme_picture.py"
+    assert (ROOT / readme_picture.PICTURE).read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("page", ["README.md", *sorted(p.relative_to(ROOT).as_posix() for p in ROOT.glob("docs/*.md"))])

@@ -19,9 +19,9 @@ ROOT = repository_root()
 
 
 def test_the_readme_has_the_table_of_the_records():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    readme = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
     assert marked(places.NAME).search(readme)
-    assert places.readme_with(readme, places.records()) == readme, "run python docs/tools/where_it_ran.py"
+    assert places.page_with(readme, places.records()) == readme, "run python docs/tools/where_it_ran.py"
 
 
 @pytest.mark.parametrize("path", sorted((data_folder() / "recorded" / "places").glob("*.json")), ids=lambda p: p.stem)

@@ -17,9 +17,16 @@ from helpers.files import repository_root
 PARTS = {
     "To look things up": ["docs/glossary.md", "docs/exercises.md"],
     "For instructors": ["docs/teaching.md", "docs/grading.md"],
-    "How it was made": ["docs/storyteller.md", "data/README.md", "docs/design.md", "docs/writing_notebooks.md"],
+    "How it was made": [
+        "docs/running.md",
+        "docs/storyteller.md",
+        "data/README.md",
+        "docs/design.md",
+        "docs/writing_notebooks.md",
+    ],
 }
 FRONT = "docs/index.md"  # becomes index.md at the top of the book
+PICTURES = ["docs/_static/overview.png"]  # shown by the front page, so they belong to the book's sources
 _REPOSITORY = f"https://github.com/{ADDRESS}"
 
 _FENCED = re.compile(r"(^ *(```+|~~~+).*?^ *\2[`~]* *$|`[^`\n]+`)", flags=re.DOTALL | re.MULTILINE)
@@ -115,7 +122,7 @@ def _target(target: str, page: str, text: str) -> str:
     file = posixpath.normpath(posixpath.join(start, path))
     if file in ("README.md", FRONT):
         return f"{'../' * page.count('/') if page != FRONT else ''}index.md{mark}{anchor}"
-    if file in pages():
+    if file in pages() or file in PICTURES:
         return target
     there = repository_root() / Path(file)
     if not there.exists() or file.startswith(".."):

@@ -31,6 +31,9 @@ def gather(folder: Path) -> None:
         to = folder / ("index.md" if page == book_contents.FRONT else page)
         to.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(repository_root() / page, to)
+    for picture in book_contents.PICTURES:
+        (folder / picture).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(repository_root() / picture, folder / picture)
 
 
 def build(out: Path) -> Path:

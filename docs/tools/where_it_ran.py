@@ -1,4 +1,4 @@
-"""What was run where: the table in README.md, made from records, and the making of a record on this machine.
+"""What was run where: the table in docs/running.md, made from records, and the making of a record on this machine.
 
     python docs/tools/where_it_ran.py                            write the table
     python docs/tools/where_it_ran.py --list                     the checks there are, by their names
@@ -30,7 +30,7 @@ from readme_tables import with_table
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json, repository_root, write_atomically, write_json
 
-NAME = "where it was run"  # the table in README.md
+NAME = "where it was run"  # the table in docs/running.md
 VERSIONS = ("torch", "transformers", "datasets", "tokenizers", "numpy")
 
 
@@ -193,8 +193,8 @@ def _typed(check: Check) -> str:
     return "".join(f"{name}={value} " for name, value in check.variables) + f"python {check.command}"
 
 
-def readme_with(text: str, found: dict[str, dict]) -> str:
-    """The README's text with the present table between its two marks."""
+def page_with(text: str, found: dict[str, dict]) -> str:
+    """The page's text with the present table between its two marks."""
     return with_table(text, NAME, table(found))
 
 
@@ -203,7 +203,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--list", action="store_true", help="tell what checks there are")
     parser.add_argument("--record", metavar="CHECK", help="run a check here and keep how it ended")
     parser.add_argument("--saw", metavar="WORDS", help="what a check that is done by hand has shown")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the record there, and leave README.md alone")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the record there, and leave the page alone")
     asked = parser.parse_args(arguments)
     if asked.list:
         print("\n".join(f"{check.name:18} {check.host:8} {_typed(check)}" for check in CHECKS))
@@ -216,8 +216,8 @@ def main(arguments: list[str] | None = None) -> int:
             passed = one["passed"]
             print(f"{write_json(path, one)}: {'passed' if passed else 'failed'}")
         if asked.out is None:
-            readme = repository_root() / "README.md"
-            write_atomically(readme, readme_with(readme.read_text(encoding="utf-8"), records()))
+            page = repository_root() / "docs" / "running.md"
+            write_atomically(page, page_with(page.read_text(encoding="utf-8"), records()))
     except CourseError as error:
         print(error, file=sys.stderr)
         return 2

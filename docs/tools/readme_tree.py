@@ -1,0 +1,85 @@
+"""Write the tree of the house into README.md: the folders, and the modules of both packages with a comment each.
+
+python docs/tools/readme_tree.py
+
+What stands behind a module of `helpers` is its row in docs/design.md.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from helpers.errors import CourseError
+from helpers.files import repository_root, write_atomically
+
+HEADING = re.compile(r"(^## The house\n.*?```\n).*?(^```$)", flags=re.DOTALL | re.MULTILINE)
+FOLDERS = {
+    "notebooks": "the course, read in order",
+    "helpers": "what the notebooks build and later notebooks import, one subject a file",
+    "course": "what surrounds the learner",
+    "data": "stories, their grammar and datasheet; the tokenizer; a trained storyteller; recorded runs",
+    "tests": "for both packages, the exercises' checks, the grammar and the notebooks as stored",
+    "docs": "design, teaching, glossary, the web book, tools that make things from notebooks",
+    "runs": "what notebooks and commands write (git ignores it)",
+}
+COURSE = {
+    "__init__.py": "start() and artifact(): what the setup cell needs",
+    "cli/": "python -m course run | train | resume | generate | chat | evaluate | export | ...",
+    "checks/": "what each exercise is checked for, and the engine that runs the checks",
+    "figures/": "every plot, in one style",
+    "classroom/": "handouts, quizzes, grading",
+    "bench/": "measured speed and memory, beside peers; what a run will cost",
+    "site/": "executing and publishing notebooks, the syllabus, model cards",
+    "engine.py": "stories told fast: CTranslate2 with our weights",
+    "playground.py": "a prompt, sliders, and a story that grows token by token",
+    "scoreboard.py": "every model on the same validation stories, in bits per byte",
+    "reference_ranges.py": "what a healthy run shows, and what is likely wrong outside",
+    "skills.py": "what a model can do already, asked while it learns",
+    "rementions.py": "does a model remember who and what its story is about?",
+    "mentions.py": "where a story names somebody or something again",
+    "packages.py": "what a notebook needs and is missing is installed; the oldest torch",
+    "colab.py": "a disk that outlives Colab's machine",
+    "tensorboard_writer.py": "a run's log in TensorBoard as well",
+}
+WIDTH = 24  # letters before the comments
+
+
+def helpers() -> dict[str, str]:
+    """The files of `helpers` with their subjects, from the table in docs/design.md, in its order.
+
+    Raises:
+        CourseError: the table does not name exactly the files that are there.
+    """
+    design = (repository_root() / "docs" / "design.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ([\d, -]+) \| (.*) \|$", design, flags=re.MULTILINE)
+    _check_complete("helpers", {f"{name}.py" for name, _, _ in rows})
+    return {f"{name}.py": f"{subject} ({built})" for name, built, subject in rows}
+
+
+def _check_complete(package: str, named: set[str]) -> None:
+    there = {path.name for path in (repository_root() / package).glob("*.py") if not path.name.startswith("__")}
+    if there != (files := {name for name in named if name.endswith(".py") and not name.startswith("__")}):
+        raise CourseError(f"named and not in {package}, or the other way round: {sorted(there ^ files)}")
+
+
+def tree() -> str:
+    """Folders with a comment each; below the two packages their modules and rooms."""
+    _check_complete("course", set(COURSE))
+    inside = {"helpers": helpers(), "course": COURSE}
+    lines = []
+    for folder, comment in FOLDERS.items():
+        lines.append((f"{folder}/", comment))
+        lines += [(f"  {name}", about) for name, about in inside.get(folder, {}).items()]
+    return "".join(f"{name:{WIDTH}}{comment}\n" for name, comment in lines)
+
+
+def with_tree(readme: str) -> str:
+    """The README's text with the present tree."""
+    return HEADING.sub(lambda found: found[1] + tree() + found[2], readme)
+
+
+if __name__ == "__main__":
+    page = repository_root() / "README.md"
+    write_atomically(page, with_tree(page.read_text(encoding="utf-8")))
