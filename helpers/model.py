@@ -1,17 +1,13 @@
 """Built in notebooks 04 to 06: GPT-2, the network that the course trains, measures and looks inside.
 
-It reads from top to bottom: configuration, attention, feed-forward network, block, model, initialization. What it
-follows:
+From top to bottom: configuration, attention, feed-forward network, block, model, initialization, checks. It follows
+Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3, and the code and weights
+released with it, which settle what the paper leaves open (tanh GELU, tied head). Attention and the options "post",
+"relu" and "sinusoidal" are those of Vaswani et al. 2017, "Attention Is All You Need", section 3.
 
-- Radford et al. 2019, "Language Models are Unsupervised Multitask Learners" (GPT-2), section 2.3, and the code and
-  weights released with it, which settle what the paper leaves open (tanh GELU, tied head, initial positions).
-- Vaswani et al. 2017, "Attention Is All You Need", section 3, for attention and for the options `norm="post"`,
-  `activation="relu"` and `positions="sinusoidal"`.
-
-Letters in shapes: B sequences in a batch, T tokens in a sequence, V tokens in the vocabulary.
-
-Torch's fused attention has no second derivatives on a CPU, nor forward-mode ones; its plain attention has both:
-`with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)`. Used from notebook 07 on.
+In shapes, B is the sequences in a batch, T the tokens in a sequence, V the vocabulary. Torch's fused attention has no
+second or forward-mode derivatives on a CPU; under `torch.nn.attention.sdpa_kernel(SDPBackend.MATH)` there are both.
+Used from notebook 07 on, and by all that trains, evaluates or generates.
 """
 
 import math
@@ -25,12 +21,6 @@ from helpers.errors import CourseError
 
 # Layers, heads and d_model of the four released models (paper, table 2; heads: released code).
 GPT2_SIZES = {"small": (12, 12, 768), "medium": (24, 16, 1024), "large": (36, 20, 1280), "xl": (48, 25, 1600)}
-CHOICES = {
-    "norm": ("pre", "post"),
-    "activation": ("gelu", "relu"),
-    "positions": ("learned", "sinusoidal"),
-    "first_positions": ("random", "sinusoidal"),
-}
 
 
 @dataclass
@@ -56,22 +46,7 @@ class GPTConfig:
     def __post_init__(self):
         if self.d_ff is None:
             self.d_ff = 4 * self.d_model
-        for name in ("vocab_size", "context_length", "n_layer", "n_head", "d_model", "d_ff"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-                raise CourseError(f"{name} must be a whole number of at least 1, not {value!r}")
-        if self.d_model % self.n_head:
-            reason = "every head gets an equal part of the width"
-            raise CourseError(f"d_model ({self.d_model}) must be a multiple of n_head ({self.n_head}): {reason}")
-        if not 0 <= self.dropout < 1:
-            raise CourseError(f"dropout is a probability, at least 0 and less than 1, not {self.dropout!r}")
-        for name, (one, other) in CHOICES.items():
-            if getattr(self, name) not in (one, other):
-                raise CourseError(f"{name} must be {one!r} or {other!r}, not {getattr(self, name)!r}")
-        if not 0 < self.embedding_std < math.inf:
-            raise CourseError(f"embedding_std must be a number above 0, not {self.embedding_std!r}")
-        if "sinusoidal" in (self.positions, self.first_positions) and self.d_model % 2:
-            raise CourseError(f"sinusoidal positions come in pairs: d_model must be even, not {self.d_model}")
+        check_config(self)
 
     @property
     def d_head(self) -> int:
@@ -100,19 +75,21 @@ class CausalSelfAttention(nn.Module):
         """Queries, keys and values of all heads, each (B, n_head, T, d_head), from one matrix multiplication."""
         B, T, d_model = x.shape
         qkv = self.qkv(x).view(B, T, 3, self.n_head, d_model // self.n_head)
-        return qkv.permute(2, 0, 3, 1, 4).unbind()  # views: nothing is copied
+        return qkv.transpose(1, 3).unbind(dim=2)  # all are views: nothing is copied
 
     def weights(self, x: Tensor) -> Tensor:
-        """How much each position takes from each, (B, n_head, T, T): what attention gives for one-hot values."""
+        """The attention map, (B, n_head, T, T): how much each position takes from each.
+
+        It is what attention gives if the values are one-hot: the mixture at i then lists what i took from each.
+        """
         q, k, _ = self.heads(x)
-        T = x.shape[1]
-        one_hot = torch.eye(T, dtype=x.dtype, device=x.device).expand(*q.shape[:2], T, T)
+        one_hot = torch.eye(x.shape[1], dtype=q.dtype, device=q.device).expand(*q.shape[:3], -1)
         return F.scaled_dot_product_attention(q, k, one_hot, is_causal=True)
 
     def forward(self, x: Tensor, cache=None) -> Tensor:  # (B, T, d_model)
         q, k, v = self.heads(x)
         mask = None
-        if cache is not None:  # the keys and values of earlier positions, and which of them each query sees
+        if cache is not None:  # earlier keys and values in front of the new ones, and which of them each query sees
             k, v, mask = cache.extend(k, v)
         dropout = self.dropout.p if self.training else 0.0
         mixed = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=cache is None)
@@ -141,13 +118,13 @@ class Block(nn.Module):
     def __init__(self, config: GPTConfig):
         super().__init__()
         self.pre = config.norm == "pre"
-        self.ln_1 = nn.LayerNorm(config.d_model, eps=1e-5, bias=config.bias)
+        self.ln_1 = nn.LayerNorm(config.d_model, bias=config.bias)
         self.attn = CausalSelfAttention(config)
-        self.ln_2 = nn.LayerNorm(config.d_model, eps=1e-5, bias=config.bias)
+        self.ln_2 = nn.LayerNorm(config.d_model, bias=config.bias)
         self.mlp = MLP(config)
 
     def forward(self, x: Tensor, cache=None) -> Tensor:  # (B, T, d_model)
-        if self.pre:  # the stream itself is never normalized: gradients have a straight way through
+        if self.pre:  # nothing stands on the stream itself: gradients have a straight way through
             x = x + self.attn(self.ln_1(x), cache)
             return x + self.mlp(self.ln_2(x))
         x = self.ln_1(x + self.attn(x, cache))
@@ -163,7 +140,7 @@ def sinusoids(length: int, d_model: int) -> Tensor:
 
 
 class FixedPositions(nn.Module):
-    """Sinusoids in the place of learned position vectors; they are computed, so they are not saved."""
+    """Sinusoids instead of learned position vectors; they are computed, so they are not saved."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
@@ -184,14 +161,13 @@ class GPT(nn.Module):
     def __init__(self, config: GPTConfig):
         super().__init__()
         self.config = config
-        learned, d_model, bias = config.positions == "learned", config.d_model, config.bias
+        d_model, learned, pre = config.d_model, config.positions == "learned", config.norm == "pre"
         self.wte = nn.Embedding(config.vocab_size, d_model)
         self.wpe = nn.Embedding(config.context_length, d_model) if learned else FixedPositions(config)
-        self.scale = 1.0 if learned else math.sqrt(d_model)  # sinusoids would drown small vectors (2017, 3.4)
+        self.scale = 1.0 if learned else math.sqrt(d_model)  # else sinusoids would drown the tokens (2017, 3.4)
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
-        # A post-LN block ends in a LayerNorm of its own.
-        self.ln_f = nn.LayerNorm(d_model, eps=1e-5, bias=bias) if config.norm == "pre" else nn.Identity()
+        self.ln_f = nn.LayerNorm(d_model, bias=config.bias) if pre else nn.Identity()  # a post-LN block ends in one
         self.head = nn.Linear(d_model, config.vocab_size, bias=False)
         if config.tied_head:
             self.head.weight = self.wte.weight
@@ -204,7 +180,7 @@ class GPT(nn.Module):
         return self.dropout(self.wte(ids) * self.scale + self.wpe(positions))
 
     def hidden(self, ids: Tensor, cache=None) -> Tensor:
-        """What the last layer knows at each position: (B, T, d_model), ready for the head."""
+        """What leaves the last layer at each position, (B, T, d_model): what the head reads."""
         x = self.embed(ids, cache)
         for number, block in enumerate(self.blocks):
             x = block(x, None if cache is None else cache.layers[number])
@@ -220,11 +196,11 @@ class GPT(nn.Module):
             cache: a `helpers.kv_cache.KVCache` of what was read before; `ids` then go on from there.
 
         Returns:
-            Without targets the logits, (B, T, V). With targets the pair `(logits, loss)`: the loss is the
-            cross-entropy, the mean of -log p(target) over the scored positions, in nats.
+            The logits, (B, T, V); with targets the pair (logits, loss). The loss is the cross-entropy, the mean of
+            -log p(target) over the scored positions, in nats.
 
         Raises:
-            CourseError: ids or targets of a wrong shape, too long, or outside the vocabulary.
+            CourseError: ids or targets have a wrong shape, are too long, or outside the vocabulary.
         """
         logits = self.head(self.hidden(ids, cache))  # (B, T, V)
         if targets is None:
@@ -233,7 +209,7 @@ class GPT(nn.Module):
         return logits, F.cross_entropy(logits.flatten(0, 1), targets.flatten())
 
     def loss(self, ids: Tensor, targets: Tensor) -> Tensor:
-        """The mean cross-entropy loss alone, in nats."""
+        """The mean cross-entropy loss alone, in nats per token."""
         return self(ids, targets)[1]
 
     def parameter_count(self) -> int:
@@ -242,11 +218,7 @@ class GPT(nn.Module):
 
     @classmethod
     def from_pretrained(cls, source="gpt2", dropout: float | None = None, device="cpu") -> "GPT":
-        """OpenAI's weights, or any GPT-2 that `transformers` saved: see `helpers.pretrained.load_pretrained`.
-
-        Args:
-            source: "gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", a folder, or "owner/name" on the Hub.
-        """
+        """OpenAI's weights, or any GPT-2 that `transformers` saved; `helpers.pretrained` lists the sources."""
         from helpers.pretrained import load_pretrained  # here, because that module needs this one
 
         return load_pretrained(source, dropout, device)
@@ -277,6 +249,26 @@ def initialize(model: GPT) -> None:
             parameter.normal_(std=residual_std if name.endswith("proj.weight") else 0.02)
 
 
+def check_config(config: GPTConfig) -> None:
+    """Refuse a configuration that no model can have, and say why."""
+    for name in ("vocab_size", "context_length", "n_layer", "n_head", "d_model", "d_ff"):
+        value = getattr(config, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise CourseError(f"{name} must be a whole number of at least 1, not {value!r}")
+    if config.d_model % config.n_head:
+        raise CourseError(f"d_model must be a multiple of n_head, to be cut evenly: {config.d_model} / {config.n_head}")
+    choices = {"norm": ("pre", "post"), "activation": ("gelu", "relu"), "positions": ("learned", "sinusoidal")}
+    for name, allowed in (choices | {"first_positions": ("random", "sinusoidal")}).items():
+        if getattr(config, name) not in allowed:
+            raise CourseError(f"{name} must be {' or '.join(map(repr, allowed))}, not {getattr(config, name)!r}")
+    if not 0 <= config.dropout < 1:
+        raise CourseError(f"dropout is a probability, at least 0 and less than 1, not {config.dropout!r}")
+    if not 0 < config.embedding_std < math.inf:
+        raise CourseError(f"embedding_std must be a number above 0, not {config.embedding_std!r}")
+    if "sinusoidal" in (config.positions, config.first_positions) and config.d_model % 2:
+        raise CourseError(f"sinusoidal positions come in pairs: d_model must be even, not {config.d_model}")
+
+
 def check_ids(ids: Tensor, config: GPTConfig) -> None:
     """Refuse ids that a model of this configuration cannot read, in words that say why."""
     V, longest = config.vocab_size, config.context_length
@@ -285,26 +277,24 @@ def check_ids(ids: Tensor, config: GPTConfig) -> None:
     if ids.shape[1] > longest:
         raise CourseError(f"{ids.shape[1]} tokens do not fit a context of {longest}: shorten the text or keep its end")
     if (bad := _outside(ids, V)) is not None:
-        reason = "were these ids made by another tokenizer than the model's?"
-        raise CourseError(f"token id {bad} is outside the vocabulary (0 to {V - 1}): {reason}")
+        raise CourseError(f"token id {bad} is outside the vocabulary (0 to {V - 1}): does the tokenizer fit the model?")
 
 
 def check_targets(targets: Tensor, ids: Tensor, config: GPTConfig) -> None:
     """Refuse targets that cannot be scored: every position needs a token's id, or -100 to be left out."""
     if targets.shape != ids.shape:
-        shapes = f"ids are {tuple(ids.shape)}, targets {tuple(targets.shape)}"
-        raise CourseError(f"every position needs one target: {shapes}")
+        raise CourseError(f"every position needs one target: ids {tuple(ids.shape)}, targets {tuple(targets.shape)}")
     if (bad := _outside(targets.where(targets != -100, 0), config.vocab_size)) is not None:
         allowed = f"a token id (0 to {config.vocab_size - 1}) nor -100, which marks a position that is not scored"
         raise CourseError(f"target {bad} is neither {allowed}")
 
 
 def _outside(ids: Tensor, vocab_size: int) -> int | None:
-    """One of the values that are no token's id, or None; None too where looking would cost or cannot be done."""
-    if torch.compiler.is_compiling() or ids.device.type != "cpu" or not ids.numel():
-        return None  # a GPU would have to be waited for
+    """One of the values that are no token's id, or None; None too where looking is slow or impossible."""
+    if ids.device.type != "cpu" or torch.compiler.is_compiling() or not ids.numel():
+        return None  # a GPU would first have to finish all that it was given
     try:
-        low, high = (int(value) for value in torch.aminmax(ids))
-    except RuntimeError:  # under torch.vmap there are no values to look at
+        low, high = (value.item() for value in ids.aminmax())
+    except RuntimeError:  # under torch.vmap there is no single value to look at
         return None
     return low if low < 0 else high if high >= vocab_size else None
