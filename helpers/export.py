@@ -1,7 +1,9 @@
-"""A trained model for everybody else: a folder that `transformers` loads, with a model card that tells the truth.
+"""Built in notebook 12: a trained model for everybody else, as a folder that `transformers` loads.
 
 `transformers.GPT2LMHeadModel.from_pretrained(folder)`, `AutoTokenizer.from_pretrained(folder)` and
 `pipeline("text-generation", folder)` read what `export` writes, and so does `GPT.from_pretrained(folder)`.
+
+Used by `python -m course export`, and by the benchmarks, which compare with `to_transformers(model)`.
 """
 
 import os
@@ -11,7 +13,6 @@ from pathlib import Path
 
 import torch
 
-from course.site.model_cards import model_card
 from helpers.bpe import END
 from helpers.errors import CourseError
 from helpers.files import read_json, write_atomically, write_json
@@ -41,18 +42,18 @@ def to_transformers(model: GPT) -> torch.nn.Module:
         raise CourseError("this needs transformers: pip install -r requirements.txt") from error
     state = to_transformers_state(model)
     config = GPT2Config(**config_to_transformers(model.config), attn_implementation="sdpa")
-    with torch.random.fork_rng(devices=[]):  # its random first weights must not disturb anybody's seed
-        twin = GPT2LMHeadModel(config)
-    twin.loss_type = "ForCausalLM"  # its default, said aloud: otherwise it warns
-    theirs = dict(twin.named_parameters())
+    with torch.random.fork_rng(devices=[]):  # its random initialization must not disturb anybody's seed
+        equivalent = GPT2LMHeadModel(config)
+    equivalent.loss_type = "ForCausalLM"  # its default, said aloud: otherwise it warns
+    theirs = dict(equivalent.named_parameters())
     with torch.no_grad():
         for name, weight in state.items():
             theirs.pop(name).copy_(weight)
     assert not theirs, f"parameters without a counterpart: {sorted(theirs)}"
-    return twin.to(model.head.weight.device).train(model.training)
+    return equivalent.to(model.head.weight.device).train(model.training)
 
 
-def export(model: GPT, tokenizer: Tokenizer, folder: str | Path, *, overwrite: bool = False, **facts) -> Path:
+def export(model: GPT, tokenizer: Tokenizer, folder: str | Path, *, card: str, overwrite: bool = False) -> Path:
     """Write a model in the layout of `transformers`, whole or not at all.
 
     The folder gets model.safetensors (float32), config.json, tokenizer.json, tokenizer_config.json,
@@ -60,8 +61,8 @@ def export(model: GPT, tokenizer: Tokenizer, folder: str | Path, *, overwrite: b
 
     Args:
         folder: a new or an empty one.
+        card: the text of the model card, in Markdown.
         overwrite: replace what an earlier export wrote there; nothing else is ever replaced.
-        facts: what the model card says; see `course.site.model_cards.model_card`.
 
     Raises:
         CourseError: the model has an option that `transformers`' GPT-2 does not have, the tokenizer belongs to
@@ -75,7 +76,6 @@ def export(model: GPT, tokenizer: Tokenizer, folder: str | Path, *, overwrite: b
             f"the tokenizer has {tokenizer.vocab_size} entries, the model knows {model.config.vocab_size}: "
             "they do not belong together"
         )
-    card = model_card(model, tokenizer, **facts)
     folder = check_target(folder, overwrite)
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=".part"))
@@ -126,7 +126,7 @@ def _is_export(folder: Path) -> bool:
 
 
 def _replace(folder: Path, new: Path) -> None:
-    """Put `new` in the place of `folder`: a full folder cannot be renamed over, so the old one steps aside first."""
+    """Put `new` where `folder` is: a full folder cannot be renamed over, so the old one steps aside first."""
     aside = new.with_suffix(".old")
     if folder.exists():
         os.replace(folder, aside)

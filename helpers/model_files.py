@@ -1,6 +1,8 @@
-"""The files of a model that `transformers` saved: in a folder, or on the Hugging Face Hub.
+"""Built in notebook 12: the files of a model that `transformers` saved, in a folder or on the Hugging Face Hub.
 
 Weights are read from safetensors, one tensor at a time. A pickle is never opened: it can run any program.
+
+Used by `helpers.pretrained` and `helpers.export`.
 """
 
 import re

@@ -1,10 +1,12 @@
-"""Weights from `transformers` and for it: OpenAI's four GPT-2s in this course's `GPT`, and back again.
+"""Built in notebook 12: weights from `transformers` and for it, so OpenAI's four GPT-2s in the course's `GPT`.
 
 Both sides compute the same and differ in two habits. The first is names: `h.0.attn.c_attn` there is
 `blocks.0.attn.qkv` here. The second is layout: `transformers` kept OpenAI's `Conv1D`, whose matrices are
 (inputs, outputs), while `nn.Linear` holds (outputs, inputs); so four matrices of each block are transposed.
 
 Whatever does not fit is refused, never guessed at. Nothing is unpickled: weights are read from safetensors.
+
+Used by `GPT.from_pretrained` and `helpers.export`.
 """
 
 import re
@@ -135,7 +137,7 @@ def config_from_transformers(content: dict, dropout: float | None = None, source
     activation = str(content.get("activation_function", "gelu_new"))
     if activation not in _ACTIVATIONS:
         raise CourseError(
-            f"{source} bends with {activation!r}, and the course's GPT only with {' or '.join(_ACTIVATIONS)}"
+            f"{source} has the nonlinearity {activation!r}, and the course's GPT only {' or '.join(_ACTIVATIONS)}"
         )
     missing = [key for key in _SHAPE if key not in content]
     if missing:

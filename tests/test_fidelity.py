@@ -121,13 +121,13 @@ def test_logits_loss_and_every_gradient_agree(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_way_out_gives_the_same_model(kind):
     ours = ours_from(theirs_with(**KINDS[kind])).train()
-    twin = to_transformers(ours)
-    assert twin.training and not to_transformers(ours.eval()).training
+    equivalent = to_transformers(ours)
+    assert equivalent.training and not to_transformers(ours.eval()).training
     ids = random_ids(2, 20)
     with torch.no_grad():
-        assert (twin(ids).logits - ours(ids)).abs().max() < 1e-4
-        twin.transformer.wte.weight.zero_()
-    assert ours.wte.weight.any()  # a copy: training the twin leaves ours alone
+        assert (equivalent(ids).logits - ours(ids)).abs().max() < 1e-4
+        equivalent.transformer.wte.weight.zero_()
+    assert ours.wte.weight.any()  # a copy: training it leaves ours alone
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -163,7 +163,8 @@ def test_two_hundred_greedy_tokens_of_the_shipped_storyteller_are_the_same(tmp_p
     """Trained weights in their real shape, through the files of an export."""
     ours, tokenizer = load_model(data_folder() / "storyteller")
     transformers.utils.logging.disable_progress_bar()
-    theirs = transformers.GPT2LMHeadModel.from_pretrained(export(ours, tokenizer, tmp_path / "exported")).eval()
+    folder = export(ours, tokenizer, tmp_path / "exported", card="# A card")
+    theirs = transformers.GPT2LMHeadModel.from_pretrained(folder).eval()
     for text in ("Once upon a time", "Lily had a red kite.", "One rainy morning, a small fox"):
         prompt = torch.tensor([[tokenizer.eos_token_id, *tokenizer.encode(text)]])
         answer = theirs.generate(

@@ -36,6 +36,7 @@ from helpers.pretrained import (
 from helpers.tokenizer import load_tokenizer, train_tokenizer
 
 TINY = GPTConfig(280, 24, n_layer=2, n_head=2, d_model=16)
+CARD = "# A model"
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +154,7 @@ def test_dropout_is_that_of_the_file_or_what_is_asked_for(write):
 def test_relu_and_a_head_of_its_own(tmp_path, tokenizer):
     torch.manual_seed(1)
     model = GPT(GPTConfig(280, 24, 1, 2, 16, d_ff=40, activation="relu", tied_head=False))
-    folder = export(model, tokenizer, tmp_path / "export")
+    folder = export(model, tokenizer, tmp_path / "export", card=CARD)
     assert same(GPT.from_pretrained(folder), model)
     state = load_file(folder / "model.safetensors")
     del state["lm_head.weight"]
@@ -423,7 +424,8 @@ def storyteller():
 
 @pytest.fixture(scope="module")
 def exported(storyteller, tmp_path_factory):
-    return export(*storyteller, tmp_path_factory.mktemp("exports") / "a story teller")
+    folder = tmp_path_factory.mktemp("exports") / "a story teller"
+    return export(*storyteller, folder, card=model_card(*storyteller))
 
 
 @pytest.fixture(autouse=True)
@@ -508,7 +510,8 @@ def test_the_pipeline_tells_the_same_story(exported, storyteller):
     model, tokenizer = storyteller
     theirs = pipeline("text-generation", str(exported))
     (answer,) = theirs("<|endoftext|>One day, Tom", do_sample=False, max_new_tokens=200)
-    assert answer["generated_text"] == "<|endoftext|>" + generate_text(model, tokenizer, "One day, Tom", 200, greedy=True)
+    ours = generate_text(model, tokenizer, "One day, Tom", 200, greedy=True)
+    assert answer["generated_text"] == "<|endoftext|>" + ours
     torch.manual_seed(0)
     (answer,) = theirs("<|endoftext|>Once upon a time", do_sample=True)  # as long as the context lets it by default
     assert len(tokenizer.encode(answer["generated_text"])) > 50
@@ -547,7 +550,7 @@ def test_transformers_writes_what_we_read(exported, storyteller, tmp_path):
 def test_what_gpt2_cannot_be_is_not_exported(option, reason, tokenizer, tmp_path):
     model = GPT(GPTConfig(280, 24, 1, 2, 16, **option))
     with pytest.raises(CourseError, match=reason):
-        export(model, tokenizer, tmp_path / "export")
+        export(model, tokenizer, tmp_path / "export", card=CARD)
     with pytest.raises(CourseError, match=reason):
         export_module.to_transformers(model)
     assert list(tmp_path.iterdir()) == []
@@ -555,42 +558,42 @@ def test_what_gpt2_cannot_be_is_not_exported(option, reason, tokenizer, tmp_path
 
 def test_a_tokenizer_of_another_model_is_refused(model, tmp_path):
     with pytest.raises(CourseError, match="do not belong together"):
-        export(model, load_tokenizer("bundled"), tmp_path / "export")
+        export(model, load_tokenizer("bundled"), tmp_path / "export", card=CARD)
     assert list(tmp_path.iterdir()) == []
 
 
 def test_only_an_export_is_overwritten(model, tokenizer, tmp_path):
     folder = tmp_path / "export"
     folder.mkdir()
-    export(model, tokenizer, folder, title="First")  # an empty folder is as good as none
+    export(model, tokenizer, folder, card="# First")  # an empty folder is as good as none
     with pytest.raises(CourseError, match="holds an export already"):
-        export(model, tokenizer, folder)
-    export(model, tokenizer, folder, title="Second", overwrite=True)
+        export(model, tokenizer, folder, card=CARD)
+    export(model, tokenizer, folder, card="# Second", overwrite=True)
     assert "# Second" in (folder / "README.md").read_text(encoding="utf-8")
     (folder / "thesis.txt").write_text("years of work", encoding="utf-8")
     with pytest.raises(CourseError, match="holds thesis.txt that no export wrote"):
-        export(model, tokenizer, folder, overwrite=True)
+        export(model, tokenizer, folder, card=CARD, overwrite=True)
     save_model(tmp_path / "ours", model, tokenizer)
     with pytest.raises(CourseError, match="holds something that no export wrote"):
-        export(model, tokenizer, tmp_path / "ours", overwrite=True)
+        export(model, tokenizer, tmp_path / "ours", card=CARD, overwrite=True)
     with pytest.raises(CourseError, match="is a file"):
-        export(model, tokenizer, folder / "thesis.txt", overwrite=True)
+        export(model, tokenizer, folder / "thesis.txt", card=CARD, overwrite=True)
     assert {path.name for path in tmp_path.iterdir()} == {"export", "ours"}
 
 
 def test_an_interrupted_export_leaves_what_was_there(model, tokenizer, tmp_path, monkeypatch):
-    folder = export(model, tokenizer, tmp_path / "export", title="First")
+    folder = export(model, tokenizer, tmp_path / "export", card="# First")
     for broken in ("write_atomically", "_replace"):
         with monkeypatch.context() as patch:
             patch.setattr(export_module, broken, lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
             with pytest.raises(KeyboardInterrupt):
-                export(model, tokenizer, folder, title="Second", overwrite=True)
+                export(model, tokenizer, folder, card="# Second", overwrite=True)
     with monkeypatch.context() as patch:
         replace = os.replace
         patch.setattr(os, "replace", lambda a, b: replace(a, b) if Path(a) == folder or "/.export" not in str(a)
                       or str(a).endswith(".old") else (_ for _ in ()).throw(OSError("full")))  # fmt: skip
         with pytest.raises(OSError, match="full"):
-            export(model, tokenizer, folder, title="Third", overwrite=True)
+            export(model, tokenizer, folder, card="# Third", overwrite=True)
     assert [path.name for path in tmp_path.iterdir()] == ["export"]
     assert "# First" in (folder / "README.md").read_text(encoding="utf-8")
     assert same(GPT.from_pretrained(folder), model)

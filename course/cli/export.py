@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from course.site.model_cards import DATA, facts_of_run, scores_of
+    from course.site.model_cards import DATA, facts_of_run, model_card, scores_of
     from helpers.export import check_target, export
 
     if arguments.limit is not None and not arguments.evaluate:
@@ -51,8 +51,9 @@ def run(arguments: argparse.Namespace) -> int:
         stories = load_stories(arguments.evaluate, "validation", arguments.limit)
         metrics = evaluate(model, tokenizer, stories, progress=True)
         which = arguments.evaluate if arguments.evaluate in DATA else "the trainer's own"  # no paths in a public card
-        facts["scores"] = facts.get("scores", {}) | scores_of(metrics, f"held-out stories ({which})")
-    folder = export(model, tokenizer, arguments.out, overwrite=arguments.overwrite, **facts)
+        facts["scores"] = facts.get("scores", {}) | scores_of(metrics, f"validation stories ({which})")
+    card = model_card(model, tokenizer, **facts)
+    folder = export(model, tokenizer, arguments.out, card=card, overwrite=arguments.overwrite)
     print(f"Written: {folder}")
     print("Read its README.md before you show the model to others. transformers loads it:")
     print(f'  pipeline("text-generation", {str(folder)!r})')

@@ -47,7 +47,7 @@ def model_card(
         title: the heading.
         recipe: how the model was trained, in Markdown.
         data: what it was trained on, in Markdown.
-        scores: what was measured, each with its value: `{"bits per byte, held-out stories": 0.25}`.
+        scores: what was measured, each with its value: `{"bits per byte, validation stories": 0.25}`.
         limits: what it cannot do, and what it is not for.
         license: an identifier of the Hub, such as "mit"; without one nobody but you may use the model.
         base_model: whose weights training began with: "owner/name" on the Hub.
@@ -88,14 +88,15 @@ def facts_of_run(folder: str | Path) -> dict:
     recipe = record.get("recipe") if isinstance(record, dict) else None
     if not isinstance(recipe, dict):
         return {}
-    settings = record.get("settings") or {}
+    settings = _flat(record.get("settings") or {})
     facts = [
         ("recipe", f"`{recipe.get('name')}`"),
         ("steps", record.get("steps")),
         ("tokens read", record.get("tokens")),
     ]
-    facts += [("seconds", record.get("seconds")), ("optimizer", settings.get("optimizer"))]
-    for key in ("learning_rate", "schedule", "batch_size", "accumulation", "weight_decay", "precision", "seed"):
+    facts += [("seconds", record.get("seconds")), ("optimizer", settings.get("kind"))]
+    facts += [("learning rate", settings.get("lr")), ("schedule", settings.get("shape"))]
+    for key in ("batch_size", "accumulation", "weight_decay", "precision", "seed"):
         facts.append((key.replace("_", " "), settings.get(key)))
     lines = [f"- {name}: {_number(value)}" for name, value in facts if value is not None]
     source = str(recipe.get("stories"))
@@ -111,21 +112,27 @@ def facts_of_run(folder: str | Path) -> dict:
     loss = record.get("val_loss")
     if isinstance(loss, float) and math.isfinite(loss):
         number = settings.get("eval_stories")
-        which = f"the run's own {number} held-out stories" if number else "the run's own held-out stories"
-        result["scores"] = {f"loss on {which}, nats a token": loss}
+        which = f"the run's own {number} validation stories" if number else "the run's own validation stories"
+        result["scores"] = {f"cross-entropy loss on {which}, nats per token": loss}
     return result
 
 
-def scores_of(metrics: Metrics, what: str = "held-out stories") -> dict[str, float | str]:
+def _flat(settings: dict) -> dict:
+    """The values of all groups of settings together; their names differ."""
+    groups = [group for group in settings.values() if isinstance(group, dict)]
+    return settings | {key: value for group in groups for key, value in group.items()}
+
+
+def scores_of(metrics: Metrics, what: str = "validation stories") -> dict[str, float | str]:
     """A model's metrics as the rows of its card."""
     rows = {
         f"bits per byte, {metrics.stories:,} {what}": metrics.bits_per_byte,
-        "loss on them, nats a token": metrics.nats_per_token,
+        "cross-entropy loss on them, nats per token": metrics.nats_per_token,
         "perplexity, by token of its tokenizer": metrics.perplexity,
         "most probable token was the true one": f"{metrics.accuracy:.1%}",
     }
     if metrics.floor_bits_per_byte:
-        rows["bits per byte of the grammar that made them (their floor)"] = metrics.floor_bits_per_byte
+        rows["bits per byte of the grammar that made them (source entropy, the floor)"] = metrics.floor_bits_per_byte
     return rows
 
 
