@@ -256,7 +256,7 @@ def check_config(config: GPTConfig) -> None:
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise CourseError(f"{name} must be a whole number of at least 1, not {value!r}")
     if config.d_model % config.n_head:
-        raise CourseError(f"d_model must be a multiple of n_head, to be cut evenly: {config.d_model} / {config.n_head}")
+        raise CourseError(f"d_model ({config.d_model}) must be a multiple of n_head ({config.n_head})")
     choices = {"norm": ("pre", "post"), "activation": ("gelu", "relu"), "positions": ("learned", "sinusoidal")}
     for name, allowed in (choices | {"first_positions": ("random", "sinusoidal")}).items():
         if getattr(config, name) not in allowed:

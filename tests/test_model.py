@@ -1,20 +1,20 @@
 """The network against GPT-2 as `transformers` has it, against torch's own modules, and against itself."""
 
+import ast
 import copy
+import inspect
 import math
 
-import helpers.fused
-import helpers.tied_head
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.fused import AT_LEAST, NARROW, causal_attention, gelu_linear, gelu_tanh
-from helpers.tied_head import head_loss
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from course.bench.memory import peak_bytes
+import helpers.model
 from helpers.errors import CourseError
 from helpers.export import to_transformers
+from helpers.kv_cache import KVCache
 from helpers.model import GPT, GPTConfig, sinusoids
 from helpers.pretrained import transformers_name
 
@@ -46,16 +46,16 @@ def test_logits_loss_and_gradients_are_those_of_transformers():
     model = make()
     shake(model)
     pytest.importorskip("transformers")
-    twin = to_transformers(model.eval())
+    equivalent = to_transformers(model.eval())
     ids = some_ids()
     with torch.no_grad():
-        torch.testing.assert_close(model(ids), twin(ids).logits, atol=1e-4, rtol=1e-4)
-    theirs = twin(ids, labels=ids).loss  # transformers shifts by itself: position t predicts token t + 1
+        torch.testing.assert_close(model(ids), equivalent(ids).logits, atol=1e-4, rtol=1e-4)
+    theirs = equivalent(ids, labels=ids).loss  # transformers shifts by itself: position t predicts token t + 1
     ours = model.loss(ids[:, :-1], ids[:, 1:])
     torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
     ours.backward()
     theirs.backward()
-    gradients = {name: parameter.grad for name, parameter in twin.named_parameters()}
+    gradients = {name: parameter.grad for name, parameter in equivalent.named_parameters()}
     for name, mine in model.named_parameters():
         other, transposed = transformers_name(name)
         expected = gradients[other].t() if transposed else gradients[other]
@@ -79,7 +79,7 @@ def test_gpt2_is_what_the_defaults_give():
     assert config.n_layer == 2
 
 
-def test_initialisation_is_gpt2s():
+def test_the_initialization_is_gpt2s():
     model = make(d_model=256, context_length=256, n_layer=8, vocab_size=1000)
     expected = {"wte.weight": 0.02, "wpe.weight": 0.01, "attn.qkv.weight": 0.02, "mlp.fc.weight": 0.02}
     expected |= {"attn.proj.weight": 0.02 / 4, "mlp.proj.weight": 0.02 / 4}  # sqrt(2 * 8 layers) = 4
@@ -101,7 +101,7 @@ def test_learned_positions_may_start_as_sinusoids():
     """They are those of the 2017 paper, learned from there on, and nothing else of the start is changed."""
     model = make(d_model=32, context_length=24, n_layer=2, first_positions="sinusoidal")
     fixed = make(d_model=32, context_length=24, n_layer=2, positions="sinusoidal")
-    assert torch.equal(model.wpe.weight, fixed.position_table)
+    assert torch.equal(model.wpe.weight, fixed.wpe.table)
     for position, pair in ((0, 0), (5, 3), (23, 15)):  # the formula of section 3.5, by hand
         angle = position / 10000 ** (2 * pair / 32)
         expected = torch.tensor([math.sin(angle), math.cos(angle)])
@@ -134,66 +134,87 @@ OPTIONS = [
 ]
 
 
-@pytest.mark.parametrize("changes", OPTIONS)
-@pytest.mark.parametrize("attention", ["fused", "explicit"])
-def test_the_future_is_not_seen(changes, attention):
+each_option = pytest.mark.parametrize("changes", OPTIONS, ids=str)
+
+
+@each_option
+@pytest.mark.parametrize("kernel", [SDPBackend.FLASH_ATTENTION, SDPBackend.MATH], ids=["fused", "plain"])
+def test_the_future_is_not_seen(changes, kernel):
     model = make(**changes)
     shake(model)
     ids = some_ids()
-    before = model(ids, attention=attention)
     changed = ids.clone()
     changed[:, 9:] = (changed[:, 9:] + 1) % 61
-    after = model(changed, attention=attention)
+    with sdpa_kernel(kernel):
+        before, after, start = model(ids), model(changed), model(ids[:, :5])
     torch.testing.assert_close(after[:, :9], before[:, :9], atol=1e-6, rtol=1e-5)
     assert ((after[:, 9:] - before[:, 9:]).abs().amax(dim=2) > 1e-4).all()
-    torch.testing.assert_close(model(ids[:, :5], attention=attention), before[:, :5], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(start, before[:, :5], atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("changes", OPTIONS)
-def test_fused_and_explicit_attention_agree_in_values_and_gradients(changes):
-    model = make(**changes)
-    shake(model)
-    ids = some_ids()
-    results = []
-    for attention in ("fused", "explicit"):
-        model.zero_grad()
-        logits, loss = model(ids[:, :-1], ids[:, 1:], attention=attention)
-        loss.backward()
-        results.append([logits.detach(), loss.detach()] + [p.grad.clone() for p in model.parameters()])
-    for fused, explicit in zip(*results, strict=True):
-        torch.testing.assert_close(fused, explicit, atol=1e-5, rtol=1e-4)
-
-
-@pytest.mark.parametrize("changes", OPTIONS)
-def test_the_fast_loss_is_the_plain_loss(changes):
+@each_option
+def test_the_loss_is_the_mean_over_the_targets_that_are_asked_for(changes):
+    """Against a sum by hand in float64, gradients included."""
     model = make(**changes)
     shake(model)
     ids, targets = some_ids(), some_ids().roll(-1, dims=1)
     targets[:, -1] = -100
-    results = []
-    for need_logits in (True, False):
-        model.zero_grad()
-        loss = model(ids, targets, need_logits=need_logits)[1]
-        (loss / 4).backward()  # as with accumulation
-        results.append([loss.detach()] + [p.grad.clone() for p in model.parameters()])
-    for plain, fast in zip(*results, strict=True):
-        torch.testing.assert_close(fast, plain, atol=1e-6, rtol=1e-4)
+    loss = model.loss(ids, targets)
+    loss.backward()
+    double = copy.deepcopy(model).double()
+    double.zero_grad()
+    scored = [(row, t) for row in range(3) for t in range(16)]
+    logs = double(ids).log_softmax(dim=-1)
+    by_hand = -sum(logs[row, t, targets[row, t]] for row, t in scored) / len(scored)
+    by_hand.backward()
+    torch.testing.assert_close(loss.double(), by_hand)
+    for mine, other in zip(model.parameters(), double.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad.double(), other.grad, atol=1e-6, rtol=1e-4)
+    logits, same = model(ids, targets)
+    assert torch.equal(logits, model(ids)) and torch.equal(same, loss)
 
 
 def test_dropout_only_while_training():
     model = make(dropout=0.5)
     ids = some_ids()
     assert not torch.equal(model(ids), model(ids))
-    assert not torch.equal(model(ids, attention="explicit"), model(ids, attention="explicit"))
-    model.eval()
+    x = torch.randn(2, 6, 32)
+    attention = model.blocks[0].attn
+    attention.proj = nn.Identity()
+    attention.dropout.register_forward_hook(lambda module, given, result: given[0])  # what comes before the last one
+    assert not torch.equal(attention(x), attention(x)), "attention's own weights are dropped, too"
+    assert torch.equal(attention.weights(x), attention.weights(x)), "the map that is shown has all of them"
+    model = make(dropout=0.5).eval()
     assert torch.equal(model(ids), model(ids))
-    torch.testing.assert_close(model(ids), model(ids, attention="explicit"), atol=1e-5, rtol=1e-4)
+    assert torch.equal(model(ids), make()(ids))
 
 
 def test_a_tied_head_is_one_matrix():
     tied, untied = make(), make(tied_head=False)
     assert untied.parameter_count() - tied.parameter_count() == 61 * 32
-    assert "head.weight" not in tied.state_dict() and "head.weight" in untied.state_dict()
+    assert tied.head.weight is tied.wte.weight and untied.head.weight is not untied.wte.weight
+    tied.loss(some_ids(), some_ids()).backward()
+    assert tied.head.weight.grad is tied.wte.weight.grad
+
+
+@pytest.mark.parametrize("tied_head", [True, False])
+def test_copies_and_saved_weights_are_the_same_model_and_tied_as_it_was(tied_head):
+    model, other = make(tied_head=tied_head), make(tied_head=tied_head)
+    shake(other)
+    saved = {name: value.clone() for name, value in model.state_dict().items()}
+    assert not torch.equal(other(some_ids()), model(some_ids()))
+    other.load_state_dict(saved)
+    with torch.device("meta"):
+        empty = GPT(GPTConfig(**TINY, tied_head=tied_head))
+    assert all(parameter.is_meta for parameter in empty.parameters())
+    assert empty(torch.zeros(1, 5, dtype=torch.long, device="meta")).shape == (1, 5, 61)
+    empty.load_state_dict(saved, assign=True)
+    empty.head.weight = empty.wte.weight if tied_head else empty.head.weight  # `assign` puts in two tensors
+    for again in (other, copy.deepcopy(model), empty):
+        assert torch.equal(again(some_ids()), model(some_ids()))
+        assert (again.head.weight is again.wte.weight) == tied_head
+        assert [name for name, _ in again.named_parameters()] == [name for name, _ in model.named_parameters()]
+        assert again.wte.weight is not model.wte.weight
 
 
 def test_the_same_seed_gives_the_same_model():
@@ -248,182 +269,193 @@ def test_sinusoids_are_the_formula():
 def test_sinusoidal_positions_are_fixed_and_added_to_scaled_tokens():
     model = make(positions="sinusoidal")
     assert not any("position" in name or "wpe" in name for name in model.state_dict())
+    assert model.double()(some_ids()).dtype == torch.float64
+    model.float()
     ids = some_ids(1, 6)
     expected = model.wte.weight[ids[0]] * 32**0.5 + sinusoids(24, 32)[:6]
     torch.testing.assert_close(model.embed(ids)[0], expected)
 
 
-# ---- the hand-written gradients ------------------------------------------------------------------
+# ---- attention, looked at and continued ----------------------------------------------------------
 
 
-def test_gelu_is_torchs_tanh_gelu():
-    ours = torch.linspace(-12, 12, 4001).requires_grad_()
-    torchs = ours.detach().double().requires_grad_()
-    gradient = torch.randn(4001, generator=torch.Generator().manual_seed(4))
-    result, expected = gelu_tanh(ours), F.gelu(torchs, approximate="tanh")
-    torch.testing.assert_close(result.double(), expected, atol=2e-6, rtol=1e-5)
-    result.backward(gradient)
-    expected.backward(gradient.double())
-    torch.testing.assert_close(ours.grad.double(), torchs.grad, atol=5e-6, rtol=1e-5)
-    extreme = torch.tensor([-1e4, -50.0, 50.0, 1e4], requires_grad=True)
-    gelu_tanh(extreme).sum().backward()
-    assert extreme.grad.tolist() == [0, 0, 1, 1]
+@pytest.mark.parametrize("n_head", [1, 4])
+def test_the_map_is_the_softmax_of_masked_scaled_scores(n_head):
+    attention = make(n_head=n_head).blocks[1].attn
+    shake(attention)
+    x = torch.randn(2, 9, 32, generator=torch.Generator().manual_seed(3)) * 3
+    q, k, v = attention.heads(x)
+    d_head = 32 // n_head
+    assert q.shape == k.shape == v.shape == (2, n_head, 9, d_head)
+    whole = attention.qkv(x)  # queries of all heads, then keys, then values
+    for head in range(n_head):
+        for part, got in enumerate((q, k, v)):
+            start = part * 32 + head * d_head
+            assert torch.equal(got[:, head], whole[..., start : start + d_head])
+    scores = torch.einsum("bhid,bhjd->bhij", q, k) / math.sqrt(d_head)
+    future = torch.arange(9)[None, :] > torch.arange(9)[:, None]
+    expected = scores.masked_fill(future, -math.inf).softmax(dim=-1)
+    weights = attention.weights(x)
+    torch.testing.assert_close(weights, expected, atol=1e-6, rtol=1e-5)
+    torch.testing.assert_close(weights.sum(dim=-1), torch.ones(2, n_head, 9))
+    assert not weights[..., future].any()
+    mixed = (weights @ v).transpose(1, 2).reshape(2, 9, 32)
+    torch.testing.assert_close(attention(x), attention.proj(mixed), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("rows", [1, AT_LEAST, AT_LEAST + 3])
-@pytest.mark.parametrize("d_model", [10, NARROW + 1])
-@pytest.mark.parametrize("with_bias", [True, False])
-def test_gelu_linear_is_gelu_and_a_linear_layer_in_values_and_gradients(rows, d_model, with_bias, monkeypatch):
-    monkeypatch.setattr(helpers.fused, "SLICE", 1)  # slices of AT_LEAST rows
-    generator = torch.Generator().manual_seed(4)
-    shapes = [(1, rows, 24), (d_model, 24), (d_model,)][: 3 if with_bias else 2]
-    ours = [torch.randn(shape, generator=generator).requires_grad_() for shape in shapes]
-    torchs = [x.detach().double().requires_grad_() for x in ours]
-    gradient = torch.randn(1, rows, d_model, generator=generator)
-    result = gelu_linear(*ours, *([] if with_bias else [None]))
-    expected = F.linear(F.gelu(torchs[0], approximate="tanh"), *torchs[1:])
-    torch.testing.assert_close(result.double(), expected, atol=2e-5, rtol=1e-5)
-    for _ in range(2):  # the second time adds to what is there
-        result.backward(gradient, retain_graph=True)
-        expected.backward(gradient.double(), retain_graph=True)
-    for mine, theirs in zip(ours, torchs, strict=True):
-        torch.testing.assert_close(mine.grad.double(), theirs.grad, atol=2e-4, rtol=1e-5)
-    with torch.no_grad():
-        torch.testing.assert_close(gelu_linear(*ours, *([] if with_bias else [None])), result, atol=2e-5, rtol=1e-5)
+@each_option
+def test_with_a_cache_it_says_what_it_says_without(changes):
+    model = make(**changes).eval()
+    shake(model)
+    rows = some_ids(2, 12).tolist()
+    cache = KVCache(model)
+    got = [cache.start([row[:5] for row in rows])]
+    for t in range(5, 12):
+        got.append(cache.append([row[t] for row in rows]))
+    expected = model(torch.tensor(rows))[:, 4:]
+    torch.testing.assert_close(torch.stack(got, dim=1), expected.detach(), atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("change", ["listened to", "replaced"])
-def test_a_projection_that_is_not_a_plain_layer_is_called_as_one(change):
-    mlp, calls = make().train().blocks[0].mlp, []
-
-    class Replaced(torch.nn.Module):
-        weight = bias = None
-
-        def forward(self, x):
-            calls.append(x.shape)
-            return x[..., :32]
-
-    x = torch.randn(1, 4, 32)
-    mlp(x)
-    if change == "replaced":
-        mlp.proj = Replaced()
-    else:
-        mlp.proj.register_forward_hook(lambda module, arguments, result: calls.append(arguments[0].shape))
-    mlp(x)
-    assert calls == [(1, 4, 128)]
+# ---- nothing that torch can do with a model is lost ----------------------------------------------
 
 
-@pytest.mark.parametrize("ignored", [0, 7, 1300])
-@pytest.mark.parametrize("spread", [0.1, 30.0])
-def test_head_loss_is_cross_entropy_in_values_and_gradients(ignored, spread, monkeypatch):
-    monkeypatch.setattr(helpers.tied_head, "SLICE", 1)  # slices of AT_LEAST rows
-    generator = torch.Generator().manual_seed(5)
-    hidden = torch.randn(1300, 24, generator=generator)  # two full slices and a rest
-    weight = torch.randn(97, 24, generator=generator) * spread
-    targets = torch.randint(0, 97, (1300,), generator=generator)
-    targets[torch.randperm(1300, generator=generator)[:ignored]] = -100
-    results = []
-    for double, function in ((False, head_loss), (True, lambda h, w, t: F.cross_entropy(h @ w.t(), t))):
-        h, w = ((x.double() if double else x.clone()).requires_grad_() for x in (hidden, weight))
-        loss = function(h, w, targets)
-        (loss * 0.5).backward()
-        results.append([x.double() for x in (loss.detach(), h.grad, w.grad)])
-    with torch.no_grad():
-        torch.testing.assert_close(head_loss(hidden, weight, targets).double(), results[0][0], equal_nan=True)
-    assert results[0][0].isnan() == (ignored == 1300)
-    for ours, theirs in zip(*results, strict=True):
-        torch.testing.assert_close(ours, theirs, atol=1e-5 * spread, rtol=1e-4, equal_nan=True)
+@pytest.mark.filterwarnings("ignore:Full backward hook is firing")  # torch: the ids that go in have no gradient
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("changes", [*OPTIONS, {"dropout": 0.1}], ids=str)
+def test_every_hook_on_every_module_is_called(changes, training):
+    model = make(**changes).train(training)
+    called = {}
+    learned = model.config.positions == "learned"
+    modules = {name: module for name, module in model.named_modules() if name != "blocks"}  # a list is not called
+    for name, module in modules.items():
+        kinds = called[name] = []
+        module.register_forward_pre_hook(lambda *_, kinds=kinds: kinds.append("forward pre"))
+        module.register_forward_hook(lambda *_, kinds=kinds: kinds.append("forward"))
+        if name == "wpe" and not learned:
+            continue  # what fixed positions give has no gradient
+        module.register_full_backward_pre_hook(lambda *_, kinds=kinds: kinds.append("backward pre"))
+        module.register_full_backward_hook(lambda *_, kinds=kinds: kinds.append("backward"))
+    model.loss(some_ids(), some_ids()).backward()
+    every = ["forward pre", "forward", "backward pre", "backward"]
+    for name, kinds in called.items():
+        assert kinds == (every if learned or name != "wpe" else every[:2]), name
+    assert {"head", "dropout", "ln_f", "blocks.1.mlp.activation", "blocks.0.attn.dropout"} <= set(called)
 
 
-@pytest.mark.parametrize("positions", [0, 3])
-def test_head_loss_of_nothing_is_nan_with_gradients_of_zero_as_in_torch(positions):
-    for function in (head_loss, lambda h, w, t: F.cross_entropy(h @ w.t(), t)):
-        hidden, weight = torch.ones(positions, 4, requires_grad=True), torch.ones(5, 4, requires_grad=True)
-        loss = function(hidden, weight, torch.full((positions,), -100))
-        (loss * 0.5).backward()
-        assert loss.shape == () and loss.isnan()
-        assert hidden.grad.tolist() == [[0.0] * 4] * positions
-        assert weight.grad.tolist() == [[0.0] * 4] * 5
+def test_what_a_hook_returns_is_used():
+    """Any part may be switched off, and a backward hook may change a gradient."""
+    model = make()
+    ids = some_ids()
+    before = model(ids)
+    for name in ("mlp.proj", "mlp.activation", "attn.proj", "attn.qkv", "ln_2"):
+        hook = (
+            model.blocks[0].get_submodule(name).register_forward_hook(lambda module, given, out: torch.zeros_like(out))
+        )
+        assert not torch.allclose(model(ids), before), name
+        hook.remove()
+    hook = model.blocks[1].mlp.proj.register_full_backward_pre_hook(lambda module, gradients: (0 * gradients[0],))
+    model.loss(ids, ids).backward()
+    assert not model.blocks[1].mlp.fc.weight.grad.any() and model.blocks[1].attn.qkv.weight.grad.any()
 
 
-@pytest.mark.parametrize("tied_head", [True, False])
-def test_the_fast_loss_has_the_gradients_of_the_plain_one(tied_head):
-    """Losses scaled and added up, as accumulation does; the two ends of a tied matrix are summed."""
-    model = make(tied_head=tied_head).train()
-    batches = [some_ids(3, 9, seed=number) for number in range(2)]
-    for ids in batches:
-        (model.loss(ids[:, :-1], ids[:, 1:]) * 0.5).backward()
-    fast = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
-    model.zero_grad()
-    double = copy.deepcopy(model).double()
-    for ids in batches:
-        (double(ids[:, :-1], ids[:, 1:])[1] * 0.5).backward()
-    for name, parameter in double.named_parameters():
-        torch.testing.assert_close(fast[name].double(), parameter.grad, atol=1e-6, rtol=1e-4)
-    by_name = torch.autograd.grad(model.loss(ids[:, :-1], ids[:, 1:]), [model.wte.weight, model.blocks[0].ln_1.bias])
-    again = model(ids[:, :-1], ids[:, 1:])[1]
-    expected = torch.autograd.grad(again, [model.wte.weight, model.blocks[0].ln_1.bias])
-    for mine, theirs in zip(by_name, expected, strict=True):
-        torch.testing.assert_close(mine, theirs, atol=1e-6, rtol=1e-4)
-
-
-def test_the_tied_matrix_has_one_gradient_in_memory():
-    model = make(vocab_size=5000).train()
-    ids = some_ids(1, 6)
-    size = model.wte.weight.nbytes
-    others = sum(parameter.nbytes for parameter in model.parameters()) - size
-    assert peak_bytes(lambda: model.loss(ids, ids).backward()) < 1.5 * size + others
-    model.zero_grad()
-    assert peak_bytes(lambda: model(ids, ids)[1].backward()) > 2 * size  # the plain way has one at either end
-
-
-def test_a_second_backward_on_one_fast_loss_says_what_to_do():
-    model = make().train()
+def test_a_second_backward_adds_the_same_gradients_again():
+    model = make()
     loss = model.loss(some_ids(), some_ids())
     loss.backward(retain_graph=True)
-    with pytest.raises(RuntimeError, match="compute the loss again"):
-        loss.backward()
+    once = [parameter.grad.clone() for parameter in model.parameters()]
+    loss.backward()
+    for first, parameter in zip(once, model.parameters(), strict=True):
+        assert torch.equal(parameter.grad, 2 * first)
 
 
-def plain_attention(qkv, n_head):
-    q, k, v = (part.transpose(1, 2) for part in qkv.unflatten(2, (3, n_head, -1)).unbind(2))
-    return F.scaled_dot_product_attention(q, k, v, is_causal=True).transpose(1, 2).flatten(2)
+@pytest.fixture
+def small():
+    """A model in float64 with few parameters, ids and targets: for derivatives that are checked one by one."""
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(vocab_size=7, context_length=6, n_layer=1, n_head=2, d_model=4)).double()
+    shake(model)
+    ids, targets = some_ids(2, 5, 7), some_ids(2, 5, 7, seed=2)
+    targets[0, 1] = -100
+    return model, ids, targets
 
 
-@pytest.mark.parametrize(("time", "spread"), [(1, 1), (63, 1), (64, 1), (65, 1), (200, 1), (200, 30), (513, 1)])
-def test_causal_attention_is_torchs_in_values_and_gradients(time, spread):
-    generator = torch.Generator().manual_seed(6)
-    ours = (torch.randn(2, time, 3 * 24, generator=generator) * spread**0.5).requires_grad_()
-    torchs = ours.detach().double().requires_grad_()
-    gradient = torch.randn(2, time, 24, generator=generator)
-    result, expected = causal_attention(ours, 3), plain_attention(torchs, 3)
-    torch.testing.assert_close(result.double(), expected, atol=1e-5 * spread, rtol=1e-4)
-    for _ in range(2):  # the second time adds to what is there
-        result.backward(gradient, retain_graph=True)
-        expected.backward(gradient.double(), retain_graph=True)
-    torch.testing.assert_close(ours.grad.double(), torchs.grad, atol=2e-5 * spread, rtol=1e-4)
-    with torch.no_grad():
-        torch.testing.assert_close(causal_attention(ours, 3), result.detach(), atol=1e-5 * spread, rtol=1e-4)
+def as_function(model: GPT, ids, targets):
+    """The parameters as a list, and the loss as a function of them."""
+    names = [name for name, _ in model.named_parameters()]
+
+    def loss(*values):
+        parts = dict(zip(names, values, strict=True))
+        return torch.func.functional_call(model, parts, (ids, targets), tie_weights=True)[1]
+
+    return loss, tuple(parameter.detach().clone().requires_grad_() for parameter in model.parameters())
 
 
-def test_causal_attention_leaves_other_cases_to_torch(monkeypatch):
-    """Dropout, double precision, half precision and autocast, long sequences."""
-    monkeypatch.setattr("helpers.fused._CausalAttention.apply", None)
-    qkv = torch.randn(2, 70, 3 * 24, generator=torch.Generator().manual_seed(6)).requires_grad_()
-    with pytest.raises(TypeError):
-        causal_attention(qkv, 3)
-    expected = plain_attention(qkv, 3)
-    torch.testing.assert_close(causal_attention(qkv.double(), 3).float(), expected, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(causal_attention(qkv.bfloat16(), 3).float(), expected, atol=0.05, rtol=0.05)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        causal_attention(qkv, 3).float().sum().backward()
-    with torch.no_grad():
-        torch.testing.assert_close(causal_attention(qkv, 3), expected)
-    assert not torch.equal(causal_attention(qkv, 3, dropout=0.5), causal_attention(qkv, 3, dropout=0.5))
-    assert causal_attention(torch.randn(1, 513, 72).requires_grad_(), 3).shape == (1, 513, 24)
+@pytest.mark.parametrize("kernel", [SDPBackend.MATH, SDPBackend.FLASH_ATTENTION], ids=["plain", "fused"])
+def test_gradients_are_those_of_finite_differences(small, kernel):
+    loss, values = as_function(*small)
+    assert loss(*values).dtype == torch.float64
+    with sdpa_kernel(kernel):
+        assert torch.autograd.gradcheck(loss, values)
 
 
-def test_half_precision_takes_torchs_own_way():
+def test_second_and_forward_mode_derivatives(small):
+    """Under torch's plain attention: its fused CPU kernel has neither, which the last lines hold."""
+    loss, values = as_function(*small)
+    vectors = tuple(torch.randn_like(value) for value in values)
+    with sdpa_kernel(SDPBackend.MATH):
+        first = torch.autograd.grad(loss(*values), values, create_graph=True)
+        assert torch.autograd.gradgradcheck(loss, values)
+        value, slope = torch.func.jvp(loss, values, vectors)
+        functional = torch.func.grad(loss, argnums=tuple(range(len(values))))(*values)
+    torch.testing.assert_close(value, loss(*values))
+    torch.testing.assert_close(slope, sum((g * v).sum() for g, v in zip(first, vectors, strict=True)))
+    for one, other in zip(functional, first, strict=True):
+        torch.testing.assert_close(one, other)
+    with sdpa_kernel(SDPBackend.FLASH_ATTENTION):
+        with pytest.raises(RuntimeError):
+            torch.autograd.grad(
+                sum(g.sum() for g in torch.autograd.grad(loss(*values), values, create_graph=True)), values
+            )
+        with pytest.raises((NotImplementedError, RuntimeError)):
+            torch.func.jvp(loss, values, vectors)
+
+
+def test_gradients_of_each_sequence_by_vmap():
+    """`torch.func`: no value of an id can be looked at there, so the checks of ids and targets step aside."""
+    model = make()
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    ids, targets = some_ids(3, 6), some_ids(3, 6, seed=2)
+
+    def loss(parameters, ids, targets):
+        return torch.func.functional_call(model, parameters, (ids[None], targets[None]))[1]
+
+    with sdpa_kernel(SDPBackend.MATH):  # the fused kernel does it too, one sequence at a time, with a warning
+        together = torch.vmap(torch.func.grad(loss), in_dims=(None, 0, 0))(parameters, ids, targets)
+    for number in range(3):
+        model.zero_grad()
+        model.loss(ids[number : number + 1], targets[number : number + 1]).backward()
+        for name, parameter in model.named_parameters():
+            torch.testing.assert_close(together[name][number], parameter.grad, atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_it_compiles_in_one_piece(training):
+    """`fullgraph` refuses any Python that torch cannot follow; the checks of ids step aside meanwhile."""
+    model = make().train(training)
+    ids, targets = some_ids(), some_ids(seed=2)
+    torch.compiler.reset()
+    loss = torch.compile(model.loss, fullgraph=True, backend="eager")(ids, targets)
+    torch.testing.assert_close(loss, model.loss(ids, targets))
+    loss.backward()
+    compiled = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    model.loss(ids, targets).backward()
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(compiled[name], parameter.grad)
+    torch.testing.assert_close(torch.compile(model, fullgraph=True, backend="eager")(ids), model(ids))
+
+
+def test_half_precision():
     model = make()
     ids = some_ids()
     expected = model.loss(ids, ids)
@@ -433,6 +465,29 @@ def test_half_precision_takes_torchs_own_way():
     assert loss.item() == pytest.approx(expected.item(), abs=0.05)
     loss.backward()
     assert all(p.grad.isfinite().all() for p in model.parameters())
+    half = make().bfloat16()
+    assert half(ids).dtype == torch.bfloat16
+    x = torch.randn(1, 6, 32, dtype=torch.bfloat16)
+    weights = half.blocks[0].attn.weights(x)
+    torch.testing.assert_close(weights.float().sum(-1), torch.ones(1, 4, 6), atol=0.02, rtol=0)
+
+
+def test_it_is_plain_torch():
+    """No gradient by hand, no private or low-level call of torch, no look at what machine it is; short classes."""
+    source = inspect.getsource(helpers.model)
+    for word in ("autograd.Function", "torch.ops", "aten", "torch._", "cpuinfo", "need_logits", "processor"):
+        assert word not in source, word
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef):
+            lines = [line for line in ast.unparse(_without_docstrings(node)).split("\n") if line.strip()]
+            assert len(lines) <= 40, f"{node.name} does not fit a cell of a notebook"
+
+
+def _without_docstrings(tree: ast.ClassDef) -> ast.ClassDef:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return tree
 
 
 # ---- clear errors --------------------------------------------------------------------------------
@@ -472,7 +527,21 @@ def test_bad_ids_say_so():
         model(torch.tensor([1, 2, 3]))
     with pytest.raises(CourseError, match="batch, time"):
         model(torch.zeros(2, 0, dtype=torch.long))
-    with pytest.raises(CourseError, match="one target"):
-        model(torch.tensor([[1, 2]]), torch.tensor([[1]]))
-    with pytest.raises(CourseError, match="attention must be"):
-        model(torch.tensor([[1, 2]]), attention="flash")
+
+
+@pytest.mark.parametrize("call", ["forward", "loss"])
+def test_targets_are_a_tokens_id_or_left_out(call):
+    model = make()
+    score = model.loss if call == "loss" else lambda ids, targets: model(ids, targets)[1]
+    ids, targets = some_ids(), some_ids(seed=2)
+    for bad in (-1, 61, -99, -101, 10**9):  # nanoGPT's "ignore" is -1: it must not pass for a token
+        wrong = targets.clone()
+        wrong[1, 3] = bad
+        with pytest.raises(CourseError, match=rf"target {bad} is neither a token id \(0 to 60\) nor -100"):
+            score(ids, wrong)
+    for shape in ((3, 16), (2, 17), (51,)):
+        with pytest.raises(CourseError, match="every position needs one target"):
+            score(ids, torch.zeros(shape, dtype=torch.long))
+    targets[0, 5:] = -100
+    assert score(ids, targets).isfinite()
+    assert score(ids, torch.full_like(targets, -100)).isnan()  # the mean of nothing, as in torch
