@@ -1,7 +1,8 @@
-"""Text to ids and back, at the speed of the `tokenizers` library: the course's tokenizer, GPT-2's, or one's
-own.
+"""Built in notebook 01: text to ids and back with the `tokenizers` library: the course's tokenizer, GPT-2's, one's own.
 
 How the algorithm works is in `helpers.bpe`, which gives the same ids.
+
+Used in all notebooks from 01 on, and wherever stories are tokenized or generated.
 """
 
 import hashlib
@@ -9,12 +10,13 @@ import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from helpers.bpe import END, checked
+from helpers.bpe import CHARACTERS, END
 from helpers.errors import CourseError
 from helpers.files import data_folder, write_atomically
 from helpers.hub import impatient, require_hub
 
 GPT2 = "openai-community/gpt2"
+_BYTES = {character: byte for byte, character in CHARACTERS.items()}
 
 
 class Tokenizer:
@@ -53,7 +55,9 @@ class Tokenizer:
         if self.eos_token_id is None:
             raise CourseError(f"the tokenizer {name} has no {END} token, which the course puts between stories")
         self.vocab_size = 1 + max(self._special.get_vocab(with_added_tokens=True).values())
-        self.fingerprint = _fingerprint(json.loads(self._special.to_str()))
+        content = json.loads(self._special.to_str())
+        self.fingerprint = _fingerprint(content)
+        self._byte_level = (content["decoder"] or {}).get("type") == "ByteLevel"
 
     def __repr__(self) -> str:
         return f"Tokenizer({self.name!r}, vocab_size={self.vocab_size}, eos_token_id={self.eos_token_id})"
@@ -71,7 +75,7 @@ class Tokenizer:
         return library.encode(checked(text), add_special_tokens=False).ids
 
     def encode_batch(self, texts: Sequence[str], allowed_special: bool = False) -> list[list[int]]:
-        """The ids of each text, encoded on all processors at once."""
+        """The ids of each text, encoded on all CPU cores at once."""
         library = self._special if allowed_special else self._plain
         texts = [checked(text) for text in texts]
         return [one.ids for one in library.encode_batch_fast(texts, add_special_tokens=False)]
@@ -86,6 +90,19 @@ class Tokenizer:
         for i in ids:
             self._check(i)
         return self._special.decode(ids, skip_special_tokens=False)
+
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """The bytes of `ids`, which may begin or end inside a character; `decode` makes text of them."""
+        return b"".join(self._bytes_of(int(i)) for i in ids)
+
+    def _bytes_of(self, i: int) -> bytes:
+        token = self.id_to_token(i)
+        if not self._byte_level:
+            return self.decode([i]).encode("utf-8")
+        try:
+            return bytes(_BYTES[character] for character in token)
+        except KeyError:  # a special token that is not written as the others are
+            return token.encode("utf-8")
 
     def id_to_token(self, i: int) -> str:
         """How token `i` is written in the vocabulary: a character for each byte, a space as "Ġ"."""
@@ -107,6 +124,24 @@ class Tokenizer:
     def _check(self, i: int) -> None:
         if not 0 <= i < self.vocab_size:
             raise CourseError(f"id {i} is outside the vocabulary of {self.name} (0 to {self.vocab_size - 1})")
+
+
+def checked(text: str) -> str:
+    """`text` itself, if it can be written as UTF-8.
+
+    Raises:
+        CourseError: `text` is not a string, or holds half of a surrogate pair, which no UTF-8 file can hold.
+    """
+    if not isinstance(text, str):
+        raise CourseError(f"a text must be a str, not {type(text).__name__}: {text!r:.60}")
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise CourseError(
+            f"the text has a lone surrogate U+{ord(text[error.start]):04X} at character {error.start}, which "
+            'UTF-8 cannot write; clean it with text.encode("utf-8", "replace").decode("utf-8")'
+        ) from error
+    return text
 
 
 def _fingerprint(content: dict) -> str:

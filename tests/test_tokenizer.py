@@ -110,6 +110,13 @@ def test_loading_says_what_is_wrong(tokenizer, tmp_path):
         load_tokenizer(damaged)
 
 
+def test_what_is_no_text_is_refused_with_its_place():
+    with pytest.raises(CourseError, match=r"U\+D83D at character 2"):
+        load_tokenizer().encode("ab\ud83d")
+    with pytest.raises(CourseError, match="must be a str, not NoneType"):
+        load_tokenizer().encode_batch(["a", None])
+
+
 def test_the_bundled_tokenizer():
     tokenizer = load_tokenizer()
     assert tokenizer.vocab_size == 2048 and tokenizer.name == "bundled"
