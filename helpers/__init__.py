@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Callable
 
 from helpers.errors import CourseError
 
@@ -17,3 +18,7 @@ if sys.version_info < (3, 11):  # noqa: UP036
 # (OMP_WAIT_POLICY=PASSIVE) is worse alone: a training step of the storyteller took 453 ms on two cores instead of 193.
 # With this many looks it takes 195 ms. Torch reads the variable when it is first imported.
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")
+
+# What can generate in a model's stead, by name: each takes a `GPT` (see `helpers.generation.Storyteller.load`). None is
+# built in the notebooks; `course` adds CTranslate2.
+ENGINES: dict[str, Callable] = {}

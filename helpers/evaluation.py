@@ -10,6 +10,7 @@ that made them: the floor below which no model can stay on average.
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import NamedTuple
@@ -21,6 +22,19 @@ from helpers.errors import CourseError
 
 CHUNK = 1000  # stories encoded and sorted by length at a time
 LOGITS = 2**23  # how many logits may exist at once (32 MB)
+
+
+@contextmanager
+def evaluating(model):
+    """Dropout is off inside; afterwards the model is in the mode that it was in."""
+    was_training = model.training
+    if was_training:  # changing the mode walks through the whole model: only where needed
+        model.eval()
+    try:
+        yield
+    finally:
+        if was_training:
+            model.train()
 
 
 @dataclass(frozen=True)
@@ -142,16 +156,11 @@ def score_rows(model, rows: Sequence[Sequence[int]]) -> list[Scores]:
             for log_probs, guess, row in zip(model.score_rows(rows), guesses, rows, strict=True)
         ]
     results = [Scores(np.empty(len(row) - 1, np.float32), np.empty(len(row) - 1, bool)) for row in rows]
-    was_training = model.training
-    model.eval()
-    try:
-        with torch.inference_mode():
-            for batch in batches_of_windows(rows, model.config):
-                for (row, first, start, end), (log_probs, hits) in zip(batch, _score(model, rows, batch), strict=True):
-                    results[row].log_probs[first:end] = log_probs[first - start :]
-                    results[row].hits[first:end] = hits[first - start :]
-    finally:
-        model.train(was_training)
+    with evaluating(model), torch.inference_mode():
+        for batch in batches_of_windows(rows, model.config):
+            for (row, first, start, end), (log_probs, hits) in zip(batch, _score(model, rows, batch), strict=True):
+                results[row].log_probs[first:end] = log_probs[first - start :]
+                results[row].hits[first:end] = hits[first - start :]
     return results
 
 

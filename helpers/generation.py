@@ -1,44 +1,41 @@
-"""Tokens, chosen again and again: the loop below `helpers.generation`, for one prompt or for a batch of them.
+"""Built in notebook 09: from a prompt to a story, one token after the other (autoregressive generation).
 
-From a model to text: which token comes next, chosen again and again.
-
-Greedy takes the most probable token. Sampling draws one, from a distribution that filters may have reshaped
-(`helpers.sampling`). Keys and values of what was read are kept (`helpers.kv_cache`). Beam search is
-`helpers.sampling`.
+`generate` and `generate_batch` work on ids: the model reads, a token is sampled (`helpers.sampling`), the model reads
+that too; keys and values of what was read are kept (`helpers.kv_cache`). `stream` and `Storyteller` work on text. Used
+by notebooks 00, 07, 09 and 12, and by everything in `course` that tells stories.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import codecs
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+import helpers
 from helpers.errors import CourseError
+from helpers.evaluation import evaluating
 from helpers.files import data_folder
 from helpers.kv_cache import KVCache, WithoutCache
 from helpers.model import GPT
-from helpers.sampling import check_options, check_prompt, choose, penalize_said
+from helpers.sampling import GREEDY_BELOW, check_options, check_prompt, penalize_repetition, sample
+
+SHIPPED = data_folder() / "storyteller"
+PROMPT = "Once upon a time"
+WHOLE_STORY = 300  # tokens; the longest of the bundled validation stories has 258, so a story ends by itself
 
 
 def generate(
-    model,
-    ids: Sequence[int],
-    max_new_tokens: int = 200,
-    *,
-    next_logits: Callable[[list[int]], Tensor] | None = None,
-    seed: int | None = None,
-    **options,
+    model, ids: Sequence[int], max_new_tokens: int = 200, *, seed: int | None = None, engine=None, **options
 ) -> Iterator[int]:
     """Continue `ids`, one token at a time.
 
     Args:
-        model: a `GPT`. It is put in evaluation mode while it works and back afterwards.
+        model: a `GPT`, read with a `KVCache`, or any model that gives logits. It is in evaluation mode meanwhile.
         ids: what the model has read so far; at least one id, at most `context_length`.
-        max_new_tokens: where to stop at the latest. When the context is full it slides: the oldest token
-            falls out, and what is left is read anew.
-        next_logits: from the ids so far to the logits `(vocab_size,)` of the next; the model with its
-            `KVCache` if None.
-        seed: the same seed gives the same tokens; None draws anew each time.
+        max_new_tokens: where to stop at the latest. When the context is full it slides: the oldest token falls out.
+        seed: the same seed gives the same tokens; None samples anew each time.
+        engine: what generates in the model's stead; see `Storyteller.load`.
         options: `temperature` (0 or more; 0 is greedy), `greedy`; `top_k`, `top_p`, `min_p`,
             `repetition_penalty` (None leaves the distribution alone: see `helpers.sampling`); `eos_token_id`
             (generation stops here; this id itself is not given out).
@@ -49,59 +46,100 @@ def generate(
     Raises:
         CourseError: at once, not at the first token, if anything is out of range.
     """
-    steps = _decode(model, [ids], max_new_tokens, [seed], next_logits, **options)
+    prompts, uniforms, options = _prepare(model, [ids], max_new_tokens, [seed], **options)
+    if engine is not None:
+        return engine.generate(prompts[0], max_new_tokens, seed=seed, **options)
+    steps = _steps(model, prompts, max_new_tokens, uniforms, **options)
     return (token for step in steps for _, token in step)
 
 
 def generate_batch(
-    model, prompts: Sequence[Sequence[int]], max_new_tokens: int = 200, *, seed: int | None = None, **options
+    model,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int = 200,
+    *,
+    seed: int | None = None,
+    engine=None,
+    **options,
 ) -> list[list[int]]:
     """Continue several prompts at once, which may be of unequal length: the new ids of each.
 
     Args:
-        seed: row i is drawn with the numbers of a generator of its own, seeded with seed + i, and so is what
+        seed: sequence i is sampled with a generator of its own, seeded with seed + i, and so is what
             `generate(model, prompts[i], seed=seed + i)` gives, whatever else is in the batch (unless two tokens
             are so nearly tied that the order in which a sum is taken decides).
-        options: those of `generate`.
+        engine, options: those of `generate`.
     """
     seeds = [None if seed is None else seed + number for number in range(len(prompts))]
+    prompts, uniforms, options = _prepare(model, prompts, max_new_tokens, seeds, **options)
+    if engine is not None:
+        return engine.generate_batch(prompts, max_new_tokens, seed=seed, **options)
     new: list[list[int]] = [[] for _ in prompts]
-    for step in _decode(model, prompts, max_new_tokens, seeds, None, **options):
+    for step in _steps(model, prompts, max_new_tokens, uniforms, **options):
         for number, token in step:
             new[number].append(token)
     return new
 
 
-def _decode(
+def _prepare(
     model,
     prompts,
     max_new_tokens,
     seeds,
-    next_logits,
     *,
+    greedy=False,
     temperature=1.0,
     top_k=None,
     top_p=None,
     min_p=None,
     repetition_penalty=None,
-    greedy=False,
     eos_token_id=None,
-) -> Iterator[list[tuple[int, int]]]:
-    """Check everything, then give a list of (row, token) for each step."""
-    rows = [[int(token) for token in ids] for ids in prompts]
-    filters = dict(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
-    check_options(max_new_tokens=max_new_tokens, repetition_penalty=repetition_penalty, **filters)
-    for ids in rows:
+):
+    """Check everything: the prompts as lists, the uniform numbers that decide (None: greedy), all options."""
+    options = dict(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
+    check_options(max_new_tokens=max_new_tokens, repetition_penalty=repetition_penalty, **options)
+    prompts = [[int(token) for token in ids] for ids in prompts]
+    for ids in prompts:
         check_prompt(model, ids)
-    sampling = None if greedy or temperature == 0 else Uniforms(seeds)
-    options = filters | {"greedy": greedy}
-    return _steps(model, rows, max_new_tokens, sampling, next_logits, repetition_penalty, eos_token_id, options)
+    uniforms = None if greedy or temperature < GREEDY_BELOW else Uniforms(seeds)
+    options |= {"repetition_penalty": repetition_penalty, "eos_token_id": eos_token_id}
+    return prompts, uniforms, options | {"greedy": uniforms is None}
+
+
+def _steps(model, sequences, max_new_tokens, uniforms, *, repetition_penalty, eos_token_id, greedy, **options):
+    """Generate one token for each sequence that is not finished, again and again: lists of (number, token)."""
+    cache = KVCache(model) if isinstance(model, GPT) else WithoutCache(model)
+    live, tokens = list(range(len(sequences))), []  # the numbers of those not finished, and the newest token of each
+    for count in range(max_new_tokens if sequences else 0):
+        with evaluating(model), torch.inference_mode():
+            logits = cache.append(tokens) if count else cache.start(sequences)  # (live, V)
+            if repetition_penalty is not None:
+                said = _rectangle([sequences[number] for number in live], logits.device)
+                logits = penalize_repetition(logits, said, repetition_penalty)
+            tokens = sample(logits, None if greedy else uniforms.next(), **options).tolist()
+        if eos_token_id in tokens:  # finished sequences leave the batch
+            left = [place for place, token in enumerate(tokens) if token != eos_token_id]
+            if not left:
+                return
+            cache.reorder(left)
+            if not greedy:
+                uniforms.reorder(left)
+            live, tokens = [live[place] for place in left], [tokens[place] for place in left]
+        for number, token in zip(live, tokens, strict=True):
+            sequences[number].append(token)
+        yield list(zip(live, tokens, strict=True))
+
+
+def _rectangle(sequences: list[list[int]], device) -> Tensor:
+    """Sequences as one tensor, the shorter ones filled up with a token that they have."""
+    longest = max(map(len, sequences))
+    return torch.tensor([ids + ids[-1:] * (longest - len(ids)) for ids in sequences], device=device)
 
 
 class Uniforms:
-    """A number from 0 to below 1 for each row and step. Each row has a generator, and so its own sequence.
+    """A number from 0 to below 1 for each sequence and step, each sequence with a generator of its own.
 
-    Asking a generator costs more than a small model's token, so they are asked for many numbers at a time.
+    Asking a generator takes longer than a small model's token, so it is asked for many numbers at a time.
     """
 
     MANY = 256
@@ -115,98 +153,36 @@ class Uniforms:
         self.used = self.MANY
 
     def next(self) -> Tensor:
-        """The next number of each row, (batch,)."""
+        """The next number of each sequence, (B,)."""
         if self.used == self.MANY:
-            drawn = [torch.rand(self.MANY, generator=each, dtype=torch.float64) for each in self.generators]
-            self.numbers = torch.stack(drawn, dim=1).unbind()
-            self.used = 0
+            many = [torch.rand(self.MANY, generator=each, dtype=torch.float64) for each in self.generators]
+            self.numbers, self.used = torch.stack(many, dim=1).unbind(), 0
         self.used += 1
         return self.numbers[self.used - 1]
 
-    def keep(self, places: list[int]) -> None:
-        """Go on with these rows."""
-        self.generators = [self.generators[place] for place in places]
-        self.numbers = [each[places] for each in self.numbers]
-
-
-def _steps(model, rows, max_new_tokens, sampling, next_logits, penalty, eos_token_id, options):
-    cache = KVCache(model) if isinstance(model, GPT) else WithoutCache(model)
-    alive = list(range(len(rows)))
-    tokens: list[int] = []  # the newest of each row that is alive
-    said = None  # with a penalty: which tokens each such row has had, (batch, vocab_size)
-    for count in range(max_new_tokens if rows else 0):
-        was_training = model.training  # changing the mode walks through the whole model: only where needed
-        if was_training:
-            model.eval()
-        try:
-            with torch.inference_mode():
-                if next_logits is not None:
-                    logits = next_logits(rows[0])[None]
-                elif count == 0:
-                    logits = cache.start(rows)
-                else:
-                    logits = cache.append(tokens)
-                if penalty is not None:
-                    said = _said(logits, rows) if said is None else _also(said, tokens)
-                    logits = penalize_said(logits, said, penalty)
-                uniform = None if sampling is None else sampling.next()
-                tokens = choose(logits, uniform=uniform, **options).tolist()  # all rows at once
-        finally:
-            if was_training:
-                model.train()
-        if eos_token_id in tokens:  # stories that are finished leave the batch
-            told = [place for place, token in enumerate(tokens) if token != eos_token_id]
-            if not told:
-                return
-            if next_logits is None:
-                cache.reorder(told)
-            if sampling is not None:
-                sampling.keep(told)
-            said = None if said is None else said[told]
-            alive, tokens = [alive[place] for place in told], [tokens[place] for place in told]
-        for number, token in zip(alive, tokens, strict=True):
-            rows[number].append(token)
-        yield list(zip(alive, tokens, strict=True))
-
-
-def _said(logits: Tensor, rows: list[list[int]]) -> Tensor:
-    said = torch.zeros_like(logits, dtype=torch.bool)
-    for line, row in zip(said, rows, strict=True):
-        line[row] = True
-    return said
-
-
-def _also(said: Tensor, tokens: list[int]) -> Tensor:
-    said[range(len(tokens)), tokens] = True
-    return said
+    def reorder(self, numbers: list[int]) -> None:
+        """Go on with these sequences."""
+        self.generators = [self.generators[number] for number in numbers]
+        self.numbers = [each[numbers] for each in self.numbers]
 
 
 def last_logits(model, ids: Sequence[int]) -> Tensor:
-    """The logits `(vocab_size,)` of what follows `ids`, of which the last `context_length` are read."""
-    row = torch.tensor([ids[-model.config.context_length :]], device=next(model.parameters()).device)
-    return model(row)[0, -1]
-
-
-SHIPPED = data_folder() / "storyteller"
-PROMPT = "Once upon a time"
-WHOLE_STORY = 300  # tokens; the longest of the bundled validation stories has 258, so a story ends by itself
+    """The logits (V,) of what follows `ids`, of which the last `context_length` are read."""
+    ids = torch.tensor([ids[-model.config.context_length :]], device=next(model.parameters()).device)
+    return model(ids)[0, -1]
 
 
 def stream_text(tokenizer, ids: Iterable[int]) -> Iterator[str]:
-    """Decode ids as they come. A character whose bytes are spread over several tokens waits until it is
-    whole.
+    """Decode ids as they come; joined, the pieces are what `tokenizer.decode` gives for all ids.
+
+    A token's bytes may end inside a character, which then waits for the rest.
     """
-    waiting: list[int] = []
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     for token in ids:
-        waiting.append(token)
-        text = tokenizer.decode(waiting)
-        # U+FFFD at the end is what an unfinished character looks like; no character has more than four bytes.
-        if text.endswith("\ufffd") and len(waiting) < 4:
-            continue
-        yield text
-        waiting = []
-    if waiting:
-        yield tokenizer.decode(waiting)
+        if piece := decoder.decode(tokenizer.decode_bytes([token])):
+            yield piece
+    if rest := decoder.decode(b"", final=True):
+        yield rest
 
 
 def until(pieces: Iterable[str], stop: Sequence[str]) -> Iterator[str]:
@@ -249,11 +225,6 @@ def encode_prompt(tokenizer, prompt: str) -> list[int]:
     return [tokenizer.eos_token_id, *tokenizer.encode(prompt)]
 
 
-def generate_text(model, tokenizer, prompt: str = PROMPT, max_new_tokens: int = WHOLE_STORY, **options) -> str:
-    """The prompt and its continuation as text. `options` are those of `generate`."""
-    return prompt + "".join(stream(model, tokenizer, prompt, max_new_tokens, **options))
-
-
 def stream(
     model,
     tokenizer,
@@ -272,45 +243,55 @@ def stream(
         options: those of `generate`.
     """
     if tokenizer.vocab_size > model.config.vocab_size:
-        raise CourseError(
-            f"the tokenizer has {tokenizer.vocab_size} entries, the model knows {model.config.vocab_size}: "
-            "they do not belong together"
-        )
+        sizes = f"the tokenizer has {tokenizer.vocab_size} entries, the model knows {model.config.vocab_size}"
+        raise CourseError(f"{sizes}: they do not belong together")
     ids = encode_prompt(tokenizer, prompt)
     if max_length is not None:
         max_new_tokens = max_length - len(ids) + 1  # the end of the story before is not part of this one
         if max_new_tokens < 1:
             raise CourseError(f"the prompt has {len(ids) - 1} tokens, so max_length must be more than {max_length}")
-    options.setdefault("eos_token_id", tokenizer.eos_token_id)
+    options = {"eos_token_id": tokenizer.eos_token_id} | options
     pieces = stream_text(tokenizer, generate(model, ids, max_new_tokens, **options))
     return until(pieces, stop) if stop else pieces
 
 
+def generate_text(model, tokenizer, prompt: str = PROMPT, max_new_tokens: int = WHOLE_STORY, **options) -> str:
+    """The prompt and its continuation as text. `options` are those of `stream` and `generate`."""
+    return prompt + "".join(stream(model, tokenizer, prompt, max_new_tokens, **options))
+
+
 class Storyteller:
-    """A trained model with its tokenizer.
+    """A trained model with its tokenizer, and with an engine if there is one.
 
     >>> Storyteller.load().tell("Once upon a time", seed=1)  # doctest: +SKIP
     """
 
-    def __init__(self, model, tokenizer):
-        self.model, self.tokenizer = model, tokenizer
+    def __init__(self, model, tokenizer, engine=None):
+        self.model, self.tokenizer, self.engine = model, tokenizer, engine
 
     @classmethod
-    def load(cls, path: str | Path | None = None) -> "Storyteller":
-        """From a folder that `helpers.checkpoint.save_model` wrote; the shipped storyteller if none is
-        named.
+    def load(cls, path: str | Path | None = None, engine: str | None = None, **engine_options) -> "Storyteller":
+        """From a folder that `helpers.checkpoint.save_model` wrote; the shipped storyteller if none is named.
+
+        Args:
+            engine: the name of what generates in the model's stead, such as "ctranslate2"; `import course` knows it.
+            engine_options: what the engine takes, such as `int8=True`.
         """
         from helpers.checkpoint import load_model
 
-        return cls(*load_model(SHIPPED if path is None else path))
+        if engine is not None and engine not in helpers.ENGINES:
+            known = ", ".join(helpers.ENGINES) or "none yet: `import course` brings one"
+            raise CourseError(f"there is no engine {engine!r}; there are {known}")
+        model, tokenizer = load_model(SHIPPED if path is None else path)
+        return cls(model, tokenizer, helpers.ENGINES[engine](model, **engine_options) if engine else None)
 
     def tell(self, prompt: str = PROMPT, max_new_tokens: int = WHOLE_STORY, **options) -> str:
         """A story that begins with `prompt`; `options` are those of `stream` and `generate`.
 
         >>> Storyteller.load().tell("Once upon a time", max_length=100)  # doctest: +SKIP
         """
-        return generate_text(self.model, self.tokenizer, prompt, max_new_tokens, **options)
+        return prompt + "".join(self.stream(prompt, max_new_tokens, **options))
 
     def stream(self, prompt: str = PROMPT, max_new_tokens: int = WHOLE_STORY, **options) -> Iterator[str]:
         """What follows the prompt, piece by piece."""
-        return stream(self.model, self.tokenizer, prompt, max_new_tokens, **options)
+        return stream(self.model, self.tokenizer, prompt, max_new_tokens, engine=self.engine, **options)

@@ -5,7 +5,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from helpers import generation
+from helpers import sampling
 from helpers.errors import CourseError
 from helpers.generation import Storyteller, generate, generate_batch
 from helpers.model import GPT, GPTConfig
@@ -72,7 +72,7 @@ def test_any_ids_are_continued_or_refused(teller, ids):
 
 
 FILTERS = dict(
-    temperature=st.floats(1e-320, 1e30),
+    temperature=st.floats(sampling.GREEDY_BELOW, 1e30),
     top_k=st.none() | st.integers(1, 10**6),
     top_p=st.none() | st.floats(1e-300, 1),
     min_p=st.none() | st.floats(0, 1),
@@ -87,18 +87,11 @@ FILTERS = dict(
 )
 def test_filters_always_leave_a_token_and_always_the_best(logits, options, uniform):
     row = torch.tensor([logits])
-    left = tempered = generation.apply_temperature(row, options["temperature"])
-    for name, function in (
-        ("top_k", generation.keep_top_k),
-        ("top_p", generation.keep_top_p),
-        ("min_p", generation.keep_min_p),
-    ):
-        if options[name] is not None:
-            left = function(left, options[name])
-    probability = left.softmax(-1)
+    tempered = sampling.apply_temperature(row, options["temperature"])
+    probability = sampling.reshape(row, **options).softmax(-1)
     assert probability.sum() == pytest.approx(1, abs=1e-4)
     assert tempered[probability > 0].max() == tempered.max()  # of several that are best, one may fall out
-    chosen = int(generation.choose(row, uniform=torch.tensor([uniform], dtype=torch.float64), **options))
+    chosen = int(sampling.sample(row, torch.tensor([uniform], dtype=torch.float64), **options))
     assert probability[0, chosen] > 0
 
 

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import generation
+from helpers import generation, sampling
 from helpers.errors import CourseError
 from helpers.model import GPT, GPTConfig
 from helpers.tokenizer import train_tokenizer
@@ -44,18 +44,18 @@ def test_the_filters_are_those_of_transformers(seed, temperature, k, p, ties):
     if ties:
         logits = logits.round()
     pairs = [
-        (TemperatureLogitsWarper(temperature), generation.apply_temperature(logits, temperature)),
-        (TopKLogitsWarper(k), generation.keep_top_k(logits, k)),
+        (TemperatureLogitsWarper(temperature), sampling.apply_temperature(logits, temperature)),
+        (TopKLogitsWarper(k), sampling.keep_top_k(logits, k)),
     ]
     if not ties:  # which of two equal tokens falls out is left open
-        pairs.append((TopPLogitsWarper(p), generation.keep_top_p(logits, p)))
+        pairs.append((TopPLogitsWarper(p), sampling.keep_top_p(logits, p)))
     for warper, ours in pairs:
         assert torch.allclose(warper(None, logits), ours)
 
 
 def test_top_p_by_hand():
     logits = torch.tensor([0.1, 0.5, 0.4]).log()
-    kept = [generation.keep_top_p(logits, p).isfinite().tolist() for p in (0.01, 0.45, 0.6, 0.89, 0.95, 1)]
+    kept = [sampling.keep_top_p(logits, p).isfinite().tolist() for p in (0.01, 0.45, 0.6, 0.89, 0.95, 1)]
     two, three = [False, True, True], [True] * 3
     assert kept == [[False, True, False], [False, True, False], two, two, three, three]
 
@@ -75,19 +75,20 @@ def test_greedy_takes_the_best_and_temperature_zero_is_greedy(model):
 def test_samples_follow_the_distribution():
     logits = torch.tensor([[0.2, 0.3, 0.5]]).log().repeat(20000, 1)
     generator = torch.Generator().manual_seed(0)
-    counts = torch.bincount(generation.choose(logits, generator=generator), minlength=3) / 20000
+    uniform = torch.rand(2, 20000, generator=generator, dtype=torch.float64)
+    counts = torch.bincount(sampling.sample(logits, uniform[0]), minlength=3) / 20000
     assert torch.allclose(counts, torch.tensor([0.2, 0.3, 0.5]), atol=0.02)
-    halved = torch.bincount(generation.choose(logits, 0.5, top_k=2, generator=generator), minlength=3) / 20000
+    halved = torch.bincount(sampling.sample(logits, uniform[1], temperature=0.5, top_k=2), minlength=3) / 20000
     assert torch.allclose(halved, torch.tensor([0, 9 / 34, 25 / 34]), atol=0.02)
 
 
 def test_a_seed_decides_everything_and_disturbs_nothing(model):
-    def draw(seed):
+    def generated(seed):
         return list(generation.generate(model, [1], 20, temperature=2.0, seed=seed))
 
     before = torch.random.get_rng_state()
-    assert draw(1) == draw(1) != draw(2)
-    assert draw(None) != draw(None)
+    assert generated(1) == generated(1) != generated(2)
+    assert generated(None) != generated(None)
     assert torch.equal(torch.random.get_rng_state(), before)
 
 
@@ -111,19 +112,6 @@ def test_tokens_come_one_by_one_and_the_mode_is_kept(model):
     tokens = generation.generate(model, [1], 10**9, seed=0)  # would never end if it were made at once
     assert isinstance(next(tokens), int) and model.training
     model.eval()
-
-
-def test_another_way_to_read_can_be_given(model):
-    """The door through which a cache comes in."""
-    asked = []
-
-    def read(ids):
-        asked.append(list(ids))
-        return generation.last_logits(model, ids)
-
-    ids = list(generation.generate(model, [1, 2], 3, seed=5, next_logits=read))
-    assert ids == list(generation.generate(model, [1, 2], 3, seed=5))
-    assert asked == [[1, 2], [1, 2, ids[0]], [1, 2, ids[0], ids[1]]]
 
 
 @pytest.mark.parametrize(
@@ -168,7 +156,7 @@ def test_a_story_begins_with_its_prompt(model, tokenizer):
 def test_a_model_and_a_tokenizer_that_do_not_match(tokenizer):
     small = GPT(GPTConfig(vocab_size=10, context_length=12, n_layer=1, n_head=1, d_model=4))
     with pytest.raises(CourseError, match="do not belong together"):
-        generation.tell(small, tokenizer)
+        generation.generate_text(small, tokenizer)
 
 
 def test_150_tokens_in_about_a_second():
