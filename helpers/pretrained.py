@@ -24,9 +24,8 @@ from helpers.model_files import CONFIG, FolderFiles, HubFiles, open_weights
 # OpenAI's weights on the Hugging Face Hub, by the names people call them (124M, 355M, 774M, 1558M parameters).
 RELEASED = {name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")}
 
-# What a part of a name is called there, and the four matrices that a Conv1D keeps the other way round.
-_THEIRS = {"blocks": "h", "qkv": "c_attn", "fc": "c_fc", "proj": "c_proj"}
-_TRANSPOSED = re.compile(r"blocks\.\d+\.(attn\.qkv|attn\.proj|mlp\.fc|mlp\.proj)\.weight")
+THEIRS = {"blocks": "h", "qkv": "c_attn", "fc": "c_fc", "proj": "c_proj"}  # what a part of a name is called there
+CONV1D = ("qkv.weight", "fc.weight", "proj.weight")  # the ends of the names of what a Conv1D keeps transposed
 # Causal masks that old files hold beside the weights; they are not learned.
 _MASKS = re.compile(r"(transformer\.)?h\.\d+\.attn\.(bias|masked_bias)")
 
@@ -49,9 +48,6 @@ _REQUIRED = {
     "add_cross_attention": (False, "has cross-attention to an encoder"),
     "quantization_config": (None, "has quantized weights"),
 }
-
-
-# ---------------------------------------------------------------------- from transformers
 
 
 def load_pretrained(
@@ -189,6 +185,8 @@ def _fill(
                 f"{source}: {other} has shape {shapes[in_file[other]]}, and its {CONFIG} asks for {shape}"
             )
     model.to_empty(device=device)
+    if config.tied_head:  # a parameter that two modules share has become two
+        model.head.weight = model.wte.weight
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             other, transposed = wanted[name]
@@ -223,9 +221,6 @@ def _check_tied(model: GPT, head: Tensor, source: str) -> None:
         )
 
 
-# ---------------------------------------------------------------------- to transformers
-
-
 def transformers_name(name: str) -> tuple[str, bool]:
     """What `transformers` calls a parameter of `GPT`, and whether it keeps it transposed.
 
@@ -234,24 +229,27 @@ def transformers_name(name: str) -> tuple[str, bool]:
     """
     if name == "head.weight":
         return "lm_head.weight", False
-    theirs = "transformer." + ".".join(_THEIRS.get(part, part) for part in name.split("."))
-    return theirs, _TRANSPOSED.fullmatch(name) is not None
+    theirs = "transformer." + ".".join(THEIRS.get(part, part) for part in name.split("."))
+    return theirs, name.endswith(CONV1D)
+
+
+def for_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a `GPT` by name, under the names and in the layout of `transformers`."""
+    exported = {}
+    for name, tensor in state.items():
+        theirs, transposed = transformers_name(name)
+        exported[theirs] = tensor.T.contiguous() if transposed else tensor
+    return exported
 
 
 def to_transformers_state(model: GPT) -> dict[str, Tensor]:
-    """The weights of `model` under the names and in the layout of `transformers`' `GPT2LMHeadModel`.
-
-    The tensors are views of the model's own, on its device; a tied head is left out, as in its safetensors files.
+    """The weights of `model` as those of `transformers`' `GPT2LMHeadModel`; a tied head is left out, as in its files.
 
     Raises:
         CourseError: the model has an option that `transformers`' GPT-2 does not have.
     """
     check_is_gpt2(model.config)
-    state = {}
-    for name, parameter in model.named_parameters():
-        theirs, transposed = transformers_name(name)
-        state[theirs] = parameter.detach().t() if transposed else parameter.detach()
-    return state
+    return for_transformers({name: parameter.detach() for name, parameter in model.named_parameters()})
 
 
 def config_to_transformers(config: GPTConfig, eos_token_id: int | None = None) -> dict:

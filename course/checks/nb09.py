@@ -89,18 +89,18 @@ def windows(answer, check):
         got = [tuple(map(int, one)) for one in answer(length, context, stride)]
         check.that(
             all(first >= start for start, _, first in got), slug="relative",
-            problem=f"{got}: a window scores from a place that it does not read",
-            hint="`first` is a place of the text, like start and end: it is not counted from the window's beginning.",
+            problem=f"{got}: a window scores from a position that it does not read",
+            hint="`first` is a position in the text, like start and end: it is not counted from the window's beginning.",
         )  # fmt: skip
-        scored = [place for _, end, first in got for place in range(first, end)]
+        scored = [position for _, end, first in got for position in range(first, end)]
         check.that(
             sorted(set(scored)) == list(range(length)), slug="left-out",
-            problem=f"places {sorted(set(range(length)) - set(scored))} are never scored",
+            problem=f"positions {sorted(set(range(length)) - set(scored))} are never scored",
             hint="What one window has scored, the next need not. But everything else must be scored by someone.",
         )  # fmt: skip
         check.that(
-            len(scored) == len(set(scored)), slug="twice", problem=f"{len(scored)} scores for {length} places",
-            hint="Where windows overlap, only the later one's new places count: `first` is where the last one ended.",
+            len(scored) == len(set(scored)), slug="twice", problem=f"{len(scored)} scores for {length} positions",
+            hint="Where windows overlap, only the later one's new positions count: `first` is where the last one ended.",
         )  # fmt: skip
         check.that(
             all(0 <= start <= first < end <= length and end - start <= context for start, end, first in got),
@@ -110,7 +110,7 @@ def windows(answer, check):
         )  # fmt: skip
         check.that(
             all(end - first <= stride for _, end, first in got[1:]), slug="no-overlap",
-            problem=f"{got}: a window scores more than {stride} new places",
+            problem=f"{got}: a window scores more than {stride} new positions",
             hint="Each window moves by `stride` and scores what is new. What lies before is context only.",
         )  # fmt: skip
         check.that(
@@ -130,24 +130,24 @@ def case_file(answer, check):
     got = answer(math.exp(2), round(math.exp(10)))
     check.that(
         isinstance(got, tuple | list) and len(got) == 3, slug="form", problem=f"got {got!r}",
-        hint="Three things: nats, share, and the mean probability or None.",
+        hint="Three things: nats, fraction, and the mean probability or None.",
     )  # fmt: skip
-    nats, share, _ = got
+    nats, fraction, _ = got
     check.that(
         not _near(nats, 2 / math.log(2)), slug="bits", problem="the first number is in bits",
         hint="Natural logarithm: `math.log`.",
     )  # fmt: skip
     check.close(nats, 2.0, slug="nats", tolerance=1e-3, hint="Perplexity is e to the loss; go back with a logarithm.")
     check.that(
-        not _near(share, math.exp(2) / round(math.exp(10))), slug="share-of-perplexity",
+        not _near(fraction, math.exp(2) / round(math.exp(10))), slug="fraction-of-perplexity",
         problem="the second number compares perplexities",
         hint="It should compare losses: this one's nats over those of guessing.",
     )  # fmt: skip
     check.that(
-        not _near(share, 5.0, 1e-3), slug="upside-down", problem="guessing has a smaller loss than the model?",
+        not _near(fraction, 5.0, 1e-3), slug="upside-down", problem="guessing has a smaller loss than the model?",
         hint="The model's loss stands above, that of guessing, ln V, below.",
     )  # fmt: skip
-    check.close(share, 0.2, slug="share", tolerance=1e-3, hint="Guessing among V tokens costs ln V nats.")
+    check.close(fraction, 0.2, slug="fraction", tolerance=1e-3, hint="Guessing among V tokens costs ln V nats.")
     for perplexity, vocab in ((43030, 50257), (40000, 50257), (2048, 2048)):
         check.close(
             answer(perplexity, vocab)[2], math.log(vocab / perplexity), slug="mean-probability", tolerance=1e-6,
@@ -207,8 +207,8 @@ def top_p(answer, check):
     check.that(
         kept.tolist() != [True, False, True, False], slug="ascending",
         problem=".5 and .3 were dropped, and the two least likely tokens kept",
-        hint="Either the sum starts at the wrong end (sort with `descending=True`), or the marks went back to wrong "
-        "places: mark i of the sorted row belongs to token `order[i]`, so `scatter` them; `marks[order]` is not it.",
+        hint="Either the sum starts at the wrong end (sort with `descending=True`), or the marks went back to the wrong "
+        "tokens: mark i of the sorted row belongs to token `order[i]`, so `scatter` them; `marks[order]` is not it.",
     )  # fmt: skip
     check.that(
         bool(kept.any()), slug="alone", problem="probabilities .5, .3, .15, .05 and p = .6: nothing is left",
@@ -236,57 +236,64 @@ def top_p(answer, check):
 
 
 @exercise("9.5", title="The repetition penalty", minutes=10, difficulty=2)
-def penalise(answer, check):
-    logits = torch.tensor([2.0, -1.0, 3.0, -4.0, 0.0])
-    got = answer(logits, [0, 1], 2.0)
-    check.shape(got, (5,), slug="shape", hint="As many logits as came in.")
+def penalize(answer, check):
+    logits = torch.tensor([[2.0, -1.0, 3.0, -4.0, 0.0]])
+    got = answer(logits, torch.tensor([[0, 1]]), 2.0)
+    check.shape(got, (1, 5), slug="shape", hint="As many logits as came in, a row for each sequence.")
     wrong = {
         "sign": (
-            torch.tensor([1.0, -0.5, 3.0, -4.0, 0.0]), "token 1 was said, and now it is likelier than before",
+            [1.0, -0.5, 3.0, -4.0, 0.0], "token 1 was said, and now it is likelier than before",
             "Dividing -1 by 2 gives -0.5, which is more. A negative logit becomes smaller when it is *multiplied*.",
         ),
         "multiplied": (
-            torch.tensor([4.0, -2.0, 3.0, -4.0, 0.0]), "token 0 was said, and now it is likelier than before",
+            [4.0, -2.0, 3.0, -4.0, 0.0], "token 0 was said, and now it is likelier than before",
             "Multiplying a positive logit raises it: divide where it is positive.",
         ),
         "swapped": (
-            torch.tensor([4.0, -0.5, 3.0, -4.0, 0.0]), "both tokens that were said are likelier now",
+            [4.0, -0.5, 3.0, -4.0, 0.0], "both tokens that were said are likelier now",
             "It is the other way round: positive logits are divided, negative ones multiplied.",
         ),
         "others": (
-            torch.tensor([2.0, -1.0, 1.5, -8.0, 0.0]), "the tokens that were not said were punished",
-            "Only ids that occur in `said` change.",
+            [2.0, -1.0, 1.5, -8.0, 0.0], "the tokens that were not said were punished",
+            "Only tokens that occur in `ids` change.",
         ),
         "everything": (
-            torch.tensor([1.0, -2.0, 1.5, -8.0, 0.0]), "every token was punished",
-            "Only ids that occur in `said` change. A punishment for all is none.",
+            [1.0, -2.0, 1.5, -8.0, 0.0], "every token was punished",
+            "Only tokens that occur in `ids` change. A punishment for all is none.",
         ),
         "subtracted": (
-            torch.tensor([0.0, -3.0, 3.0, -4.0, 0.0]), "2 was taken off",
+            [0.0, -3.0, 3.0, -4.0, 0.0], "2 was taken off",
             "That is another method (a presence penalty). Here logits are divided or multiplied.",
         ),
         "forbidden": (
-            torch.tensor([-math.inf, -math.inf, 3.0, -4.0, 0.0]), "what was said is forbidden now",
+            [-math.inf, -math.inf, 3.0, -4.0, 0.0], "what was said is forbidden now",
             "A penalty makes a token less likely, not impossible: a story needs its \"the\" again.",
         ),
     }  # fmt: skip
     for slug, (value, problem, hint) in wrong.items():
-        check.that(not _near(got, value), slug=slug, problem=problem, hint=hint)
+        check.that(not _near(got, torch.tensor([value])), slug=slug, problem=problem, hint=hint)
     check.close(
-        got, [1.0, -2.0, 3.0, -4.0, 0.0], slug="value", hint="2 / 2 for token 0, -1 * 2 for token 1, the rest stays."
+        got, [[1.0, -2.0, 3.0, -4.0, 0.0]], slug="value", hint="2 / 2 for token 0, -1 * 2 for token 1, the rest stays."
     )
     check.close(
-        answer(logits, [0, 0, 0, 3], 2.0), [1.0, -1.0, 3.0, -8.0, 0.0], slug="again",
+        answer(logits, torch.tensor([[0, 0, 0, 3]]), 2.0), [[1.0, -1.0, 3.0, -8.0, 0.0]], slug="again",
         hint="A token that was said three times is punished once, not three times.",
     )  # fmt: skip
-    check.close(answer(logits, [], 2.0), logits, slug="nothing-said", hint="Nothing was said: nothing changes.")
-    check.close(answer(logits, [2, 4], 1.0), logits, slug="one", hint="A penalty of 1 changes nothing.")
+    nothing = torch.zeros(1, 0, dtype=torch.long)
+    check.close(answer(logits, nothing, 2.0), logits, slug="nothing-said", hint="Nothing was said: nothing changes.")
+    check.close(answer(logits, torch.tensor([[2, 4]]), 1.0), logits, slug="one", hint="A penalty of 1 changes nothing.")
+    check.close(
+        answer(logits.repeat(2, 1), torch.tensor([[0, 1], [3, 3]]), 2.0),
+        [[1.0, -2.0, 3.0, -4.0, 0.0], [2.0, -1.0, 3.0, -8.0, 0.0]], slug="each-its-own",
+        hint="What one sequence said is nothing to the other: row i of `ids` belongs to row i of the logits.",
+    )  # fmt: skip
     from transformers import RepetitionPenaltyLogitsProcessor
 
-    many, said = torch.randn(60), [check.random.randrange(60) for _ in range(30)]
+    many = torch.randn(3, 60)
+    ids = torch.tensor([[check.random.randrange(60) for _ in range(30)] for _ in range(3)])
     check.close(
-        answer(many, said, 1.3), RepetitionPenaltyLogitsProcessor(1.3)(torch.tensor([said]), many[None].clone())[0],
-        slug="library", hint="It must equal the processor of `transformers`.",
+        answer(many, ids, 1.3), RepetitionPenaltyLogitsProcessor(1.3)(ids, many.clone()),
+        slug="library", hint="It must equal the repetition penalty of `transformers`.",
     )  # fmt: skip
 
 
@@ -301,8 +308,8 @@ def beam_step(answer, check):
     )  # fmt: skip
     got = [(float(a), int(b), int(c)) for a, b, c in got]
     check.that(
-        len(got) == 2, slug="how-many", problem=f"{len(got)} stories are open now",
-        hint="However many ways to go on there are, only `beams` stories stay open.",
+        len(got) == 2, slug="how-many", problem=f"{len(got)} hypotheses are live now",
+        hint="However many ways to go on there are, only `beams` hypotheses stay live.",
     )  # fmt: skip
     pairs = [(parent, token) for _, parent, token in got]
     check.that(
@@ -320,7 +327,7 @@ def beam_step(answer, check):
         hint="They compete with one another: sort all continuations by their sums, the best first.",
     )  # fmt: skip
     check.that(
-        pairs != [(0, 1), (0, 0)], slug="swapped", problem="parent and token stand in each other's place",
+        pairs != [(0, 1), (0, 0)], slug="swapped", problem="parent and token are exchanged",
         hint="In the flattened table a row has `vocab_size` entries: parent = place // vocab_size, token = the rest.",
     )  # fmt: skip
     check.that(
@@ -339,12 +346,12 @@ def beam_step(answer, check):
     got = answer(torch.tensor([-1.0, -9.0]), log_probs, 2)
     check.equal(
         [(int(b), int(c)) for _, b, c in got], [(0, 0), (0, 1)], slug="same-parent",
-        hint="Story 1 is far behind: both places go to continuations of story 0.",
+        hint="Story 1 is far behind: both continuations are of story 0.",
     )  # fmt: skip
     got = answer(torch.tensor([0.0]), log_probs[:1], 3)
     check.equal(
         [(int(b), int(c)) for _, b, c in got], [(0, 0), (0, 1), (0, 2)], slug="first-step",
-        hint="At the first step there is one open story, and it may grow in `beams` ways.",
+        hint="At the first step there is one live hypothesis, and it may grow in `beams` ways.",
     )  # fmt: skip
     table, start = torch.randn(4, 30).log_softmax(-1), torch.randn(4)
     every = sorted(((float(start[i] + table[i, j]), i, j) for i in range(4) for j in range(30)), reverse=True)[:4]
@@ -353,8 +360,8 @@ def beam_step(answer, check):
                 hint="Compare with all pairs of a story and a token, sorted.")  # fmt: skip
 
 
-@exercise("9.7", title="Places and sight of new tokens", minutes=15, difficulty=3)
-def new_places(answer, check):
+@exercise("9.7", title="Positions and mask of new tokens", minutes=15, difficulty=3)
+def positions_and_mask(answer, check):
     got = answer(5, 1)
     check.that(
         isinstance(got, tuple | list) and len(got) == 2 and all(isinstance(one, torch.Tensor) for one in got),

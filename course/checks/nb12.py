@@ -37,11 +37,11 @@ def as_linear(answer, check):
     check.equal(
         sorted(linear.weight.flatten().tolist()), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0], slug="copied",
         when="the new weights, sorted",
-        hint="A new nn.Linear starts with random numbers of its own: the given ones must be copied into it.",
+        hint="A new nn.Linear starts with random values of its own: the given ones must be copied into it.",
     )  # fmt: skip
     check.equal(
         linear.weight, [[1.0, 4.0], [2.0, 5.0], [3.0, 6.0]], slug="transpose", when="the new weight",
-        hint="`view` and `reshape` keep the order of the numbers and only cut it elsewhere. Rows must become columns.",
+        hint="`view` and `reshape` keep the order of the values and only cut it elsewhere. Rows must become columns.",
     )  # fmt: skip
     check.that(
         linear.bias is not None, slug="bias", problem="the new layer has no bias",
@@ -113,7 +113,7 @@ def first_difference(answer, check):
         got is not None, slug="sign", problem=f"{when}: expected 2, got None",
         hint="A difference may be negative: compare its absolute value.",
     )  # fmt: skip
-    check.equal(got, 2, slug="place", when=when, hint="Return the index in the list, counted from 0.")
+    check.equal(got, 2, slug="index", when=when, hint="Return the index in the list, counted from 0.")
     for ours, theirs, when in (
         (changed(2, -1.0), layers, "a 1.0 taken from ours in layer 2"),
         (layers, changed(2, -1.0), "a 1.0 taken from theirs in layer 2"),
@@ -125,8 +125,8 @@ def first_difference(answer, check):
         hint="Rounding is not a difference: only what is larger than the tolerance counts.",
     )  # fmt: skip
     check.equal(
-        answer(layers, changed(3, 3e-4), 1e-4), 3, slug="largest", when="0.0003 added to one of six numbers",
-        hint="One wrong number is enough. A mean would hide it: take the largest difference of the layer.",
+        answer(layers, changed(3, 3e-4), 1e-4), 3, slug="largest", when="0.0003 added to one of six values",
+        hint="One wrong value is enough. A mean would hide it: take the largest difference of the layer.",
     )  # fmt: skip
     large = [layer + 5000 for layer in layers]
     larger = [layer.clone() for layer in large]
@@ -234,11 +234,11 @@ def freeze(answer, check):
     )
     check.equal(
         count, sum(p.numel() for p in model.parameters() if p.requires_grad), slug="count", when="what is returned",
-        hint="Count numbers (`numel`), not tensors, and only of the parameters that learn.",
+        hint="Count values (`numel`), not tensors, and only of the parameters that learn.",
     )  # fmt: skip
     check.that(
         all(torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True)), slug="values",
-        problem="weights were changed", hint="Freezing changes no number: only `requires_grad`.",
+        problem="weights were changed", hint="Freezing changes no value: only `requires_grad`.",
     )  # fmt: skip
     model = GPT(GPTConfig(**SMALL))
     answer(model, 0)
@@ -298,7 +298,7 @@ def to_theirs(answer, check):
     check.that(
         all(tensor.is_contiguous() for tensor in got.values()), slug="contiguous",
         problem="a tensor is only a view with its rows and columns exchanged",
-        hint="safetensors writes the numbers in the order in which they lie in memory: add .contiguous().",
+        hint="safetensors writes the values in the order in which they lie in memory: add .contiguous().",
     )  # fmt: skip
 
 

@@ -159,25 +159,25 @@ def leaves_the_perplexity(perplexity, vocab_size):
     return perplexity, math.log(perplexity) / math.log(vocab_size), None
 
 
-@wrong("9.3", "share-of-perplexity")
+@wrong("9.3", "fraction-of-perplexity")
 def compares_perplexities(perplexity, vocab_size):
     return math.log(perplexity), perplexity / vocab_size, None
 
 
 @wrong("9.3", "upside-down")
-def turns_the_share_round(perplexity, vocab_size):
+def turns_the_fraction_round(perplexity, vocab_size):
     return math.log(perplexity), math.log(vocab_size) / math.log(perplexity), None
 
 
-@wrong("9.3", "share")
+@wrong("9.3", "fraction")
 def gives_per_cent(perplexity, vocab_size):
     return math.log(perplexity), 100 * math.log(perplexity) / math.log(vocab_size), None
 
 
 @wrong("9.3", "mean-probability")
-def takes_the_share_for_the_probability(perplexity, vocab_size):
-    share = math.log(perplexity) / math.log(vocab_size)
-    return math.log(perplexity), share, 1 - share
+def takes_the_fraction_for_the_probability(perplexity, vocab_size):
+    fraction = math.log(perplexity) / math.log(vocab_size)
+    return math.log(perplexity), fraction, 1 - fraction
 
 
 @wrong("9.3", "impossible")
@@ -280,69 +280,76 @@ def takes_the_first_rows_order_for_all(logits, p):
     return result
 
 
-# --- 9.5 penalise
+# --- 9.5 penalize
+
+
+def _write(logits, ids, change):
+    return logits.scatter(-1, ids, change(logits.gather(-1, ids)))
 
 
 @wrong("9.5", "sign")
-def always_divides(logits, said, penalty):
-    result = logits.clone()
-    result[sorted(set(said))] /= penalty
-    return result
+def always_divides(logits, ids, penalty):
+    return _write(logits, ids, lambda said: said / penalty)
 
 
 @wrong("9.5", "multiplied")
-def always_multiplies(logits, said, penalty):
-    result = logits.clone()
-    result[sorted(set(said))] *= penalty
-    return result
+def always_multiplies(logits, ids, penalty):
+    return _write(logits, ids, lambda said: said * penalty)
 
 
 @wrong("9.5", "swapped")
-def divides_the_negative_ones(logits, said, penalty):
-    result, those = logits.clone(), sorted(set(said))
-    result[those] = torch.where(result[those] < 0, result[those] / penalty, result[those] * penalty)
-    return result
+def divides_the_negative_ones(logits, ids, penalty):
+    return _write(logits, ids, lambda said: torch.where(said < 0, said / penalty, said * penalty))
 
 
 @wrong("9.5", "everything")
-def punishes_everything(logits, said, penalty):
+def punishes_everything(logits, ids, penalty):
     return torch.where(logits > 0, logits / penalty, logits * penalty)
 
 
 @wrong("9.5", "others")
-def punishes_what_was_not_said(logits, said, penalty):
-    mark = torch.ones_like(logits, dtype=torch.bool)
-    mark[sorted(set(said))] = False
+def punishes_what_was_not_said(logits, ids, penalty):
+    mark = torch.ones_like(logits, dtype=torch.bool).scatter(-1, ids, False)
     return torch.where(mark, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
 
 
 @wrong("9.5", "subtracted")
-def subtracts(logits, said, penalty):
-    result = logits.clone()
-    result[sorted(set(said))] -= penalty
-    return result
+def subtracts(logits, ids, penalty):
+    return _write(logits, ids, lambda said: said - penalty)
 
 
 @wrong("9.5", "forbidden")
-def forbids(logits, said, penalty):
-    result = logits.clone()
-    result[sorted(set(said))] = -math.inf
-    return result
+def forbids(logits, ids, penalty):
+    return _write(logits, ids, lambda said: torch.full_like(said, -math.inf))
+
+
+@wrong("9.5", "shape")
+def returns_only_what_was_said(logits, ids, penalty):
+    said = logits.gather(-1, ids)
+    return torch.where(said < 0, said * penalty, said / penalty)
 
 
 @wrong("9.5", "again")
-def punishes_once_for_each_time(logits, said, penalty):
+def punishes_once_for_each_time(logits, ids, penalty):
     result = logits.clone()
-    for token in said:
-        result[token] = result[token] / penalty if result[token] > 0 else result[token] * penalty
+    for row, tokens in zip(result, ids, strict=True):
+        for token in tokens:
+            row[token] = row[token] / penalty if row[token] > 0 else row[token] * penalty
+    return result
+
+
+@wrong("9.5", "each-its-own")
+def mixes_what_the_sequences_said(logits, ids, penalty):
+    result, those = logits.clone(), ids.unique()
+    said = result[:, those]
+    result[:, those] = torch.where(said < 0, said * penalty, said / penalty)
     return result
 
 
 @wrong("9.5", "changes-input")
-def works_on_the_input(logits, said, penalty):
-    for token in set(said):
-        logits[token] = logits[token] / penalty if logits[token] > 0 else logits[token] * penalty
-    return logits
+def works_on_the_input(logits, ids, penalty):
+    said = logits.gather(-1, ids)
+    return logits.scatter_(-1, ids, torch.where(said < 0, said * penalty, said / penalty))
 
 
 # --- 9.6 beam_step
@@ -410,7 +417,7 @@ def divides_by_the_number_of_stories(sums, log_probs, beams):
     return [(v, *divmod(i, len(sums))) for v, i in zip(best.values.tolist(), best.indices.tolist(), strict=True)]
 
 
-# --- 9.7 new_places
+# --- 9.7 positions_and_mask
 
 
 def _mask(new, columns, diagonal=0):

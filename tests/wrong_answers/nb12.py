@@ -190,7 +190,7 @@ def wants_equality(ours, theirs, tolerance):
     return next((i for i, (a, b) in enumerate(pairs(ours, theirs)) if not torch.equal(a, b)), None)
 
 
-@wrong("12.3", "place")
+@wrong("12.3", "index")
 def counts_from_one(ours, theirs, tolerance):
     return next((i for i, (a, b) in enumerate(pairs(ours, theirs), 1) if not _largest(a, b) <= tolerance), None)
 
