@@ -12,8 +12,8 @@ def pictures():
     W = np.tril(np.ones((5, 5)))
     W /= W.sum(1, keepdims=True)
     x = np.array([[2, 0, 0], [0, 2, 0], [0, 0, 1], [0, -1, 1], [1, 0, 2]])
-    yield figures.product(W, x, TOKENS), ["5 by 5", "·Pip, ·lost", "0.2, 0.2, 0.2, 0.2, 0.2", "mixture 0.6, 0.2, 0.8"]
-    yield figures.product(np.eye(1), np.ones((1, 2)), [" Pip"]), ["1 by 1"]
+    yield figures.matmul(W, x, TOKENS), ["5 by 5", "·Pip, ·lost", "0.2, 0.2, 0.2, 0.2, 0.2", "mixture 0.6, 0.2, 0.8"]
+    yield figures.matmul(np.eye(1), np.ones((1, 2)), [" Pip"]), ["1 by 1"]
     looks = np.eye(5)[[0, 0, 1, 2, 1]]
     yield figures.maps({"before": looks, "even": W}, TOKENS, "Two heads"), ["before: ·kite takes most from ·lost, 1.00"]
     long = np.tril(np.ones((40, 40)))
@@ -40,7 +40,7 @@ def pictures():
     grows = {"explicit": [1.0, 16.0], "fused": [1.0, 4.0]}
     yield (
         figures.cost([128, 512], grows, grows),
-        ["4 times as long", "explicit times 16, fused times 4", "explicit takes the most time"],
+        ["a sequence 4 times as long", "explicit times 16, fused times 4", "explicit takes the most time"],
     )
     yield figures.learning([0, 20, 40], [7, 3, 2], {"bigram": 2.7}), ["from 7.00 to 2.00", "bigram at 2.70"]
     yield (

@@ -18,10 +18,10 @@ def pictures():
     generator = np.random.default_rng(0)
     before = generator.normal(3, 2, (4, 50)) * np.array([[1], [10], [1], [0.1]])
     after = (before - before.mean(1, keepdims=True)) / before.std(1, keepdims=True)
-    yield figures.normalised(before, after, ["Once", " upon", " a", " time"]), ["4 vectors", "spread 1.00"]
+    yield figures.normalized(before, after, ["Once", " upon", " a", " time"]), ["4 vectors", "standard deviation 1.00"]
     x = np.linspace(-3, 3, 61)
     yield (
-        figures.bends(
+        figures.activations(
             x, {"ReLU": np.maximum(x, 0), "GELU": x / (1 + np.exp(-1.7 * x))}, 0.001 * np.exp(-((x - 1) ** 2))
         ),
         ["ReLU, GELU from -3 to 3", "x = 1.0, by 0.0010"],
@@ -36,7 +36,7 @@ def pictures():
     yield figures.influence(felt, ["Once", " upon", " a", " time", "<|endoftext|>"]), ["10 are exactly zero", "100%"]
     parts = {"tokens": 300, "positions": 5, "attention": 200, "MLP": 400, "LayerNorms": 1}
     yield (
-        figures.shares({"small": parts, "large": parts}, "Where they are", "parameters"),
+        figures.fractions({"small": parts, "large": parts}, "Where they are", "parameters"),
         ["Where they are", "small, 906 parameters, most in: MLP (44%)"],
     )
     yield (

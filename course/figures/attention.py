@@ -1,4 +1,4 @@
-"""Attention in pictures: weights as a product, maps over a sentence, what scaling does, how heads are cut, the cost."""
+"""Attention in pictures: weights as a matrix, maps over a sentence, what scaling does, how heads are cut, the cost."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,8 +12,8 @@ NUMBERS = 6  # maps of up to so many tokens have their weights written in
 
 
 @style.figure
-def product(weights: np.ndarray, x: np.ndarray, tokens: Sequence[str]):
-    """A mixture as a matrix product: weights times vectors, with every number written in.
+def matmul(weights: np.ndarray, x: np.ndarray, tokens: Sequence[str]):
+    """Mixtures as a matrix multiplication: weights times vectors, with every value written in.
 
     Args:
         weights: row i says how much of each token goes into the mixture at i, (time, time).
@@ -31,7 +31,7 @@ def product(weights: np.ndarray, x: np.ndarray, tokens: Sequence[str]):
         ax.set_yticks(range(T), names, fontsize=9)
         ax.set_xticks([])
     axes[0].set_xticks(range(T), names, fontsize=8.5, rotation=35, ha="right", rotation_mode="anchor")
-    style.headline(fig, "A mixture is a matrix product")
+    style.headline(fig, "All mixtures by one matrix multiplication")
     last = (weights @ x)[-1]
     return fig, (
         f"A {T} by {T} matrix of weights times the vectors of {', '.join(names)} gives one mixture a row. "
@@ -82,21 +82,21 @@ def arcs(tokens: Sequence[str], weights: Sequence[float], title: str):
     """
     fig, ax = style.canvas(height=2.3)
     T = len(tokens)
-    for place, weight in enumerate(weights):
+    for position, weight in enumerate(weights):
         end = T - 1
-        if place < end:
+        if position < end:
             angle = np.linspace(0, np.pi, 60)
-            middle, radius = (place + end) / 2, (end - place) / 2
+            middle, radius = (position + end) / 2, (end - position) / 2
             ax.plot(
                 middle + radius * np.cos(angle), 0.12 + 0.8 * radius / (T / 2) * np.sin(angle), color=style.BLUE,
                 linewidth=0.6 + 9 * weight, alpha=0.35 + 0.6 * weight, solid_capstyle="round", linestyle="-",
             )  # fmt: skip
-        ax.text(place, -0.02, label(tokens[place]), ha="center", va="center", fontsize=11, family="monospace")
-        ax.text(place, -0.2, f"{weight:.2f}", ha="center", va="center", fontsize=9.5, color=style.QUIET)
+        ax.text(position, -0.02, label(tokens[position]), ha="center", va="center", fontsize=11, family="monospace")
+        ax.text(position, -0.2, f"{weight:.2f}", ha="center", va="center", fontsize=9.5, color=style.QUIET)
     ax.set(xlim=(-0.6, T - 0.4), ylim=(-0.3, 1.05), title=title)
     ax.axis("off")
-    shares = ", ".join(f"{label(token)} {weight:.2f}" for token, weight in zip(tokens, weights, strict=True))
-    return fig, f"Arcs from {label(tokens[-1])} to the tokens it sees, with its weights: {shares}."
+    listed = ", ".join(f"{label(token)} {weight:.2f}" for token, weight in zip(tokens, weights, strict=True))
+    return fig, f"Arcs from {label(tokens[-1])} to the tokens it sees, with its weights: {listed}."
 
 
 @style.figure
@@ -170,7 +170,7 @@ def felt(panels: Mapping[str, np.ndarray], tokens: Sequence[str]):
 
 @style.figure
 def cut_into_heads(panels: Mapping[str, np.ndarray], tokens: Sequence[str]):
-    """Which head gets which number of the vectors, under several ways to reshape.
+    """Which head gets which value of the vectors, under several ways to reshape.
 
     Args:
         panels: for each title the number of the head for every cell, (time, d_model).
@@ -201,13 +201,13 @@ def cut_into_heads(panels: Mapping[str, np.ndarray], tokens: Sequence[str]):
         torn = sum(sorted(row.tolist()) != sorted(heads[0].tolist()) for row in heads)
         mixed = torn or len(set(heads[0].tolist())) == 1
         said.append(f"{title}: " + ("tokens are torn apart" if mixed else "every head gets a part of every token"))
-    style.headline(fig, "Which head gets which number")
+    style.headline(fig, "Which head gets which feature")
     return fig, f"The number of the head that each cell of the vectors goes to. {'; '.join(said)}."
 
 
 @style.figure
 def cost(lengths: Sequence[int], milliseconds: Mapping[str, Sequence[float]], megabytes: Mapping[str, Sequence[float]]):
-    """Time and memory of attention against the length of the text, on logarithmic axes."""
+    """Time and memory of attention against the length of the sequence, on logarithmic axes."""
     fig, axes = style.canvas(1, 2, height=3.2)
     for ax, title, curves in zip(
         axes, ("milliseconds", "megabytes at the peak"), (milliseconds, megabytes), strict=True
@@ -224,14 +224,14 @@ def cost(lengths: Sequence[int], milliseconds: Mapping[str, Sequence[float]], me
     slowest = max(milliseconds, key=lambda name: milliseconds[name][-1])  # seconds differ from run to run: words
     grows = ", ".join(f"{name} times {values[-1] / values[0]:.0f}" for name, values in megabytes.items())
     return fig, (
-        f"From {lengths[0]} to {lengths[-1]} tokens, a text {lengths[-1] / lengths[0]:g} times as long. Memory grows: "
-        f"{grows}. At the longest text {slowest} takes the most time."
+        f"From {lengths[0]} to {lengths[-1]} tokens, a sequence {lengths[-1] / lengths[0]:g} times as long. Memory "
+        f"grows: {grows}. At the longest one {slowest} takes the most time."
     )
 
 
 @style.figure
 def learning(steps: Sequence[int], losses: Sequence[float], levels: Mapping[str, float]):
-    """A training loss against steps, with the held-out losses of other models as levels.
+    """A training loss against steps, with the validation losses of other models as levels.
 
     Args:
         steps, losses: nats per token at each step, as smooth as they should be drawn.
@@ -249,19 +249,19 @@ def learning(steps: Sequence[int], losses: Sequence[float], levels: Mapping[str,
 
 
 @style.figure
-def by_distance(shares: Mapping[str, Sequence[float]]):
+def by_distance(weights: Mapping[str, Sequence[float]]):
     """How much attention goes to the token itself (0), the one before it (1), and so on back."""
     fig, ax = style.canvas(height=2.9)
-    wide, said = 0.8 / len(shares), []
-    for i, (name, values) in enumerate(shares.items()):
-        places = np.arange(len(values)) + (i - (len(shares) - 1) / 2) * wide
-        ax.bar(places, values, width=wide, color=(style.BLUE, style.ORANGE)[i % 2], hatch=style.HATCHES[i],
+    wide, said = 0.8 / len(weights), []
+    for i, (name, values) in enumerate(weights.items()):
+        centers = np.arange(len(values)) + (i - (len(weights) - 1) / 2) * wide
+        ax.bar(centers, values, width=wide, color=(style.BLUE, style.ORANGE)[i % 2], hatch=style.HATCHES[i],
                edgecolor=style.GROUND, linewidth=0.5, label=name)  # fmt: skip
         most = int(np.argmax(values))
         said.append(f"{name}: most at distance {most}, {values[most]:.2f}")
     ax.set(xlabel="tokens back", ylabel="mean weight")
     ax.set_title("How far back does it look?")
-    ax.set_xticks(range(max(map(len, shares.values()))))
-    if len(shares) > 1:
+    ax.set_xticks(range(max(map(len, weights.values()))))
+    if len(weights) > 1:
         ax.legend()
     return fig, f"Mean attention weight by distance. {'; '.join(said)}."

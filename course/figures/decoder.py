@@ -116,8 +116,8 @@ def _box(ax, x: float, y: float, wide: float, high: float, text: str, colour: st
 
 
 @style.figure
-def normalised(before: np.ndarray, after: np.ndarray, names: Sequence[str]):
-    """Every number of a few vectors as a dot, before and after LayerNorm.
+def normalized(before: np.ndarray, after: np.ndarray, names: Sequence[str]):
+    """Every value of a few vectors as a dot, before and after LayerNorm.
 
     Args:
         before, after: one vector a row, `(len(names), d_model)`.
@@ -127,8 +127,8 @@ def normalised(before: np.ndarray, after: np.ndarray, names: Sequence[str]):
     fig, axes = style.canvas(1, 2, height=0.42 * len(names) + 1.55, sharey=True)
     for ax, values, title in zip(axes, (before, after), ("before", "after LayerNorm"), strict=True):
         for row, vector in enumerate(values):
-            place = np.full(len(vector), float(row))
-            ax.plot(vector, place, linestyle="", marker="o", markersize=4, color=style.BLUE, alpha=0.45)
+            height = np.full(len(vector), float(row))
+            ax.plot(vector, height, linestyle="", marker="o", markersize=4, color=style.BLUE, alpha=0.45)
             ax.plot(vector.mean(), row, linestyle="", marker="|", markersize=17, color=style.BERRY, markeredgewidth=2)
         style.panel_title(ax, title)
         ax.grid(visible=False)
@@ -137,16 +137,17 @@ def normalised(before: np.ndarray, after: np.ndarray, names: Sequence[str]):
     axes[0].set_ylim(len(names) - 0.5, -0.5)
     fig.supxlabel("values of the features; a bar marks their mean", fontsize=10)
     style.headline(fig, "Each row is the vector of one token")
-    spread = before.std(axis=1)
+    std = before.std(axis=1)
     return fig, (
-        f"Dots for the features of {len(names)} vectors. Before, their spread (standard deviation) runs from "
-        f"{spread.min():.2f} to {spread.max():.2f}, their mean from {before.mean(axis=1).min():.2f} to "
-        f"{before.mean(axis=1).max():.2f}. After LayerNorm each has mean 0 and spread {after.std(axis=1).mean():.2f}."
+        f"Dots for the features of {len(names)} vectors. Before, their standard deviation runs from "
+        f"{std.min():.2f} to {std.max():.2f}, their mean from {before.mean(axis=1).min():.2f} to "
+        f"{before.mean(axis=1).max():.2f}. After LayerNorm each has mean 0 and standard deviation "
+        f"{after.std(axis=1).mean():.2f}."
     )
 
 
 @style.figure
-def bends(x: np.ndarray, curves: Mapping[str, np.ndarray], difference: np.ndarray):
+def activations(x: np.ndarray, curves: Mapping[str, np.ndarray], difference: np.ndarray):
     """Activation functions, and how far two forms of GELU lie apart.
 
     Args:
@@ -275,11 +276,11 @@ def influence(felt, tokens: Sequence[str]):
 
 
 @style.figure
-def shares(bars: Mapping[str, Mapping[str, int]], title: str, unit: str):
-    """Bars as long as each other, cut into shares; the total stands behind each.
+def fractions(bars: Mapping[str, Mapping[str, int]], title: str, unit: str):
+    """Bars as long as each other, cut into fractions; the total stands behind each.
 
     Args:
-        bars: for each bar the numbers by part; the parts are the same for all, five at most.
+        bars: for each bar the counts by part; the parts are the same for all, five at most.
         title: what is to be seen.
         unit: what is counted: "parameters", "FLOPs a token".
     """
@@ -290,14 +291,14 @@ def shares(bars: Mapping[str, Mapping[str, int]], title: str, unit: str):
     for row, (name, parts) in enumerate(bars.items()):
         total, start = sum(parts.values()), 0.0
         for i, (part, count) in enumerate(parts.items()):
-            share = count / total
-            ax.barh(row, share, left=start, height=0.62, color=colours[i], hatch=hatches[i], edgecolor=style.GROUND,
+            fraction = count / total
+            ax.barh(row, fraction, left=start, height=0.62, color=colours[i], hatch=hatches[i], edgecolor=style.GROUND,
                     linewidth=0.8, label=part if row == 0 else None)  # fmt: skip
-            if share > 0.045:
+            if fraction > 0.045:
                 box = {"facecolor": colours[i], "edgecolor": "none", "pad": 1.2} if hatches[i] else None
-                ax.text(start + share / 2, row, f"{share:.0%}", ha="center", va="center", fontsize=9.5,
+                ax.text(start + fraction / 2, row, f"{fraction:.0%}", ha="center", va="center", fontsize=9.5,
                         color=style.text_colour(colours[i]), bbox=box)  # fmt: skip
-            start += share
+            start += fraction
         ax.text(1.01, row, f"{total:,}", va="center", fontsize=9.5)
         most = max(parts, key=parts.get)
         said.append(f"{name}, {total:,} {unit}, most in: {most} ({parts[most] / total:.0%})")
@@ -312,7 +313,7 @@ def shares(bars: Mapping[str, Mapping[str, int]], title: str, unit: str):
         *ax.get_legend_handles_labels(), loc="outside lower center", ncols=5, handlelength=1.4, columnspacing=1.3
     )
     ax.set_title(title)
-    return fig, f"{title}: bars of shares by part. {'; '.join(said)}."
+    return fig, f"{title}: bars of fractions by part. {'; '.join(said)}."
 
 
 @style.figure
