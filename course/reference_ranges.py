@@ -1,7 +1,7 @@
-"""What a healthy run shows: bands for loss, speed and memory on each profile, and what is likely wrong outside them.
+"""What a healthy run shows: reference ranges of loss, speed and memory on each profile, and likely causes outside them.
 
-`data/bands.json` holds, for a recipe and a profile, the ranges that measured runs stayed in, or an estimate with its
-arithmetic until somebody has measured. `record` makes of a run the file from which bands are made.
+`data/reference_ranges.json` holds, for a recipe and a profile, the ranges that measured runs stayed in, or an estimate
+with its arithmetic until somebody has measured. `record` makes of a run the file from which ranges are made.
 """
 
 import platform
@@ -15,13 +15,13 @@ from helpers.files import data_folder, read_json, write_json
 from helpers.run_log import read_log
 
 FORMAT = 1
-FILE = "bands.json"
+FILE = "reference_ranges.json"
 POINTS = 12  # losses that a record keeps of a run, evenly spread over its steps
 LOSS_MARGIN, SPEED_MARGIN, MEMORY_MARGIN = 0.03, 0.35, 0.25  # around what was measured: other seeds, other machines
 
 CAUSES = {
     "loss high at first": (
-        "the loss before training should be near ln(vocabulary): look at the initialisation and at the shift of the "
+        "the loss before training should be near ln(vocabulary): look at the initialization and at the shift of the "
         "targets"
     ),
     "loss high": (
@@ -33,10 +33,10 @@ CAUSES = {
         "stories among the training stories"
     ),
     "slow": (
-        "another program uses the processor or the GPU, the run is on the processor, half precision or fused attention "
-        "is off, or the laptop is saving power"
+        "another program uses the CPU or the GPU, the run is on the CPU, half precision or fused attention is off, or "
+        "the laptop is saving power"
     ),
-    "fast": "shorter rows, a smaller model, or a better machine than the one that was measured: compare the settings",
+    "fast": "shorter sequences, a smaller model, or a better machine than the measured one: compare the settings",
     "memory high": "a larger batch, float32 instead of half precision, all logits kept, attention that is not fused",
     "memory low": "a smaller model or batch than the recipe's",
 }
@@ -44,7 +44,7 @@ CAUSES = {
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is outside its band: what, where, how much, and which causes are likely."""
+    """One thing that is outside its reference range: what, where, how much, and which causes are likely."""
 
     what: str
     value: float
@@ -58,7 +58,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a run is in its band. `findings` is empty where it is; `estimate` says that nobody has measured yet."""
+    """Whether a run is as expected. `findings` is empty where it is; `estimate` says that nobody has measured yet."""
 
     findings: tuple[Finding, ...]
     compared: int
@@ -66,12 +66,14 @@ class Verdict:
     about: str
 
     @property
-    def in_band(self) -> bool:
+    def as_expected(self) -> bool:
         return not self.findings
 
     def __str__(self) -> str:
         kind = "an estimate, not a measurement" if self.estimate else "measured"
-        head = f"in band: {self.compared} values are as expected" if self.in_band else "out of band"
+        head = f"as expected: {self.compared} values are within their reference ranges"
+        if not self.as_expected:
+            head = f"not as expected: outside the reference range are {len(self.findings)} of {self.compared} values"
         return "\n".join([f"{head} ({kind}: {self.about})", *(f"- {finding}" for finding in self.findings)])
 
 
@@ -91,7 +93,7 @@ def record(folder: str | Path) -> dict:
     recipe = recipe | {key: recipe[key] if recipe[key] in known else "own" for key in ("stories", "tokenizer")}
     trained = [row for row in rows if row["loss"] is not None]
     kept = sorted({round(i * (len(trained) - 1) / (POINTS - 1)) for i in range(POINTS)}) if trained else []
-    held_out = [row for row in rows if row.get("val_loss") is not None]
+    validated = [row for row in rows if row.get("val_loss") is not None]
     speeds = [row["tokens_per_second"] for row in rows[len(rows) // 10 :]]  # the first ones warm up
     return {
         "format": FORMAT,
@@ -103,7 +105,7 @@ def record(folder: str | Path) -> dict:
         "tokens": rows[-1]["tokens"],
         "seconds": rows[-1]["seconds"],
         "loss": [[trained[i]["step"], trained[i]["loss"]] for i in kept],
-        "val_loss": [[row["step"], row["val_loss"]] for row in held_out],
+        "val_loss": [[row["step"], row["val_loss"]] for row in validated],
         "tokens_per_second": statistics.median(speeds),
         "memory_gb": max((row.get("memory_gb") or 0 for row in rows), default=0) or None,
     }
@@ -113,20 +115,20 @@ def machine() -> dict[str, str]:
     """What is worth knowing of this machine, and nothing that tells whose it is."""
     import torch
 
-    known = {"system": platform.system(), "processor": platform.machine(), "threads": str(torch.get_num_threads())}
+    known = {"system": platform.system(), "cpu": platform.machine(), "threads": str(torch.get_num_threads())}
     if torch.cuda.is_available():
         known |= {"gpu": torch.cuda.get_device_name(0), "cuda": str(torch.version.cuda)}
     return known | {"torch": torch.__version__, "python": platform.python_version()}
 
 
-def band_of(records: list[dict]) -> dict:
-    """The band of some runs of one recipe on one profile: what all of them showed, and a margin around it.
+def ranges_of(records: list[dict]) -> dict:
+    """The reference ranges of some runs of one recipe on one profile: what all showed, and a margin around it.
 
     Raises:
         CourseError: none, or runs of different recipes, lengths or profiles.
     """
     if not records:
-        raise CourseError("a band needs at least one record")
+        raise CourseError("reference ranges need at least one record")
     first = records[0]
     for other in records[1:]:
         for key in ("profile", "steps", "parameters"):
@@ -147,45 +149,45 @@ def band_of(records: list[dict]) -> dict:
             if all(value is not None for value in values)
         ]
 
-    band = {
+    ranges = {
         "estimate": False,
         "about": f"{len(records)} run{'s' if len(records) > 1 else ''}, "
-        f"{first['machine'].get('gpu', first['machine']['processor'])}, torch {first['machine']['torch']}",
+        f"{first['machine'].get('gpu', first['machine']['cpu'])}, torch {first['machine']['torch']}",
         "parameters": first["parameters"],
         "loss": along("loss"),
         "val_loss": along("val_loss"),
         "tokens_per_second": spread([each["tokens_per_second"] for each in records], SPEED_MARGIN),
     }
     memory = [each["memory_gb"] for each in records if each["memory_gb"]]
-    return band | ({"memory_gb": spread(memory, MEMORY_MARGIN)} if memory else {})
+    return ranges | ({"memory_gb": spread(memory, MEMORY_MARGIN)} if memory else {})
 
 
-def find_band(recipe: str, profile: str, path: str | Path | None = None) -> dict | None:
-    """The band of a recipe on a profile, if there is one in `data/bands.json` (or in another file)."""
+def find_ranges(recipe: str, profile: str, path: str | Path | None = None) -> dict | None:
+    """The ranges of a recipe on a profile, if there are any in `data/reference_ranges.json` (or in another file)."""
     path = Path(path) if path is not None else data_folder() / FILE
     if not path.exists():
         return None
     content = read_json(path)
     if content.get("format") != FORMAT:
         raise CourseError(f"{path} has format {content.get('format')}, this version of the course reads {FORMAT}")
-    return content["bands"].get(recipe, {}).get(profile)
+    return content["ranges"].get(recipe, {}).get(profile)
 
 
-def add_band(records: list[dict], path: str | Path | None = None) -> Path:
-    """Put the band of some runs into `data/bands.json` (or another file), in place of what it had."""
+def add_ranges(records: list[dict], path: str | Path | None = None) -> Path:
+    """Put the ranges of some runs into `data/reference_ranges.json` (or another file), instead of what it had."""
     path = Path(path) if path is not None else data_folder() / FILE
-    content = read_json(path) if path.exists() else {"format": FORMAT, "bands": {}}
-    band = band_of(records)
-    content["bands"].setdefault(records[0]["recipe"]["name"], {})[records[0]["profile"]] = band
+    content = read_json(path) if path.exists() else {"format": FORMAT, "ranges": {}}
+    found = ranges_of(records)
+    content["ranges"].setdefault(records[0]["recipe"]["name"], {})[records[0]["profile"]] = found
     return write_json(path, content)
 
 
-def judge(rows: list[dict], band: dict) -> Verdict:
-    """Compare a run's log with its band, at the steps that both have: a run that is still going can be judged too.
+def judge(rows: list[dict], ranges: dict) -> Verdict:
+    """Compare a run's log with its reference ranges, at the steps that both have: a run can be judged before it ends.
 
     Args:
         rows: of `helpers.run_log.read_log`.
-        band: of `find_band` or `band_of`.
+        ranges: of `find_ranges` or `ranges_of`.
     """
     findings, compared = [], 0
 
@@ -199,26 +201,26 @@ def judge(rows: list[dict], band: dict) -> Verdict:
 
     by_step = {row["step"]: row for row in rows}
     for key, name in (("loss", "the training loss"), ("val_loss", "the validation loss")):
-        for i, (step, low, high) in enumerate(band.get(key, ())):
+        for i, (step, low, high) in enumerate(ranges.get(key, ())):
             above = "loss high at first" if key == "loss" and i == 0 else "loss high"
             look(f"{name} at step {step:,}", by_step.get(step, {}).get(key), low, high, "loss low", above)
     speeds = [row["tokens_per_second"] for row in rows if row.get("tokens_per_second")]
-    if speeds and "tokens_per_second" in band:
-        look("tokens a second", statistics.median(speeds), *band["tokens_per_second"], "slow", "fast")
+    if speeds and "tokens_per_second" in ranges:
+        look("tokens a second", statistics.median(speeds), *ranges["tokens_per_second"], "slow", "fast")
     memory = max((row.get("memory_gb") or 0 for row in rows), default=0)
-    if memory and "memory_gb" in band:
-        look("memory in GB", memory, *band["memory_gb"], "memory low", "memory high")
-    return Verdict(tuple(findings), compared, band["estimate"], band["about"])
+    if memory and "memory_gb" in ranges:
+        look("memory in GB", memory, *ranges["memory_gb"], "memory low", "memory high")
+    return Verdict(tuple(findings), compared, ranges["estimate"], ranges["about"])
 
 
 def judge_run(folder: str | Path) -> Verdict | None:
-    """The verdict on a run in a folder; None where there is no band for its recipe on this profile.
+    """The verdict on a run in a folder; None where there are no ranges for its recipe on this profile.
 
     Raises:
         CourseError: there is no run of a recipe in the folder.
     """
-    told = record(folder)
-    band = find_band(told["recipe"]["name"], told["profile"])
-    if band is None or band.get("parameters", told["parameters"]) != told["parameters"]:
+    run = record(folder)
+    ranges = find_ranges(run["recipe"]["name"], run["profile"])
+    if ranges is None or ranges.get("parameters", run["parameters"]) != run["parameters"]:
         return None
-    return judge(read_log(folder), band)
+    return judge(read_log(folder), ranges)

@@ -4,7 +4,7 @@ The file holds the recipe, the kind of machine, the losses, the speed and the me
 
 examples:
   python -m course record runs/storyteller
-  python -m course record runs/a runs/b runs/c --add-band
+  python -m course record runs/a runs/b runs/c --add-ranges
 """
 
 import argparse
@@ -15,9 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folders", metavar="RUN", nargs="+", help="the folder of a run")
     parser.add_argument("--out", metavar="FILE", help="where to write it (default record.json in the run's folder)")
     parser.add_argument(
-        "--add-band",
+        "--add-ranges",
         action="store_true",
-        help="make of all these runs, of one recipe on one kind of machine, the band in data/bands.json",
+        help="make of all these runs, of one recipe on one kind of machine, data/reference_ranges.json",
     )
 
 
@@ -34,10 +34,10 @@ def run(arguments: argparse.Namespace) -> int:
         path = write_json(arguments.out or Path(folder) / "record.json", found)
         verdict = reference_ranges.judge_run(folder)
         print(f"{path}: {found['recipe']['name']} on profile {found['profile']}, {found['steps']:,} steps")
-        print(verdict or "there is no band yet for this recipe on this kind of machine: yours could be the first")
+        print(verdict or "no reference ranges yet for this recipe on this kind of machine: yours could be the first")
         records.append(found)
-    if arguments.add_band:
-        print(f"{reference_ranges.add_band(records)} now has the band of these runs")
+    if arguments.add_ranges:
+        print(f"{reference_ranges.add_ranges(records)} now has the reference ranges of these runs")
     else:
         print("to send it back, open an issue at the course's address and attach the file")
     return 0

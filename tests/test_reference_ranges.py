@@ -1,4 +1,4 @@
-"""Bands: what they are made of, what they say of a run that is well and of runs that are not, and the file to send."""
+"""Reference ranges: what they are made of, what they say of healthy runs and of others, and the file to send."""
 
 import json
 import math
@@ -35,7 +35,7 @@ def record_of(rows, seed=0):
         "recipe": {"name": "storyteller", "seed": seed},
         "parameters": 10,
         "profile": "cpu",
-        "machine": {"processor": "some", "torch": "2"},
+        "machine": {"cpu": "some", "torch": "2"},
         "steps": rows[-1]["step"],
         "loss": [[row["step"], row["loss"]] for row in rows],
         "val_loss": [[row["step"], row["val_loss"]] for row in rows if "val_loss" in row],
@@ -45,27 +45,27 @@ def record_of(rows, seed=0):
 
 
 @pytest.fixture
-def band():
-    return reference_ranges.band_of([record_of(rows_of(HEALTHY)), record_of(rows_of(HEALTHY, speed=1200.0))])
+def ranges():
+    return reference_ranges.ranges_of([record_of(rows_of(HEALTHY)), record_of(rows_of(HEALTHY, speed=1200.0))])
 
 
-def test_a_band_holds_what_was_measured_and_a_margin(band):
-    assert band["tokens_per_second"] == [pytest.approx(650), pytest.approx(1620)]
-    assert band["loss"][0] == [1, pytest.approx(5.6 * 0.97), pytest.approx(5.6 * 1.03)]
-    assert [step for step, *_ in band["val_loss"]] == [5, 10] and not band["estimate"]
+def test_ranges_hold_what_was_measured_and_a_margin(ranges):
+    assert ranges["tokens_per_second"] == [pytest.approx(650), pytest.approx(1620)]
+    assert ranges["loss"][0] == [1, pytest.approx(5.6 * 0.97), pytest.approx(5.6 * 1.03)]
+    assert [step for step, *_ in ranges["val_loss"]] == [5, 10] and not ranges["estimate"]
 
 
-def test_a_healthy_run_is_in_band_at_any_step(band):
+def test_a_healthy_run_is_as_expected_at_any_step(ranges):
     for last in (1, 5, 10):
-        verdict = reference_ranges.judge(rows_of(HEALTHY)[:last], band)
-        assert verdict.in_band and str(verdict).startswith("in band") and verdict.compared >= 3
+        verdict = reference_ranges.judge(rows_of(HEALTHY)[:last], ranges)
+        assert verdict.as_expected and str(verdict).startswith("as expected") and verdict.compared >= 3
 
 
 @pytest.mark.parametrize(
     "rows, says",
     [
         (rows_of([(loss + 1.0, {}) for loss, _ in HEALTHY]), "learning rate"),
-        (rows_of([(9.0, {}), *HEALTHY[1:]]), "initialisation"),
+        (rows_of([(9.0, {}), *HEALTHY[1:]]), "initialization"),
         (rows_of([*HEALTHY[:4], (2.0, {}), *HEALTHY[5:]]), "leakage"),
         (rows_of([*HEALTHY[:4], (HEALTHY[4][0], {"val_loss": 1.0}), *HEALTHY[5:]]), "leakage"),
         (rows_of([*HEALTHY[:4], (math.nan, {}), *HEALTHY[5:]]), "learning rate"),
@@ -75,19 +75,19 @@ def test_a_healthy_run_is_in_band_at_any_step(band):
         (rows_of(HEALTHY, memory=0.1), "smaller model or batch"),
     ],
 )
-def test_each_symptom_has_its_causes(band, rows, says):
-    verdict = reference_ranges.judge(rows, band)
-    assert not verdict.in_band and any(says in finding.causes for finding in verdict.findings)
-    assert "expected" in str(verdict) and "out of band" in str(verdict)
+def test_each_symptom_has_its_causes(ranges, rows, says):
+    verdict = reference_ranges.judge(rows, ranges)
+    assert not verdict.as_expected and any(says in finding.causes for finding in verdict.findings)
+    assert "expected" in str(verdict) and "outside the reference range" in str(verdict)
 
 
-def test_records_that_do_not_belong_together_make_no_band():
+def test_records_that_do_not_belong_together_make_no_ranges():
     one = record_of(rows_of(HEALTHY))
     for change in ({"profile": "t4"}, {"parameters": 11}, {"steps": 9}, {"recipe": {"name": "two-layer"}}):
         with pytest.raises(CourseError, match="differ|different"):
-            reference_ranges.band_of([one, one | change])
+            reference_ranges.ranges_of([one, one | change])
     with pytest.raises(CourseError, match="at least one"):
-        reference_ranges.band_of([])
+        reference_ranges.ranges_of([])
 
 
 @pytest.fixture
@@ -114,17 +114,15 @@ def test_the_command_writes_a_file_that_tells_nothing_private(run, capsys, monke
     assert [step for step, _ in content["val_loss"]] == [10, 20]
 
 
-def test_a_run_is_in_the_band_that_was_made_of_it(run, capsys, monkeypatch, tmp_path):
+def test_a_run_is_in_the_ranges_that_were_made_of_it(run, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(reference_ranges, "data_folder", lambda: tmp_path)
-    assert main(["record", str(run), "--add-band"]) == 0
-    assert (
-        reference_ranges.find_band("storyteller", "cpu")["parameters"] > 0
-        and reference_ranges.find_band("storyteller", "t4") is None
-    )
+    assert main(["record", str(run), "--add-ranges"]) == 0
+    assert reference_ranges.find_ranges("storyteller", "cpu")["parameters"] > 0
+    assert reference_ranges.find_ranges("storyteller", "t4") is None
     assert main(["record", str(run)]) == 0
-    assert "in band" in capsys.readouterr().out
+    assert "as expected" in capsys.readouterr().out
     verdict = reference_ranges.judge_run(run)
-    assert verdict.in_band and not verdict.estimate
+    assert verdict.as_expected and not verdict.estimate
 
 
 def test_what_is_no_run_is_refused(tmp_path, capsys):
@@ -132,23 +130,23 @@ def test_what_is_no_run_is_refused(tmp_path, capsys):
     assert "config.json" in capsys.readouterr().err
 
 
-def test_the_shipped_bands_belong_to_recipes_as_they_are():
+def test_the_shipped_ranges_belong_to_recipes_as_they_are():
     """An estimate shows its arithmetic, and the arithmetic is that of the recipe."""
     content = read_json(data_folder() / reference_ranges.FILE)
     assert content["format"] == reference_ranges.FORMAT
     taught = "".join(path.read_text(encoding="utf-8") for path in notebooks.all_notebooks())
     made_of = {"gpt2-on-a-gpu": "gpt2-small"}  # what notebook 08 trains on a GPU is that recipe, for an hour
-    for name, profiles in content["bands"].items():
+    for name, profiles in content["ranges"].items():
         assert name in RECIPES or f'name=\\"{name}\\"' in taught  # a recipe, or one that a notebook makes of a recipe
-        for profile, band in profiles.items():
-            assert profile in ("cpu", "t4", "gpu") and len(band["about"]) > 20
-            low, high = band["tokens_per_second"]
+        for profile, ranges in profiles.items():
+            assert profile in ("cpu", "t4", "gpu") and len(ranges["about"]) > 20
+            low, high = ranges["tokens_per_second"]
             assert 0 < low < high
-            if band["estimate"]:
+            if ranges["estimate"]:
                 recipe = RECIPES[made_of.get(name, name)]
                 source = recipe.tokenizer
                 config = recipe.config(trained_size(source) or planning.KNOWN_SIZES[source])
                 flops = planning.training_flops_per_token(config)
-                assert f"{flops:,} operations" in band["about"]
+                assert f"{flops:,} operations" in ranges["about"]
                 assert low == pytest.approx(0.15 * 65e12 / flops, rel=0.02)
                 assert high == pytest.approx(0.35 * 65e12 / flops, rel=0.02)
