@@ -28,7 +28,7 @@ def pictures():
         figures.reshaped(panels, [" Pip", "\n", "<|endoftext|>"], "Once upon a"),
         ["top-k 1: 1 left, the first has 1.00", "min-p: 2 left"],
     )
-    yield figures.likelihoods({"greedy": [20.0], "drawn": [90.0, 110.0]}), ["greedy 20 on average", "drawn 100"]
+    yield figures.likelihoods({"greedy": [20.0], "sampled": [90.0, 110.0]}), ["greedy 20 on average", "sampled 100"]
     yield (
         figures.cost_per_token([10, 100], {"with": [2.0, 2.5], "without": [4.0, 20.0]}),
         ["without from 4.0 to 20.0"],

@@ -82,8 +82,8 @@ def our_name(answer, check):
     hint = 'Some files write "transformer." in front of every name. Take it off first.'
     ask("transformer.wpe.weight", "wpe.weight", "prefix", hint)
     ask("transformer.h.3.mlp.c_fc.bias", "blocks.3.mlp.fc.bias", "prefix", hint)
-    hint = "Our head is tied: it has no weight of its own. So lm_head.weight has no name here: return None."
-    ask("lm_head.weight", None, "head", hint)
+    hint = "The last line of the table: their lm_head is our head."
+    ask("lm_head.weight", "head.weight", "head", hint)
     hint = "h.0.attn.bias and h.0.attn.masked_bias are causal masks, not parameters: return None for both."
     ask("h.0.attn.bias", None, "masks", hint)
     ask("h.7.attn.masked_bias", None, "masks", hint)
@@ -299,6 +299,11 @@ def to_theirs(answer, check):
         all(tensor.is_contiguous() for tensor in got.values()), slug="contiguous",
         problem="a tensor is only a view with its rows and columns exchanged",
         hint="safetensors writes the values in the order in which they lie in memory: add .contiguous().",
+    )  # fmt: skip
+    check.equal(
+        list(answer({"head.weight": state["wte.weight"]})), ["lm_head.weight"], slug="own-head",
+        when="the names for a head that is not tied",
+        hint="Their head is not inside `transformer`: it is called lm_head.weight, with nothing in front.",
     )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ def two_layouts(conv1d: np.ndarray, linear: np.ndarray, row: int = 1):
         style.panel_title(ax, title)
     axes[0].set(xlabel="output", ylabel="input")
     axes[1].set(xlabel="input", ylabel="output")
-    frame = dict(packed=False, edgecolor=style.ORANGE, linewidth=2.6)
+    frame = dict(fill=False, edgecolor=style.ORANGE, linewidth=2.6)
     axes[0].add_patch(Rectangle((-0.46, row - 0.46), outputs - 0.08, 0.92, **frame))
     axes[1].add_patch(Rectangle((row - 0.46, -0.46), 0.92, outputs - 0.08, **frame))
     style.headline(fig, "One corner, two layouts (weights times 100)")
@@ -51,12 +51,12 @@ def two_layouts(conv1d: np.ndarray, linear: np.ndarray, row: int = 1):
 
 
 @style.figure
-def differences_by_layer(places: Sequence[str], differences: Mapping[str, Sequence[float]], tolerance: float):
+def differences_by_layer(layers: Sequence[str], differences: Mapping[str, Sequence[float]], tolerance: float):
     """Largest relative difference between two models after each layer, on a logarithmic scale.
 
     Args:
-        places: where the two were compared, in order: "embed", "0", ..., "logits".
-        differences: for each comparison one number a place; 0 is drawn at the bottom.
+        layers: after which the two were compared, in order: "embed", "0", ..., "logits".
+        differences: for each comparison one number a layer; 0 is drawn at the bottom.
         tolerance: below it the difference counts as rounding.
     """
     fig, ax = style.canvas(height=4.0)
@@ -65,27 +65,27 @@ def differences_by_layer(places: Sequence[str], differences: Mapping[str, Sequen
     for i, (name, values) in enumerate(differences.items()):
         colour = (style.BLUE, style.NAVY, style.BERRY, style.TEAL)[i % 4]
         look = dict(color=colour, marker=style.MARKERS[i], linestyle=style.LINESTYLES[i])
-        ax.plot(range(len(places)), np.maximum(values, bottom), label=name, **look)
+        ax.plot(range(len(layers)), np.maximum(values, bottom), label=name, **look)
     ax.axhline(tolerance, color=style.INK, linewidth=1.2, linestyle=":")
-    ax.text(len(places) - 0.6, tolerance * 1.25, f"{tolerance:g}", va="bottom", ha="right", fontsize=9.5)
+    ax.text(len(layers) - 0.6, tolerance * 1.25, f"{tolerance:g}", va="bottom", ha="right", fontsize=9.5)
     ax.set_yscale("log")
     ax.set_ylim(bottom / 3, 10 * max([tolerance, *positive]))
-    ax.set_xlim(-0.5, len(places) - 0.5)
-    ax.set_xticks(range(len(places)), places)
+    ax.set_xlim(-0.5, len(layers) - 0.5)
+    ax.set_xticks(range(len(layers)), layers)
     ax.tick_params(axis="x", labelsize=9)
     ax.set(xlabel="after which layer", ylabel="largest relative difference")
     ax.legend(loc="center right", bbox_to_anchor=(1.0, 0.36))
     ax.set_title("Where two models part")
     said = "; ".join(
-        f"{name}: from {values[0]:.1e} at {places[0]} to {values[-1]:.1e} at {places[-1]}, "
+        f"{name}: from {values[0]:.1e} at {layers[0]} to {values[-1]:.1e} at {layers[-1]}, "
         + (
-            f"above {tolerance:g} first at {places[next(i for i, v in enumerate(values) if not v <= tolerance)]}"
+            f"above {tolerance:g} first at {layers[next(i for i, v in enumerate(values) if not v <= tolerance)]}"
             if not all(v <= tolerance for v in values)
             else f"never above {tolerance:g}"
         )
         for name, values in differences.items()
     )
-    return fig, f"Lines on a logarithmic scale, the largest difference after each of {len(places)} places. {said}."
+    return fig, f"Lines on a logarithmic scale, the largest difference after each of {len(layers)} layers. {said}."
 
 
 @style.figure

@@ -84,34 +84,34 @@ def by_context(context: Sequence[int], nats: Sequence[float], overlaps: Mapping[
 
 @style.figure
 def suspects(measured: Mapping[str, float], vocab_size: int, case: Sequence[float], case_vocab: int):
-    """Perplexity over vocabulary for several mistakes, with the band that softmax twice can reach, and the case."""
+    """Perplexity over vocabulary for several mistakes, with the range that softmax twice can reach, and the case."""
     fig, ax = style.canvas(height=0.4 * len(measured) + 1.5)
     ax.axvspan(1 / np.e, 1, color=style.SKY, alpha=0.55, linewidth=0)
     ax.axvline(1, color=style.INK, linewidth=1.3)
     for value in case:
         ax.axvline(value / case_vocab, color=style.ORANGE, linewidth=1.8, linestyle="--")
-    shares = {name: value / vocab_size for name, value in measured.items()}
-    for row, share in enumerate(shares.values()):
-        ax.plot([min(share, 1e9)], [row], marker="D", color=style.NAVY, markersize=7)
-        right = share < 0.2
-        text = f"{share:.3f}" if share < 10 else _number(share)
+    fractions = {name: value / vocab_size for name, value in measured.items()}
+    for row, fraction in enumerate(fractions.values()):
+        ax.plot([min(fraction, 1e9)], [row], marker="D", color=style.NAVY, markersize=7)
+        right = fraction < 0.2
+        text = f"{fraction:.3f}" if fraction < 10 else _number(fraction)
         ax.text(
-            share * (1.5 if right else 0.67), row, text,
+            fraction * (1.5 if right else 0.67), row, text,
             va="center", ha="left" if right else "right", fontsize=9,
         )  # fmt: skip
     ax.set_xscale("log")
-    ax.set(xlim=(min(shares.values()) * 0.4, max(shares.values()) * 6))
+    ax.set(xlim=(min(fractions.values()) * 0.4, max(fractions.values()) * 6))
     ax.set_xlabel("perplexity over size of vocabulary (logarithmic); 1 is guessing")
-    ax.set_yticks(range(len(shares)), shares)
-    ax.set_ylim(len(shares) - 0.4, -1.3)
+    ax.set_yticks(range(len(fractions)), fractions)
+    ax.set_ylim(len(fractions) - 0.4, -1.3)
     ax.set_title("Which mistake ends near the size of the vocabulary?")
-    ax.text(0.3, -0.85, "band: V/e to V", fontsize=9, va="center", ha="right")
+    ax.text(0.3, -0.85, "range: V/e to V", fontsize=9, va="center", ha="right")
     ax.text(1.4, -0.85, "dashed: the case", fontsize=9, va="center")
     ax.grid(visible=False)
     ax.tick_params(axis="y", length=0)
-    said = ", ".join(f"{name} {_number(share)}" for name, share in shares.items())
+    said = ", ".join(f"{name} {_number(fraction)}" for name, fraction in fractions.items())
     cases = " and ".join(f"{value / case_vocab:.3f}" for value in case)
-    return fig, f"Perplexity over vocabulary: {said}. The case stands at {cases}, inside the band from 1/e to 1."
+    return fig, f"Perplexity over vocabulary: {said}. The case stands at {cases}, inside the range from 1/e to 1."
 
 
 @style.figure
@@ -163,7 +163,7 @@ def reshaped(panels: Mapping[str, Sequence[float]], tokens: Sequence[str], befor
 
 @style.figure
 def likelihoods(groups: Mapping[str, Sequence[float]]):
-    """Nats per story, a dot for each: how (un)likely what each method tells is under the model itself."""
+    """Nats per story, a dot for each: how (un)likely what each method generates is under the model itself."""
     fig, ax = style.canvas(height=0.42 * len(groups) + 1.1)
     generator = np.random.default_rng(0)
     for row, values in enumerate(groups.values()):
@@ -199,24 +199,24 @@ def cost_per_token(lengths: Sequence[int], milliseconds: Mapping[str, Sequence[f
 
 
 @style.figure
-def surviving(shares: Mapping[str, Mapping[str, float]], title: str):
-    """Grouped bars: how often something survives, told by the model and in true stories."""
+def surviving(fractions: Mapping[str, Mapping[str, float]], title: str):
+    """Grouped bars: how often something survives, in what the model generates and in true stories."""
     fig, ax = style.canvas(height=2.9)
-    series = list(next(iter(shares.values())))
+    series = list(next(iter(fractions.values())))
     wide = 0.8 / len(series)
     for i, name in enumerate(series):
-        at = np.arange(len(shares)) + (i - (len(series) - 1) / 2) * wide
-        values = [row[name] for row in shares.values()]
+        at = np.arange(len(fractions)) + (i - (len(series) - 1) / 2) * wide
+        values = [row[name] for row in fractions.values()]
         ax.bar(at, values, wide * 0.94, color=style.COLOURS[2 * i], hatch=style.HATCHES[i],
                edgecolor=style.GROUND, label=name)  # fmt: skip
         for x, value in zip(at, values, strict=True):
             ax.text(x, value + 0.01, f"{value:.0%}", ha="center", va="bottom", fontsize=8)
-    ax.set_xticks(range(len(shares)), [name.replace(" ", "\n", 1) for name in shares])
+    ax.set_xticks(range(len(fractions)), [name.replace(" ", "\n", 1) for name in fractions])
     ax.set(ylim=(0, 1.12), title=title)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=len(series))
     said = "; ".join(
-        f"{name}: " + ", ".join(f"{who} {value:.0%}" for who, value in row.items()) for name, row in shares.items()
+        f"{name}: " + ", ".join(f"{who} {value:.0%}" for who, value in row.items()) for name, row in fractions.items()
     )
     return fig, f"{title}. {said}."
 

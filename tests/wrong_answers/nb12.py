@@ -80,7 +80,7 @@ def turns_the_matrix_round(weight, bias):
 
 # --- 12.2 our_name
 
-PARTS = {"h": "blocks", "c_attn": "qkv", "c_fc": "fc", "c_proj": "proj"}
+PARTS = {"h": "blocks", "c_attn": "qkv", "c_fc": "fc", "c_proj": "proj", "lm_head": "head"}
 
 
 def _renamed(theirs):
@@ -89,12 +89,12 @@ def _renamed(theirs):
 
 @wrong("12.2", "masks")
 def forgets_the_masks(theirs):
-    return None if theirs == "lm_head.weight" else _renamed(theirs)
+    return _renamed(theirs)
 
 
 @wrong("12.2", "bias-or-mask")
 def takes_a_bias_for_a_mask(theirs):
-    if theirs == "lm_head.weight" or theirs.endswith(("attn.bias", "masked_bias")):
+    if theirs.endswith(("attn.bias", "masked_bias")):
         return None
     return _renamed(theirs)
 
@@ -105,8 +105,8 @@ def knows_no_prefix(theirs):
 
 
 @wrong("12.2", "head")
-def gives_the_head_a_name(theirs):
-    return "head.weight" if theirs == "lm_head.weight" else _renamed(theirs)
+def gives_the_head_no_name(theirs):
+    return None if theirs == "lm_head.weight" else _renamed(theirs)
 
 
 @wrong("12.2", "parts")
@@ -377,6 +377,11 @@ def leaves_views(state):
 def leaves_out_transformer(state):
     named = {_named(n).removeprefix("transformer."): t.T.contiguous() if _is_conv1d(n) else t for n, t in state.items()}
     return named
+
+
+@wrong("12.6", "own-head")
+def puts_the_head_into_the_transformer(state):
+    return {_named(n): t.T.contiguous() if _is_conv1d(n) else t for n, t in state.items()}
 
 
 @wrong("12.6", "names")
