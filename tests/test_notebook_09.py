@@ -10,11 +10,9 @@ from torch.nn import functional as F
 
 from course.site import notebooks
 from helpers.evaluation import batches_of_windows, score_rows
-from helpers.generation import last_logits
-from helpers.kv_cache import KVCache
+from helpers.kv_cache import WithoutCache
 from helpers.model import GPT, GPTConfig
 from helpers.ngrams import NGramModel
-from helpers.sampling import keep_min_p, keep_top_k
 from tests.taught import taught_code
 
 V, END = 13, 0
@@ -37,19 +35,19 @@ def taught():
     return taught_code(NAME, V=V, END=END)
 
 
-ROWS = [[0, 5, 7, 2, 0], [0, 3, 0], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0]]
+SEQUENCES = [[0, 5, 7, 2, 0], [0, 3, 0], [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 0]]
 
 
 def test_log_probs_are_those_of_evaluate(taught, model):
-    for row, scores in zip(ROWS, score_rows(model, ROWS), strict=True):
+    for row, scores in zip(SEQUENCES, score_rows(model, SEQUENCES), strict=True):
         assert taught["log_probs"](model, row).tolist() == pytest.approx(scores.log_probs.tolist(), abs=1e-5)
 
 
-def test_padded_rows_score_the_same_where_they_are_real(taught, model):
-    got, real = taught["padded_scores"](model, ROWS, packed=END)
-    expected = torch.cat([taught["log_probs"](model, row) for row in ROWS])
+def test_padded_sequences_score_the_same_where_they_are_real(taught, model):
+    got, real = taught["padded_scores"](model, SEQUENCES, padding=END)
+    expected = torch.cat([taught["log_probs"](model, row) for row in SEQUENCES])
     assert torch.allclose(got[real], expected, atol=1e-5)
-    assert real.sum() == sum(len(row) - 1 for row in ROWS)
+    assert real.sum() == sum(len(row) - 1 for row in SEQUENCES)
 
 
 @pytest.mark.parametrize("length", [1, 11, 12, 13, 18, 19, 40])
@@ -78,21 +76,21 @@ def test_a_5gram_that_overlaps_by_its_memory_is_measured_rightly(taught):
 
 
 def test_each_suspect_is_the_mistake_that_it_says(taught, model):
-    measured = taught["suspects"](model, ROWS)
+    measured = taught["suspects"](model, SEQUENCES)
     with torch.no_grad():
-        logits = torch.cat([model(torch.tensor([row[:-1]]))[0] for row in ROWS])
-    targets = torch.tensor([token for row in ROWS for token in row[1:]])
+        logits = torch.cat([model(torch.tensor([row[:-1]]))[0] for row in SEQUENCES])
+    targets = torch.tensor([token for row in SEQUENCES for token in row[1:]])
     p = logits.softmax(-1)
     by_hand = (p.exp().sum(-1).log() - p.gather(1, targets[:, None])[:, 0]).mean()
     assert measured["softmax twice"].item() == pytest.approx(by_hand.item(), rel=1e-5)
     assert measured["right"].item() == pytest.approx(F.cross_entropy(logits, targets).item(), rel=1e-5)
     assert measured["log-softmax twice"].item() == pytest.approx(measured["right"].item(), rel=1e-5)
-    own = torch.tensor([token for row in ROWS for token in row[:-1]])
+    own = torch.tensor([token for row in SEQUENCES for token in row[:-1]])
     assert measured["not shifted"].item() == pytest.approx(F.cross_entropy(logits, own).item(), rel=1e-5)
 
 
 @pytest.mark.parametrize("vocab_size", [50, 2048])
-def test_softmax_twice_stays_in_its_band_whatever_the_logits(vocab_size):
+def test_softmax_twice_stays_in_its_range_whatever_the_logits(vocab_size):
     """From V / e to V + e - 1: the ends are a model that is always right and one that is always sure and wrong."""
     for scale in (0.0, 1.0, 30.0):
         logits = scale * torch.randn(64, vocab_size, generator=torch.Generator().manual_seed(3))
@@ -101,33 +99,27 @@ def test_softmax_twice_stays_in_its_band_whatever_the_logits(vocab_size):
             assert vocab_size / math.e < reported < vocab_size + math.e
 
 
-def test_the_taught_filters_are_the_helpers(taught):
-    logits = torch.randn(6, 40, generator=torch.Generator().manual_seed(2)) * 3
-    for k in (1, 3, 40):
-        assert torch.equal(taught["top_k"](logits, k), keep_top_k(logits, k))
-    for p in (0.0, 0.1, 1.0):
-        assert torch.equal(taught["min_p"](logits, p), keep_min_p(logits, p))
+def test_the_taught_cache_is_right_for_sequences_of_unequal_length_and_past_the_context(taught, model):
+    generator = torch.Generator().manual_seed(7)
+    sequences = [torch.randint(V, (length,), generator=generator).tolist() for length in (1, 5, 12, 8)]
+    cache, without = taught["KVCache"](model), WithoutCache(model)
+    got, expected = cache.start(sequences), without.start(sequences)
+    for step in range(20):  # the third one slides from the first step on, the others later
+        assert torch.allclose(got, expected, atol=1e-3), step
+        tokens = torch.randint(V, (len(got),), generator=generator).tolist()
+        if step == 3:  # one leaves, one goes on as two
+            for one in (cache, without):
+                one.reorder([2, 0, 0])
+            tokens = tokens[:3]
+        got, expected = cache.append(tokens), without.append(tokens)
 
 
-@pytest.mark.parametrize("first", [1, 5, 12])
-def test_the_reader_reads_what_the_helpers_cache_reads_also_past_the_window(taught, model, first):
-    story = [int(i) for i in torch.randint(V, (30,), generator=torch.Generator().manual_seed(first))]
-    reader, cache = taught["Reader"](model), KVCache(model)
-    got, theirs = reader.read(story[:first]), cache.start([story[:first]])[0]
-    for place in range(first, 31):
-        with torch.inference_mode():
-            anew = last_logits(model, story[:place])
-        assert torch.allclose(got, anew, atol=1e-3) and torch.allclose(got, theirs, atol=1e-3)
-        if place < 30:
-            got, theirs = reader.read([story[place]]), cache.append([story[place]])[0]
-
-
-def test_the_reader_takes_several_tokens_at_once(taught, model):
-    reader = taught["Reader"](model)
-    reader.read([0, 3, 4])
-    with torch.no_grad():
-        expected = model(torch.tensor([[0, 3, 4, 7, 1]]))[0, -1]
-    assert torch.allclose(reader.read([7, 1]), expected, atol=1e-4)
+def test_what_is_sampled_has_the_frequencies_of_its_distribution(taught):
+    logits = 2 * torch.randn(30, generator=torch.Generator().manual_seed(5))
+    p = taught["reshape"](logits, temperature=1.3, top_p=0.9).softmax(-1)
+    uniform = (torch.arange(20_000) + 0.5) / 20_000  # every quantile once
+    counts = taught["sample_by_inversion"](p.expand(len(uniform), -1), uniform).bincount(minlength=30)
+    assert torch.allclose(counts / len(uniform), p, atol=1e-3) and (counts[p == 0] == 0).all()
 
 
 def test_training_on_the_wrong_loss_learns_next_to_nothing(taught, tmp_path):
@@ -225,6 +217,8 @@ def test_dropout_left_on_is_the_same_model_otherwise(taught, model):
     forgetful = GPT(replace(model.config, dropout=0.5))
     forgetful.load_state_dict(model.state_dict())
     assert torch.allclose(
-        taught["log_probs"](forgetful.eval(), ROWS[0]), taught["log_probs"](model, ROWS[0]), atol=1e-5
+        taught["log_probs"](forgetful.eval(), SEQUENCES[0]), taught["log_probs"](model, SEQUENCES[0]), atol=1e-5
     )
-    assert not torch.allclose(taught["log_probs"](forgetful.train(), ROWS[0]), taught["log_probs"](model, ROWS[0]))
+    assert not torch.allclose(
+        taught["log_probs"](forgetful.train(), SEQUENCES[0]), taught["log_probs"](model, SEQUENCES[0])
+    )

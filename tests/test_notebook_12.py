@@ -43,7 +43,7 @@ def taught():
 
 @pytest.fixture
 def model():
-    """A model whose biases and gains are random too: a forgotten one is noticed."""
+    """A model whose biases and LayerNorms are random too: a forgotten one is noticed."""
     torch.manual_seed(0)
     model = GPT(SMALL)
     with torch.no_grad():
@@ -53,15 +53,12 @@ def model():
 
 
 def test_the_taught_map_is_the_helpers(taught, model):
-    twin = to_transformers(model)
-    state = taught["translated"](twin.transformer.state_dict(), [name for name, _ in model.named_parameters()])
-    library = from_transformers_state(twin.state_dict(), SMALL)
-    assert set(state) == {name for name, _ in library.named_parameters()}
-    for name, parameter in library.named_parameters():
-        assert torch.equal(state[name], parameter)
-        theirs, transposed = transformers_name(name)
-        assert transposed == name.endswith(taught["CONV1D"])
-        assert theirs == "transformer." + ".".join(taught["THEIRS"].get(part, part) for part in name.split("."))
+    equivalent = to_transformers(model)
+    state = taught["translated"](equivalent.state_dict(), list(model.state_dict()))
+    ours = from_transformers_state(equivalent.state_dict(), SMALL).state_dict()
+    assert state.keys() == ours.keys()
+    for name, tensor in ours.items():
+        assert torch.equal(state[name], tensor) and torch.equal(model.state_dict()[name], tensor)
 
 
 def solution(name: str, taught: dict):
@@ -81,24 +78,24 @@ def test_the_solutions_are_the_helpers_too(taught, model):
     assert exported.keys() == expected.keys()
     assert all(torch.equal(exported[name], expected[name]) and exported[name].is_contiguous() for name in expected)
     name = solution("our_name", taught)
-    assert all(name(transformers_name(ours)[0]) == ours for ours, _ in model.named_parameters())
+    assert all(name(transformers_name(ours)[0]) == ours for ours in model.state_dict())
 
 
 def test_layers_are_listened_to_in_both_models(taught, model):
-    twin = to_transformers(model).eval()
-    taught["ours"], taught["theirs"] = model, twin
+    equivalent = to_transformers(model).eval()
+    taught["ours"], taught["theirs"] = model, equivalent
     batch = torch.tensor([[1, 5, 7], [9, 2, 4]])
     ours, theirs = taught["both"](batch)
     assert len(ours) == len(theirs) == SMALL.n_layer + 3
     with torch.inference_mode():
         assert torch.equal(ours[-1], model(batch)) and torch.equal(ours[0], model.embed(batch))
-        reference = twin(batch, output_hidden_states=True).hidden_states
+        reference = equivalent(batch, output_hidden_states=True).hidden_states
     assert torch.allclose(theirs[1], reference[1]) and torch.allclose(theirs[-2], reference[-1])
     assert max(taught["relative"](ours, theirs)) < 1e-5
     parts = [model.dropout, *model.blocks, model.ln_f]
     assert not any(part._forward_hooks for part in parts), "the hooks are taken off again"
     with pytest.raises(ZeroDivisionError):
-        taught["states"](parts, lambda: 1 / 0)
+        taught["activations"](parts, lambda: 1 / 0)
     assert not any(part._forward_hooks for part in parts), "even when the run fails"
 
 
@@ -112,7 +109,7 @@ def test_the_stand_in_has_openais_layout_and_random_biases(taught, tmp_path):
     tensors = load_file(tmp_path / "1" / "model.safetensors")
     assert {"wte.weight", "h.1.attn.c_attn.weight", "ln_f.bias"} <= tensors.keys()
     assert not any(name.startswith(("transformer.", "lm_head")) for name in tensors)
-    assert all(tensor.std() > 0 for tensor in tensors.values()), "no bias is zero, no gain is one"
+    assert all(tensor.std() > 0 for tensor in tensors.values()), "no bias is zero, no LayerNorm's weight is one"
     assert not torch.equal(tensors["wte.weight"], load_file(tmp_path / "2" / "model.safetensors")["wte.weight"])
     assert GPT.from_pretrained(tmp_path / "1").config.n_layer == 2
 
@@ -136,26 +133,26 @@ def test_fine_tuning_moves_what_learns_and_nothing_else(taught, model, tmp_path)
         assert torch.equal(before[name], parameter) != parameter.requires_grad, name
 
 
-def test_the_rate_warms_up_and_falls(taught, model, tmp_path, monkeypatch):
+def test_the_learning_rate_warms_up_and_falls(taught, model, tmp_path, monkeypatch):
     tokens = tokenize_stories(["Tom had a ball."] * 4, load_tokenizer(), tmp_path, progress=False)
-    rates = []
+    lrs = []
 
     class Watched(torch.optim.AdamW):
         def step(self, closure=None):
-            rates.append(self.param_groups[0]["lr"])
+            lrs.append(self.param_groups[0]["lr"])
             return super().step(closure)
 
     monkeypatch.setattr(torch.optim, "AdamW", Watched)
     taught["fine_tune"](model, list(model.parameters()), StorySampler(tokens, 1, 8, 0), 20, 1.0)
-    assert rates[0] == pytest.approx(0.5) and max(rates) <= 1 and rates[-1] == pytest.approx(0.05)
-    assert all(a >= b for a, b in zip(rates[2:], rates[3:], strict=False))
+    assert lrs[0] == pytest.approx(0.5) and max(lrs) <= 1 and lrs[-1] == pytest.approx(0.05)
+    assert all(a >= b for a, b in zip(lrs[2:], lrs[3:], strict=False))
 
 
 def test_pirates_keep_capitals_and_other_words(taught):
     words, pirate = taught["PIRATE"], taught["as_pirate"]
     the = words["the"]
-    told = pirate("The boy said: the motherland!")
-    assert told == f"{the[0].upper()}{the[1:]} {words['boy']} {words['said']}: {the} motherland!"
+    text = pirate("The boy said: the motherland!")
+    assert text == f"{the[0].upper()}{the[1:]} {words['boy']} {words['said']}: {the} motherland!"
     assert pirate("A red kite, 5 o'clock?") == "A red kite, 5 o'clock?"
 
 

@@ -90,7 +90,7 @@ def windows(answer, check):
         check.that(
             all(first >= start for start, _, first in got), slug="relative",
             problem=f"{got}: a window scores from a position that it does not read",
-            hint="`first` is a position in the text, like start and end: it is not counted from the window's beginning.",
+            hint="`first` is a position in the text, like start and end: it does not count from the window's beginning.",
         )  # fmt: skip
         scored = [position for _, end, first in got for position in range(first, end)]
         check.that(
@@ -100,7 +100,7 @@ def windows(answer, check):
         )  # fmt: skip
         check.that(
             len(scored) == len(set(scored)), slug="twice", problem=f"{len(scored)} scores for {length} positions",
-            hint="Where windows overlap, only the later one's new positions count: `first` is where the last one ended.",
+            hint="Where windows overlap, only the later one's new tokens count: `first` is where the last one ended.",
         )  # fmt: skip
         check.that(
             all(0 <= start <= first < end <= length and end - start <= context for start, end, first in got),
@@ -207,7 +207,7 @@ def top_p(answer, check):
     check.that(
         kept.tolist() != [True, False, True, False], slug="ascending",
         problem=".5 and .3 were dropped, and the two least likely tokens kept",
-        hint="Either the sum starts at the wrong end (sort with `descending=True`), or the marks went back to the wrong "
+        hint="Either the sum starts at the wrong end (sort with `descending=True`), or the marks went back to wrong "
         "tokens: mark i of the sorted row belongs to token `order[i]`, so `scatter` them; `marks[order]` is not it.",
     )  # fmt: skip
     check.that(
