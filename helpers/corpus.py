@@ -1,70 +1,59 @@
-"""A text collection in numbers: words, sentences, Zipf's law, the growth of a vocabulary, sentences seen before.
+"""Built in notebook 02: a corpus in numbers: words, sentences, Zipf's law, the growth of a vocabulary, sentences seen.
 
-Notebook 02 builds these by hand; the same measures, applied to TinyStories, are stored in
-data/tinystories_facts.json.
+The functions are the notebook's, statement by statement.
+
+Used in notebook 02; by docs/tools/tinystories_facts.py, which applies the same measures to TinyStories and stores them in
+data/tinystories_facts.json; and by the statistics of the story grammar.
 """
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
-
-# Letters of any language, with apostrophes inside: "don't" is one word, "'tis" is "tis".
-WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-# After a full stop or a closing quotation mark and before a capital or an opening one; or at a line's end.
-# The full stop of a title ("Mrs. Bell", "St. Ives") ends no sentence.
-NO_TITLE = r"(?<!\bMr\.)(?<!\bMrs\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)"
-BETWEEN_SENTENCES = re.compile(rf"(?<=[.!?\"”]){NO_TITLE}\s+(?=[\"“A-Z])|\n+")
+from collections.abc import Iterable
 
 
-def words(text: str) -> list[str]:
-    """The words of a text, in lower case."""
-    return WORD.findall(text.lower())
+def words_of(text: str) -> list[str]:
+    """The words of a text, in lower case: letters of any language, with apostrophes inside ("don't" is one word)."""
+    return re.findall(r"[^\W\d_]+(?:['’][^\W\d_]+)*", text.lower())
 
 
-def sentences(text: str) -> list[str]:
-    """The sentences of a text, by a simple rule: good for counting, not for grammar."""
-    return [part.strip() for part in BETWEEN_SENTENCES.split(text) if part.strip()]
+def sentences_of(text: str) -> list[str]:
+    """The sentences of a text, by a simple rule: good for counting, not for grammar.
+
+    A sentence ends at a line's end, or after . ! ? or a closing quotation mark before a capital or an opening one; the
+    full stop of a title ("Mrs. Bell", "St. Ives") ends none.
+    """
+    no_title = r"(?<!\bMr\.)(?<!\bMrs\.)(?<!\bMs\.)(?<!\bDr\.)(?<!\bSt\.)"
+    parts = re.split(rf"(?<=[.!?\"”]){no_title}\s+(?=[\"“A-Z])|\n+", text)
+    return [part.strip() for part in parts if part.strip()]
 
 
 def growth(texts: Iterable[str]) -> list[tuple[int, int]]:
-    """`(words read, different words)` after 1, 2, 4, 8, ... stories, and after all (Heaps' law).
-
-    Texts without a word are passed over.
-    """
-    known, read, points, mark = set(), 0, [], 1
-    number = 0
-    for text in texts:
-        found = words(text)
-        if not found:
-            continue
-        number += 1
-        read += len(found)
-        known.update(found)
-        if number == mark:
+    """`(words read, different words)` after 1, 2, 4, 8, ... texts that have words, and after all (Heaps' law)."""
+    known, read, points = set(), 0, []
+    for number, words in enumerate(filter(None, map(words_of, texts)), start=1):
+        read += len(words)
+        known.update(words)
+        if number & (number - 1) == 0:  # a power of two
             points.append((read, len(known)))
-            mark *= 2
     if points and points[-1][0] != read:
         points.append((read, len(known)))
     return points
 
 
 def rank_frequencies(counts: Counter, most: int = 60) -> list[tuple[int, float]]:
-    """`(rank, occurrences in a million words)` at up to about `most` ranks that are even on a log scale.
+    """`(rank, times in a million words)` at up to about `most` ranks that are even on a logarithmic axis.
 
     Rank 1 is the most frequent word (Zipf, 1949).
     """
     if not counts:
         return []
     ordered = sorted(counts.values(), reverse=True)
-    total = sum(ordered)
     ranks = sorted({round(len(ordered) ** (i / (most - 1))) for i in range(most)})
-    return [(rank, ordered[rank - 1] / total * 1e6) for rank in ranks]
+    return [(rank, ordered[rank - 1] / sum(ordered) * 1e6) for rank in ranks]
 
 
-def seen_share(train: Iterable[str], held_out: Sequence[str]) -> float:
-    """The share of the sentences of `held_out` that stand, letter by letter, somewhere in `train`."""
-    asked = Counter(sentence for text in held_out for sentence in sentences(text))
-    if not asked:
-        return 0.0
-    found = {sentence for text in train for sentence in sentences(text) if sentence in asked}
-    return sum(asked[sentence] for sentence in found) / asked.total()
+def seen_fraction(train: Iterable[str], validation: Iterable[str]) -> float:
+    """The fraction of the sentences of `validation` that stand, letter by letter, somewhere in `train`."""
+    asked = Counter(sentence for text in validation for sentence in sentences_of(text))
+    found = {sentence for text in train for sentence in sentences_of(text) if sentence in asked}
+    return sum(asked[sentence] for sentence in found) / max(1, asked.total())

@@ -19,13 +19,13 @@ from helpers.files import data_folder, read_json
     ],
 )
 def test_words(text, expected):
-    assert corpus.words(text) == expected
+    assert corpus.words_of(text) == expected
 
 
 def test_sentences_end_at_signs_and_lines_and_stay_whole_around_speech():
     text = 'Pip ran. "Is that you?" asked Mia. "Yes!" He was.\n\nThe end'
-    assert corpus.sentences(text) == ["Pip ran.", '"Is that you?" asked Mia.', '"Yes!"', "He was.", "The end"]
-    assert corpus.sentences(" \n ") == []
+    assert corpus.sentences_of(text) == ["Pip ran.", '"Is that you?" asked Mia.', '"Yes!"', "He was.", "The end"]
+    assert corpus.sentences_of(" \n ") == []
 
 
 @pytest.mark.parametrize(
@@ -38,18 +38,18 @@ def test_sentences_end_at_signs_and_lines_and_stay_whole_around_speech():
     ],
 )
 def test_a_title_ends_no_sentence(text):
-    assert corpus.sentences(text) == [text]
-    assert corpus.sentences(f"{text} Pip ran.") == [text, "Pip ran."]
+    assert corpus.sentences_of(text) == [text]
+    assert corpus.sentences_of(f"{text} Pip ran.") == [text, "Pip ran."]
 
 
 def test_a_word_that_ends_like_a_title_ends_a_sentence():
-    assert corpus.sentences("I am the best. Pip ran. He met IMr. Bell") == [
+    assert corpus.sentences_of("I am the best. Pip ran. He met IMr. Bell") == [
         "I am the best.",
         "Pip ran.",
         "He met IMr.",
         "Bell",
     ]
-    assert corpus.sentences("Dear Mr.\nBell") == ["Dear Mr.", "Bell"]
+    assert corpus.sentences_of("Dear Mr.\nBell") == ["Dear Mr.", "Bell"]
 
 
 def test_growth_counts_words_and_different_words():
@@ -57,7 +57,7 @@ def test_growth_counts_words_and_different_words():
     assert corpus.growth([""]) == []
 
 
-def test_ranks_fall_and_are_shares_of_a_million():
+def test_ranks_fall_and_are_counts_in_a_million():
     points = corpus.rank_frequencies(Counter(a=6, b=3, c=1))
     assert points == [(1, 6e5), (2, 3e5), (3, 1e5)]
     assert corpus.rank_frequencies(Counter()) == []
@@ -65,9 +65,9 @@ def test_ranks_fall_and_are_shares_of_a_million():
     assert len(many) <= 40 and many[0][0] == 1 and many[-1][0] == 1000
 
 
-def test_seen_share():
-    assert corpus.seen_share(["A b. C d."], ["C d. E f.", "C d."]) == pytest.approx(2 / 3)
-    assert corpus.seen_share(["A."], []) == 0.0
+def test_seen_fraction():
+    assert corpus.seen_fraction(["A b. C d."], ["C d. E f.", "C d."]) == pytest.approx(2 / 3)
+    assert corpus.seen_fraction(["A."], []) == 0.0
 
 
 def test_the_facts_of_tinystories_agree_with_each_other():
@@ -78,4 +78,4 @@ def test_the_facts_of_tinystories_agree_with_each_other():
     assert whole["validation_gpt2_tokens"] / whole["validation_stories"] == pytest.approx(217, abs=1)
     assert whole["bytes_per_story"] / tokens == pytest.approx(4.02, abs=0.005)
     assert sample["growth"][-1] == [sample["words"], sample["different_words"]]
-    assert 0 < sample["held_out_sentences_seen"] < 1
+    assert 0 < sample["validation_sentences_seen"] < 1

@@ -1,70 +1,52 @@
-"""What notebook 01 builds by hand is what `helpers.bpe` does: the same pieces, merges and ids."""
+"""Notebook 01: the solutions, which have another form than `helpers.bpe`, give what it gives.
 
-import ast
+That the rest is the same text as `helpers.bpe` is tested in test_taught_code_01_04.py.
+"""
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course.checks.cells import exercise_cells, solution_of, surroundings
 from course.site import notebooks
 from helpers import bpe
 from tests.test_bpe import AWKWARD, STORIES
 
-# The definitions of the notebook, without what it prints, trains and draws.
-WANTED = {"END", "printable", "others", "token_bytes", "byte_id", "PATTERN", "splitter"}
-
 
 @pytest.fixture(scope="module")
-def taught():
-    """The notebook's functions and its class, as its cells define them."""
+def solved():
+    """The functions of the folded solutions, by name, over what the cells above them define."""
     book = notebooks.read(notebooks.folder() / "01_tokenization.ipynb")
-    kept = []
-    for cell in book.cells:
-        if cell.cell_type != "code" or {"setup", "exercise"} & set(notebooks.tags_of(cell)):
-            continue
-        for statement in ast.parse(cell.source).body:
-            target = getattr(statement, "target", None) or getattr(statement, "targets", [None])[0]
-            if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef) or (
-                isinstance(target, ast.Name) and target.id in WANTED
-            ):
-                kept.append(statement)
-    scope = {"__name__": "notebook"}
-    exec(compile(ast.Module(kept, type_ignores=[]), "<notebook 01>", "exec"), scope)
-    return scope
+    found = {}
+    for cells in exercise_cells(book).values():
+        scope = surroundings(book, cells.stub)
+        exec(solution_of(cells.hints), scope)
+        found |= {name: scope[name] for name in ("encode_with_ranks", "decode_ids", "safe_cuts") if name in scope}
+    return found
 
 
 @pytest.fixture(scope="module")
-def encoders(taught):
-    return taught["BytePairEncoder"].train(STORIES, 360), bpe.BytePairEncoder.train(STORIES, 360)
+def encoder():
+    return bpe.BytePairEncoder.train(STORIES, 360)
 
 
-def test_the_pattern_and_the_first_ids_are_the_helpers(taught):
-    assert taught["PATTERN"] == bpe.SPLIT_PATTERN and taught["END"] == bpe.END
-    small = bpe.BytePairEncoder.train([], 257)
-    assert taught["token_bytes"] == small.token_bytes
-    assert [taught["byte_id"][byte] for byte in range(256)] == small.byte_ids
+texts = st.one_of(st.text(max_size=50), st.lists(st.sampled_from([*AWKWARD[:4], *STORIES]), max_size=2).map("".join))
 
 
 @settings(max_examples=100, deadline=None)
-@given(ids=st.lists(st.integers(0, 3), max_size=20), pair=st.tuples(st.integers(0, 3), st.integers(0, 3)))
-def test_counting_and_merging_are_the_helpers(taught, ids, pair):
-    assert taught["merge"](ids, pair, 9) == bpe.merge_pair(ids, pair, 9)
-    assert taught["pair_counts"]({tuple(ids): 3}) == bpe.count_pairs([ids], [3])
+@given(texts)
+def test_the_solutions_encode_and_decode_as_the_helpers(solved, encoder, text):
+    ids = []
+    for piece in bpe.split_pieces(text):
+        start = [encoder.byte_id[byte] for byte in piece.encode("utf-8")]
+        ids += solved["encode_with_ranks"](start, encoder.ranks, encoder.merges)
+    assert ids == encoder.encode(text)
+    assert solved["decode_ids"](ids, encoder.token_bytes) == text
+    assert solved["decode_ids"](ids[:-1], encoder.token_bytes) == encoder.decode(ids[:-1])
 
 
-def test_training_learns_the_same_merges(encoders):
-    notebook, helper = encoders
-    assert notebook.token_bytes == helper.token_bytes
-    assert list(notebook.merged.items()) == list(helper.merged.items())
-    assert notebook.ranks == helper.ranks
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.one_of(st.text(max_size=50), st.lists(st.sampled_from([*AWKWARD, *STORIES]), max_size=2).map("".join)))
-def test_encoding_and_decoding_are_the_helpers(taught, encoders, text):
-    notebook, helper = encoders
-    assert taught["split_pieces"](text) == bpe.split_pieces(text)
-    ids = notebook.encode(text)
-    assert ids == helper.encode(text) and notebook.decode(ids) == text
-    assert notebook.encode(text, allowed_special=True) == helper.encode(text, allowed_special=True)
-    assert notebook.decode(ids[:-1]) == helper.decode(ids[:-1])
+def test_between_two_words_the_safe_cut_is_before_the_space(solved, encoder):
+    text = "Once upon a time"
+    cuts = solved["safe_cuts"](encoder.encode, text)
+    spaces = [i for i, character in enumerate(text) if character == " "]
+    assert set(spaces) <= set(cuts) and not {i + 1 for i in spaces} & set(cuts)

@@ -1,20 +1,32 @@
-"""What notebook 02 builds by hand is what `helpers.corpus` does."""
+"""Notebook 02: its repairs, its near copies, its layouts of sequences, and solutions that have the helpers' results.
+
+That its measures are those of `helpers.corpus` is tested in test_taught_code_01_04.py.
+"""
 
 import ast
 import random
 import re
-from collections import Counter
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course.checks.cells import exercise_cells, solution_of, surroundings
 from course.site import notebooks
-from helpers import corpus
+from helpers.dataset import tokenize_stories
+from helpers.stories import split_stories
+from helpers.tokenizer import load_tokenizer
 
-AWKWARD = ["", "...", "Don't! ’Tis Zoé’s.", 'Pip ran. "Is that you?" asked Mia. “Yes!” He was.\n\nThe end', "a_b 3 c-d"]
-AWKWARD += ["Mr. Bell met Mrs. Green. Dr. Day", "Ms. Ash of St. Ives said, “Best. Ever.”"]
+
+@pytest.fixture(scope="module")
+def solved():
+    """The functions of the folded solutions, over what the cells above them define."""
+    book, scope = notebooks.read(notebooks.folder() / "02_dataset_eda.ipynb"), {}
+    for cells in exercise_cells(book).values():
+        scope |= surroundings(book, cells.stub)
+        exec(solution_of(cells.hints), scope)
+    return scope
 
 
 @pytest.fixture(scope="module")
@@ -28,36 +40,11 @@ def taught():
             if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef):
                 kept.append(statement)
             elif isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
-                if statement.targets[0].id in {"CONTEXT", "TYPICAL", "draws", "repairs", "any_broken"}:
+                if statement.targets[0].id in {"CONTEXT", "TYPICAL", "factors", "repairs", "any_broken"}:
                     kept.append(statement)
     scope = {"__name__": "notebook", "session": SimpleNamespace(seed=1337)}
     exec(compile(ast.Module(kept, type_ignores=[]), "<notebook 02>", "exec"), scope)
     return scope
-
-
-texts = st.one_of(st.text(max_size=60), st.lists(st.sampled_from(AWKWARD), max_size=3).map(" ".join))
-
-
-@settings(max_examples=200, deadline=None)
-@given(text=texts)
-def test_words_and_sentences_are_the_helpers(taught, text):
-    assert taught["words_of"](text) == corpus.words(text)
-    assert taught["sentences_of"](text) == corpus.sentences(text)
-
-
-@settings(max_examples=100, deadline=None)
-@given(stories=st.lists(texts, max_size=9))
-def test_growth_and_ranks_are_the_helpers(taught, stories):
-    assert taught["growth"](stories) == corpus.growth(stories)
-    counts = Counter(word for text in stories for word in corpus.words(text))
-    if counts:
-        ours, theirs = taught["rank_frequencies"](counts, 40), corpus.rank_frequencies(counts, 40)
-        assert [rank for rank, _ in ours] == [rank for rank, _ in theirs]
-        assert [share for _, share in ours] == pytest.approx([share for _, share in theirs])
-
-
-def test_seen_sentences_are_the_helpers(taught):
-    assert taught["seen_share"](AWKWARD[:3], AWKWARD) == corpus.seen_share(AWKWARD[:3], AWKWARD)
 
 
 def test_what_was_broken_is_mended(taught):
@@ -68,7 +55,7 @@ def test_what_was_broken_is_mended(taught):
 
 
 def test_near_copies_are_found_as_often_as_minhash_promises(taught):
-    """Two stories are likely with a probability of 1 - (1 - J ** 3) ** 8, which needs independent draws."""
+    """Two stories are likely with a probability of 1 - (1 - J ** 3) ** 8, which needs independent numbers."""
     rng, stories, expected = random.Random(7), [], 0.0
     for _ in range(300):
         words = ["".join(rng.choices("abcdefghij", k=6)) for _ in range(104)]
@@ -81,9 +68,24 @@ def test_near_copies_are_found_as_often_as_minhash_promises(taught):
     assert abs(len(found) - expected) < 20, (len(found), expected)
 
 
-def test_rows_hold_all_that_they_should(taught):
+def test_sequences_hold_all_that_they_should(taught):
     lengths = [300, 10, 200, 256, 1, 90]
-    packed = taught["packed_rows"](lengths)
-    assert all(sum(n for _, n in row) == taught["CONTEXT"] for row in packed)
+    packed = taught["packed"](lengths)
+    assert all(sum(n for _, n in sequence) == taught["CONTEXT"] for sequence in packed)
     assert len(packed) == sum(lengths) // taught["CONTEXT"]
     assert taught["wasted"](lengths, 2, 256) > taught["wasted"](lengths, 2) > taught["wasted"](sorted(lengths), 2)
+
+
+@settings(max_examples=100, deadline=None)
+@given(texts=st.lists(st.text(max_size=20), max_size=12), fraction=st.floats(0.05, 0.95))
+def test_the_solved_split_is_the_helpers(solved, texts, fraction):
+    assert solved["split_by_text"](texts, fraction) == split_stories(texts, fraction)
+
+
+def test_the_solved_stream_is_what_the_window_sampler_cuts(solved, tmp_path):
+    """Both read one stream with an end token after each story; the sampler's begins with one more."""
+    tokenizer = load_tokenizer("bundled")
+    stories = ["Pip lost a kite.", "Mia found it.", "They all went home, and that was the end."]
+    file = tokenize_stories(stories, tokenizer, tmp_path, progress=False)
+    packed = solved["pack_stream"](tokenizer.encode_batch(stories), 5, tokenizer.eos_token_id)
+    assert packed == file.ids[1 : 1 + 5 * len(packed)].reshape(-1, 5).tolist() and len(packed) == file.tokens // 5

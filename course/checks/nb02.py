@@ -95,10 +95,10 @@ def find_duplicates(answer, check):
     many = [story(check.random) for _ in range(3000)]
     for _ in range(200):
         many[check.random.randrange(len(many))] = many[check.random.randrange(len(many))].upper()
-    places: dict[str, list[int]] = {}
+    groups: dict[str, list[int]] = {}
     for i, text in enumerate(many):
-        places.setdefault(text.casefold(), []).append(i)
-    expected = [group for group in places.values() if len(group) > 1]
+        groups.setdefault(text.casefold(), []).append(i)
+    expected = [group for group in groups.values() if len(group) > 1]
     check.equal(
         groups(many), expected, slug="many", when=f"in {len(many):,} stories with copies in capital letters",
         hint="A dictionary from the words of a story to its positions needs one pass.",
@@ -107,16 +107,16 @@ def find_duplicates(answer, check):
 
 @exercise("2.3", title="Find leakage", minutes=15, difficulty=3)
 def find_leaks(answer, check):
-    def leaks(train, held_out, *more):
-        return sorted(answer(train, held_out, *more))
+    def leaks(train, validation, *more):
+        return sorted(answer(train, validation, *more))
 
     other = "a story that shares no sequence of words with that one"
     base = "one two three four five six seven eight nine ten"  # ten words: three sequences of eight
-    check.equal(leaks([base], [base, other]), [0], slug="exact", hint="A held-out story that is in train leaks.")
-    check.equal(leaks([base], []), [], slug="none", hint="Nothing held out, nothing leaks.")
+    check.equal(leaks([base], [base, other]), [0], slug="exact", hint="A validation story that is in train leaks.")
+    check.equal(leaks([base], []), [], slug="none", hint="No validation stories, no leaks.")
     check.equal(
         leaks(["a b c"], [base, other, base.upper() + "!"]), [], slug="within",
-        hint="Copies within the held-out stories are no leak: the question is what stands in train.",
+        hint="Copies within the validation stories are no leak: the question is what stands in train.",
     )  # fmt: skip
     check.equal(
         leaks([base], [base.replace(" ", ",\n").upper()]), [0], slug="words-alone",
@@ -136,11 +136,11 @@ def find_leaks(answer, check):
     words = long.split()
     check.equal(
         leaks([long], [" ".join(words[20:40])]), [0], slug="part",
-        hint="A piece cut out of a train story leaks whole: divide by the held-out story's number of sequences.",
+        hint="A piece cut out of a train story leaks whole: divide by the validation story's number of sequences.",
     )  # fmt: skip
     check.equal(
         leaks([" ".join(words[20:40])], [long]), [], slug="part",
-        hint="Only 13 of its 53 sequences stand in train: divide by the held-out story's number of sequences.",
+        hint="Only 13 of its 53 sequences stand in train: divide by the validation story's number of sequences.",
     )  # fmt: skip
     half = " ".join(words[:12]) + " " + " ".join(f"x{word}" for word in words[12:16])  # 9 sequences: 5 stand in train
     check.equal(
@@ -169,13 +169,13 @@ def find_leaks(answer, check):
         hint="Count different sequences: one that occurs six times in a story counts once.",
     )  # fmt: skip
     train = [story(check.random, 6) for _ in range(1500)]
-    held_out = [story(check.random, 6) for _ in range(200)]
+    validation = [story(check.random, 6) for _ in range(200)]
     expected = sorted(check.random.sample(range(200), 20))
     for i in expected:
-        held_out[i] = "Well. " + check.random.choice(train).replace(".", "!")
+        validation[i] = "Well. " + check.random.choice(train).replace(".", "!")
     check.equal(
-        leaks(train, held_out), expected, slug="many", when="with 200 stories held out, 20 of them leaked",
-        hint="Note for each sequence which held-out stories have it; then go through train once.",
+        leaks(train, validation), expected, slug="many", when="with 200 validation stories, 20 of them leaked",
+        hint="Note for each sequence which validation stories have it; then go through train once.",
     )  # fmt: skip
 
 
@@ -241,24 +241,24 @@ def mend_characters(learners, check):
 @exercise("2.5", title="Split by text", minutes=10, difficulty=2)
 def split_by_text(answer, check):
     def split(texts, fraction=0.1):
-        train, held_out = answer(texts, fraction)
-        return list(train), list(held_out)
+        train, validation = answer(texts, fraction)
+        return list(train), list(validation)
 
     texts = [story(check.random) for _ in range(3000)]
-    train, held_out = split(texts)
+    train, validation = split(texts)
     check.equal(
-        Counter(train + held_out) == Counter(texts), True, slug="complete", when="with 3,000 stories",
+        Counter(train + validation) == Counter(texts), True, slug="complete", when="with 3,000 stories",
         hint="Every story goes to one side: none is lost, none doubled, none changed.",
     )  # fmt: skip
     check.that(
-        240 <= len(held_out) <= 360, slug="share", when="with 3,000 stories and fraction 0.1",
-        problem=f"{len(held_out)} stories are held out; about 300 were asked for",
-        hint="The smaller part is the second one: (train, held_out)." if 240 <= len(train) <= 360 else
+        240 <= len(validation) <= 360, slug="fraction", when="with 3,000 stories and fraction 0.1",
+        problem=f"{len(validation)} stories are in the validation split; about 300 were asked for",
+        hint="The smaller part is the second one: (train, validation)." if 240 <= len(train) <= 360 else
         "Turn the story into a number that is even between 0 and 1, and compare it with fraction.",
     )  # fmt: skip
     check.that(
-        1350 <= len(split(texts, 0.5)[1]) <= 1650, slug="share", when="with 3,000 stories and fraction 0.5",
-        problem="not about half of them are held out", hint="fraction is an argument: use it.",
+        1350 <= len(split(texts, 0.5)[1]) <= 1650, slug="fraction", when="with 3,000 stories and fraction 0.5",
+        problem="not about half of them are in the validation split", hint="fraction is an argument: use it.",
     )  # fmt: skip
     copies = [text for text in texts[:400] for _ in range(3)]
     check.random.shuffle(copies)
@@ -266,7 +266,7 @@ def split_by_text(answer, check):
     check.that(
         not set(left) & set(right), slug="both-sides", when="with three copies of each story",
         problem="some stories stand on both sides",
-        hint="Equal texts must go the same way: decide by the text itself, not by its place or by chance.",
+        hint="Equal texts must go the same way: decide by the text itself, not by its position or by chance.",
     )  # fmt: skip
     spaced = [text.replace(" ", "\n") for text in texts[:600]]
     left, right = split(texts[:600] + spaced)
@@ -283,11 +283,11 @@ def split_by_text(answer, check):
         hint="Before you hash it, write the story in one way: ' '.join(text.split()).",
     )  # fmt: skip
     check.equal(
-        set(split(texts[:1500])[1]) <= set(held_out), True, slug="more-stories",
+        set(split(texts[:1500])[1]) <= set(validation), True, slug="more-stories",
         when="when stories are added", hint="Adding stories must not move others: each is decided for itself.",
     )  # fmt: skip
     check.equal(
-        [text for text in texts if text in set(held_out)], held_out, slug="keeps-order", when="with 3,000 stories",
+        [text for text in texts if text in set(validation)], validation, slug="keeps-order", when="with 3,000 stories",
         hint="Keep the stories in their order.",
     )  # fmt: skip
     seen: list = []

@@ -85,7 +85,7 @@ def bigram_matrix(probabilities: np.ndarray, tokens: Sequence[str]):
 
 @style.figure
 def losses_by_stories(sizes: Sequence[int], losses: Mapping[str, Sequence[float]], floor: float | None = None):
-    """Held-out loss of several models against the number of stories they were trained on.
+    """Validation loss of several models against the number of stories they were trained on.
 
     Args:
         sizes: numbers of stories.
@@ -105,14 +105,14 @@ def losses_by_stories(sizes: Sequence[int], losses: Mapping[str, Sequence[float]
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_minor_formatter(NullFormatter())
     ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
-    ax.set(ylim=(0, None), xlabel="stories counted", ylabel="nats per token, held-out stories")
+    ax.set(ylim=(0, None), xlabel="stories counted", ylabel="nats per token, validation stories")
     ax.legend(ncols=len(losses), loc="upper center", bbox_to_anchor=(0.5, 1.0))
     ax.set_ylim(top=ax.get_ylim()[1] * 1.1)
     ax.set_title("More stories help those who remember more")
     said = "; ".join(f"{name} from {values[0]:.2f} to {values[-1]:.2f}" for name, values in losses.items())
     best = min(ends, key=ends.get)
     return fig, (
-        f"Lines of held-out loss, from {sizes[0]:,} to {sizes[-1]:,} stories, in nats per token: {said}. "
+        f"Lines of validation loss, from {sizes[0]:,} to {sizes[-1]:,} stories, in nats per token: {said}. "
         f"Lowest at the end: {best}." + (f" The floor is {floor:.2f}." if floor is not None else "")
     )
 
@@ -169,7 +169,7 @@ def scores(bits_per_byte: Mapping[str, float], floor: float | None = None):
     ax.grid(axis="x", visible=True)
     ax.set(xlabel="bits per byte: less is better", xlim=(0, max(bits_per_byte.values()) * 1.62))
     ax.set_ylim(len(bits_per_byte) - 0.1, -0.6)
-    ax.set_title("Every model on the same held-out stories")
+    ax.set_title("Every model on the same validation stories")
     if floor:
         ax.axvline(floor, color=style.ORANGE, linewidth=2.4, linestyle="--")
         ax.text(floor, len(bits_per_byte) - 0.42, f"  the floor: {floor:.3f}", va="center", fontsize=9.5)

@@ -87,7 +87,7 @@ def _token(ax, step: Step, x: float, y: float) -> float:
 
 @style.figure
 def choices(steps: list[Step], at: list[int]):
-    """For a few steps, the likeliest tokens as bars, the drawn one dark, and last if it is not among them."""
+    """For a few steps, the likeliest tokens as bars, the sampled one dark, and last if it is not among them."""
     fig, axes = style.canvas(1, len(at), height=2.8, sharex=True)
     said = []
     for ax, i in zip(axes, at, strict=True):
@@ -96,11 +96,11 @@ def choices(steps: list[Step], at: list[int]):
         if step.text not in dict(shown):
             shown.append((step.text, step.probability))
         names = [_visible(text) for text, _ in shown]
-        chosen = [text == step.text for text, _ in shown]
-        colours = [style.NAVY if c else style.SKY for c in chosen]
+        sampled = [text == step.text for text, _ in shown]
+        colours = [style.NAVY if one else style.SKY for one in sampled]
         bars = ax.barh(range(len(names)), [p for _, p in shown], color=colours)
-        for bar, is_chosen in zip(bars, chosen, strict=True):
-            bar.set_hatch("" if is_chosen else "//")
+        for bar, is_sampled in zip(bars, sampled, strict=True):
+            bar.set_hatch("" if is_sampled else "//")
             bar.set_edgecolor(style.QUIET)
         ax.set_yticks(range(len(names)), names, family="monospace", fontsize=9)
         ax.invert_yaxis()
@@ -108,8 +108,8 @@ def choices(steps: list[Step], at: list[int]):
         ax.set_title(f"... {before}", fontsize=9.5, fontweight="normal")
         ax.grid(axis="x"), ax.grid(visible=False, axis="y")
         first, p = step.likeliest[0]
-        drawn = f"drawn was {_visible(step.text)!r} at {step.probability:.2f}"
-        said.append(f"after '... {before}' the likeliest is {_visible(first)!r} at {p:.2f}, {drawn}")
+        sampled = f"sampled was {_visible(step.text)!r} at {step.probability:.2f}"
+        said.append(f"after '... {before}' the likeliest is {_visible(first)!r} at {p:.2f}, {sampled}")
     fig.supxlabel("probability of the next token", fontsize=10)
     style.headline(fig, "What could have come instead")
-    return fig, f"Bars of the likeliest next tokens at {len(at)} places of the story: {'; '.join(said)}."
+    return fig, f"Bars of the likeliest next tokens at {len(at)} positions of the story: {'; '.join(said)}."

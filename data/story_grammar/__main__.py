@@ -17,7 +17,7 @@ import pyarrow.parquet
 from tqdm import tqdm
 
 from data.story_grammar.stories import full_grammar, plot_modules
-from helpers.corpus import seen_share
+from helpers.corpus import seen_fraction
 from helpers.files import data_folder, sha256, write_atomically, write_json
 
 SEED = 2026
@@ -99,7 +99,7 @@ def statistics(train: list[dict], validation: list[dict]) -> dict:
     """The figures that the datasheet quotes and that later notebooks compare with."""
     vocabulary = collections.Counter(word for row in train for word in words(row["text"]))
     lengths = [len(row["text"].split()) for row in train]
-    seen = seen_share([row["text"] for row in train], [row["text"] for row in validation])
+    seen = seen_fraction([row["text"] for row in train], [row["text"] for row in validation])
     nats = [row["nats"] for row in validation]
     byte_count = sum(len(row["text"].encode("utf-8")) for row in validation)
     mean = sum(nats) / len(nats)
@@ -124,10 +124,10 @@ def statistics(train: list[dict], validation: list[dict]) -> dict:
 def datasheet_table(figures: dict) -> str:
     """The figures as the Markdown table of `data/README.md`."""
     floor, length = figures["floor"], figures["words_per_story"]
-    train, held_out = figures["train"], figures["validation"]
+    train, validation = figures["train"], figures["validation"]
     rows = [
-        ("stories, train and validation", f"{train['stories']:,} and {held_out['stories']:,}"),
-        ("bytes of text, train and validation", f"{train['bytes']:,} and {held_out['bytes']:,}"),
+        ("stories, train and validation", f"{train['stories']:,} and {validation['stories']:,}"),
+        ("bytes of text, train and validation", f"{train['bytes']:,} and {validation['bytes']:,}"),
         ("plots", f"{figures['plots']}"),
         ("distinct words", f"{figures['distinct_words']:,}"),
         ("words a story, mean (least to most)", f"{length['mean']} ({length['min']} to {length['max']})"),

@@ -35,9 +35,9 @@ WHOLE = {
 
 def measured(texts: list[str]) -> dict:
     """The measures of notebook 02 on `texts`."""
-    lengths = sorted(len(corpus.words(text)) for text in texts)
-    counts = Counter(word for text in texts for word in corpus.words(text))
-    train, held_out = split_stories(texts)
+    lengths = sorted(len(corpus.words_of(text)) for text in texts)
+    counts = Counter(word for text in texts for word in corpus.words_of(text))
+    train, validation = split_stories(texts)
     return {
         "about": f"{len(texts):,} stories of the training split, from the Hub",
         "stories": len(texts),
@@ -53,8 +53,8 @@ def measured(texts: list[str]) -> dict:
         "characters": len(set("".join(texts))),
         "stories_with_mojibake": sum("â€" in text or "Ã" in text for text in texts),
         "growth": corpus.growth(texts),
-        "rank_frequencies": [(rank, round(share, 2)) for rank, share in corpus.rank_frequencies(counts, most=40)],
-        "held_out_sentences_seen": round(corpus.seen_share(train, held_out), 4),
+        "rank_frequencies": [(rank, round(times, 2)) for rank, times in corpus.rank_frequencies(counts, most=40)],
+        "validation_sentences_seen": round(corpus.seen_fraction(train, validation), 4),
     }
 
 

@@ -76,10 +76,10 @@ def _words(text):
 
 
 def _groups(texts, key):
-    places = defaultdict(list)
+    groups = defaultdict(list)
     for i, text in enumerate(texts):
-        places[key(text)].append(i)
-    return [group for key, group in places.items() if len(group) > 1 and key]
+        groups[key(text)].append(i)
+    return [group for key, group in groups.items() if len(group) > 1 and key]
 
 
 @wrong("2.2", "spaces")
@@ -119,10 +119,10 @@ def glues_words_together(texts):
 
 @wrong("2.2", "empty")
 def groups_empty_stories(texts):
-    places = defaultdict(list)
+    groups = defaultdict(list)
     for i, text in enumerate(texts):
-        places[tuple(_words(text))].append(i)
-    return [group for group in places.values() if len(group) > 1]
+        groups[tuple(_words(text))].append(i)
+    return [group for group in groups.values() if len(group) > 1]
 
 
 @wrong("2.2", "one-group")
@@ -157,32 +157,32 @@ def _sequences(text, n=8):
     return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}
 
 
-def _leaks(train, held_out, n, leaks):
+def _leaks(train, validation, n, leaks):
     train = [_sequences(text, n) for text in train]
-    return [i for i, text in enumerate(held_out) if leaks(_sequences(text, n), train)]
+    return [i for i, text in enumerate(validation) if leaks(_sequences(text, n), train)]
 
 
 @wrong("2.3", "near")
-def finds_whole_copies_only(train, held_out, n=8):
+def finds_whole_copies_only(train, validation, n=8):
     known = {tuple(_words(text)) for text in train}
-    return [i for i, text in enumerate(held_out) if tuple(_words(text)) in known]
+    return [i for i, text in enumerate(validation) if tuple(_words(text)) in known]
 
 
 @wrong("2.3", "words-alone")
-def compares_raw_text(train, held_out, n=8):
-    return [i for i, text in enumerate(held_out) if text in set(train)]
+def compares_raw_text(train, validation, n=8):
+    return [i for i, text in enumerate(validation) if text in set(train)]
 
 
 @wrong("2.3", "one-phrase")
-def one_shared_phrase_is_enough(train, held_out, n=8):
-    return _leaks(train, held_out, n, lambda own, train: any(own & other for other in train))
+def one_shared_phrase_is_enough(train, validation, n=8):
+    return _leaks(train, validation, n, lambda own, train: any(own & other for other in train))
 
 
 @wrong("2.3", "one-story")
-def adds_up_all_of_train(train, held_out, n=8):
+def adds_up_all_of_train(train, validation, n=8):
     known = {sequence for text in train for sequence in _sequences(text, n)}
     leaks = []
-    for i, text in enumerate(held_out):
+    for i, text in enumerate(validation):
         own = _sequences(text, n)
         if own and len(own & known) >= len(own) / 2:
             leaks.append(i)
@@ -190,39 +190,39 @@ def adds_up_all_of_train(train, held_out, n=8):
 
 
 @wrong("2.3", "part")
-def divides_by_the_union(train, held_out, n=8):
-    return _leaks(train, held_out, n, lambda own, train: any(own and len(own & o) >= 0.5 * len(own | o) for o in train))
+def divides_by_the_union(train, validation, n=8):
+    return _leaks(train, validation, n, lambda own, train: any(own and len(own & o) >= 0.5 * len(own | o) for o in train))
 
 
 @wrong("2.3", "half")
-def asks_for_more_than_half(train, held_out, n=8):
-    return _leaks(train, held_out, n, lambda own, train: any(len(own & o) > len(own) / 2 for o in train))
+def asks_for_more_than_half(train, validation, n=8):
+    return _leaks(train, validation, n, lambda own, train: any(len(own & o) > len(own) / 2 for o in train))
 
 
 @wrong("2.3", "short")
-def calls_short_stories_leaked(train, held_out, n=8):
-    return _leaks(train, held_out, n, lambda own, train: any(len(own & o) >= len(own) / 2 for o in train))
+def calls_short_stories_leaked(train, validation, n=8):
+    return _leaks(train, validation, n, lambda own, train: any(len(own & o) >= len(own) / 2 for o in train))
 
 
 @wrong("2.3", "raised")
-def divides_by_nothing(train, held_out, n=8):
-    return _leaks(train, held_out, n, lambda own, train: any(len(own & o) / len(own) >= 0.5 for o in train))
+def divides_by_nothing(train, validation, n=8):
+    return _leaks(train, validation, n, lambda own, train: any(len(own & o) / len(own) >= 0.5 for o in train))
 
 
 @wrong("2.3", "n")
-def ignores_n(train, held_out, n=8):
-    return _leaks(train, held_out, 8, lambda own, train: any(own and len(own & o) >= len(own) / 2 for o in train))
+def ignores_n(train, validation, n=8):
+    return _leaks(train, validation, 8, lambda own, train: any(own and len(own & o) >= len(own) / 2 for o in train))
 
 
 @wrong("2.3", "exact")
-def returns_the_stories(train, held_out, n=8):
-    return [held_out[i] for i in _leaks(train, held_out, n, lambda own, t: any(own & o == own and own for o in t))]
+def returns_the_stories(train, validation, n=8):
+    return [validation[i] for i in _leaks(train, validation, n, lambda own, t: any(own & o == own and own for o in t))]
 
 
 @wrong("2.3", "within")
-def looks_within_the_held_out_stories(train, held_out, n=8):
+def looks_within_the_validation_stories(train, validation, n=8):
     return _leaks(
-        [*train, *held_out[:1]], held_out, n,
+        [*train, *validation[:1]], validation, n,
         lambda own, train: any(own and len(own & o) >= len(own) / 2 for o in train),
     )  # fmt: skip
 
@@ -308,8 +308,8 @@ def _share(text):
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") / 2**64
 
 
-def _split(texts, held_out):
-    sides = [held_out(text) for text in texts]
+def _split(texts, validation):
+    sides = [validation(text) for text in texts]
     return [t for t, h in zip(texts, sides, strict=True) if not h], [t for t, h in zip(texts, sides, strict=True) if h]
 
 
@@ -327,7 +327,7 @@ def takes_the_last_tenth(texts, fraction):
     return texts[:at], texts[at:]
 
 
-@wrong("2.5", "share")
+@wrong("2.5", "fraction")
 def always_takes_a_tenth(texts, fraction):
     return _split(texts, lambda text: _share(" ".join(text.split())) < 0.1)
 
@@ -353,7 +353,7 @@ def drops_copies(texts, fraction):
     return _split(texts, lambda text: _share(" ".join(text.split())) < fraction)
 
 
-@wrong("2.5", "share")
+@wrong("2.5", "fraction")
 def swaps_the_sides(texts, fraction):
     return _split(texts, lambda text: _share(" ".join(text.split())) >= fraction)
 
@@ -369,11 +369,11 @@ def takes_a_tenth_of_the_sorted_texts(texts, fraction):
 
 @wrong("2.5", "keeps-order")
 def returns_sorted_sides(texts, fraction):
-    train, held_out = _split(texts, lambda text: _share(" ".join(text.split())) < fraction)
-    return sorted(train), sorted(held_out)
+    train, validation = _split(texts, lambda text: _share(" ".join(text.split())) < fraction)
+    return sorted(train), sorted(validation)
 
 
-@wrong("2.5", "share")
+@wrong("2.5", "fraction")
 def looks_at_the_first_letter(texts, fraction):
     return _split(texts, lambda text: text[0] < "B")
 
