@@ -1,4 +1,4 @@
-"""A notebook's start: what machine this is, what stories are told, which seed, and how long it will take."""
+"""A notebook's start: what machine this is, which stories, which seed, and how long it will take."""
 
 import os
 import platform
@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from course.packages import install_missing
+from course.packages import check_torch, install_missing
+from helpers import ENGINES
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json, runs_folder, write_json
 
@@ -28,6 +29,15 @@ class Session:
 _current: Session | None = None
 
 
+def _ctranslate2(model, **options):
+    from course.engine import CTranslate2Engine  # here, because it imports torch
+
+    return CTranslate2Engine(model, **options)
+
+
+ENGINES["ctranslate2"] = _ctranslate2
+
+
 def current() -> Session | None:
     """The session that the notebook's setup cell started, or None outside a notebook."""
     return _current
@@ -40,11 +50,12 @@ def start(number: str) -> Session:
     `COURSE_SEED` another seed.
 
     Raises:
-        CourseError: a package is missing and cannot be installed, runs/ cannot be written, or a variable holds
-            something that cannot be.
+        CourseError: a package is missing and cannot be installed, torch is too old, runs/ cannot be written, or a
+            variable holds something that cannot be.
     """
     global _current
     install_missing()
+    check_torch(_torch_version())
     runs_folder()  # where it cannot be written, that is said now and not an hour later
     _current = Session(
         number=number,
@@ -89,14 +100,14 @@ def artifact(name: str) -> Path:
 
 
 def machine() -> dict[str, str]:
-    """This machine in words: Python, torch, processor cores, memory, GPU."""
+    """This machine in words: Python, torch, CPU cores, memory, GPU."""
     import torch
 
     facts = {
         "Python": platform.python_version(),
         "torch": torch.__version__,
         "system": f"{platform.system()} on {platform.machine()}",
-        "processor cores": str(_cores()),
+        "CPU cores": str(_cores()),
         "memory": _memory(),
         "GPU": "none",
     }
@@ -120,7 +131,7 @@ def record_times(seconds: dict[str, float]) -> Path:
     times = read_json(path) if path.exists() else {}
     facts = machine()
     of_profile = times.setdefault(profile(), {"machine": "", "seconds": {}})
-    of_profile["machine"] = f"{facts['processor cores']} processor cores, {facts['memory']}, GPU: {facts['GPU']}"
+    of_profile["machine"] = f"{facts['CPU cores']} CPU cores, {facts['memory']}, GPU: {facts['GPU']}"
     of_profile["seconds"].update({name: round(value, 1) for name, value in seconds.items()})
     of_profile["seconds"] = dict(sorted(of_profile["seconds"].items()))
     return write_json(path, times)
@@ -165,6 +176,12 @@ def time_sentence(number: str, profile: str) -> str:
         if notebook.startswith(f"{number}_"):
             return f"Running all of it took {in_words(seconds)} when last timed on a machine of this profile."
     return "Its time on a machine of this profile has not been measured yet."
+
+
+def _torch_version() -> str:
+    import torch
+
+    return str(torch.__version__)
 
 
 def _device() -> str:

@@ -11,6 +11,9 @@ from pathlib import Path
 from helpers.errors import CourseError
 from helpers.files import repository_root
 
+# The oldest torch that the course works with: it brought torch.optim.Muon. What newer ones bring, such as
+# F.linear_cross_entropy, is used where it is there and done without where it is not.
+OLDEST_TORCH = "2.9"
 # What a notebook may import, by the name it is imported under and the name it is installed under. torch is
 # not here: a machine's own torch fits its own GPU, and is never replaced.
 PACKAGES = {
@@ -50,6 +53,21 @@ def install_missing() -> None:
             "README.md, in an environment of the course's own, where there is internet"
         )
     importlib.invalidate_caches()
+
+
+def check_torch(version: str) -> None:
+    """Refuse a torch (`torch.__version__`) that is too old. A machine's own torch is never replaced.
+
+    Raises:
+        CourseError: it is older than `OLDEST_TORCH`.
+    """
+    found = re.match(r"(\d+)\.(\d+)", version)
+    if found and tuple(map(int, found.groups())) < tuple(map(int, OLDEST_TORCH.split("."))):
+        raise CourseError(
+            f"this is torch {version}, and the course needs {OLDEST_TORCH} or newer: on Colab choose another version of "
+            "the runtime (Runtime, Change runtime type); elsewhere make an environment of the course's own by the first "
+            "command of README.md"
+        )
 
 
 def _is_here(module: str) -> bool:

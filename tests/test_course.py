@@ -1,6 +1,7 @@
 """A notebook's start: what it says, what it seeds, where it finds things."""
 
 import random
+import re
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 import course
+from course import packages
 from helpers.errors import CourseError
 from helpers.files import repository_root, write_json
 
@@ -37,11 +39,11 @@ def test_start_says_where_we_are(capsys):
 
 
 def test_start_seeds_every_generator():
-    def drawn():
+    def sampled():
         course.start("00")
         return random.random(), np.random.rand(), torch.rand(1).item()
 
-    assert drawn() == drawn()
+    assert sampled() == sampled()
 
 
 def test_variables_change_the_session(monkeypatch):
@@ -62,6 +64,19 @@ def test_variables_that_cannot_be_are_refused(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(CourseError, match=name):
         course.start("01")
+
+
+@pytest.mark.parametrize("version", ["1.13.1", "2.8.0+cu126", "2.1"])
+def test_a_torch_that_is_too_old_is_refused_with_what_to_do(monkeypatch, version):
+    monkeypatch.setattr(course, "_torch_version", lambda: version)
+    with pytest.raises(CourseError, match=rf"torch {re.escape(version)}, and the course needs .*Colab.*README"):
+        course.start("01")
+
+
+@pytest.mark.parametrize("version", [f"{packages.OLDEST_TORCH}.0", "2.10.0+cpu", "2.13.0a0+git123", "3.0", "unknown"])
+def test_any_other_torch_is_taken_as_it_is(monkeypatch, version):
+    monkeypatch.setattr(course, "_torch_version", lambda: version)
+    assert course.start("01").number == "01"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
@@ -100,7 +115,7 @@ def test_an_artifact_of_ones_own_comes_first(folders, capsys):
 
 def test_machine_is_told_in_words():
     facts = course.machine()
-    assert facts["torch"] == torch.__version__ and int(facts["processor cores"]) >= 1
+    assert facts["torch"] == torch.__version__ and int(facts["CPU cores"]) >= 1
     assert all(isinstance(value, str) and value for value in facts.values())
 
 

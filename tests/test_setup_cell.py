@@ -28,9 +28,10 @@ ADDRESS = "ada/stories"
 NUMBERS = [path.name[:2] for path in notebooks.all_notebooks()]
 pytestmark = pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 
-TORCH = """
+TORCH_VERSION = f"{packages.OLDEST_TORCH}.0+cu1"
+TORCH = f"""
 import types
-__version__ = "0.9"
+__version__ = "{TORCH_VERSION}"
 cuda = types.SimpleNamespace(is_available=lambda: False)
 def manual_seed(seed): pass
 """
@@ -68,7 +69,7 @@ def stand_ins(folder: Path, missing: tuple[str, ...] = ()) -> Path:
             code = {"torch": TORCH, "numpy": NUMPY}.get(name, "")
             (folder / name).mkdir(parents=True)
             (folder / name / "__init__.py").write_text(code, encoding="utf-8")
-            metadata(folder, name, "0.9+cu1" if name == "torch" else "0.1")
+            metadata(folder, name, TORCH_VERSION if name == "torch" else "0.1")
     (folder / "google" / "colab").mkdir(parents=True)
     (folder / "google" / "colab" / "__init__.py").write_text("", encoding="utf-8")
     return folder
@@ -268,7 +269,7 @@ def test_only_what_is_missing_is_asked_for_at_the_courses_version_and_the_rest_i
     required = (repository_root() / "requirements.txt").read_text(encoding="utf-8").split()
     assert sorted(names(words)) == [word for word in sorted(required) if word.startswith(("datasets=", "wordcloud="))]
     held = words[words.index("-c") + 1].splitlines()
-    assert {"torch==0.9+cu1", "numpy==0.1", "transformers==0.1"} <= set(held)
+    assert {f"torch=={TORCH_VERSION}", "numpy==0.1", "transformers==0.1"} <= set(held)
     assert not any(line.startswith(("datasets", "wordcloud")) for line in held)
     assert error == "" and "Installing what is missing here: datasets==" in printed
 
@@ -297,6 +298,14 @@ def test_without_torch_it_says_what_to_do_and_does_not_fetch_it(ask_pip):
     assert asked == [] and "torch is not installed here" in last(error)
 
 
+def test_an_old_torch_is_said_and_not_replaced(python, published, tmp_path):
+    folder = stand_ins(tmp_path / "packages")
+    (folder / "torch" / "__init__.py").write_text(TORCH.replace(TORCH_VERSION, "2.4.1+cu121"), encoding="utf-8")
+    done = run(python, stored_cell(published, "02"), published / ADDRESS, environment(None, PYTHONPATH=str(folder)))
+    assert done.returncode != 0
+    assert f"torch 2.4.1+cu121, and the course needs {packages.OLDEST_TORCH} or newer" in last(done.stderr)
+
+
 def test_pip_itself_replaces_nothing(python, published, tmp_path):
     """The course's datasets wants a newer numpy here, which could be had. The older one that goes with it is taken."""
     import ensurepip
@@ -309,7 +318,7 @@ def test_pip_itself_replaces_nothing(python, published, tmp_path):
     required = dict(
         line.split("==") for line in (repository_root() / "requirements.txt").read_text("utf-8").split() if "==" in line
     )
-    offered = [("numpy", "9.9", ""), ("torch", "9.9", ""), ("wordcloud", required["wordcloud"], "torch"),
+    offered = [("numpy", "9.9", ""), ("torch", "99.9", ""), ("wordcloud", required["wordcloud"], "torch"),
                ("datasets", required["datasets"], "numpy>=9"), ("datasets", "0.5", "numpy")]  # fmt: skip
     for name, version, needs in offered:
         metadata(links, name, version, needs)
@@ -330,8 +339,8 @@ def test_pip_itself_replaces_nothing(python, published, tmp_path):
     done = run(python, setup_cell.setup_cell("02", ADDRESS), published / ADDRESS, variables)
     assert done.returncode == 0, done.stderr
     found = sorted(path.name.removesuffix(".dist-info") for path in home.glob("*.dist-info"))
-    wanted = {"torch-0.9+cu1", "numpy-0.1", "datasets-0.5", f"wordcloud-{required['wordcloud']}"}
-    assert wanted <= set(found) and "numpy-9.9" not in found and "torch-9.9" not in found
+    wanted = {f"torch-{TORCH_VERSION}", "numpy-0.1", "datasets-0.5", f"wordcloud-{required['wordcloud']}"}
+    assert wanted <= set(found) and "numpy-9.9" not in found and "torch-99.9" not in found
 
 
 # ---------------------------------------------------------------------- Drive
