@@ -64,9 +64,9 @@ def check_torch(version: str) -> None:
     found = re.match(r"(\d+)\.(\d+)", version)
     if found and tuple(map(int, found.groups())) < tuple(map(int, OLDEST_TORCH.split("."))):
         raise CourseError(
-            f"this is torch {version}, and the course needs {OLDEST_TORCH} or newer: on Colab choose another version of "
-            "the runtime (Runtime, Change runtime type); elsewhere make an environment of the course's own by the first "
-            "command of README.md"
+            f"this is torch {version}, and the course needs {OLDEST_TORCH} or newer: on Colab choose another version "
+            "of the runtime (Runtime, Change runtime type); elsewhere make an environment of the course's own by the "
+            "first command of README.md"
         )
 
 

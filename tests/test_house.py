@@ -1,4 +1,4 @@
-"""The house: `helpers` is small and flat, `course` stands around it, imports go one way; docs/design.md names the files."""
+"""The house: `helpers` is small and flat, `course` stands around it, imports go one way; docs/design.md is true."""
 
 import ast
 import re
@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from course.packages import OLDEST_TORCH
 from helpers.files import repository_root
 
 ROOT = repository_root()
@@ -139,6 +140,24 @@ def test_the_design_and_the_file_agree_on_where_it_is_built(name, built):
         assert said == "Built beside the notebooks"
     else:
         assert re.findall(r"\d\d", said) == re.findall(r"\d\d", built)
+
+
+# ---------------------------------------------------------------------- workflows
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / ".github" / "workflows").glob("*.yml")), ids=lambda path: path.name)
+def test_what_a_workflow_runs_is_there(path):
+    named = set(re.findall(r"\b(?:tests|notebooks|docs|course|helpers|data)/[\w./-]+\.\w+", text(path)))
+    assert {name for name in named if not (ROOT / name).exists()} == set()
+    commands = set(re.findall(r"python -m course (\w+)", text(path)))
+    assert {name for name in commands if not (ROOT / "course" / "cli" / f"{name}.py").exists()} == set()
+
+
+def test_the_oldest_torch_is_named_in_one_place():
+    """A workflow runs it, pages point to it; none says it once more."""
+    assert "import OLDEST_TORCH" in text(ROOT / ".github" / "workflows" / "tests.yml")
+    for path in [*(ROOT / ".github").rglob("*.yml"), *(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]:
+        assert not re.search(rf"torch(?:==|[ >=]+){re.escape(OLDEST_TORCH)}\b", text(path)), path.name
 
 
 # ---------------------------------------------------------------------- light to import
