@@ -21,7 +21,10 @@ def log(scale=1.0):
 
 
 def pictures():
-    yield figures.shifted(["<|endoftext|>", "Once", " upon", " a"]), ["read: end Once ·upon", "after it: Once ·upon ·a"]
+    yield (
+        figures.shifted(["<|endoftext|>", "Once", " upon", " a"]),
+        ["inputs: end Once ·upon", "after it: Once ·upon ·a"],
+    )
     losses = {"calm": np.full(50, 7.6), "loud": np.linspace(0, 30, 50)}
     yield figures.first_losses(losses, math.log(2048)), ["ln V at 7.62", "calm: mean 7.60", "loud: mean 15.00"]
     yield (
@@ -37,16 +40,16 @@ def pictures():
         figures.spectra({"loud": [8.0, 2.0, 0.08], "even": [1.0, 1.0, 1.0]}, "Sizes"),
         ["loud: the middle one is 0.25", "even: the middle one is 1"],
     )
-    rates = [1e-3, 1e-2, 1e-1]
-    yield figures.sweep(rates, {"with": [5.0, 3.0, math.nan]}, 7.6), ["with: lowest, 3.00, at 0.01", "training: 7.60"]
+    lrs = [1e-3, 1e-2, 1e-1]
+    yield figures.sweep(lrs, {"with": [5.0, 3.0, math.nan]}, 7.6), ["with: lowest, 3.00, at 0.01", "training: 7.60"]
     samples = {"few": [(1.0, 0.2), (1.3, 0.1)], "many": [(1.1, 0.05), (1.1, 0.05)]}
     yield figures.measured_again(samples, 1.1, "Again"), ["few: from 1.000 to 1.300, 2 of 2", "many"]
     yield figures.measured_again({"bad": [(2.0, 0.1)]}, 1.0, "Again"), ["0 of 1 bars reach"]
-    yield figures.bars({"right": 1e-7, "wrong": 0.5}, "How far?", "share"), ["right 1e-07", "wrong 0.5"]
+    yield figures.bars({"right": 1e-7, "wrong": 0.5}, "How far?", "fraction"), ["right 1e-07", "wrong 0.5"]
     levels = {"trigram": 1.2, "5-gram": 0.74}
     yield (
         training.towards_the_floor(log(), levels, 0.4, 100),
-        ["50 of 100 steps", "held out loss goes from 0.90 to 0.18", "trigram stands at 1.20", "the floor is 0.40"],
+        ["50 of 100 steps", "validation loss goes from 0.90 to 0.18", "trigram stands at 1.20", "the floor is 0.40"],
     )
     yield training.towards_the_floor([], levels, None, 100), ["0 of 100 steps"]
     yield (

@@ -12,7 +12,7 @@ from torch import nn
 
 from course.checks import small_run
 from course.checks.exercise import exercise
-from course.checks.optimizing import adamw, is_pair, none_of, rate, wrong_decays, wrong_moves
+from course.checks.optimizing import adamw, is_pair, learning_rate, none_of, wrong_decays, wrong_moves
 
 IGNORED = -100
 
@@ -30,38 +30,36 @@ def shift(answer, check):
         shape = tuple(getattr(part, "shape", ()))
         check.that(
             shape == (2, 4), slug="shape", problem=f"the {name} have shape {shape}, not (2, 4)",
-            hint="Of a row of five tokens four have a successor: leave off the last, or the first, of each row.",
+            hint="Of a sequence of five tokens four have a successor: leave off the last, or the first, of each.",
         )  # fmt: skip
     none_of(check, inputs, [
-        ("backwards", rows[:, 1:], "the inputs are what should be guessed",
-         "What is read comes first: inputs begin with the row's first token, targets with its second."),
+        ("backwards", rows[:, 1:], "the inputs are what should be predicted",
+         "What is read comes first: inputs begin with the sequence's first token, targets with its second."),
     ])  # fmt: skip
-    check.equal(inputs, rows[:, :-1], slug="inputs", hint="The inputs are all tokens of a row but the last.")
+    check.equal(inputs, rows[:, :-1], slug="inputs", hint="The inputs are all tokens of a sequence but the last.")
     none_of(check, targets[0, :3], [
         ("not-shifted", rows[0, :3], "each target is the input itself",
-         "A model could copy and would learn nothing. The target at a place is the token after it."),
+         "A model could copy and would learn nothing. The target at a position is the token after it."),
         ("twice", rows[0, 2:], "each target is two tokens further on",
-         "Shifted twice: the targets are one place further than the inputs, in all."),
+         "Shifted twice: the targets are one position further than the inputs, in all."),
     ])  # fmt: skip
-    check.equal(
-        targets[0, :3], rows[0, 1:4], slug="targets", hint="In a full row: targets[i] is the row's token i + 1."
-    )
+    check.equal(targets[0, :3], rows[0, 1:4], slug="targets", hint="In a full sequence: targets[i] is its token i + 1.")
     none_of(check, targets[0, 3], [
         ("end", IGNORED, "the end token after a story is not a target",
          "To stop is a decision that must be learned too. Leave out what lies after `lengths`, not what looks like an "
          "end token."),
     ])  # fmt: skip
     none_of(check, targets[1, 1], [
-        ("one-early", IGNORED, "the last real token of the short row is no target",
-         "A row of length 3 has two targets: the target at place i is the row's token i + 1, real if that is below the "
-         "length."),
+        ("one-early", IGNORED, "the last real token of the short sequence is no target",
+         "A sequence of length 3 has two targets: the target at position i is its token i + 1, real if that is below "
+         "the length."),
     ])  # fmt: skip
     check.that(
         int(targets[1, 2]) == IGNORED, slug="padding",
-        problem=f"padding is a target: the second row's are {targets[1].tolist()}",
-        hint="Behind a row's length stands filling. Its targets are -100, which cross-entropy leaves out.",
+        problem=f"padding is a target: the second sequence's are {targets[1].tolist()}",
+        hint="Behind a sequence's length stands padding. Its targets are -100, which cross-entropy leaves out.",
     )  # fmt: skip
-    check.equal(targets[1], [8, 1, IGNORED, IGNORED], slug="value", hint="Compare with the example, place by place.")
+    check.equal(targets[1], [8, 1, IGNORED, IGNORED], slug="value", hint="Compare with the example, one by one.")
     rows, lengths = torch.randint(2, 50, (3, 9)), torch.tensor([9, 4, 2])
     _, targets = answer(rows, lengths)
     expected = rows[:, 1:].tolist()
@@ -82,7 +80,7 @@ def adamw_step(answer, check):
         hint="Return the new parameter, the new m and the new v, in this order.",
     )  # fmt: skip
     none_of(check, got[1], [
-        ("corrected-memory", right[1] / (1 - betas[0]), "the m that is returned is the corrected one",
+        ("corrected-moment", right[1] / (1 - betas[0]), "the m that is returned is the corrected one",
          "m and v go on uncorrected to the next step; only this step's move uses the corrected ones."),
     ])  # fmt: skip
     check.close(got[1], right[1], slug="m", hint="m: nine tenths of what it was, and a tenth of the gradient.")
@@ -114,33 +112,31 @@ def adamw_step(answer, check):
     check.close(
         mine[0], parameter.detach(), slug="twenty-steps", tolerance=1e-4, when="after 20 steps beside torch's AdamW",
         hint="The first step is right and later ones are not: does the correction use `step`, and do m and v keep "
-        "a share of what they were?",
+        "a fraction of what they were?",
     )  # fmt: skip
 
 
 @exercise("7.3", title="Warm-up and cosine", minutes=12, difficulty=2)
-def rate_at(answer, check):
+def lr_at(answer, check):
     given = 110, 10, 0.02, 0.002  # steps, warmup, peak, final
     none_of(check, answer(5, *given), [
-        ("no-warm-up", 0.02, "rate_at(5, 110, 10, 0.02, 0.002) is the peak",
+        ("no-warm-up", 0.02, "lr_at(5, 110, 10, 0.02, 0.002) is the peak",
          "The first `warmup` steps climb in a straight line from 0 to the peak."),
         ("count", 0.02 * 4 / 10, "the warm-up lags by one step",
-         "Step 5 of a warm-up of 10 is at half the peak: the rate is peak * step / warmup."),
-        ("from-final", 0.002 + 0.018 * 5 / 10, "the warm-up begins at the final rate",
+         "Step 5 of a warm-up of 10 is at half the peak: the learning rate is peak * step / warmup."),
+        ("from-final", 0.002 + 0.018 * 5 / 10, "the warm-up begins at the final learning rate",
          "The warm-up climbs from 0. `final` belongs to the end."),
     ])  # fmt: skip
     check.close(answer(5, *given), 0.01, slug="warm-up", hint="Halfway through the warm-up: half the peak.")
-    check.close(
-        answer(10, *given), 0.02, slug="peak", hint="When the warm-up is over the rate is at its peak, exactly."
-    )
+    check.close(answer(10, *given), 0.02, slug="peak", hint="When the warm-up is over, lr is the peak, exactly.")
     none_of(check, answer(110, *given), [
-        ("to-zero", 0.0, "the last rate is 0",
+        ("to-zero", 0.0, "the last learning rate is 0",
          "The curve ends at `final`, not at 0: scale the wave to the distance between final and peak."),
     ])  # fmt: skip
     middle = answer(60, *given)
     none_of(check, middle, [
         ("whole-run", 0.002 + 0.018 * (1 + math.cos(math.pi * 60 / 110)) / 2,
-         "halfway between warm-up and end the rate is not halfway down",
+         "halfway between warm-up and end the learning rate is not halfway down",
          "The cosine begins where the warm-up ends: count its progress from there, (step - warmup) out of (steps - "
          "warmup)."),
         ("half-wave", 0.002 + 0.018 * math.cos(math.pi / 4), "the curve falls late and ends steeply",
@@ -149,12 +145,12 @@ def rate_at(answer, check):
     ])  # fmt: skip
     check.close(middle, 0.011, slug="middle", hint="Halfway the wave is at half its height: between final and peak.")
     none_of(check, answer(35, *given), [
-        ("straight", 0.002 + 0.018 * 0.75, "the rate falls in a straight line",
+        ("straight", 0.002 + 0.018 * 0.75, "the learning rate falls in a straight line",
          "A quarter of the way down the cosine has lost less than a quarter."),
     ])  # fmt: skip
     for step in (11, 35, 85, 109, 110):
         check.close(
-            answer(step, *given), rate(step, *given), slug="cosine",
+            answer(step, *given), learning_rate(step, *given), slug="cosine",
             hint="final + (peak - final) * (1 + cos(pi * progress)) / 2, with progress from 0 to 1 after the warm-up.",
         )  # fmt: skip
     check.close(answer(0, 50, 0, 1.0, 0.1), 1.0, slug="none", hint="A warm-up of 0 steps: the run begins at the peak.")
@@ -176,19 +172,19 @@ def clip_by_norm(answer, check):
     )  # fmt: skip
     none_of(check, norm, [
         ("sum", 7.0, "the norm of (2, 1, 2, 0) and (0, 4) was given as 7",
-         "Norms do not add up. Put all numbers into one long vector: the root of the sum of all squares."),
+         "Norms do not add up. Put all entries into one long vector: the root of the sum of all squares."),
         ("squared", 25.0, "the norm of (2, 1, 2, 0) and (0, 4) was given as 25",
          "That is the sum of the squares; the norm is its root."),
         ("after", 1.0, "the norm that is returned is that after clipping",
          "What is worth watching is the norm before: after clipping it is never above the limit."),
     ])  # fmt: skip
-    check.close(norm, 5.0, slug="norm", hint="All numbers of all tensors as one vector: 2, 1, 2 and 4, and zeros.")
+    check.close(norm, 5.0, slug="norm", hint="All entries of all tensors as one vector: 2, 1, 2 and 4, and zeros.")
     none_of(check, torch.cat([g.flatten() for g in clipped]), [
         ("each", torch.cat([g.flatten() / g.norm() for g in gradients]), "each tensor was clipped on its own",
          "Now the second tensor is as long as the first, and was longer: the direction has changed. One factor for "
          "all."),
-        ("values", torch.cat([g.flatten().clamp(-1, 1) for g in gradients]), "each number was cut off at the limit",
-         "Cutting numbers off changes the direction. Make the whole vector shorter."),
+        ("values", torch.cat([g.flatten().clamp(-1, 1) for g in gradients]), "each entry was cut off at the limit",
+         "Cutting entries off changes the direction. Make the whole vector shorter."),
     ])  # fmt: skip
     for got, whole in zip(clipped, gradients, strict=True):
         check.close(got, whole / 5, slug="scale", hint="Every gradient times limit / norm, here a fifth.")
@@ -231,14 +227,14 @@ def accumulate(answer, check):
         check.that(
             all(parameter.grad is not None for parameter in model.parameters()), slug="no-gradient",
             problem="the model's parameters have no gradient afterwards",
-            hint="Call `backward()` on each batch's share of the loss; gradients then add up by themselves.",
+            hint="Call `backward()` on each batch's part of the loss; gradients then add up by themselves.",
         )  # fmt: skip
         found = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
         none_of(check, found, [
             ("not-divided", sum(each), "the gradient is the sum of the batches' mean gradients",
-             "backward() adds. Three batches then push three times as hard: weigh each batch's share."),
+             "backward() adds. Three batches then push three times as hard: weigh each batch's part."),
             ("last", each[-1], "only the last batch left a gradient", erased),
-            ("last-share", each[-1] / len(batches), "only the last batch left a gradient", erased),
+            ("last-part", each[-1] / len(batches), "only the last batch left a gradient", erased),
         ])  # fmt: skip
         if not even:
             none_of(check, found, [
@@ -247,8 +243,8 @@ def accumulate(answer, check):
                  "by the number of tokens in all batches."),
                 ("padding", everything * total / padded, "padding was counted among the tokens",
                  "Count the targets that are scored: those that are not -100."),
-                ("rows", (each[0] * 2 + each[1] * 3) / 5, "a batch was weighed by its rows",
-                 "Rows can be short. Weigh by the tokens that are scored: those that are not -100."),
+                ("sequences", (each[0] * 2 + each[1] * 3) / 5, "a batch was weighed by its sequences",
+                 "Sequences can be short. Weigh by the tokens that are scored: those that are not -100."),
             ])  # fmt: skip
         check.close(
             found, everything, slug="gradient",
@@ -256,7 +252,7 @@ def accumulate(answer, check):
         )  # fmt: skip
         check.that(
             model.most <= max(len(inputs) for inputs, _ in batches), slug="together",
-            problem="the model was given more rows at once than a batch has",
+            problem="the model was given more sequences at once than a batch has",
             hint="Then the memory of the large batch is needed after all. One batch at a time.",
         )  # fmt: skip
         check.that(
@@ -277,8 +273,8 @@ def accumulate(answer, check):
 def loss_with_error(answer, check):
     nats, tokens = torch.tensor([100.0, 60.0, 300.0, 40.0]), torch.tensor([100.0, 50.0, 200.0, 50.0])
     n, total = 4, 400.0
-    off = nats - 500 / 400 * tokens  # (-25, -2.5, 50, -22.5)
-    right = math.sqrt(float((off**2).sum()) * n / (n - 1)) / total
+    residuals = nats - 500 / 400 * tokens  # (-25, -2.5, 50, -22.5)
+    right = math.sqrt(float((residuals**2).sum()) * n / (n - 1)) / total
     per_story = nats / tokens
     got = answer(nats, tokens)
     check.that(
@@ -295,16 +291,16 @@ def loss_with_error(answer, check):
     spread = "that is how far the stories lie apart, not the error of the mean"
     root = "The mean of n stories is more certain than one story, by the root of n."
     sampled = "far too small: every token was counted as a sample"
-    luck = "Tokens of one story share its luck. What was drawn at random are stories."
+    luck = "Tokens of one story share its luck. What was sampled at random are stories."
     none_of(check, error, [
-        ("deviation", right * math.sqrt(n), spread, root),
-        ("deviation", per_story.std(), spread, root),
+        ("standard-deviation", right * math.sqrt(n), spread, root),
+        ("standard-deviation", per_story.std(), spread, root),
         ("variance", right**2, "that is the error squared", "An error bar is a root: the same unit as the loss."),
         ("n", right * math.sqrt((n - 1) / n), "slightly too small",
-         "The deviations were taken from a mean of the same stories, which lies too near to them: n / (n - 1) mends "
+         "The residuals were taken from a mean of the same stories, which lies too near to them: n / (n - 1) mends "
          "it."),
         ("tokens", right / math.sqrt(total / n), sampled, luck),
-        ("tokens", math.sqrt(float((off**2 / tokens).sum()) / (total - 1) / total), sampled, luck),
+        ("tokens", math.sqrt(float((residuals**2 / tokens).sum()) / (total - 1) / total), sampled, luck),
         ("means", per_story.std() / math.sqrt(n), "that is the error of the stories' means",
          "A long story moves the loss more: use how far its nats lie from what the loss expects, nats - loss * "
          "tokens."),
@@ -313,9 +309,9 @@ def loss_with_error(answer, check):
     ])  # fmt: skip
     check.close(error, right, slug="error", hint="root(n / (n - 1) * sum of (nats - loss * tokens) ** 2) / all tokens.")
     nats, tokens = 50 + 30 * torch.rand(30), 40 + 20 * torch.rand(30)
-    off = nats - nats.sum() / tokens.sum() * tokens
+    residuals = nats - nats.sum() / tokens.sum() * tokens
     check.close(
-        answer(nats, tokens)[1], math.sqrt(float((off**2).sum()) * 30 / 29) / float(tokens.sum()), slug="error",
+        answer(nats, tokens)[1], math.sqrt(float((residuals**2).sum()) * 30 / 29) / float(tokens.sum()), slug="error",
         tolerance=1e-4, hint="It must hold for any number of stories.",
     )  # fmt: skip
 
@@ -331,14 +327,14 @@ def everything(answer, check):
     )
     check.that(
         torch.equal(torch.get_rng_state(), random), slug="reseeds", problem="the generator was moved by saving",
-        hint="To save is to look. Seeding again would make the resumed run draw numbers that have been drawn before.",
+        hint="To save is to look. Seeding again would make the resumed run sample what was sampled before.",
     )  # fmt: skip
     missing = {
         "model": "Without the weights there is nothing to go on from.",
-        "optimizer": "AdamW's two memories, m and v, began at zero and took many steps to fill. Started again, the "
+        "optimizer": "AdamW's two moments, m and v, began at zero and took many steps to fill. Started again, the "
         "first steps go wrong, and the curve has a kink.",
         "sampler": "It would begin with the first story again, and the run would see some twice and some never.",
-        "random": "Dropout draws from torch's generator: `torch.get_rng_state()`.",
+        "random": "Dropout samples from torch's generator: `torch.get_rng_state()`.",
         "step": "The schedule asks for the step. Without it the warm-up begins again.",
     }
     for key, hint in missing.items():

@@ -1,4 +1,4 @@
-"""The exercises of notebook 08: bytes of a training step, MFU, time, loss scaling, sliced loss, padded vocabulary."""
+"""The exercises of notebook 08: bytes of a training step, MFU, time, loss scaling, chunked loss, padded vocabulary."""
 
 import math
 
@@ -10,7 +10,7 @@ from course.bench.planning import training_flops_per_token
 from course.checks.exercise import exercise
 from helpers.model import GPTConfig
 
-CUSTOMS = ("float32", "autocast", "master", "half")
+PRECISIONS = ("float32", "autocast", "master", "half")
 
 
 def near(got, wrong) -> bool:
@@ -21,43 +21,43 @@ def near(got, wrong) -> bool:
 @exercise("8.1", title="Bytes before the first token", minutes=10, difficulty=2)
 def state_bytes(answer, check):
     n = 1_000_000
-    found = tuple(answer(n, custom) for custom in CUSTOMS)
+    found = tuple(answer(n, precision) for precision in PRECISIONS)
     mistakes = (
         ((8 * 16, 8 * 18, 8 * 16, 8 * 8), "bits", "these are bits", "A byte has eight bits: float32 has four bytes."),
         ((12, 14, 14, 6), "no-gradients", "the gradients are missing",
          "Between backward and the optimizer's step every weight has a gradient, as large as itself."),
-        ((12, 14, 12, 6), "one-memory", "AdamW has one memory here, and needs two",
-         "AdamW keeps a mean of the gradients and a mean of their squares: two numbers for each weight."),
+        ((12, 14, 12, 6), "one-moment", "AdamW has one moment here, and needs two",
+         "AdamW keeps a mean of the gradients and a mean of their squares: two values for each weight."),
         ((4, 6, 6, 2), "weights-only", "only weights are counted",
-         "Training holds more than the weights: gradients, and AdamW's two memories."),
+         "Training holds more than the weights: gradients, and AdamW's two moments."),
         ((16, 16, 16, 8), "no-copy", "\"autocast\" came out like \"float32\": two bytes a weight are missing",
-         "Autocast keeps weights and gradients in float32, and casts a copy of the weights for the products besides."),
+         "Autocast keeps weights and gradients in float32, and casts a copy of the weights for the matmuls besides."),
         ((16, 16, 14, 8), "no-copy", "two bytes a weight are missing in \"autocast\" and in \"master\"",
-         "In both the weights exist twice: four bytes in float32, and two in half precision for the products."),
+         "In both the weights exist twice: four bytes in float32, and two in half precision for the matmuls."),
         ((16, 18, 14, 8), "one-set-of-weights", "in \"master\" two bytes a weight are missing",
-         "The master copy comes on top of the weights in half precision, which make the products."),
+         "The master copy comes on top of the weights in half precision, which are multiplied."),
         ((16, 18, 18, 8), "master-gradients", "in \"master\" the gradients are in float32",
-         "In this custom they are in half precision like the weights: only master copy and memories are in float32."),
+         "Here they are in half precision like the weights: only master copy and moments are in float32."),
         ((16, 18, 12, 8), "no-master", "the master copy is missing",
-         "With a master copy the weights exist twice: in half precision for the products, in float32 for the update."),
-        ((16, 18, 10, 8), "no-master", "weights and memories of the master custom do not add up",
-         "With a master copy: weights 2 and 4 bytes, gradients 2, and both memories in float32."),
+         "With a master copy the weights exist twice: in half precision for the matmuls, in float32 for the update."),
+        ((16, 18, 10, 8), "no-master", "weights and moments of \"master\" do not add up",
+         "With a master copy: weights 2 and 4 bytes, gradients 2, and both moments in float32."),
         ((16, 10, 16, 8), "autocast-in-half", "under autocast more is in half precision than is true",
-         "Autocast changes what products are computed in. Weights, gradients and memories stay in float32."),
+         "Autocast changes what matmuls are computed in. Weights, gradients and moments stay in float32."),
         ((16, 8, 16, 8), "autocast-in-half", "under autocast everything is in half precision",
-         "Autocast changes what products are computed in. Weights, gradients and memories stay in float32."),
-        ((16, 18, 16, 12), "half-memories", "in \"half\" AdamW's memories are in float32",
-         "\"half\" means everything: the two memories too have two bytes a number."),
+         "Autocast changes what matmuls are computed in. Weights, gradients and moments stay in float32."),
+        ((16, 18, 16, 12), "half-moments", "in \"half\" AdamW's moments are in float32",
+         "\"half\" means everything: the two moments too have two bytes a value."),
     )  # fmt: skip
     for each, slug, problem, hint in mistakes:
         check.that(
             not all(near(got, n * size) for got, size in zip(found, each, strict=True)), slug=slug, problem=problem,
             hint=hint,
         )  # fmt: skip
-    # By arithmetic of its own: (numbers in float32, numbers in half precision) for each weight.
-    for got, (full, short), custom in zip(found, ((4, 0), (4, 1), (3, 2), (0, 4)), CUSTOMS, strict=True):
-        hint = "Weights, their copy if there is one, gradients, and two memories: four bytes in float32, two in half."
-        check.close(got, n * (4 * full + 2 * short), slug=custom, tolerance=1e-9, hint=hint, when=repr(custom))
+    # By arithmetic of its own: (values in float32, values in half precision) for each weight.
+    for got, (full, short), precision in zip(found, ((4, 0), (4, 1), (3, 2), (0, 4)), PRECISIONS, strict=True):
+        hint = "Weights, their copy if there is one, gradients, and two moments; four bytes or two each."
+        check.close(got, n * (4 * full + 2 * short), slug=precision, tolerance=1e-9, hint=hint, when=repr(precision))
     hint = "The number of parameters multiplies everything: nothing is counted once for the whole model."
     check.equal(answer(7, "float32"), 112, slug="proportional", hint=hint)
 
@@ -69,15 +69,15 @@ def mfu(answer, check):
     blocks, head, attention = 6 * L * 12 * d * d, 6 * V * d, 12 * L * d * T
     mistakes = (
         (100 * speed * (blocks + head + attention) / peak, "per-cent", "that is a percentage",
-         "MFU is a share: between 0 and 1."),
-        (speed * (blocks + head) / peak, "no-attention", "attention's own products are missing",
+         "MFU is a fraction: between 0 and 1."),
+        (speed * (blocks + head) / peak, "no-attention", "attention's own matmuls are missing",
          "Queries with keys and weights with values have no weights and cost all the same: 12 L d T a token."),
         (speed * (blocks + head + attention) / 3 / peak, "forward-only", "only the forward pass is counted",
          "Two operations a weight are the forward pass. Going back costs twice as much again: six in all."),
         (speed * (blocks + attention) / peak, "no-head", "the head is missing",
-         "The head is a matrix product like the others, with vocabulary times d weights."),
+         "The head is a matmul like the others, with vocabulary times d weights."),
         (speed * (blocks + head + attention / L) / peak, "one-layer", "attention is counted for one layer",
-         "Every layer has its own attention products."),
+         "Every layer has its own attention matmuls."),
         (speed * (blocks / L + head + attention) / peak, "one-block", "the weights are those of one block",
          "There are n_layer blocks of 12 d² weights each."),
         (speed * (blocks + head + 6 * attention) / peak, "six-twice", "attention is multiplied by six once more",
@@ -91,11 +91,11 @@ def mfu(answer, check):
         (speed * (blocks + 2 * head + 6 * T * d + attention) / peak, "looked-up", "embeddings are counted",
          "Rows of an embedding are looked up and not multiplied: only the head counts."),
         (speed * (blocks + head + 6 * T * d + attention) / peak, "looked-up", "the position vectors are counted",
-         "Positions are looked up and added: no product, hardly any operation."),
-        (peak / (speed * (blocks + head + attention)), "upside-down", "the share is upside down",
+         "Positions are looked up and added: no matmul, hardly any operation."),
+        (peak / (speed * (blocks + head + attention)), "upside-down", "the fraction is upside down",
          "What the model needs stands above, what the device could do below."),
-        (speed * T * (blocks + head + attention) / peak, "per-row", "the operations are multiplied by the context",
-         "The speed counts tokens: what is wanted is the operations of one token, not of a row."),
+        (speed * T * (blocks + head + attention) / peak, "per-sequence", "the operations are multiplied by the context",
+         "The speed counts tokens: what is wanted is the operations of one token, not of a sequence."),
     )  # fmt: skip
     for wrong, slug, problem, hint in mistakes:
         check.that(not near(got, wrong), slug=slug, problem=problem, hint=hint)
@@ -113,7 +113,7 @@ def steps_within(answer, check):
     mistakes = (
         (5, "minutes", "the minutes were taken for seconds", "A peak is in operations a second; a minute has sixty."),
         (18_000, "hours", "the minutes were taken for hours", "A minute has sixty seconds."),
-        (600, "no-mfu", "the device is taken to run at its peak", "Only the share MFU of the peak is reached."),
+        (600, "no-mfu", "the device is taken to run at its peak", "Only the fraction MFU of the peak is reached."),
         (1200, "divided-by-mfu", "it was divided by the MFU", "A lower MFU means fewer steps: multiply by it."),
         (6000, "tokens", "those are tokens", "A step takes many tokens: divide by the tokens of a step, too."),
         (120_000, "precedence", "it was multiplied by the tokens of a step",
@@ -171,7 +171,7 @@ def unscaled_and_clipped(answer, check):
     check.that(
         not all(math.isclose(norm([g]), 1.0, rel_tol=1e-3) for g in clipped), slug="each-clipped",
         problem="each gradient was clipped on its own",
-        hint="The norm is that of all numbers of all gradients together, and all shrink by one factor.",
+        hint="The norm is that of all entries of all gradients together, and all shrink by one factor.",
     )  # fmt: skip
     check.that(not math.isclose(norm(clipped), 5.0, rel_tol=1e-3), slug="not-clipped",
                problem="a norm of 5 came out unclipped at limit 1",
@@ -188,7 +188,7 @@ def unscaled_and_clipped(answer, check):
         got, after = answer(broken, scale, 1.0)
         check.that(
             got is None, slug="overflow-used", problem=f"a gradient with {bad} was handed to the optimizer",
-            hint="Look at every number of every gradient: torch.isfinite(g).all().",
+            hint="Look at every entry of every gradient: torch.isfinite(g).all().",
         )  # fmt: skip
         check.that(
             not near(after, scale), slug="scale-not-lowered", problem="the scale stayed although it was too high",
@@ -201,8 +201,8 @@ def unscaled_and_clipped(answer, check):
                hint="A norm of zero must not be divided by.")  # fmt: skip
 
 
-@exercise("8.5", title="Cross-entropy, slice by slice", minutes=12, difficulty=2)
-def sliced_cross_entropy(answer, check):
+@exercise("8.5", title="Cross-entropy, chunk by chunk", minutes=12, difficulty=2)
+def chunked_cross_entropy(answer, check):
     torch.manual_seed(5)
     hidden, weight = torch.randn(12, 8), torch.randn(20, 8)
     targets = torch.randint(20, (12,))
@@ -213,26 +213,26 @@ def sliced_cross_entropy(answer, check):
     check.that(not near(float(got), 12 * float(expected)), slug="sum", problem="that is the sum, not the mean",
                hint="Divide by the number of scored positions.")  # fmt: skip
     check.that(not near(float(got), float(expected) / 4) and not near(float(got), 4 * float(expected)), slug="divisor",
-               problem="the mean was multiplied or divided by the rows of a slice",
-               hint="Divide once, by the number of scored positions of all slices.")  # fmt: skip
+               problem="the mean was multiplied or divided by the size of a chunk",
+               hint="Divide once, by the number of scored positions of all chunks.")  # fmt: skip
     check.that(not near(float(got), 3 * float(expected)), slug="sum-of-means",
-               problem="the slices' means were added up", hint="Add up sums, and divide once at the end.")  # fmt: skip
-    check.close(got, expected, slug="even", hint="Three slices of four, each with its own targets.")
-    got, hint = answer(hidden[:10], weight, targets[:10], 4), "Positions that do not fill a last slice count as well."
+               problem="the chunks' means were added up", hint="Add up sums, and divide once at the end.")  # fmt: skip
+    check.close(got, expected, slug="even", hint="Three chunks of four, each with its own targets.")
+    got, hint = answer(hidden[:10], weight, targets[:10], 4), "Positions that do not fill a last chunk count as well."
     dropped = F.cross_entropy(logits[:8], targets[:8])
     short = F.cross_entropy(logits[:8], targets[:8], reduction="sum") / 10
-    check.that(not near(float(got), float(dropped)) and not near(float(got), float(short)), slug="last-slice",
+    check.that(not near(float(got), float(dropped)) and not near(float(got), float(short)), slug="last-chunk",
                problem="the last two of ten positions are missing", hint=hint)  # fmt: skip
     means = [F.cross_entropy(logits[i : min(i + 4, 10)], targets[i : min(i + 4, 10)]) for i in (0, 4, 8)]
     check.that(not near(float(got), float(sum(means)) / 3), slug="mean-of-means",
-               problem="a slice of two positions counted as much as one of four",
-               hint="A mean of means is wrong where slices differ. Add up sums, divide once.")  # fmt: skip
+               problem="a chunk of two positions counted as much as one of four",
+               hint="A mean of means is wrong where chunks differ. Add up sums, divide once.")  # fmt: skip
     check.close(got, F.cross_entropy(logits[:10], targets[:10]), slug="uneven", hint=hint)
     masked = targets.clone()
     masked[:5] = -100
     hint = "The mean is over the scored positions: divide by (targets != -100).sum()."
     got = answer(hidden, weight, masked, 4)
-    check.that(not bool(torch.isnan(got)), slug="ignored", problem="a slice in which nothing is scored gave nan",
+    check.that(not bool(torch.isnan(got)), slug="ignored", problem="a chunk in which nothing is scored gave nan",
                hint="A mean of nothing is nan. Take sums, and divide once at the end.")  # fmt: skip
     expected_masked = F.cross_entropy(logits, masked)
     check.that(not near(float(got), float(expected_masked) * 7 / 12), slug="divided-by-all",
@@ -243,13 +243,13 @@ def sliced_cross_entropy(answer, check):
                hint="Leave them out of the sum too, as `F.cross_entropy` does by itself.")  # fmt: skip
     check.close(got, expected_masked, slug="ignored", hint=hint)
     check.close(
-        answer(hidden, weight, targets, 100), expected, slug="one-slice", hint="rows may be more than there are."
+        answer(hidden, weight, targets, 100), expected, slug="one-chunk", hint="size may be above all positions."
     )
     given = hidden.clone().requires_grad_()
     got = answer(given, weight, targets, 5)
     check.that(got.requires_grad, slug="no-gradient", problem="no gradient flows back to hidden",
                hint="Stay with tensors: .item(), float() and .detach() cut the way back.")  # fmt: skip
-    hint = "Only a slice's logits may exist at a time: multiply inside the loop, not before it."
+    hint = "Only a chunk's logits may exist at a time: multiply inside the loop, not before it."
     hidden, weight, targets = torch.randn(512, 8), torch.randn(1000, 8), torch.randint(1000, (512,))
     with torch.no_grad():
         taken = peak_bytes(lambda: answer(hidden, weight, targets, 32))
@@ -268,7 +268,7 @@ def padded_head(answer, check):
     hint = "Upwards to the next multiple: 10 rows become 16, and no row is lost."
     check.shape(padded, (16, 4), slug="rows", hint=hint, when="the padded weight of 10 rows, multiple 8")
     check.shape(
-        added, (16,), slug="added-shape", hint="One number for each row of the padded weight.", when="what is added"
+        added, (16,), slug="added-shape", hint="One value for each row of the padded weight.", when="what is added"
     )
     check.equal(padded[:10], weight, slug="real-rows", when="the first ten rows",
                 hint="The rows of the real tokens stay where they are: an id is a row's number.")  # fmt: skip
@@ -276,7 +276,7 @@ def padded_head(answer, check):
     check.equal(padded[10:], torch.zeros(6, 4), slug="zeros", when="the new rows", hint=hint)
     check.that(
         not bool((added == 0).all()), slug="not-masked",
-        problem="the new rows keep a logit of 0, and so a share of the probability",
+        problem="the new rows keep a logit of 0, and so a part of the probability",
         hint="A logit of 0 is e to the 0 = 1 in the softmax's sum. Only minus infinity is nothing.",
     )  # fmt: skip
     check.that(

@@ -44,7 +44,7 @@ def wrong_moves(*given) -> list[tuple]:
     """A step without decay gone wrong: (slug, the parameter it gives, problem, hint) for each mistake."""
     mistakes = [
         ("no-correction", {"fix_m": False, "fix_v": False}, "the first step is not as long as it should be",
-         "Without the correction the two memories, which began at zero, are still far too small: divide m by "
+         "Without the correction the two moments, which began at zero, are still far too small: divide m by "
          "1 - beta1**step, and v by 1 - beta2**step."),
         ("one-correction", {"fix_v": False}, "only m was corrected",
          "v began at zero as well, and is too small for even longer than m."),
@@ -79,7 +79,7 @@ def wrong_decays(*given) -> list[tuple]:
     ]
 
 
-def rate(step: int, steps: int, warmup: int, peak: float, final: float) -> float:
+def learning_rate(step: int, steps: int, warmup: int, peak: float, final: float) -> float:
     """A linear warm-up from 0 and half a cosine down to `final`."""
     if step < warmup:
         return peak * step / warmup

@@ -46,11 +46,11 @@ def number_formats(formats: Mapping[str, tuple[int, int]]):
 
 @style.figure
 def small_gradients(counts: Mapping[int, int], smallest: int, largest: int, scale: int):
-    """How large the numbers of a gradient are, before and after scaling, and what float16 can hold.
+    """How large the values of a gradient are, before and after scaling, and what float16 can hold.
 
     Args:
         counts: gradient values by their exponent, the whole number below log2 of the size.
-        smallest, largest: exponents of the smallest and the largest number that float16 holds.
+        smallest, largest: exponents of the smallest and the largest value that float16 holds.
         scale: the exponent of the loss scale.
     """
     fig, axes = style.canvas(2, 1, height=4.2, sharex=True, sharey=True)
@@ -97,7 +97,7 @@ def loss_scale(scales: Sequence[float], skipped: Sequence[int]):
 
 @style.figure
 def options_in_turn(rows: Sequence[Mapping], device: str):
-    """Tokens a second and peak memory as one option after the other is switched on.
+    """Throughput and peak memory as one option after the other is switched on.
 
     Args:
         rows: {"name", "tokens_per_second", "peak_bytes"}, the last two None where this device cannot measure it.
@@ -128,7 +128,7 @@ def options_in_turn(rows: Sequence[Mapping], device: str):
             ax.text(row[key] + 0.02 * largest, i, text, va="center", fontsize=9)
     axes[0].set_yticks(range(len(rows)), [row["name"] for row in rows])
     axes[0].set_ylim(len(rows) - 0.5, -0.5)
-    style.panel_title(axes[0], "tokens a second")
+    style.panel_title(axes[0], "throughput, tokens a second")
     style.panel_title(axes[1], "peak GB of a step")
     style.headline(fig, "Each option switched on in turn")
     for ax, largest, room in zip(axes, most, (1.45, 1.3), strict=True):
@@ -136,10 +136,10 @@ def options_in_turn(rows: Sequence[Mapping], device: str):
         ax.grid(visible=False)
         ax.spines["bottom"].set_visible(False)
         ax.tick_params(axis="y", length=0)
-    told = [f"{row['name']} {row['tokens_per_second']:,.0f}" for row in measured]
+    shown = [f"{row['name']} {row['tokens_per_second']:,.0f}" for row in measured]
     missing = [row["name"] for row in rows if row["tokens_per_second"] is None]
     return fig, (
-        f"Bars of tokens a second on {device}: {', '.join(told)}; peak memory goes from "
+        f"Bars of the throughput in tokens a second on {device}: {', '.join(shown)}; peak memory goes from "
         f"{measured[0]['peak_bytes'] / 1e9:.2f} to {measured[-1]['peak_bytes'] / 1e9:.2f} GB."
         + (f" Not measured here: {', '.join(missing)}." if missing else "")
     )
@@ -156,7 +156,7 @@ def beside_the_others(
     """The learner's own run on the left; 124M on TinyStories, as recorded and as others report it, on the right.
 
     Args:
-        own: (tokens, nats per token) of the held-out stories.
+        own: (tokens, validation loss in nats per token).
         levels: named horizontal lines for the left side.
         reported: (who, tokens, nats per token), single points.
         recorded: curves by name; empty where nobody has recorded a run.
@@ -167,7 +167,7 @@ def beside_the_others(
     left.plot([n / 1e6 for n in tokens], losses, color=style.BLUE, marker="o", markersize=4)
     style.levels(left, levels)
     # On a logarithmic scale, where a run that comes near the floor does not run into the floor's name.
-    left.set(xlabel="million tokens", ylabel="nats per token, held out", yscale="log")
+    left.set(xlabel="million tokens", ylabel="validation loss, nats per token", yscale="log")
     left.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     left.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     left.yaxis.set_minor_formatter(NullFormatter())
@@ -196,14 +196,14 @@ def beside_the_others(
     fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8.5, handlelength=1.8)
     known = "; ".join(f"{who} {loss:.2f} after {count / 1e6:,.0f} million tokens" for who, count, loss in reported)
     return fig, (
-        f"Left: your run's held-out loss goes from {losses[0]:.2f} to {losses[-1]:.2f} nats per token. Right, as "
+        f"Left: your run's validation loss goes from {losses[0]:.2f} to {losses[-1]:.2f} nats per token. Right, as "
         f"reported by others: {known}. "
         + (f"Recorded: {', '.join(recorded)}." if recorded else "No run on a GPU has been recorded yet.")
     )
 
 
 def exponents(values) -> dict[int, int]:
-    """How many of some numbers have which exponent: the whole number below log2 of their size; zeros are left out.
+    """How many of some values have which exponent: the whole number below log2 of their size; zeros are left out.
 
     Args:
         values: a tensor of any shape.

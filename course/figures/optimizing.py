@@ -1,5 +1,4 @@
-"""Training in pictures, part by part: the shift, the first loss, optimizers, rates, gradients, an error bar, "
-"resuming."""
+"""Training in pictures: the shift, the first loss, optimizers, learning rates, gradients, error bars, resuming."""
 
 from collections.abc import Mapping, Sequence
 
@@ -12,30 +11,30 @@ from course.figures.language_models import label
 
 @style.figure
 def shifted(tokens: Sequence[str]):
-    """A row of tokens as inputs and, one place further, as targets.
+    """A sequence of tokens as inputs and, one position further, as targets.
 
     Args:
-        tokens: the row, from the end token before the text on.
+        tokens: the sequence, from the end token before the text on.
     """
     inputs, targets = [label(token) for token in tokens[:-1]], [label(token) for token in tokens[1:]]
     fig, ax = style.canvas(height=1.9)
-    for i, (read, guessed) in enumerate(zip(inputs, targets, strict=True)):
-        for y, text, colour in ((1.0, guessed, style.ORANGE), (0.0, read, style.SKY)):
+    for i, (read, target) in enumerate(zip(inputs, targets, strict=True)):
+        for y, text, colour in ((1.0, target, style.ORANGE), (0.0, read, style.SKY)):
             ax.text(i, y, text, ha="center", va="center", fontsize=9, family="monospace",
                     bbox={"boxstyle": "round,pad=0.35", "fc": colour, "ec": style.QUIET, "lw": 0.7},
                     color=style.text_colour(colour))  # fmt: skip
         ax.annotate("", (i, 0.72), (i, 0.28), arrowprops={"arrowstyle": "-|>", "color": style.INK, "lw": 1.2})
         if i + 1 < len(inputs):
             ax.plot([i + 0.12, i + 0.88], [0.72, 0.28], color=style.QUIET, linewidth=1, linestyle=":")
-    for y, name in ((0.0, "read"), (1.0, "to guess")):
+    for y, name in ((0.0, "inputs"), (1.0, "targets")):
         ax.text(-0.75, y, name, ha="right", va="center", color=style.QUIET)
     ax.set(
         xlim=(-1.7, len(inputs) - 0.4), ylim=(-0.45, 1.45), title="Every token is a question, and the next the answer"
     )
     ax.axis("off")
     return fig, (
-        f"Two rows of boxes. Below, what is read: {' '.join(inputs)}. Above, what is to be guessed at each place, the "
-        f"token after it: {' '.join(targets)}. Dotted lines show that each answer is the next question."
+        f"Two rows of boxes. Below, the inputs: {' '.join(inputs)}. Above, the target at each position, the token "
+        f"after it: {' '.join(targets)}. Dotted lines show that each answer is the next question."
     )
 
 
@@ -44,7 +43,7 @@ def first_losses(losses: Mapping[str, np.ndarray], ln_v: float):
     """How the losses of single tokens lie before training, with ln V marked, all on the same scale.
 
     Args:
-        losses: for each start the loss of every token, in nats.
+        losses: for each initialization the loss of every token, in nats.
         ln_v: what equal guessing costs.
     """
     fig, axes = style.canvas(1, len(losses), height=2.7, squeeze=False)
@@ -52,8 +51,8 @@ def first_losses(losses: Mapping[str, np.ndarray], ln_v: float):
     edges = np.arange(0, 1.05 * max(ln_v, *map(np.max, losses.values())) + 1)  # a bar for each nat
     for i, (ax, (name, values)) in enumerate(zip(axes[0], losses.items(), strict=True)):
         values = np.asarray(values, dtype=float)
-        share = np.full(len(values), 100 / len(values))
-        ax.hist(values, bins=edges, weights=share, color=(style.BLUE, style.ORANGE)[i % 2],
+        per_cent = np.full(len(values), 100 / len(values))
+        ax.hist(values, bins=edges, weights=per_cent, color=(style.BLUE, style.ORANGE)[i % 2],
                 hatch=style.HATCHES[i % 2], edgecolor=style.GROUND, linewidth=0.4)  # fmt: skip
         ax.axvline(ln_v, color=style.INK, linewidth=1.6, linestyle="--")
         ax.text(ln_v, 0.97, " ln V", transform=ax.get_xaxis_transform(), va="top", fontsize=9.5)
@@ -79,8 +78,8 @@ def curves(lines: Mapping[str, Sequence[float]], title: str, ylabel: str = "nats
     fig, ax = style.canvas(height=3.3)
     said = []
     for i, (name, values) in enumerate(lines.items()):
-        places = range(1, len(values) + 1) if x is None else x[: len(values)]
-        ax.plot(places, values, color=style.COLOURS[(i + 2) % 5 if i else 2], linestyle=style.LINESTYLES[i % 6],
+        at = range(1, len(values) + 1) if x is None else x[: len(values)]
+        ax.plot(at, values, color=style.COLOURS[(i + 2) % 5 if i else 2], linestyle=style.LINESTYLES[i % 6],
                 linewidth=1.7, label=name)  # fmt: skip
         said.append(f"{name} from {values[0]:.3g} to {values[-1]:.3g}")
     style.levels(ax, levels or {}, ".3g")
@@ -134,10 +133,10 @@ def spectra(values: Mapping[str, Sequence[float]], title: str):
     """Singular values of several matrices, largest first, each set divided by its largest, on a logarithmic axis."""
     fig, ax = style.canvas(height=3.1)
     said = []
-    for i, (name, row) in enumerate(values.items()):
-        row = np.asarray(row, dtype=float) / max(row)
-        ax.plot(range(1, len(row) + 1), row, color=style.COLOURS[i + 1], linestyle=style.LINESTYLES[i], label=name)
-        middle = row[len(row) // 2]
+    for i, (name, sizes) in enumerate(values.items()):
+        sizes = np.asarray(sizes, dtype=float) / max(sizes)
+        ax.plot(range(1, len(sizes) + 1), sizes, color=style.COLOURS[i + 1], linestyle=style.LINESTYLES[i], label=name)
+        middle = sizes[len(sizes) // 2]
         said.append(f"{name}: the middle one is {middle:.2g} of the largest")
     ax.set(xlabel="direction, the loudest first", ylabel="size, over the largest", yscale="log", title=title)
     ax.set_ylim(bottom=1e-4)
@@ -148,12 +147,12 @@ def spectra(values: Mapping[str, Sequence[float]], title: str):
 
 
 @style.figure
-def sweep(rates: Sequence[float], losses: Mapping[str, Sequence[float]], first: float):
+def sweep(lrs: Sequence[float], losses: Mapping[str, Sequence[float]], first: float):
     """The loss after a fixed number of steps against the highest learning rate, which is on a logarithmic axis.
 
     Args:
-        rates: highest learning rates.
-        losses: for each way of training the loss at each rate, perhaps nan.
+        lrs: highest learning rates.
+        losses: for each way of training the loss at each of them, perhaps nan.
         first: the loss before training: what is above it is cut off there.
     """
     fig, ax = style.canvas(height=3.3)
@@ -161,17 +160,17 @@ def sweep(rates: Sequence[float], losses: Mapping[str, Sequence[float]], first: 
     for i, (name, values) in enumerate(losses.items()):
         shown = np.minimum(np.nan_to_num(np.asarray(values, dtype=float), nan=first), first)
         ax.plot(
-            rates, shown, color=style.COLOURS[i + 1], marker=style.MARKERS[i], linestyle=style.LINESTYLES[i], label=name
+            lrs, shown, color=style.COLOURS[i + 1], marker=style.MARKERS[i], linestyle=style.LINESTYLES[i], label=name
         )
         best = int(shown.argmin())
-        said.append(f"{name}: lowest, {shown[best]:.2f}, at {rates[best]:g}")
+        said.append(f"{name}: lowest, {shown[best]:.2f}, at {lrs[best]:g}")
     ax.set(xscale="log", xlabel="highest learning rate", ylabel="nats per token", title="How fast may it learn?")
-    ax.set_xticks(rates, [f"{rate:g}" for rate in rates])
+    ax.set_xticks(lrs, [f"{lr:g}" for lr in lrs])
     ax.xaxis.set_minor_locator(NullLocator())
     ax.axhline(first, color=style.INK, linewidth=1.1, linestyle=":")
-    ax.text(rates[0], first, "before training", va="bottom", fontsize=9)
+    ax.text(lrs[0], first, "before training", va="bottom", fontsize=9)
     ax.legend()
-    return fig, f"Loss after training at {len(rates)} learning rates. {'; '.join(said)}. Before training: {first:.2f}."
+    return fig, f"Loss after training at {len(lrs)} learning rates. {'; '.join(said)}. Before training: {first:.2f}."
 
 
 @style.figure
@@ -203,11 +202,11 @@ def measured_again(samples: Mapping[str, Sequence[tuple[float, float]]], true: f
 
 @style.figure
 def bars(values: Mapping[str, float], title: str, xlabel: str):
-    """Named values as horizontal bars, with the numbers written beside them."""
+    """Named values as horizontal bars, with the values written beside them."""
     fig, ax = style.canvas(height=0.45 * len(values) + 1.2)
     ax.barh(range(len(values)), list(values.values()), color=style.BLUE, height=0.6)
-    for place, value in enumerate(values.values()):
-        ax.text(value, place, f"  {value:.2g}", va="center", fontsize=9.5)
+    for y, value in enumerate(values.values()):
+        ax.text(value, y, f"  {value:.2g}", va="center", fontsize=9.5)
     ax.set_yticks(range(len(values)), list(values))
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)

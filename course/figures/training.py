@@ -10,21 +10,21 @@ from course.figures import style
 
 @style.figure
 def run_curves(rows: Sequence[Mapping], levels: Mapping[str, float] | None = None, title: str = ""):
-    """Loss on the left; on the right the share of held-out tokens that were the model's first choice.
+    """Loss on the left; on the right the accuracy on the validation stories: how often the model's first choice came.
 
     Args:
         rows: of a run's log, each with "step" and "loss", some with "val_loss" and "val_accuracy".
         levels: named horizontal lines in nats per token, such as a baseline's and the floor's.
     """
     trained = [(row["step"], row["loss"]) for row in rows if row.get("loss") is not None]
-    held_out = [(row["step"], row["val_loss"]) for row in rows if row.get("val_loss") is not None]
+    validation = [(row["step"], row["val_loss"]) for row in rows if row.get("val_loss") is not None]
     accuracy = [(row["step"], row["val_accuracy"]) for row in rows if row.get("val_accuracy") is not None]
     fig, axes = style.canvas(1, 2 if accuracy else 1, height=3.4, squeeze=False)
     ax = axes[0][0]
     said = []
     for points, name, colour, line, marker in (
         (trained, "training", style.BLUE, "-", None),
-        (held_out, "held out", style.BERRY, "--", "s"),
+        (validation, "validation", style.BERRY, "--", "s"),
     ):
         if points:
             steps, losses = zip(*points, strict=True)
@@ -34,15 +34,15 @@ def run_curves(rows: Sequence[Mapping], levels: Mapping[str, float] | None = Non
     said += [f"a line marks {name} at {value:.2f}" for name, value in (levels or {}).items()]
     ax.set(xlabel="steps", ylabel="nats per token", ylim=(0, None))
     style.panel_title(ax, "loss")
-    if trained or held_out:
+    if trained or validation:
         ax.legend(loc="upper right")
     if accuracy:
-        steps, shares = zip(*accuracy, strict=True)
+        steps, fractions = zip(*accuracy, strict=True)
         right = axes[0][1]
-        right.plot(steps, [100 * share for share in shares], color=style.BERRY, linestyle="--", marker="s")
+        right.plot(steps, [100 * fraction for fraction in fractions], color=style.BERRY, linestyle="--", marker="s")
         right.set(xlabel="steps", ylabel="per cent of tokens", ylim=(0, 100))
-        style.panel_title(right, "first choice was right, held-out stories")
-        said.append(f"accuracy on held-out stories goes from {shares[0]:.0%} to {shares[-1]:.0%}")
+        style.panel_title(right, "accuracy on validation stories")
+        said.append(f"accuracy on validation stories goes from {fractions[0]:.0%} to {fractions[-1]:.0%}")
     last = rows[-1]["step"] if rows else 0
     style.headline(fig, title or f"The run after {last:,} steps")
     return fig, f"Curves of a training run over {last:,} steps: {'; '.join(said) or 'nothing measured yet'}."
@@ -62,7 +62,7 @@ def towards_the_floor(rows: Sequence[Mapping], levels: Mapping[str, float], floo
     said = []
     for key, name, colour, line, marker in (
         ("loss", "training", style.BLUE, "-", None),
-        ("val_loss", "held out", style.BERRY, "--", "s"),
+        ("val_loss", "validation", style.BERRY, "--", "s"),
     ):
         points = [(row["step"], row[key]) for row in rows if row.get(key) is not None]
         if points:
@@ -95,7 +95,7 @@ def skills(rows: Sequence[Mapping], chance: Mapping[str, float], steps: int):
 
     Args:
         rows: of a run's log; those with "skills" are drawn, {"hero": {"nats": 2.5, "right": 0.4}, ...}.
-        chance: for each role the share that guessing would get right; a dotted line marks their mean, and what
+        chance: for each role the re-mention accuracy of guessing; a dotted line marks their mean, and what
             guessing costs.
         steps: of the whole run.
     """
@@ -107,22 +107,22 @@ def skills(rows: Sequence[Mapping], chance: Mapping[str, float], steps: int):
         look = {"color": style.COLOURS[i % 5], "linestyle": style.LINESTYLES[i % 6], "marker": style.MARKERS[i % 6]}
         values = [row["skills"].get(name, {}) for row in rows]
         left.plot(at, [value.get("nats", float("nan")) for value in values], markersize=3.5, label=name, **look)
-        shares = [value.get("right") for value in values]
-        if shares[-1] is None:
+        accuracy = [value.get("right") for value in values]
+        if accuracy[-1] is None:
             said.append(f"{name}: the loss goes from {values[0]['nats']:.2f} to {values[-1]['nats']:.2f}")
             continue
-        right.plot(at, [100 * share for share in shares], markersize=3.5, label=name, **look)
-        half = next((step for step, share in zip(at, shares, strict=True) if share >= 0.5), None)
+        right.plot(at, [100 * fraction for fraction in accuracy], markersize=3.5, label=name, **look)
+        half = next((step for step, fraction in zip(at, accuracy, strict=True) if fraction >= 0.5), None)
         when = f"half are right from step {half:,} on" if half is not None else "never half right"
-        said.append(f"{name}: {shares[-1]:.0%} right at the end, {when}")
+        said.append(f"{name}: {accuracy[-1]:.0%} right at the end, {when}")
     if chance:
-        share = 100 * sum(chance.values()) / len(chance)
+        guessed = 100 * sum(chance.values()) / len(chance)
         costs = -sum(map(math.log, chance.values())) / len(chance)
-        for ax, level in ((left, costs), (right, share)):
+        for ax, level in ((left, costs), (right, guessed)):
             ax.axhline(level, color=style.INK, linewidth=1.0, linestyle=":")
             ax.text(1.01, level, "guessing", transform=ax.get_yaxis_transform(), va="center", fontsize=8.5, rotation=90)
-        said.append(f"guessing costs {costs:.2f} nats and is right in {share:.0f}% of the cases")
-    for ax, title, low in ((left, "loss, nats", 0), (right, "right among all words of its kind, per cent", 0)):
+        said.append(f"guessing costs {costs:.2f} nats and is right in {guessed:.0f}% of the cases")
+    for ax, title, low in ((left, "loss, nats", 0), (right, "re-mention accuracy, per cent", 0)):
         ax.set(xlim=(0, steps), xlabel="steps")
         ax.set_ylim(bottom=low)
         style.panel_title(ax, title)
@@ -130,12 +130,12 @@ def skills(rows: Sequence[Mapping], chance: Mapping[str, float], steps: int):
     if rows:
         fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     style.headline(fig, "Skills arrive one by one")
-    return fig, f"Losses and shares by skill over {steps:,} steps. {'; '.join(said) or 'Nothing measured yet'}."
+    return fig, f"Loss and accuracy by skill over {steps:,} steps. {'; '.join(said) or 'Nothing measured yet'}."
 
 
 @style.figure
 def compared(runs: Mapping[str, Sequence[Sequence[Mapping]]], floor: float, title: str):
-    """Held-out loss against time for several ways to train that had the same time, a line for each seed.
+    """Validation loss against time for several ways to train that had the same time, a line for each seed.
 
     Args:
         runs: for each way the logs of its runs. A run's own last step is the end of the time.
@@ -162,7 +162,7 @@ def compared(runs: Mapping[str, Sequence[Sequence[Mapping]]], floor: float, titl
     ax.set(xlabel="per cent of the time", ylabel="times the floor", yscale="log", title=title)
     _plain_numbers(ax, (1, 1.5, 2, 3, 4, 6, 8))
     ax.legend()
-    return fig, f"Held-out loss over the floor against the share of the time. {'; '.join(said)}."
+    return fig, f"Validation loss over the floor against the fraction of the time. {'; '.join(said)}."
 
 
 def _plain_numbers(ax, values: Sequence[float]) -> None:

@@ -12,74 +12,74 @@ from tests.wrong_answers import wrong
 # --- 7.1 shift
 
 
-def _real(rows, lengths):
-    return torch.arange(1, rows.shape[1]) < lengths[:, None]
+def _real(padded, lengths):
+    return torch.arange(1, padded.shape[1]) < lengths[:, None]
 
 
 @wrong("7.1", "not-shifted")
-def asks_for_what_it_reads(rows, lengths):
-    inputs = rows[:, :-1]
-    return inputs, inputs.masked_fill(~_real(rows, lengths), -100)
+def asks_for_what_it_reads(padded, lengths):
+    inputs = padded[:, :-1]
+    return inputs, inputs.masked_fill(~_real(padded, lengths), -100)
 
 
 @wrong("7.1", "twice")
-def shifts_twice(rows, lengths):
-    targets = rows.clone()
-    targets[:, :-2] = rows[:, 2:]
-    return rows[:, :-1], targets[:, :-1].masked_fill(~_real(rows, lengths), -100)
+def shifts_twice(padded, lengths):
+    targets = padded.clone()
+    targets[:, :-2] = padded[:, 2:]
+    return padded[:, :-1], targets[:, :-1].masked_fill(~_real(padded, lengths), -100)
 
 
 @wrong("7.1", "backwards")
-def reads_the_answers(rows, lengths):
-    return rows[:, 1:], rows[:, :-1].masked_fill(~_real(rows, lengths), -100)
+def reads_the_answers(padded, lengths):
+    return padded[:, 1:], padded[:, :-1].masked_fill(~_real(padded, lengths), -100)
 
 
 @wrong("7.1", "padding")
-def scores_the_padding(rows, lengths):
-    return rows[:, :-1], rows[:, 1:]
+def scores_the_padding(padded, lengths):
+    return padded[:, :-1], padded[:, 1:]
 
 
 @wrong("7.1", "end")
-def leaves_out_every_end_token(rows, lengths):
-    targets = rows[:, 1:].masked_fill(~_real(rows, lengths), -100)
-    return rows[:, :-1], targets.masked_fill(targets == 1, -100)
+def leaves_out_every_end_token(padded, lengths):
+    targets = padded[:, 1:].masked_fill(~_real(padded, lengths), -100)
+    return padded[:, :-1], targets.masked_fill(targets == 1, -100)
 
 
 @wrong("7.1", "end")
-def leaves_out_the_last_column(rows, lengths):
-    targets = rows[:, 1:].masked_fill(~_real(rows, lengths), -100)
+def leaves_out_the_last_column(padded, lengths):
+    targets = padded[:, 1:].masked_fill(~_real(padded, lengths), -100)
     targets[:, -1] = -100
-    return rows[:, :-1], targets
+    return padded[:, :-1], targets
 
 
 @wrong("7.1", "one-early")
-def leaves_out_the_end_of_short_rows(rows, lengths):
-    real = torch.arange(1, rows.shape[1]) < (lengths - 1)[:, None]
-    real[:, -1] = lengths == rows.shape[1]
+def leaves_out_the_end_of_short_sequences(padded, lengths):
+    real = torch.arange(1, padded.shape[1]) < (lengths - 1)[:, None]
+    real[:, -1] = lengths == padded.shape[1]
     real[0] = True
-    return rows[:, :-1], rows[:, 1:].masked_fill(~real, -100)
+    return padded[:, :-1], padded[:, 1:].masked_fill(~real, -100)
 
 
 @wrong("7.1", "shape")
-def keeps_all_columns(rows, lengths):
-    return rows, rows.roll(-1, dims=1)
+def keeps_all_columns(padded, lengths):
+    return padded, padded.roll(-1, dims=1)
 
 
 @wrong("7.1", "padding")
-def is_off_by_one_at_the_border(rows, lengths):
-    real = torch.arange(rows.shape[1] - 1) < lengths[:, None]
-    return rows[:, :-1], rows[:, 1:].masked_fill(~real, -100)
+def is_off_by_one_at_the_border(padded, lengths):
+    real = torch.arange(padded.shape[1] - 1) < lengths[:, None]
+    return padded[:, :-1], padded[:, 1:].masked_fill(~real, -100)
 
 
 @wrong("7.1", "changes-input")
-def writes_into_the_rows(rows, lengths):
-    rows[:, 1:][~_real(rows, lengths)] = -100
-    return rows[:, :-1], rows[:, 1:]
+def writes_into_what_it_was_given(padded, lengths):
+    padded[:, 1:][~_real(padded, lengths)] = -100
+    return padded[:, :-1], padded[:, 1:]
 
 
 @wrong("7.1", "pair")
-def returns_the_targets_alone(rows, lengths):
-    return rows[:, 1:]
+def returns_the_targets_alone(padded, lengths):
+    return padded[:, 1:]
 
 
 # --- 7.2 adamw_step
@@ -147,8 +147,8 @@ def puts_eps_under_the_root(p, g, m, v, step, lr, betas, eps, decay):
     return p * (1 - lr * decay) - lr * m_hat / (v_hat + eps).sqrt(), m, v
 
 
-@wrong("7.2", "corrected-memory")
-def hands_on_the_corrected_memories(p, g, m, v, step, lr, betas, eps, decay):
+@wrong("7.2", "corrected-moment")
+def hands_on_the_corrected_moments(p, g, m, v, step, lr, betas, eps, decay):
     p, m, v = _adamw(p, g, m, v, step, lr, betas, eps, decay)
     return p, m / (1 - betas[0] ** step), v / (1 - betas[1] ** step)
 
@@ -176,7 +176,7 @@ def works_in_place(p, g, m, v, step, lr, betas, eps, decay):
     return p, m_new, v_new
 
 
-# --- 7.3 rate_at
+# --- 7.3 lr_at
 
 
 @wrong("7.3", "no-warm-up")
@@ -195,7 +195,7 @@ def lags_by_a_step(step, steps, warmup, peak, final):
 
 
 @wrong("7.3", "from-final")
-def climbs_from_the_final_rate(step, steps, warmup, peak, final):
+def climbs_from_the_final_learning_rate(step, steps, warmup, peak, final):
     if step < warmup:
         return final + (peak - final) * step / warmup
     return starts_at_the_peak(step, steps, warmup, peak, final)
@@ -225,7 +225,7 @@ def takes_a_quarter_of_a_wave(step, steps, warmup, peak, final):
 
 
 @wrong("7.3", "to-zero")
-def forgets_the_final_rate(step, steps, warmup, peak, final):
+def forgets_the_final_learning_rate(step, steps, warmup, peak, final):
     if step < warmup:
         return peak * step / warmup
     return peak * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
@@ -239,7 +239,7 @@ def falls_in_a_straight_line(step, steps, warmup, peak, final):
 
 
 @wrong("7.3", "peak")
-def adds_the_final_rate_on_top(step, steps, warmup, peak, final):
+def adds_the_final_learning_rate_on_top(step, steps, warmup, peak, final):
     if step < warmup:
         return peak * step / warmup
     return final + peak * (1 + math.cos(math.pi * (step - warmup) / (steps - warmup))) / 2
@@ -350,10 +350,10 @@ def divides_by_the_number_of_batches(model, batches):
     return _weighed(model, batches, lambda batch: 1 / len(batches))
 
 
-@wrong("7.5", "rows")
-def weighs_by_rows(model, batches):
-    rows = sum(len(inputs) for inputs, _ in batches)
-    return _weighed(model, batches, lambda batch: len(batch[0]) / rows)
+@wrong("7.5", "sequences")
+def weighs_by_sequences(model, batches):
+    count = sum(len(inputs) for inputs, _ in batches)
+    return _weighed(model, batches, lambda batch: len(batch[0]) / count)
 
 
 @wrong("7.5", "padding")
@@ -373,7 +373,7 @@ def clears_the_gradient_before_each_batch(model, batches):
     return loss.item()
 
 
-@wrong("7.5", "last-share")
+@wrong("7.5", "last-part")
 def divides_but_clears_before_each_batch(model, batches):
     for batch in batches:
         model.zero_grad()
@@ -436,8 +436,8 @@ def forgets_to_return_the_loss(model, batches):
 def _right(nats, tokens):
     n, total = len(nats), tokens.sum().item()
     loss = nats.sum().item() / total
-    off = nats - loss * tokens
-    return loss, math.sqrt(n / (n - 1) * (off**2).sum().item()) / total
+    residuals = nats - loss * tokens
+    return loss, math.sqrt(n / (n - 1) * (residuals**2).sum().item()) / total
 
 
 @wrong("7.6", "stories-alike")
@@ -451,13 +451,13 @@ def divides_by_the_number_of_stories(nats, tokens):
     return nats.mean().item(), nats.std().item() / math.sqrt(len(nats))
 
 
-@wrong("7.6", "deviation")
+@wrong("7.6", "standard-deviation")
 def gives_the_spread_of_the_stories(nats, tokens):
     loss, error = _right(nats, tokens)
     return loss, error * math.sqrt(len(nats))
 
 
-@wrong("7.6", "deviation")
+@wrong("7.6", "standard-deviation")
 def gives_the_spread_of_the_means(nats, tokens):
     return _right(nats, tokens)[0], (nats / tokens).std().item()
 
@@ -534,7 +534,7 @@ def shows_the_live_weights(model, optimizer, sampler, step):
 
 
 @wrong("7.7", "moves-on")
-def shows_the_live_memories(model, optimizer, sampler, step):
+def shows_the_live_moments(model, optimizer, sampler, step):
     return _saved(model, optimizer, sampler, step) | {"optimizer": optimizer.state_dict()}
 
 

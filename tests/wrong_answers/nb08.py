@@ -11,68 +11,69 @@ from tests.wrong_answers import wrong
 
 
 @wrong("8.1", "no-gradients")
-def forgets_the_gradients(parameters, custom):
-    return parameters * {"float32": 12, "autocast": 14, "master": 14, "half": 6}[custom]
+def forgets_the_gradients(parameters, precision):
+    return parameters * {"float32": 12, "autocast": 14, "master": 14, "half": 6}[precision]
 
 
-@wrong("8.1", "one-memory")
-def keeps_one_memory(parameters, custom):
-    return parameters * {"float32": 12, "autocast": 14, "master": 12, "half": 6}[custom]
+@wrong("8.1", "one-moment")
+def keeps_one_moment(parameters, precision):
+    return parameters * {"float32": 12, "autocast": 14, "master": 12, "half": 6}[precision]
 
 
 @wrong("8.1", "weights-only")
-def counts_the_weights_alone(parameters, custom):
-    return parameters * {"float32": 4, "autocast": 6, "master": 6, "half": 2}[custom]
+def counts_the_weights_alone(parameters, precision):
+    return parameters * {"float32": 4, "autocast": 6, "master": 6, "half": 2}[precision]
 
 
 @wrong("8.1", "no-copy")
-def forgets_autocasts_copy(parameters, custom):
-    return parameters * {"float32": 16, "autocast": 16, "master": 16, "half": 8}[custom]
+def forgets_autocasts_copy(parameters, precision):
+    return parameters * {"float32": 16, "autocast": 16, "master": 16, "half": 8}[precision]
 
 
 @wrong("8.1", "no-master")
-def forgets_the_master_copy(parameters, custom):
-    return parameters * {"float32": 16, "autocast": 18, "master": 12, "half": 8}[custom]
+def forgets_the_master_copy(parameters, precision):
+    return parameters * {"float32": 16, "autocast": 18, "master": 12, "half": 8}[precision]
 
 
 @wrong("8.1", "autocast-in-half")
-def halves_everything_under_autocast(parameters, custom):
-    return parameters * {"float32": 16, "autocast": 8, "master": 16, "half": 8}[custom]
+def halves_everything_under_autocast(parameters, precision):
+    return parameters * {"float32": 16, "autocast": 8, "master": 16, "half": 8}[precision]
 
 
-@wrong("8.1", "half-memories")
-def leaves_the_memories_in_float32(parameters, custom):
-    return parameters * {"float32": 16, "autocast": 18, "master": 16, "half": 12}[custom]
+@wrong("8.1", "half-moments")
+def leaves_the_moments_in_float32(parameters, precision):
+    return parameters * {"float32": 16, "autocast": 18, "master": 16, "half": 12}[precision]
 
 
 @wrong("8.1", "bits")
-def counts_bits(parameters, custom):
-    return 8 * parameters * {"float32": 16, "autocast": 18, "master": 16, "half": 8}[custom]
+def counts_bits(parameters, precision):
+    return 8 * parameters * {"float32": 16, "autocast": 18, "master": 16, "half": 8}[precision]
 
 
 @wrong("8.1", "float32")
-def counts_in_kilobytes(parameters, custom):
-    return parameters * {"float32": 16, "autocast": 18, "master": 16, "half": 8}[custom] / 1024
+def counts_in_kilobytes(parameters, precision):
+    return parameters * {"float32": 16, "autocast": 18, "master": 16, "half": 8}[precision] / 1024
 
 
 @wrong("8.1", "proportional")
-def adds_a_constant(parameters, custom):
-    return 4 * 4 * 1_000_000 if custom == "float32" else parameters * {"autocast": 18, "master": 16, "half": 8}[custom]
+def adds_a_constant(parameters, precision):
+    each = {"autocast": 18, "master": 16, "half": 8}
+    return 4 * 4 * 1_000_000 if precision == "float32" else parameters * each[precision]
 
 
 @wrong("8.1", "no-copy")
-def counts_one_set_of_weights(parameters, custom):
-    return parameters * {"float32": 16, "autocast": 16, "master": 14, "half": 8}[custom]
+def counts_one_set_of_weights(parameters, precision):
+    return parameters * {"float32": 16, "autocast": 16, "master": 14, "half": 8}[precision]
 
 
 @wrong("8.1", "one-set-of-weights")
-def lets_the_master_copy_replace_the_weights(parameters, custom):
-    return parameters * {"float32": 16, "autocast": 18, "master": 14, "half": 8}[custom]
+def lets_the_master_copy_replace_the_weights(parameters, precision):
+    return parameters * {"float32": 16, "autocast": 18, "master": 14, "half": 8}[precision]
 
 
 @wrong("8.1", "master-gradients")
-def keeps_the_masters_gradients_in_float32(parameters, custom):
-    return parameters * {"float32": 16, "autocast": 18, "master": 18, "half": 8}[custom]
+def keeps_the_masters_gradients_in_float32(parameters, precision):
+    return parameters * {"float32": 16, "autocast": 18, "master": 18, "half": 8}[precision]
 
 
 # --- 8.2 mfu
@@ -127,8 +128,8 @@ def has_one_matrix_a_block(speed, L, d, T, V, peak):
     return speed * (6 * (L * d * d + V * d) + 12 * L * d * T) / peak
 
 
-@wrong("8.2", "per-row")
-def counts_a_whole_row(speed, L, d, T, V, peak):
+@wrong("8.2", "per-sequence")
+def counts_a_whole_sequence(speed, L, d, T, V, peak):
     return speed * T * operations(L, d, T, V) / peak
 
 
@@ -314,89 +315,89 @@ def hands_gradients_to_torchs_clipping(gradients, scale, limit):
     return true, scale
 
 
-# --- 8.5 sliced_cross_entropy
+# --- 8.5 chunked_cross_entropy
 
 
-def slices(hidden, weight, targets, rows, reduction):
+def chunks(hidden, weight, targets, size, reduction):
     return [
-        F.cross_entropy(hidden[i : i + rows] @ weight.T, targets[i : i + rows], reduction=reduction)
-        for i in range(0, len(hidden), rows)
+        F.cross_entropy(hidden[i : i + size] @ weight.T, targets[i : i + size], reduction=reduction)
+        for i in range(0, len(hidden), size)
     ]
 
 
 @wrong("8.5", "mean-of-means")
-def takes_the_mean_of_means(hidden, weight, targets, rows):
-    return torch.stack(slices(hidden, weight, targets, rows, "mean")).mean()
+def takes_the_mean_of_means(hidden, weight, targets, size):
+    return torch.stack(chunks(hidden, weight, targets, size, "mean")).mean()
 
 
 @wrong("8.5", "sum-of-means")
-def adds_up_means(hidden, weight, targets, rows):
-    return torch.stack(slices(hidden, weight, targets, rows, "mean")).sum()
+def adds_up_means(hidden, weight, targets, size):
+    return torch.stack(chunks(hidden, weight, targets, size, "mean")).sum()
 
 
 @wrong("8.5", "sum")
-def gives_the_sum(hidden, weight, targets, rows):
-    return torch.stack(slices(hidden, weight, targets, rows, "sum")).sum()
+def gives_the_sum(hidden, weight, targets, size):
+    return torch.stack(chunks(hidden, weight, targets, size, "sum")).sum()
 
 
-@wrong("8.5", "last-slice")
-def drops_the_last_slice(hidden, weight, targets, rows):
-    whole = len(hidden) // rows * rows
+@wrong("8.5", "last-chunk")
+def drops_the_last_chunk(hidden, weight, targets, size):
+    whole = len(hidden) // size * size
     whole = whole or len(hidden)
-    return torch.stack(slices(hidden[:whole], weight, targets[:whole], rows, "sum")).sum() / whole
+    return torch.stack(chunks(hidden[:whole], weight, targets[:whole], size, "sum")).sum() / whole
 
 
-@wrong("8.5", "last-slice")
-def drops_it_and_counts_it(hidden, weight, targets, rows):
-    whole = len(hidden) // rows * rows
-    return torch.stack(slices(hidden[:whole], weight, targets[:whole], rows, "sum")).sum() / len(hidden)
+@wrong("8.5", "last-chunk")
+def drops_it_and_counts_it(hidden, weight, targets, size):
+    whole = len(hidden) // size * size
+    return torch.stack(chunks(hidden[:whole], weight, targets[:whole], size, "sum")).sum() / len(hidden)
 
 
 @wrong("8.5", "divided-by-all")
-def counts_what_is_not_scored(hidden, weight, targets, rows):
-    return torch.stack(slices(hidden, weight, targets, rows, "sum")).sum() / len(targets)
+def counts_what_is_not_scored(hidden, weight, targets, size):
+    return torch.stack(chunks(hidden, weight, targets, size, "sum")).sum() / len(targets)
 
 
 @wrong("8.5", "ignored")
-def weights_means_by_length(hidden, weight, targets, rows):
-    means = slices(hidden, weight, targets, rows, "mean")
-    lengths = [len(part) for part in targets.split(rows)]
+def weights_means_by_length(hidden, weight, targets, size):
+    means = chunks(hidden, weight, targets, size, "mean")
+    lengths = [len(part) for part in targets.split(size)]
     return sum(mean * length for mean, length in zip(means, lengths, strict=True)) / len(targets)
 
 
 @wrong("8.5", "no-gradient")
-def adds_up_plain_numbers(hidden, weight, targets, rows):
-    total = sum(part.item() for part in slices(hidden, weight, targets, rows, "sum"))
+def adds_up_plain_numbers(hidden, weight, targets, size):
+    total = sum(part.item() for part in chunks(hidden, weight, targets, size, "sum"))
     return torch.tensor(total / int((targets != -100).sum()))
 
 
 @wrong("8.5", "whole-logits")
-def multiplies_before_the_loop(hidden, weight, targets, rows):
+def multiplies_before_the_loop(hidden, weight, targets, size):
     logits, total = hidden @ weight.T, hidden.new_zeros(())
-    for i in range(0, len(hidden), rows):
-        total = total + F.cross_entropy(logits[i : i + rows], targets[i : i + rows], reduction="sum")
+    for i in range(0, len(hidden), size):
+        total = total + F.cross_entropy(logits[i : i + size], targets[i : i + size], reduction="sum")
     return total / (targets != -100).sum()
 
 
 @wrong("8.5", "whole-logits")
-def does_not_slice(hidden, weight, targets, rows):
+def does_not_chunk(hidden, weight, targets, size):
     return F.cross_entropy(hidden @ weight.T, targets)
 
 
 @wrong("8.5", "scalar")
-def gives_a_loss_for_each_position(hidden, weight, targets, rows):
-    return torch.cat(slices(hidden, weight, targets, rows, "none"))
+def gives_a_loss_for_each_position(hidden, weight, targets, size):
+    return torch.cat(chunks(hidden, weight, targets, size, "none"))
 
 
 @wrong("8.5", "divisor")
-def divides_by_the_rows(hidden, weight, targets, rows):
-    return torch.stack(slices(hidden, weight, targets, rows, "mean")).mean() / rows
+def divides_by_the_size(hidden, weight, targets, size):
+    return torch.stack(chunks(hidden, weight, targets, size, "mean")).mean() / size
 
 
 @wrong("8.5", "scored-as-zero")
-def clamps_and_forgets(hidden, weight, targets, rows):
+def clamps_and_forgets(hidden, weight, targets, size):
     total = 0.0
-    for x, target in zip(hidden.split(rows), targets.clamp(min=0).split(rows), strict=True):
+    for x, target in zip(hidden.split(size), targets.clamp(min=0).split(size), strict=True):
         total = total + F.cross_entropy(x @ weight.T, target, reduction="sum")
     return total / (targets != -100).sum()
 
