@@ -18,7 +18,7 @@ COMMANDS = {
     "evaluate": "score a model on stories it has not seen",
     "export": "write a model as a folder that transformers loads",
     "quiz": "take a notebook's quiz, or write the quizzes for a learning platform",
-    "bench": "measure the speed of training and of telling against transformers' GPT-2",
+    "bench": "measure the speed of training and of generation beside transformers' GPT-2",
     "handout": "make student copies without solutions, answer keys, and a set for nbgrader",
     "grade": "mark the notebooks that a class handed in",
     "publish": "write this copy's public address into every notebook",

@@ -1,4 +1,4 @@
-"""The scoreboard: every model of the course on the same held-out stories, in bits per byte.
+"""The scoreboard: every model of the course on the same validation stories, in bits per byte.
 
 Bits per byte do not depend on the tokenizer, so the numbers of all notebooks compare. What a notebook adds
 goes to `runs/scoreboard/NN.json`; what earlier notebooks would have added, had they been run here, is filled
@@ -13,12 +13,12 @@ import course
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json, runs_folder, write_json
 
-FLOOR = "the floor: the grammar itself"
+FLOOR = "the floor: the grammar itself"  # its entropy, the source entropy
 
 
 @dataclass(frozen=True)
 class Row:
-    """One model's score. `tokenizer` is "" where there are no tokens, `nats_per_token` then None."""
+    """One model's score. `nats_per_token` is its cross-entropy loss; without tokens it is None, `tokenizer` then ""."""
 
     name: str
     bits_per_byte: float
@@ -104,12 +104,12 @@ class Board:
         if not self.rows:
             return "The scoreboard is empty so far."
         width = max(len(_name(row)) for row in self.rows)
-        head = f"{'model':<{width}}  bits per byte  nats per token    parameters  notebook  tokenizer"
+        head = f"{'model':<{width}}  bits per byte  loss (nats per token)    parameters  notebook  tokenizer"
         return "\n".join([head, *(self._text(row, width) for row in self.rows)])
 
     def _text(self, row: Row, width: int) -> str:
         return (
-            f"{_name(row):<{width}}  {row.bits_per_byte:13.3f}  {_nats(row):>14}  {_parameters(row):>12}  "
+            f"{_name(row):<{width}}  {row.bits_per_byte:13.3f}  {_nats(row):>21}  {_parameters(row):>12}  "
             f"{row.notebook or '-':>8}  {row.tokenizer or '-'}"
         )
 
@@ -120,8 +120,9 @@ class Board:
         head = "".join(
             f'<th style="text-align:{side}">{title}</th>'
             for title, side in (
-                ("model", "left"), ("bits per byte, less is better", "left"), ("nats per token", "right"),
-                ("parameters", "right"), ("notebook", "right"), ("tokenizer", "left"),
+                ("model", "left"), ("bits per byte, less is better", "left"),
+                ("cross-entropy loss (nats per token)", "right"), ("parameters", "right"), ("notebook", "right"),
+                ("tokenizer", "left"),
             )
         )  # fmt: skip
         return (

@@ -68,4 +68,7 @@ def test_it_shows_itself_as_text_and_as_a_table():
     add("bigram <script>", 1.2345)
     text, page = repr(scoreboard.show()), scoreboard.show()._repr_html_()
     assert "1.234" in text and "4,194,304" in text and "03" in text
+    assert "loss (nats per token)" in text and "cross-entropy loss (nats per token)" in page
+    head, row = text.split("\n")[:2]
+    assert row.index("2.500") + len("2.500") == head.index("token)") + len("token)")  # under its column's name
     assert "<script>" not in page and "&lt;script&gt;" in page and "<table" in page

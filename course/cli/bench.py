@@ -1,4 +1,4 @@
-"""Measure how fast the course's GPT trains and tells stories, beside `transformers` with the same weights.
+"""Measure how fast the course's GPT trains and generates, beside `transformers` with the same weights.
 
 Training is measured beside a plain model such as nanoGPT's, too. All sides take turns in one process; a ratio above 1
 says how many times as fast the course's model is. The largest size trains three models of 124M parameters: about 7 GB
@@ -47,10 +47,10 @@ def run(arguments: argparse.Namespace) -> int:
         if not arguments.json:
             print(training.describe(benchmark), flush=True)
     if arguments.only != "training":
-        # A size that was asked for by name and cannot be told is refused where only telling is measured.
+        # A size that was asked for by name and is not measured here is refused where only decoding is.
         named = arguments.only and arguments.size
-        told = [size for size in sizes if named or size in generation.TOKENS]
-        decoding = generation.run_decoding(told, arguments.rounds, arguments.tokens)
+        generated = [size for size in sizes if named or size in generation.TOKENS]
+        decoding = generation.run_decoding(generated, arguments.rounds, arguments.tokens)
         benchmark["decoding"] = decoding
         if not arguments.json:
             print(generation.describe_decoding(decoding))
