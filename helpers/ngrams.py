@@ -1,4 +1,4 @@
-"""Counting models: uniform, unigram, bigram, trigram, ... with interpolated Kneser-Ney smoothing.
+"""Built in notebook 03: counting models: uniform, unigram, bigram, ... with interpolated Kneser-Ney smoothing.
 
 A model of order n sees the n - 1 tokens before the one it predicts. Its estimate mixes what was counted after
 that context with the estimate of the model one order lower (Kneser and Ney 1995; Chen and Goodman 1999,
@@ -10,6 +10,11 @@ section 2.7):
 token was met, since a lower order is asked only where the higher one does not know. N(h) is the number of
 different tokens met after h, and P_0 is uniform: every token of the vocabulary has some probability, and each
 distribution sums to one.
+
+The notebook builds the bigram as a dense table; here, for any order, only what was met is kept, in sorted arrays. Tests
+hold the two equal.
+
+Used in notebooks 03, 04 and 09, and wherever a baseline is scored.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,6 +22,14 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from helpers.errors import CourseError
+
+
+def discount_of(counts: np.ndarray) -> float:
+    """What to take from each count: n1 / (n1 + 2 n2) with n1, n2 the number of grams met once and twice (Ney, Essen and
+    Kneser 1994).
+    """
+    once, twice = (counts == 1).sum(), (counts == 2).sum()
+    return once / (once + 2 * twice) if once and twice else 0.5
 
 
 class NGramModel:
@@ -28,8 +41,7 @@ class NGramModel:
         eos_token_id: the id that ends a story. It also stands for everything before a story's first token, so no
             context ever reaches back into the story before.
         discount: D above, between 0 and 1, the same for every order; None estimates one for each order from
-            the counts: n1 / (n1 + 2 n2) with n1, n2 the number of grams seen once and twice (Ney, Essen and
-            Kneser 1994).
+            the counts, by `discount_of`.
     """
 
     def __init__(self, order: int, vocab_size: int, eos_token_id: int = 0, discount: float | None = None):
@@ -72,14 +84,14 @@ class NGramModel:
         self._check_ids(ids)
         self._longer, self._grams, self._counts, self._totals, self._first = [], [], [], [], []
         self._discounts = []
-        place = _place_in_story(ids, self.eos_token_id)
+        index = _index_in_story(ids, self.eos_token_id)
         context = np.zeros(len(ids), dtype=np.int64)  # the index of each position's context of m tokens; m = 0 now
         for m in range(self.order):
             if m == 0:
                 self._longer.append(np.zeros(1, dtype=np.int64))
             else:
                 keys, context = _distinct(
-                    context * self.vocab_size + self._older(ids, place, m),
+                    context * self.vocab_size + self._older(ids, index, m),
                     len(self._longer[-1]) * self.vocab_size,
                 )
                 self._longer.append(keys)
@@ -89,15 +101,15 @@ class NGramModel:
         self._smooth()
         return self
 
-    def _older(self, ids: np.ndarray, place: np.ndarray, m: int) -> np.ndarray:
+    def _older(self, ids: np.ndarray, index: np.ndarray, m: int) -> np.ndarray:
         """The token m before each position, or the end token where that would be in another story."""
         older = np.full(len(ids), self.eos_token_id, dtype=np.int64)
         older[m:] = ids[:-m]
-        older[place < m] = self.eos_token_id
+        older[index < m] = self.eos_token_id
         return older
 
     def _smooth(self) -> None:
-        """Replace the lower orders' counts by numbers of contexts; sum them; choose the discounts."""
+        """Replace the lower orders' counts by numbers of contexts; sum them; estimate the discounts."""
         for m in range(self.order - 1):
             longer_context, token = np.divmod(self._grams[m + 1], self.vocab_size)
             context = self._longer[m + 1][longer_context] // self.vocab_size  # without its oldest token
@@ -108,9 +120,7 @@ class NGramModel:
             size = len(self._longer[m])
             self._totals.append(np.bincount(context, weights=self._counts[m], minlength=size))
             self._first.append(np.searchsorted(context, np.arange(size + 1)))
-            once, twice = np.count_nonzero(self._counts[m] == 1), np.count_nonzero(self._counts[m] == 2)
-            estimate = once / (once + 2 * twice) if once and twice else 0.5
-            self._discounts.append(estimate if self.discount is None else self.discount)
+            self._discounts.append(discount_of(self._counts[m]) if self.discount is None else self.discount)
 
     @property
     def parameters(self) -> int:
@@ -119,19 +129,19 @@ class NGramModel:
 
     # ------------------------------------------------------------------ asking
 
-    def log_probs(self, row: Sequence[int]) -> np.ndarray:
-        """log P(row[i] | what is before it in `row`) for i = 1, 2, ...
+    def log_probs(self, ids: Sequence[int]) -> np.ndarray:
+        """log P(ids[i] | what is before it in `ids`) for i = 1, 2, ...
 
         Args:
-            row: ids, as `[eos_token_id, *story, eos_token_id]` to score a whole story.
+            ids: a sequence, such as `[eos_token_id, *story, eos_token_id]` to score a whole story.
 
         Returns:
-            float64 array `(len(row) - 1,)`, natural logarithms.
+            float64 array `(len(ids) - 1,)`, natural logarithms.
         """
-        return self.score_rows([row])[0]
+        return self.score_rows([ids])[0]
 
     def score_rows(self, rows: Sequence[Sequence[int]]) -> list[np.ndarray]:
-        """`log_probs` of many rows at once, which is much faster than one by one."""
+        """`log_probs` of many sequences at once, which is much faster than one by one."""
         history, target, lengths = self._positions(rows)
         probability = np.full(len(target), 1.0 / self.vocab_size)
         for m, context in enumerate(self._contexts(history)):
@@ -158,28 +168,13 @@ class NGramModel:
         return np.log(self._distributions(history))
 
     def most_likely(self, rows: Sequence[Sequence[int]], chunk: int = 256) -> list[np.ndarray]:
-        """The most probable token at each position that `score_rows` scores: int64 `(len(row) - 1,)` for each
-        row.
+        """The most probable token at each position that `score_rows` scores: int64 `(len(ids) - 1,)` for
+        each sequence `ids`.
         """
         history, _, lengths = self._positions(rows)
         distinct, which = np.unique(history, axis=0, return_inverse=True)
         best = [self._distributions(distinct[i : i + chunk]).argmax(axis=1) for i in range(0, len(distinct), chunk)]
         return np.split(np.concatenate(best)[which.reshape(-1)], np.cumsum(lengths)[:-1])
-
-    def sample(self, max_new_tokens: int, ids: Sequence[int] = (), seed: int | None = None) -> list[int]:
-        """Ids drawn one after the other, each from its distribution, until `eos_token_id` (left out) or the
-        limit.
-        """
-        generator = np.random.default_rng(seed)
-        row, new = [self.eos_token_id, *ids], []
-        while len(new) < max_new_tokens:
-            probability = np.exp(self.next_log_probs(row[-max(self.order - 1, 1) :]))
-            token = int(generator.choice(self.vocab_size, p=probability / probability.sum()))
-            if token == self.eos_token_id:
-                break
-            row.append(token)
-            new.append(token)
-        return new
 
     # ------------------------------------------------------------------ inside
 
@@ -188,23 +183,23 @@ class NGramModel:
             wrong = int(ids.max() if ids.max() >= self.vocab_size else ids.min())
             raise CourseError(f"id {wrong} is outside the vocabulary of {self.vocab_size}")
 
-    def _histories(self, row: np.ndarray) -> np.ndarray:
-        """The order - 1 tokens before row[1], row[2], ..., newest first: `(len(row) - 1, order - 1)`."""
+    def _histories(self, ids: np.ndarray) -> np.ndarray:
+        """The order - 1 tokens before ids[1], ids[2], ..., newest first: `(len(ids) - 1, order - 1)`."""
         reach = max(self.order - 1, 0)
-        padded = np.concatenate([np.full(reach, self.eos_token_id), row])
+        padded = np.concatenate([np.full(reach, self.eos_token_id), ids])
         columns = [padded[reach - m + 1 : len(padded) - m] for m in range(1, reach + 1)]
-        return np.stack(columns, axis=1) if columns else np.empty((len(row) - 1, 0), dtype=np.int64)
+        return np.stack(columns, axis=1) if columns else np.empty((len(ids) - 1, 0), dtype=np.int64)
 
     def _positions(self, rows: Sequence[Sequence[int]]) -> tuple[np.ndarray, np.ndarray, list[int]]:
         if self.order and not self._grams:
             raise CourseError("this n-gram model has counted nothing yet: call fit first")
-        arrays = [np.asarray(row, dtype=np.int64) for row in rows]
-        if not arrays or min(len(row) for row in arrays) < 1:
-            raise CourseError("there is nothing to score: every row needs at least one id")
-        for row in arrays:
-            self._check_ids(row)
-        history = np.concatenate([self._histories(row) for row in arrays])
-        return history, np.concatenate([row[1:] for row in arrays]), [len(row) - 1 for row in arrays]
+        arrays = [np.asarray(ids, dtype=np.int64) for ids in rows]
+        if not arrays or min(map(len, arrays)) < 1:
+            raise CourseError("there is nothing to score: every sequence needs at least one id")
+        for ids in arrays:
+            self._check_ids(ids)
+        history = np.concatenate([self._histories(ids) for ids in arrays])
+        return history, np.concatenate([ids[1:] for ids in arrays]), [len(ids) - 1 for ids in arrays]
 
     def _contexts(self, history: np.ndarray) -> Iterable[np.ndarray]:
         """The index of each history's context of 0, 1, ... tokens, -1 where that context was never met."""
@@ -232,15 +227,15 @@ class NGramModel:
             probability[known] *= back_off[:, None]
             first = self._first[m][context[known]]
             length = self._first[m][context[known] + 1] - first
-            # The grams of one context lie side by side: list all their places without a loop.
-            place = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length - first, length)
-            token = self._grams[m][place] % self.vocab_size
-            seen = np.maximum(self._counts[m][place] - self._discounts[m], 0) * np.repeat(kept, length)
+            # The grams of one context lie side by side: list all their indices without a loop.
+            at = np.arange(length.sum()) - np.repeat(np.cumsum(length) - length - first, length)
+            token = self._grams[m][at] % self.vocab_size
+            seen = np.maximum(self._counts[m][at] - self._discounts[m], 0) * np.repeat(kept, length)
             probability[np.repeat(known, length), token] += seen
         return probability
 
 
-def _place_in_story(ids: np.ndarray, eos_token_id: int) -> np.ndarray:
+def _index_in_story(ids: np.ndarray, eos_token_id: int) -> np.ndarray:
     """0 for a story's first token, 1 for its second, ...; the end token is its story's last."""
     index = np.arange(len(ids))
     starts = np.zeros(len(ids), dtype=np.int64)

@@ -19,7 +19,7 @@ def pictures():
     yield data.story_lengths([10, 15], 256, unit="words"), ["0 of 2 are longer"]
     yield (
         data.batch_layouts({"Padded": [[(0, 3)], [(1, 5)]], "Packed": [[(0, 3), (1, 5)]]}, 8),
-        ["Padded, 2 rows, 50% of the positions wasted", "Packed, 1 rows, 0%"],
+        ["Padded, 2 sequences, 50% of the positions wasted", "Packed, 1 sequences, 0%"],
     )
     yield data.wasted_positions({"padded": 0.25, "packed": 0.0}), ["padded: 25.0% wasted", "packed: 0.0% wasted"]
 

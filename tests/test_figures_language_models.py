@@ -29,8 +29,8 @@ def pictures():
     )
     yield figures.losses_by_stories([100, 1000], falling), ["bigram from 4.00 to 3.00"]
     yield (
-        figures.loss_curve([0, 1, 2], {"training": [7, 3, 2.5], "held out": [7, 3, 2.6]}, {"counting": 2.55}),
-        ["held out falls from 7.00 to 2.600", "counting at 2.550"],
+        figures.loss_curve([0, 1, 2], {"training": [7, 3, 2.5], "validation": [7, 3, 2.6]}, {"counting": 2.55}),
+        ["validation falls from 7.00 to 2.600", "counting at 2.550"],
     )
     yield figures.scores({"uniform": 2.9, "bigram": 1.0}, 0.17), ["uniform 2.900", "floor at 0.170"]
     yield figures.scores({"uniform": 2.9}), ["uniform 2.900"]

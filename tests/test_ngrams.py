@@ -106,13 +106,6 @@ def test_batches_equal_single_rows_and_higher_orders_fit_better():
     assert losses == sorted(losses, reverse=True)
 
 
-def test_samples_follow_the_distribution_and_the_seed():
-    model = NGramModel(2, 7, END, discount=0.1).fit(STORIES)
-    assert model.sample(20, seed=3) == model.sample(20, seed=3)
-    firsts = [(model.sample(1, seed=seed) or [END])[0] for seed in range(400)]
-    assert np.mean(np.array(firsts) == 1) == pytest.approx(np.exp(model.next_log_probs([END])[1]), abs=0.08)
-
-
 def test_bad_input_is_told():
     with pytest.raises(CourseError, match="order"):
         NGramModel(-1, 5)

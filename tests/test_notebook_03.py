@@ -85,27 +85,34 @@ def test_three_ways_to_the_same_loss(taught):
 def test_the_network_learns_what_was_counted(taught, stream):
     counts = torch.from_numpy(taught["count_bigrams"](stream)).float()
     total = counts.sum(dim=1, keepdim=True)
-    share, followed = total[:, 0] / total.sum(), counts / total.clamp(min=1)
+    fraction, followed = total[:, 0] / total.sum(), counts / total.clamp(min=1)
     network = taught["NeuralBigram"](V)
     ids = torch.from_numpy(stream)
     assert network(ids[:-1], ids[1:]).item() == pytest.approx(math.log(V))
-    assert taught["loss_on_all"](network, share, followed).item() == pytest.approx(math.log(V))
+    assert taught["loss_on_all"](network, fraction, followed).item() == pytest.approx(math.log(V))
     optimizer = torch.optim.Adam(network.parameters(), lr=0.3)
     for _ in range(300):
         optimizer.zero_grad()
-        taught["loss_on_all"](network, share, followed).backward()
+        taught["loss_on_all"](network, fraction, followed).backward()
         optimizer.step()
     met = total[:, 0] > 0
     assert torch.allclose(network.logits.weight.softmax(1)[met], followed[met], atol=5e-3)
     one_by_one = F.cross_entropy(network.logits(ids[:-1]), ids[1:])
-    assert taught["loss_on_all"](network, share, followed).item() == pytest.approx(one_by_one.item(), rel=1e-5)
+    assert taught["loss_on_all"](network, fraction, followed).item() == pytest.approx(one_by_one.item(), rel=1e-5)
 
 
-def test_telling_draws_what_the_helpers_draw(taught, stream):
+def test_generated_stories_follow_the_distribution_and_the_seed(taught, stream):
     model = NGramModel(2, V, END).fit(stream[1:])
-    for seed in range(20):
-        told = taught["tell"](lambda ids: np.exp(model.next_log_probs(ids)), limit=15, seed=seed)
-        assert told == Letters().decode(model.sample(15, seed=seed))
+
+    def generate(limit, seed):
+        return taught["generate"](lambda ids: np.exp(model.next_log_probs(ids)), limit=limit, seed=seed)
+
+    assert [generate(15, seed) for seed in range(20)] == [generate(15, seed) for seed in range(20)]
+    assert max(len(generate(15, seed)) for seed in range(20)) == 15
+    firsts = [generate(1, seed) for seed in range(1000)]
+    for token, probability in enumerate(np.exp(model.next_log_probs([END]))):
+        text = "" if token == END else Letters().decode([token])
+        assert firsts.count(text) / 1000 == pytest.approx(probability, abs=0.05)
 
 
 # --- what is shipped

@@ -41,6 +41,7 @@ SAME_CODE = [  # notebook, what it teaches, module, what is used (None: the same
     ("02_dataset_eda", "rank_frequencies", "helpers.corpus", None, ()),
     ("02_dataset_eda", "growth", "helpers.corpus", None, ()),
     ("02_dataset_eda", "seen_fraction", "helpers.corpus", None, ()),
+    ("03_baselines", "discount_of", "helpers.ngrams", None, ()),
     ("04_embeddings_and_positions", "sinusoid_table", "helpers.model", "sinusoids", ()),  # the solution of exercise 4.6
 ]
 

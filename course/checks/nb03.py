@@ -62,9 +62,9 @@ def story_log_prob(answer, check):
     for _ in range(5):
         ids = [check.random.randrange(1, 4) for _ in range(6)]
         tilted = lambda before: [(1 + i + before[-1]) / (10 + 4 * before[-1]) for i in range(4)]  # noqa: E731
-        row, product = [END, *ids, END], 1.0
-        for at in range(1, len(row)):
-            product *= tilted(row[:at])[row[at]]
+        sequence, product = [END, *ids, END], 1.0
+        for at in range(1, len(sequence)):
+            product *= tilted(sequence[:at])[sequence[at]]
         check.close(
             answer(ids, tilted), math.log(product), slug="random", hint="Do a story of one token by hand and compare."
         )
@@ -250,7 +250,7 @@ def sample_story(answer, check):
     )  # fmt: skip
     check.equal(
         got, [1, 2, 3], slug="context",
-        hint="Begin with the row of the end token, 0. Each drawn token says in which row to look next.",
+        hint="Begin with the row of the end token, 0. Each sampled token says in which row to look next.",
     )  # fmt: skip
     for limit in (1, 2):
         check.equal(
@@ -262,24 +262,24 @@ def sample_story(answer, check):
     wide = [[0] + [1] * 50] + [[1] + [2] * 50 for _ in range(50)]
     check.equal(
         list(answer(wide, 40, 7)), list(answer(wide, 40, 7)), slug="seed",
-        hint="The same seed must tell the same story: make your generator from `seed`, inside the function.",
+        hint="The same seed must give the same story: make your generator from `seed`, inside the function.",
     )  # fmt: skip
     once = [[0, 6, 3, 1], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]  # one token, then the end
-    drawn = Counter(tuple(answer(once, 5, seed)) for seed in range(600))
+    sampled = Counter(tuple(answer(once, 5, seed)) for seed in range(600))
     check.that(
-        len(drawn) > 1, slug="seed-or-greedy", problem=f"600 seeds gave one and the same story, {list(drawn)[0]}",
-        hint="Draw at random by the counts, do not take the largest, and let `seed` decide the draw.",
+        len(sampled) > 1, slug="seed-or-greedy", problem=f"600 seeds gave one and the same story, {list(sampled)[0]}",
+        hint="Sample at random by the counts, do not take the largest, and let `seed` decide the sample.",
     )  # fmt: skip
-    shares = [drawn[(token,)] / 600 for token in (1, 2, 3)]
+    fractions = [sampled[(token,)] / 600 for token in (1, 2, 3)]
     check.that(
-        all(abs(share - p) < 0.08 for share, p in zip(shares, (0.6, 0.3, 0.1), strict=True)), slug="weights",
-        problem=f"counts 6, 3, 1 gave shares of {shares[0]:.2f}, {shares[1]:.2f}, {shares[2]:.2f}",
-        hint="A token that was counted six times as often must be drawn six times as often.",
+        all(abs(fraction - p) < 0.08 for fraction, p in zip(fractions, (0.6, 0.3, 0.1), strict=True)), slug="weights",
+        problem=f"counts 6, 3, 1 gave fractions of {fractions[0]:.2f}, {fractions[1]:.2f}, {fractions[2]:.2f}",
+        hint="A token that was counted six times as often must be sampled six times as often.",
     )  # fmt: skip
     twice = [[0, 1, 1], [1, 1, 1], [1, 1, 1]]
     stories = [tuple(answer(twice, 2, seed)) for seed in range(400)]
     pairs = Counter(story for story in stories if len(story) == 2)
     check.that(
-        len(pairs) == 4, slug="fresh-draws", problem=f"of 1 1, 1 2, 2 1 and 2 2 only {len(pairs)} ever came",
-        hint="Make the generator once, before the loop: made anew at each step, it draws the same again.",
+        len(pairs) == 4, slug="fresh-samples", problem=f"of 1 1, 1 2, 2 1 and 2 2 only {len(pairs)} ever came",
+        hint="Make the generator once, before the loop: made again at each step, it samples the same again.",
     )  # fmt: skip

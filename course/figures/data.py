@@ -1,4 +1,4 @@
-"""A collection of stories seen: its words, their ranks, its growth, its lengths, and how batches are filled."""
+"""A collection of stories seen: its words, their ranks, its growth, its lengths, and batches packed and padded."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,9 +65,9 @@ def zipf(series: Mapping[str, Sequence[tuple[int, float]]], words: Mapping[int, 
         label="half as often at twice the rank",
     )
     for rank, word in (words or {}).items():
-        share = min(first, key=lambda point: abs(point[0] - rank))[1]
+        height = min(first, key=lambda point: abs(point[0] - rank))[1]
         ax.annotate(
-            word, (rank, share), (5, 9), textcoords="offset points", fontsize=9.5, color=style.INK,
+            word, (rank, height), (5, 9), textcoords="offset points", fontsize=9.5, color=style.INK,
             bbox={"boxstyle": "round,pad=0.15", "facecolor": style.GROUND, "edgecolor": "none", "alpha": 0.85},
         )  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="rank of the word, 1 is the most frequent")
@@ -134,19 +134,19 @@ def story_lengths(lengths: Sequence[int], context: int, unit: str = "tokens"):
 
 @style.figure
 def batch_layouts(layouts: Mapping[str, Sequence[Sequence[tuple[int, int]]]], context: int):
-    """Batches drawn row by row: each story a block, padding hatched.
+    """Batches sequence by sequence: each story a block, padding hatched.
 
     Args:
-        layouts: for each way of filling, its rows; a row is a list of `(story, positions)`. What is missing to
-            `context` positions is padding.
+        layouts: for each way to make a batch, its sequences; a sequence is a list of `(story, positions)`. What is
+            missing to `context` positions is padding.
     """
     fig, axes = style.canvas(1, len(layouts), height=2.7, sharey=True, squeeze=False)
     fills, said = (style.BLUE, style.SKY, style.TEAL, style.ORANGE), []
-    for ax, (label, rows) in zip(axes[0], layouts.items(), strict=True):
+    for ax, (label, sequences) in zip(axes[0], layouts.items(), strict=True):
         used = 0
-        for y, row in enumerate(rows):
+        for y, sequence in enumerate(sequences):
             x = 0
-            for story, positions in row:
+            for story, positions in sequence:
                 ax.add_patch(
                     Rectangle(
                         (x, y - 0.4), positions, 0.8, facecolor=fills[story % 4], edgecolor=style.INK, linewidth=0.8
@@ -165,39 +165,49 @@ def batch_layouts(layouts: Mapping[str, Sequence[Sequence[tuple[int, int]]]], co
                 )
             )
             used += x
-        wasted = 1 - used / (context * len(rows))
+        wasted = 1 - used / (context * len(sequences))
         ax.set(
-            xlim=(0, context), ylim=(len(rows) - 0.4, -0.6), xlabel="position", title=f"{label}: {wasted:.0%} wasted"
+            xlim=(0, context),
+            ylim=(len(sequences) - 0.4, -0.6),
+            xlabel="position",
+            title=f"{label}: {wasted:.0%} wasted",
         )
-        ax.set_yticks(range(len(rows)))
+        ax.set_yticks(range(len(sequences)))
         ax.grid(visible=False)
-        said.append(f"{label}, {len(rows)} rows, {wasted:.0%} of the positions wasted")
-    axes[0][0].set_ylabel("row of the batch")
-    return fig, f"Rows of {context} positions as blocks of stories, padding hatched: {'; '.join(said)}."
+        said.append(f"{label}, {len(sequences)} sequences, {wasted:.0%} of the positions wasted")
+    axes[0][0].set_ylabel("sequence of the batch")
+    return fig, f"Sequences of {context} positions as blocks of stories, padding hatched: {'; '.join(said)}."
 
 
 @style.figure
-def wasted_positions(shares: Mapping[str, float]):
-    """Bars of used and wasted positions, for each way of filling a batch.
+def wasted_positions(fractions: Mapping[str, float]):
+    """Bars of used and wasted positions, for each way to make a batch.
 
     Args:
-        shares: for each way the share of positions that hold no token, from 0 to 1.
+        fractions: for each way the fraction of positions that hold no token, from 0 to 1.
     """
-    fig, ax = style.canvas(height=0.95 + 0.5 * len(shares))
-    for y, share in enumerate(shares.values()):
-        ax.barh(y, 1 - share, height=0.62, color=style.BLUE, edgecolor=style.INK, linewidth=0.6)
+    fig, ax = style.canvas(height=0.95 + 0.5 * len(fractions))
+    for y, fraction in enumerate(fractions.values()):
+        ax.barh(y, 1 - fraction, height=0.62, color=style.BLUE, edgecolor=style.INK, linewidth=0.6)
         ax.barh(
-            y, share, left=1 - share, height=0.62, color=style.ORANGE, edgecolor=style.INK, hatch="///", linewidth=0.6
+            y,
+            fraction,
+            left=1 - fraction,
+            height=0.62,
+            color=style.ORANGE,
+            edgecolor=style.INK,
+            hatch="///",
+            linewidth=0.6,
         )
-        ax.text(1.01, y, f"{share:.1%}", va="center", fontsize=10)
-    ax.set_yticks(range(len(shares)), list(shares))
+        ax.text(1.01, y, f"{fraction:.1%}", va="center", fontsize=10)
+    ax.set_yticks(range(len(fractions)), list(fractions))
     ax.xaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1))
-    ax.set(xlim=(0, 1.09), ylim=(len(shares) - 0.5, -0.5), title="Share of wasted positions")
+    ax.set(xlim=(0, 1.09), ylim=(len(fractions) - 0.5, -0.5), title="Fraction of wasted positions")
     ax.grid(visible=False)
     handles = [
         Patch(facecolor=style.BLUE, edgecolor=style.INK, label="holds a token"),
         Patch(facecolor=style.ORANGE, edgecolor=style.INK, hatch="///", label="padding"),
     ]
     fig.legend(handles=handles, loc="outside lower right", ncols=2)
-    said = "; ".join(f"{label}: {share:.1%} wasted" for label, share in shares.items())
+    said = "; ".join(f"{label}: {fraction:.1%} wasted" for label, fraction in fractions.items())
     return fig, f"Bars of positions that hold a token and that are padding. {said}."

@@ -123,7 +123,7 @@ def loss_curve(steps: Sequence[int], losses: Mapping[str, Sequence[float]], leve
 
     Args:
         steps: at which the losses were measured.
-        losses: "training" and "held out", for example: nats per token at each step.
+        losses: "training" and "validation", for example: nats per token at each step.
         levels: named horizontal lines.
     """
     lowest = min(*(min(values) for values in losses.values()), *levels.values())

@@ -191,7 +191,9 @@ def adds_up_all_of_train(train, validation, n=8):
 
 @wrong("2.3", "part")
 def divides_by_the_union(train, validation, n=8):
-    return _leaks(train, validation, n, lambda own, train: any(own and len(own & o) >= 0.5 * len(own | o) for o in train))
+    return _leaks(
+        train, validation, n, lambda own, train: any(own and len(own & o) >= 0.5 * len(own | o) for o in train)
+    )
 
 
 @wrong("2.3", "half")

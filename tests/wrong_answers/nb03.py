@@ -379,12 +379,12 @@ def ignores_the_seed(counts, limit, seed):
 
 
 @wrong("3.6", "seed")
-def draws_from_the_shared_generator(counts, limit, seed):
+def samples_from_the_shared_generator(counts, limit, seed):
     return _sample(counts, limit, random)
 
 
 @wrong("3.6", "weights")
-def draws_all_seen_tokens_alike(counts, limit, seed):
+def samples_all_seen_tokens_alike(counts, limit, seed):
     return _sample([[min(n, 1) for n in row] for row in counts], limit, random.Random(seed))
 
 
@@ -404,7 +404,7 @@ def reads_columns_for_rows(counts, limit, seed):
     return _sample([list(column) for column in zip(*counts, strict=True)], limit, random.Random(seed))
 
 
-@wrong("3.6", "fresh-draws")
+@wrong("3.6", "fresh-samples")
 def seeds_again_at_every_step(counts, limit, seed):
     story, last = [], 0
     while len(story) < limit:
