@@ -15,7 +15,7 @@ PROSE = {
 }
 NEARBY = 300  # characters before and after a term in which it must be said where it is explained
 # Terms that are also words of everyday English (or of Python): earlier notebooks use them as such.
-EVERYDAY = {"block", "gain", "piece", "position", "recipe", "score", "value"}
+EVERYDAY = {"block", "gain", "moment", "piece", "position", "recipe", "score", "value"}
 # (term, earlier notebook): why it may stand there without a pointer.
 EXPLAINED_THERE = {
     ("held-out", "01"): "in the same sentence: stories that the tokenizers were not trained on",
