@@ -25,12 +25,12 @@ def lookup_by_one_hot(answer, check):
     )  # fmt: skip
     check.shape(got, (4, 3), slug="shape", hint="A vector of d_model numbers for each id.")
     check.that(
-        got.is_floating_point(), slug="dtype", problem=f"the numbers are {got.dtype}",
+        got.is_floating_point(), slug="dtype", problem=f"the values are {got.dtype}",
         hint="Turn the one-hot rows into the table's type, not the table into whole numbers.",
     )  # fmt: skip
     check.that(
         not close(got, table[ids + 1], 1e-5), slug="off-by-one", problem="each vector is that of the next id",
-        hint="Ids count from 0: the 1 stands at place `id`.",
+        hint="Ids count from 0: the 1 stands at index `id`.",
     )  # fmt: skip
     check.close(got, table[ids], slug="rows", hint="Each result must be the table's row of that id.")
     check.close(
@@ -117,7 +117,7 @@ def analogy(answer, check):
         "centre": (dict(centre="no"), "Subtract the mean of all rows first."),
         "centre-number": (
             dict(centre="one number"),
-            "The mean of all rows is a vector, (d_model,): take it over dim=0, not over all numbers at once.",
+            "The mean of all rows is a vector, (d_model,): take it over dim=0, not over all values at once.",
         ),
         "unit-first": (
             dict(unit_first=True),
@@ -158,7 +158,7 @@ def add_positions(answer, check):
         (
             tokens + table[:2, None],
             "batch-for-time",
-            "The position is the place in time, dimension 1, not in the batch.",
+            "The position is the index in time, dimension 1, not in the batch.",
         ),
         (tokens + table[0], "one-row", "Each token gets the row of its own position, not all the first."),
         (tokens * table[:3], "product", "Positions are added, not multiplied."),
@@ -218,7 +218,7 @@ def sinusoid_table(answer, check):
     check.that(not close(got, odd, 1e-4), slug="pairs", problem="a cosine has another angle than its sine",
                hint="A sine and its cosine share one angle: that of the even column.")  # fmt: skip
     check.close(got, made(), slug="waves", tolerance=1e-4, hint="Compute row 1 by hand for d_model = 2: sin 1, cos 1.")
-    check.that(got.dtype == torch.float32, slug="dtype", problem=f"the numbers are {got.dtype}",
+    check.that(got.dtype == torch.float32, slug="dtype", problem=f"the values are {got.dtype}",
                hint="The table is float32.")  # fmt: skip
     check.that((answer(200, 16).norm(dim=1) - math.sqrt(8)).abs().max() < 1e-3, slug="long",
                problem="rows of a longer table are not all of the same length",

@@ -34,10 +34,10 @@ def lookup(table: np.ndarray, row: int):
         ax.spines[:].set_visible(False)
         ax.set(xticks=[], yticks=range(size) if len(values) == size else [], ylim=(size - 0.5, -0.5))
         ax.tick_params(length=0)
-    style.headline(fig, "A lookup is a product")
+    style.headline(fig, "A lookup is a matrix multiplication")
     axes[1].axhspan(row - 0.48, row + 0.48, fill=False, edgecolor=style.BERRY, linewidth=2.5)
     return fig, (
-        f"A one-hot column of {size} numbers with its 1 at place {row}, a table of {size} rows and {width} columns "
+        f"A one-hot column of {size} values with its 1 at position {row}, a table of {size} rows and {width} columns "
         f"with row {row} framed, and the result, which is row {row}: {', '.join(f'{v:g}' for v in table[row])}."
     )
 
