@@ -43,7 +43,7 @@ def averaging_matrix(answer, check):
     )  # fmt: skip
     check.close(
         got.sum(1), [1.0, 1.0, 1.0], slug="sums-to-one",
-        hint="Weights of an average sum to one: row i shares 1 among its i + 1 tokens.",
+        hint="Weights of an average sum to one: row i divides 1 among its i + 1 tokens.",
     )  # fmt: skip
     check.close(
         got, [[1, 0, 0], [1 / 2, 1 / 2, 0], [1 / 3, 1 / 3, 1 / 3]], slug="even",
@@ -55,7 +55,7 @@ def averaging_matrix(answer, check):
         answer(6).float() @ x, running, slug="average", tolerance=1e-4,
         hint="Your matrix times the vectors must be what the loop gave. Look at a size other than 3.",
     )  # fmt: skip
-    check.close(answer(1), [[1.0]], slug="one", hint="A text of one token: it is its own average.")
+    check.close(answer(1), [[1.0]], slug="one", hint="A sequence of one token: it is its own average.")
 
 
 @exercise("5.2", title="Softmax over the right axis", minutes=10, difficulty=2)
@@ -65,9 +65,8 @@ def softmax_rows(answer, check):
     check.shape(got, (2, 3), slug="shape", hint="As many weights as scores: keep the axis that you sum over as a 1.")
     check.that(
         not _near(got, scores.softmax(0)), slug="queries", problem="each column sums to one, not each row",
-        hint="That is a softmax over the queries. A row belongs to one query, and its weights are shared among the "
-        "keys: "
-        "the last axis.",
+        hint="That is a softmax over the queries. A row belongs to one query, and its weights are "
+        "divided among the keys: the last axis.",
     )  # fmt: skip
     check.that(
         not _near(got, scores.flatten().softmax(0).view(2, 3)), slug="everything",
@@ -134,7 +133,7 @@ def scaled_scores(answer, check):
         ),
         "time": (
             raw / math.sqrt(5), "the scores were divided by the root of the number of tokens",
-            "How many products does one score sum up? As many as a vector has features, however long the text.",
+            "How many terms does one score sum up? As many as a vector has features, however long the sequence.",
         ),
         "n-head": (
             raw / math.sqrt(3), "the scores were divided by the root of the number of heads",
@@ -148,7 +147,7 @@ def scaled_scores(answer, check):
         check.that(not _near(got, values), slug=slug, problem=problem, hint=hint)
     check.that(
         not _near(got, raw.transpose(-2, -1) / 2), slug="swapped", problem="row i holds the scores of key i",
-        hint="Rows are queries, columns are keys: q stands on the left of the product.",
+        hint="Rows are queries, columns are keys: q stands on the left of the matmul.",
     )  # fmt: skip
     check.that(
         not _near(got, (raw / 2).softmax(-1)), slug="softmax", problem="these are weights already",
@@ -200,7 +199,7 @@ def causal_weights(answer, check):
             "above the diagonal.",
         ),
         "zero": (
-            (scores * past).softmax(-1), "hidden places still have weight",
+            (scores * past).softmax(-1), "hidden positions still have weight",
             "A score of 0 is not a weight of 0: exp(0) is 1. What score has an exponential of 0?",
         ),
         "queries": (
@@ -208,7 +207,7 @@ def causal_weights(answer, check):
             "The mask is right; the softmax went over the queries. It belongs over the keys, the last axis.",
         ),
         "small": (
-            scores.masked_fill(~past, -1.0).softmax(-1), "hidden places still have weight",
+            scores.masked_fill(~past, -1.0).softmax(-1), "hidden positions still have weight",
             "The score that hides must be minus infinity. A mild negative number is a possible score like any other.",
         ),
         "not-softmaxed": (scores.masked_fill(~past, -math.inf), "these are scores",
@@ -216,13 +215,13 @@ def causal_weights(answer, check):
         "zeros-hidden": (
             (scores * past).masked_fill(scores * past == 0, -math.inf).softmax(-1),
             "a score of 0 in the past was hidden",
-            "A visible score can happen to be 0. Hide by place, with the mask itself, and not by value.",
+            "A visible score can happen to be 0. Hide by position, with the mask itself, and not by value.",
         ),
     }  # fmt: skip
     for slug, (values, problem, hint) in wrong.items():
         check.that(not _near(got, values), slug=slug, problem=problem, hint=hint)
     check.that(
-        float(got.triu(1).abs().max()) == 0, slug="small", problem="hidden places still have weight",
+        float(got.triu(1).abs().max()) == 0, slug="small", problem="hidden positions still have weight",
         hint="Exactly 0 is asked for: the score that hides is minus infinity, not a negative number.",
     )  # fmt: skip
     check.close(got.sum(-1), [1.0] * T, slug="sums-to-one", hint="Each row of weights must sum to one.")
@@ -232,7 +231,7 @@ def causal_weights(answer, check):
     large = torch.randn(4, 4) - 2e9
     check.that(
         float(answer(large).triu(1).abs().max()) == 0, slug="small",
-        problem="with scores far below zero, hidden places have weight again",
+        problem="with scores far below zero, hidden positions have weight again",
         hint="However negative a number is, a score can be lower: hide with -math.inf.",
     )  # fmt: skip
     many = torch.randn(2, 3, 6, 6)
@@ -257,7 +256,7 @@ def merge_heads(answer, check):
     check.shape(got, (B, T, H * d), slug="shape", hint="One vector for each token: (batch, time, d_model).")
     check.that(
         not _near(got, split.reshape(B, T, H * d)), slug="no-transpose",
-        problem="a token's vector holds numbers of other tokens",
+        problem="a token's vector holds features of other tokens",
         hint="The shape is right, the contents are not: reshape reads in the order of the axes, and there head "
         "stands before "
         "time. Transpose first.",
@@ -271,7 +270,7 @@ def merge_heads(answer, check):
         not _near(got, whole.view(B, T, H, d).flip(2).reshape(B, T, H * d)), slug="order",
         problem="the last head came first", hint="Head 0 stands on the left.",
     )  # fmt: skip
-    check.close(got, whole, slug="value", hint="Merging must undo splitting, number by number.")
+    check.close(got, whole, slug="value", hint="Merging must undo splitting, feature by feature.")
     square = torch.randn(2, 4, 4, 4)
     expected = torch.cat([square[:, head] for head in range(4)], dim=-1)
     check.close(
@@ -280,7 +279,7 @@ def merge_heads(answer, check):
     )  # fmt: skip
     check.close(
         answer(split[:1, :, :1]), whole[:1, :1], slug="single",
-        hint="A batch of one and a text of one token must keep their axes: no `squeeze`.",
+        hint="A batch of one and a sequence of one token must keep their axes: no `squeeze`.",
     )  # fmt: skip
 
 
@@ -311,7 +310,7 @@ def masked_attention(answer, check):
         "Hide what comes later, before the softmax."),
         "after-softmax": (
             ((raw / 2).softmax(-1) * past) @ v, "the weights of a row do not sum to one",
-            "The mask came after the softmax. The future took its share first: mask the scores, with minus infinity.",
+            "The mask came after the softmax. The future took its weight first: mask the scores, with minus infinity.",
         ),
         "wrong-way": (
             mixed(raw / 2, past.T), "each token takes from its future",
@@ -319,14 +318,14 @@ def masked_attention(answer, check):
         ),
         "queries": (
             mixed(raw / 2, dim=-2), "the weights of a column sum to one, not those of a row",
-            "The softmax goes over the keys, dim=-1: each query shares out one whole.",
+            "The softmax goes over the keys, dim=-1: each query divides one whole.",
         ),
         "not-scaled": (mixed(raw), "the scores were not scaled", "Divide the scores by the root of d_head."),
         "d-head": (mixed(raw / d), "the scores were divided by d_head",
         "By its root: the variance of a score is d_head."),
         "d-model": (
             mixed(raw / math.sqrt(H * d)), "the scores were divided by the root of d_model",
-            "A head's score sums over d_head products, q.shape[-1]: take the root of that.",
+            "A head's score sums over d_head terms, q.shape[-1]: take the root of that.",
         ),
         "swapped": (
             mixed(raw.transpose(-2, -1) / 2), "the keys ask and the queries answer",

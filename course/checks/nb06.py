@@ -1,4 +1,4 @@
-"""The exercises of notebook 06: LayerNorm, GELU, the block, pre against post, starting values, first loss, counting.
+"""The exercises of notebook 06: LayerNorm, GELU, the block, pre against post, initialization, first loss, counting.
 
 Longer than other modules: a notebook has one module of checks, in which each stands by itself.
 """
@@ -13,7 +13,7 @@ from course.checks.exercise import exercise
 
 
 def refuse(check, got, mistakes, tolerance: float = 1e-5) -> None:
-    """Recognise known mistakes by what they give: each is (slug, the wrong value, what is wrong, where to look)."""
+    """Recognize known mistakes by what they give: each is (slug, the wrong value, what is wrong, where to look)."""
     for slug, wrong, problem, hint in mistakes:
         same = isinstance(got, torch.Tensor) and got.shape == wrong.shape and torch.allclose(got, wrong, atol=tolerance)
         check.that(not same, slug=slug, problem=problem, hint=hint)
@@ -27,24 +27,24 @@ def layer_norm(answer, check):
     by_hand = [-1.5, -0.5, -0.5, -0.5, 0, 0, 1, 2]
     got = answer(x, ones, zeros, 0.0)
     check.shape(
-        got, (1, 1, d), slug="shape", hint="As many numbers go out as come in; `keepdim=True` keeps a mean as a column."
+        got, (1, 1, d), slug="shape", hint="As many values go out as come in; `keepdim=True` keeps a mean as a column."
     )
     refuse(check, got, [
-        ("unbiased-variance", (x - 5) / math.sqrt(32 / 7), "the squared deviations were divided by 7, not by 8",
-         "LayerNorm divides the squared deviations by d_model. torch.var and torch.std divide by one less, unless "
+        ("unbiased-variance", (x - 5) / math.sqrt(32 / 7), "the squared differences were divided by 7, not by 8",
+         "LayerNorm divides the squared differences by d_model. torch.var and torch.std divide by one less, unless "
          "told otherwise."),
-        ("no-root", (x - 5) / 4, "divided by the variance, 4, where the spread is 2",
+        ("no-root", (x - 5) / 4, "divided by the variance, 4, where the standard deviation is 2",
          "Divide by the standard deviation: the root of the variance."),
     ])  # fmt: skip
-    hint = "By hand: the mean is 5, the spread is 2. Take the mean off, then divide by the spread."
+    hint = "By hand: the mean is 5, the standard deviation 2. Take the mean off, then divide."
     check.close(got, [[by_hand]], slug="by-hand", hint=hint)
     two = torch.stack([x[0, 0], 10 * x[0, 0] + 3])[None]  # one sequence, two positions
-    hint = "Each position is normalised by its own mean and spread, over its features: the last axis, and no other."
+    hint = "Each position is normalized by its own mean and variance, over its features: the last axis, no other."
     check.close(answer(two, ones, zeros, 0.0)[0, 1], by_hand, slug="axis", hint=hint)
     hint = "Another sequence of the batch must not matter: mean and variance are taken over the last axis alone."
     check.close(answer(two.transpose(0, 1), ones, zeros, 0.0)[1, 0], by_hand, slug="axis", hint=hint)
     got = answer(torch.full((1, 1, d), 3.0), ones, zeros, 1e-5)
-    hint = "A vector of equal numbers has no spread. eps is there so that nothing is divided by zero."
+    hint = "A vector of equal values has variance 0. eps is there so that nothing is divided by zero."
     check.that(bool(torch.isfinite(got).all()), slug="eps-missing", problem="equal features gave 0 / 0", hint=hint)
     narrow = x / 1000
     got, outside = answer(narrow, ones, zeros, 1e-5), (narrow - 5 / 1000) / (2 / 1000 + 1e-5)
@@ -54,16 +54,17 @@ def layer_norm(answer, check):
     ], tolerance=1e-3)  # fmt: skip
     hint = "eps is added to the variance, under the root."
     check.close(got, F.layer_norm(narrow, (d,), eps=1e-5), slug="eps-missing", tolerance=1e-4, hint=hint)
-    gain, bias = torch.linspace(0.5, 2, d), torch.linspace(-1, 1, d)
+    weight, bias = torch.linspace(0.5, 2, d), torch.linspace(-1, 1, d)
     check.close(
-        answer(x, gain, bias, 0.0), F.layer_norm(x, (d,), gain, bias, eps=0.0), slug="gain-and-bias", tolerance=1e-4,
-        hint="First normalise; then multiply by the gain, feature by feature; then add the bias.",
+        answer(x, weight, bias, 0.0), F.layer_norm(x, (d,), weight, bias, eps=0.0),
+        slug="weight-and-bias", tolerance=1e-4,
+        hint="First normalize; then multiply by the weight, feature by feature; then add the bias.",
     )  # fmt: skip
     for _ in range(5):
         x = torch.randn(3, 4, d) * check.random.uniform(0.1, 9) + check.random.uniform(-5, 5)
-        gain, bias = torch.randn(d), torch.randn(d)
+        weight, bias = torch.randn(d), torch.randn(d)
         check.close(
-            answer(x, gain, bias, 1e-5), F.layer_norm(x, (d,), gain, bias, eps=1e-5), slug="random", tolerance=1e-4,
+            answer(x, weight, bias, 1e-5), F.layer_norm(x, (d,), weight, bias, eps=1e-5), slug="random", tolerance=1e-4,
             hint="Compare one position with torch's F.layer_norm.",
         )  # fmt: skip
 
@@ -91,7 +92,7 @@ def gelu(answer, check):
     hint = "x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))): compare the constants one by one."
     check.close(got, F.gelu(x, approximate="tanh"), slug="values", hint=hint)
     x = torch.randn(2, 3, 4)
-    hint = "Every number on its own, in any shape."
+    hint = "Every value on its own, in any shape."
     check.close(answer(x), F.gelu(x, approximate="tanh"), slug="any-shape", hint=hint)
 
 
@@ -108,7 +109,7 @@ class _Sublayer(nn.Module):
 
 
 def _parts(d: int):
-    """Two LayerNorms with gains and biases of their own, and two sublayers that remember."""
+    """Two LayerNorms with weights and biases of their own, and two sublayers that remember."""
     norms = [nn.LayerNorm(d), nn.LayerNorm(d)]
     with torch.no_grad():
         for norm in norms:
@@ -140,7 +141,7 @@ def pre_ln_block(answer, check):
 
 def _attention_reads(check, given, x, ln_1) -> None:
     refuse(check, given, [
-        ("attention-not-normalised", x, "attention was given x itself",
+        ("attention-not-normalized", x, "attention was given x itself",
          "In a pre-LN block attention reads LayerNorm ln_1 of x, not x."),
     ])  # fmt: skip
     check.close(
@@ -152,16 +153,16 @@ def _attention_reads(check, given, x, ln_1) -> None:
 def _mlp_reads(check, given, x, branch, ln_1, ln_2) -> None:
     stream = x + branch
     refuse(check, given, [
-        ("mlp-not-normalised", stream, "the MLP was given the stream itself",
-         "The MLP too reads a normalised copy: ln_2 of the stream, after attention was added."),
+        ("mlp-not-normalized", stream, "the MLP was given the stream itself",
+         "The MLP too reads a normalized copy: ln_2 of the stream, after attention was added."),
         ("same-norm-twice", ln_1(stream), "the MLP was given ln_1 of the stream",
-         "A block has two LayerNorms, each with a gain and a bias of its own. The second is ln_2."),
+         "A block has two LayerNorms, each with a weight and a bias of its own. The second is ln_2."),
         ("parallel", ln_2(x), "the MLP was given ln_2 of the x that came in, without what attention added",
          "The MLP comes after attention: it reads the stream to which attention has already been added."),
         ("residual-forgotten", ln_2(branch), "the MLP was given attention's output alone; x is lost",
          "A sublayer's output is added to the stream: x + attn(...). Without x the straight way is cut."),
-        ("stream-normalised", ln_2(ln_1(x) + branch), "attention's output was added to ln_1(x), not to x",
-         "Only the branch is normalised. If x is overwritten by ln_1(x), the stream itself is."),
+        ("stream-normalized", ln_2(ln_1(x) + branch), "attention's output was added to ln_1(x), not to x",
+         "Only the branch is normalized. If x is overwritten by ln_1(x), the stream itself is."),
     ], tolerance=1e-4)  # fmt: skip
     check.close(
         given, ln_2(stream), slug="mlp-input", tolerance=1e-4, when="what the MLP was given",
@@ -173,12 +174,12 @@ def _result(check, got, x, stream, read, out, norms) -> None:
     refuse(check, got, [
         ("residual-forgotten", out, "the MLP's output replaced the stream",
          "The MLP's output, too, is added to the stream."),
-        ("stream-normalised", read + out, "the MLP's output was added to ln_2 of the stream, not to the stream",
-         "Only the branch is normalised. What is added to is the stream as it was before ln_2."),
+        ("stream-normalized", read + out, "the MLP's output was added to ln_2 of the stream, not to the stream",
+         "Only the branch is normalized. What is added to is the stream as it was before ln_2."),
         ("attention-lost", x + out, "what attention added is missing",
          "The MLP's output is added to the stream that already holds attention's output."),
-        *[("norm-after-sum", norm(stream + out), "the sum was normalised at the end",
-           "In a pre-LN block nothing normalises the stream.") for norm in norms],
+        *[("norm-after-sum", norm(stream + out), "the sum was normalized at the end",
+           "In a pre-LN block nothing normalizes the stream.") for norm in norms],
     ], tolerance=1e-4)  # fmt: skip
     check.close(got, stream + out, slug="result", tolerance=1e-4, hint="Two sums and nothing else on the stream.")
 
@@ -210,7 +211,7 @@ def order_of(answer, check):
     check.that(
         any(got == order for order, got in plain), slug="swapped",
         problem="of six answers every one was the opposite of what is true",
-        hint="A pre-LN block never normalises the stream; a post-LN block normalises everything that leaves it.",
+        hint="A pre-LN block never normalizes the stream; a post-LN block normalizes everything that leaves it.",
     )  # fmt: skip
     check.that(
         len({got for _, got in plain}) == 2, slug="always-the-same",
@@ -222,11 +223,11 @@ def order_of(answer, check):
     for order, got in plain:
         check.equal(got, order, slug="fresh", when=f"a fresh {order}-LN block", hint=hint)
     hint = (
-        "After training the gains are not 1 and the biases not 0, so mean 0 and spread 1 prove nothing. Compare the "
-        "output for x with the output for a much larger x."
+        "After training the LayerNorms' weights are not 1 and their biases not 0: mean 0 and variance 1 prove nothing. "
+        "Compare the output for x with the output for a much larger x."
     )
     for order in ("pre", "post") * 4:
-        when = f"a {order}-LN block whose gains and biases were trained"
+        when = f"a {order}-LN block whose LayerNorms were trained"
         check.equal(answer(block(order, 0.1, True), d), order, slug="trained", when=when, hint=hint)
     hint = "Do not compare the output with x: large sublayers can drown x. Compare outputs, for x and for a huge x."
     for order in ("pre", "post") * 4:
@@ -234,13 +235,13 @@ def order_of(answer, check):
         check.equal(answer(block(order, 3.0, True), d), order, slug="large-weights", when=when, hint=hint)
 
 
-@exercise("6.5", title="Starting values", minutes=8, difficulty=2)
-def starting_values(answer, check):
+@exercise("6.5", title="Initialization", minutes=8, difficulty=2)
+def initialization(answer, check):
     def ask(name, n_layer, mean, std, slug, hint):
         got = answer(name, n_layer)
         check.that(
             isinstance(got, tuple | list) and len(got) == 2, slug="a-pair", problem=f"for {name!r} it was {got!r}",
-            hint="Return two numbers: the mean and the standard deviation.",
+            hint="Return two values: the mean and the standard deviation.",
         )  # fmt: skip
         check.close(got, [mean, std], slug=slug, tolerance=1e-9, hint=hint)
 
@@ -256,8 +257,8 @@ def starting_values(answer, check):
     for part in ("attn.qkv", "attn.proj", "mlp.fc", "mlp.proj"):
         ask(f"blocks.3.{part}.bias", 12, 0.0, 0.0, "bias", "Every bias starts at exactly 0.")
     for norm in ("blocks.0.ln_1", "blocks.11.ln_2", "ln_f"):
-        hint = "A LayerNorm's gain starts at exactly 1. At 0 nothing would pass; drawn at random, features are bent."
-        ask(f"{norm}.weight", 12, 1.0, 0.0, "gain", hint)
+        hint = "A LayerNorm's weight starts at exactly 1. At 0 nothing would pass; at random, features are distorted."
+        ask(f"{norm}.weight", 12, 1.0, 0.0, "norm-weight", hint)
         ask(f"{norm}.bias", 12, 0.0, 0.0, "bias", "A LayerNorm's bias starts at 0, like every other bias.")
     for part in ("attn.qkv", "mlp.fc"):
         hint = f"{part} does not write into the stream, so it keeps 0.02."
@@ -281,19 +282,19 @@ def first_loss(answer, check):
     check.that(
         without != wide or math.isclose(without, even, rel_tol=1e-6), slug="fixed-std",
         problem="the loss was the same for std = 0 and for std = 0.1",
-        hint="0.02 is where GPT-2 starts. Here the deviation is the argument `std`, which may be another.",
+        hint="0.02 is where GPT-2 starts. Here the standard deviation is the argument `std`, which may be another.",
     )  # fmt: skip
     check.close(
         answer(1000, 64, 0.0), math.log(1000), slug="uniform", tolerance=1e-6,
-        hint="With deviation 0 all logits are 0, every token has probability 1 / V, and the loss is in nats: a natural "
-        "logarithm.",
+        hint="With standard deviation 0 all logits are 0, every token has probability 1 / V, and the loss is in nats: "
+        "a natural logarithm.",
     )  # fmt: skip
     for slug, value, hint in (
-        ("no-spread", even, "The logits are not all equal. Their spread costs something: add half of their variance."),
+        ("no-spread", even, "The logits are not all equal. Their variance costs something: add half of it."),
         ("half", even + 4.0, "Half of the variance is added, not all of it."),
         ("root", even + 1.0, "Half of the variance, not half of the standard deviation."),
         ("sign", even - 2.0, "To be unsure and uneven is worse than to be unsure and even: the loss rises."),
-        ("width", even + 0.005, "A logit is a sum of d_model products: its variance is d_model times std squared."),
+        ("width", even + 0.005, "A logit is a sum of d_model terms: its variance is d_model times std squared."),
     ):
         problem = f"first_loss(1000, 400, 0.1) was {wide:.4f}"
         check.that(not math.isclose(wide, value, rel_tol=1e-6), slug=slug, problem=problem, hint=hint)
@@ -321,17 +322,17 @@ def count_parameters(answer, check):
     _count(check, got, f"without any blocks: expected {bottom}, got {got}", [
         ("head-twice", bottom + V * d,
          "The head is tied: it has no parameters beside the token embedding, which is counted once."),
-        ("final-norm", bottom - 2 * d, "After the last block stands one more LayerNorm, ln_f, with a gain and a bias."),
+        ("final-norm", bottom - 2 * d, "After the last block stands one more LayerNorm, ln_f: a weight and a bias."),
         ("positions", bottom - C * d, "Each of the context_length positions has a vector of its own."),
-        ("norm-biases", bottom - d, "A LayerNorm has a gain and a bias: two numbers for each feature."),
+        ("norm-biases", bottom - d, "A LayerNorm has a weight and a bias: two values for each feature."),
     ])  # fmt: skip
     hint = "Without blocks: V * d + C * d for the embeddings, and 2 * d for ln_f."
     check.equal(got, bottom, slug="without-blocks", hint=hint)
     one = answer(V, C, 1, d) - bottom
     _count(check, one, f"a block of width {d}: expected {block}, got {one}", [
         ("biases", 12 * d * d + 4 * d, "Linear layers have biases: 3 d, d, 4 d and d of them."),
-        ("norms", 12 * d * d + 9 * d, "Each block has two LayerNorms, each with a gain and a bias."),
-        ("one-norm", 12 * d * d + 11 * d, "Each block has two LayerNorms, each with a gain and a bias."),
+        ("norms", 12 * d * d + 9 * d, "Each block has two LayerNorms, each with a weight and a bias."),
+        ("one-norm", 12 * d * d + 11 * d, "Each block has two LayerNorms, each with a weight and a bias."),
         ("attention-output", 11 * d * d + 12 * d, "After the heads are merged comes attn.proj: d * d and a bias."),
         ("mlp-back", 8 * d * d + 12 * d, "The MLP has two matrices: d to 4 d, and 4 d back to d."),
         ("narrow-mlp", 6 * d * d + 10 * d, "The MLP is four times as wide inside as the stream."),

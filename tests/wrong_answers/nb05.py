@@ -373,7 +373,7 @@ def masks_what_came_before(q, k, v):
 
 
 @wrong("5.6", "queries")
-def shares_out_over_the_queries(q, k, v):
+def divides_over_the_queries(q, k, v):
     return _masked(_scores(q, k)).softmax(-2) @ v
 
 

@@ -15,75 +15,75 @@ def normal(x, eps, dim=-1, correction=0):
 
 
 @wrong("6.1", "unbiased-variance")
-def takes_torchs_variance_as_it_comes(x, gain, bias, eps):
-    return (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, keepdim=True) + eps) * gain + bias
+def takes_torchs_variance_as_it_comes(x, weight, bias, eps):
+    return (x - x.mean(-1, keepdim=True)) / torch.sqrt(x.var(-1, keepdim=True) + eps) * weight + bias
 
 
 @wrong("6.1", "unbiased-variance")
-def takes_torchs_deviation_as_it_comes(x, gain, bias, eps):
-    return (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + eps) * gain + bias
+def takes_torchs_standard_deviation_as_it_comes(x, weight, bias, eps):
+    return (x - x.mean(-1, keepdim=True)) / (x.std(-1, keepdim=True) + eps) * weight + bias
 
 
 @wrong("6.1", "eps-outside")
-def adds_eps_to_the_deviation(x, gain, bias, eps):
+def adds_eps_to_the_standard_deviation(x, weight, bias, eps):
     mean = x.mean(-1, keepdim=True)
-    return (x - mean) / (((x - mean) ** 2).mean(-1, keepdim=True).sqrt() + eps) * gain + bias
+    return (x - mean) / (((x - mean) ** 2).mean(-1, keepdim=True).sqrt() + eps) * weight + bias
 
 
 @wrong("6.1", "eps-missing")
-def has_no_eps(x, gain, bias, eps):
-    return normal(x, 0.0) * gain + bias
+def has_no_eps(x, weight, bias, eps):
+    return normal(x, 0.0) * weight + bias
 
 
 @wrong("6.1", "no-root")
-def divides_by_the_variance(x, gain, bias, eps):
-    return (x - x.mean(-1, keepdim=True)) / (x.var(-1, correction=0, keepdim=True) + eps) * gain + bias
+def divides_by_the_variance(x, weight, bias, eps):
+    return (x - x.mean(-1, keepdim=True)) / (x.var(-1, correction=0, keepdim=True) + eps) * weight + bias
 
 
 @wrong("6.1", "axis")
-def normalises_over_positions(x, gain, bias, eps):
+def normalizes_over_positions(x, weight, bias, eps):
     dim = 1 if x.shape[1] > 1 else -1
-    return normal(x, eps, dim) * gain + bias
+    return normal(x, eps, dim) * weight + bias
 
 
 @wrong("6.1", "axis")
-def normalises_the_whole_tensor(x, gain, bias, eps):
-    return (x - x.mean()) / torch.sqrt(x.var(correction=0) + eps) * gain + bias
+def normalizes_the_whole_tensor(x, weight, bias, eps):
+    return (x - x.mean()) / torch.sqrt(x.var(correction=0) + eps) * weight + bias
 
 
 @wrong("6.1", "axis")
-def normalises_each_sequence_as_a_whole(x, gain, bias, eps):
-    return normal(x, eps, (1, 2)) * gain + bias
+def normalizes_each_sequence_as_a_whole(x, weight, bias, eps):
+    return normal(x, eps, (1, 2)) * weight + bias
 
 
 @wrong("6.1", "axis")
-def normalises_over_the_batch_as_batchnorm_does(x, gain, bias, eps):
-    return normal(x, eps, (0, 2)) * gain + bias
+def normalizes_over_the_batch_as_batchnorm_does(x, weight, bias, eps):
+    return normal(x, eps, (0, 2)) * weight + bias
 
 
 @wrong("6.1", "by-hand")
-def forgets_the_mean(x, gain, bias, eps):
-    return x / torch.sqrt(x.var(-1, correction=0, keepdim=True) + eps) * gain + bias
+def forgets_the_mean(x, weight, bias, eps):
+    return x / torch.sqrt(x.var(-1, correction=0, keepdim=True) + eps) * weight + bias
 
 
 @wrong("6.1", "by-hand")
-def is_an_rmsnorm(x, gain, bias, eps):
-    return x / torch.sqrt((x**2).mean(-1, keepdim=True) + eps) * gain + bias
+def is_an_rmsnorm(x, weight, bias, eps):
+    return x / torch.sqrt((x**2).mean(-1, keepdim=True) + eps) * weight + bias
 
 
-@wrong("6.1", "gain-and-bias")
-def forgets_gain_and_bias(x, gain, bias, eps):
+@wrong("6.1", "weight-and-bias")
+def forgets_weight_and_bias(x, weight, bias, eps):
     return normal(x, eps)
 
 
-@wrong("6.1", "gain-and-bias")
-def adds_before_it_multiplies(x, gain, bias, eps):
-    return (normal(x, eps) + bias) * gain
+@wrong("6.1", "weight-and-bias")
+def adds_before_it_multiplies(x, weight, bias, eps):
+    return (normal(x, eps) + bias) * weight
 
 
 @wrong("6.1", "raised")
-def loses_the_last_dimension(x, gain, bias, eps):
-    return (x - x.mean(-1)) / torch.sqrt(x.var(-1, correction=0) + eps) * gain + bias
+def loses_the_last_dimension(x, weight, bias, eps):
+    return (x - x.mean(-1)) / torch.sqrt(x.var(-1, correction=0) + eps) * weight + bias
 
 
 # --- 6.2 gelu
@@ -160,19 +160,19 @@ def forgets_the_second_residual(x, ln_1, attn, ln_2, mlp):
     return mlp(ln_2(x))
 
 
-@wrong("6.3", "attention-not-normalised")
-def normalises_after_the_sum_as_in_2017(x, ln_1, attn, ln_2, mlp):
+@wrong("6.3", "attention-not-normalized")
+def normalizes_after_the_sum_as_in_2017(x, ln_1, attn, ln_2, mlp):
     x = ln_1(x + attn(x))
     return ln_2(x + mlp(x))
 
 
-@wrong("6.3", "attention-not-normalised")
-def normalises_what_attention_returns(x, ln_1, attn, ln_2, mlp):
+@wrong("6.3", "attention-not-normalized")
+def normalizes_what_attention_returns(x, ln_1, attn, ln_2, mlp):
     x = x + ln_1(attn(x))
     return x + ln_2(mlp(x))
 
 
-@wrong("6.3", "mlp-not-normalised")
+@wrong("6.3", "mlp-not-normalized")
 def feeds_the_stream_itself_to_the_mlp(x, ln_1, attn, ln_2, mlp):
     x = x + attn(ln_1(x))
     return x + mlp(x)
@@ -189,7 +189,7 @@ def runs_both_side_by_side(x, ln_1, attn, ln_2, mlp):
     return x + attn(ln_1(x)) + mlp(ln_2(x))
 
 
-@wrong("6.3", "stream-normalised")
+@wrong("6.3", "stream-normalized")
 def overwrites_the_stream_by_its_norm(x, ln_1, attn, ln_2, mlp):
     x = ln_1(x)
     x = x + attn(x)
@@ -197,7 +197,7 @@ def overwrites_the_stream_by_its_norm(x, ln_1, attn, ln_2, mlp):
     return x + mlp(x)
 
 
-@wrong("6.3", "stream-normalised")
+@wrong("6.3", "stream-normalized")
 def overwrites_the_stream_before_the_mlp(x, ln_1, attn, ln_2, mlp):
     x = x + attn(ln_1(x))
     x = ln_2(x)
@@ -205,7 +205,7 @@ def overwrites_the_stream_before_the_mlp(x, ln_1, attn, ln_2, mlp):
 
 
 @wrong("6.3", "norm-after-sum")
-def normalises_the_end_too(x, ln_1, attn, ln_2, mlp):
+def normalizes_the_end_too(x, ln_1, attn, ln_2, mlp):
     x = x + attn(ln_1(x))
     return ln_2(x + mlp(ln_2(x)))
 
@@ -277,14 +277,14 @@ def puts_in_zeros_alone(block, d_model):
     return "post" if block(torch.zeros(1, 4, d_model)).norm() > 1 else "pre"
 
 
-# --- 6.5 starting_values
+# --- 6.5 initialization
 
 
-def start(name, n_layer, *, residual=None, embedding=0.02, positions=0.01, gain=(1.0, 0.0), bias=(0.0, 0.0), ends=None):
+def start(name, n_layer, *, residual=None, embedding=0.02, positions=0.01, norm=(1.0, 0.0), bias=(0.0, 0.0), ends=None):
     if name.endswith("bias"):
         return bias
     if "ln_" in name:
-        return gain
+        return norm
     if name == "wpe.weight":
         return 0.0, positions
     if name.endswith(ends or "proj.weight"):
@@ -332,14 +332,14 @@ def starts_positions_like_tokens(name, n_layer):
     return start(name, n_layer, positions=0.02)
 
 
-@wrong("6.5", "gain")
-def starts_gains_at_random(name, n_layer):
-    return start(name, n_layer, gain=(0.0, 0.02))
+@wrong("6.5", "norm-weight")
+def starts_norm_weights_at_random(name, n_layer):
+    return start(name, n_layer, norm=(0.0, 0.02))
 
 
-@wrong("6.5", "gain")
-def starts_gains_at_zero(name, n_layer):
-    return start(name, n_layer, gain=(0.0, 0.0))
+@wrong("6.5", "norm-weight")
+def starts_norm_weights_at_zero(name, n_layer):
+    return start(name, n_layer, norm=(0.0, 0.0))
 
 
 @wrong("6.5", "bias")
@@ -353,7 +353,7 @@ def leaves_torchs_embedding(name, n_layer):
 
 
 @wrong("6.5", "a-pair")
-def returns_the_deviation_alone(name, n_layer):
+def returns_the_standard_deviation_alone(name, n_layer):
     return start(name, n_layer)[1]
 
 
@@ -376,7 +376,7 @@ def takes_the_common_logarithm(vocab_size, d_model, std):
 
 
 @wrong("6.6", "fixed-std")
-def takes_gpt2s_deviation_for_every_model(vocab_size, d_model, std):
+def takes_gpt2s_standard_deviation_for_every_model(vocab_size, d_model, std):
     return math.log(vocab_size) + d_model * 0.02**2 / 2
 
 
@@ -386,7 +386,7 @@ def adds_the_whole_variance(vocab_size, d_model, std):
 
 
 @wrong("6.6", "root")
-def adds_half_the_deviation(vocab_size, d_model, std):
+def adds_half_the_standard_deviation(vocab_size, d_model, std):
     return math.log(vocab_size) + math.sqrt(d_model) * std / 2
 
 
@@ -444,7 +444,7 @@ def has_one_norm_a_block(vocab_size, context_length, n_layer, d_model):
 
 
 @wrong("6.7", "norm-biases")
-def gives_norms_a_gain_alone(vocab_size, context_length, n_layer, d_model):
+def gives_norms_a_weight_alone(vocab_size, context_length, n_layer, d_model):
     return count(vocab_size, context_length, n_layer, d_model, block=12 * d_model**2 + 11 * d_model, final=d_model)
 
 
@@ -459,7 +459,7 @@ def forgets_the_way_back_in_the_mlp(vocab_size, context_length, n_layer, d_model
 
 
 @wrong("6.7", "narrow-mlp")
-def does_not_widen_in_the_mlp(vocab_size, context_length, n_layer, d_model):
+def has_no_wider_mlp(vocab_size, context_length, n_layer, d_model):
     return count(vocab_size, context_length, n_layer, d_model, block=6 * d_model**2 + 10 * d_model)
 
 
