@@ -1,4 +1,10 @@
-"""The one error type of the course: a message written for the person who reads it."""
+"""Built in notebook 01: the one error type of the course, a message written for the person who reads it.
+
+Used by all of `helpers` and `course`.
+"""
+
+import difflib
+from collections.abc import Iterable
 
 
 class CourseError(ValueError):
@@ -6,3 +12,9 @@ class CourseError(ValueError):
 
     The command line prints the message as one line and leaves with exit code 2. A notebook shows it as any other error.
     """
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """What to add to a message about an unknown name: the nearest known one, or nothing."""
+    close = difflib.get_close_matches(name, list(names), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

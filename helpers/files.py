@@ -1,4 +1,7 @@
-"""Where files lie, and how they are written: whole or not at all."""
+"""Built in notebook 01: where files lie, and how they are written: whole or not at all.
+
+Used by all of `helpers` and `course`.
+"""
 
 import hashlib
 import json

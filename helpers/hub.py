@@ -1,6 +1,8 @@
-"""Is the Hugging Face Hub there? Asked before its clients are: they try for half a minute, or for ever.
+"""Built in notebook 02: the Hugging Face Hub, asked whether it is there, and TinyStories from it or from the cache.
 
-TinyStories (Eldan and Li, 2023) from the Hugging Face Hub, or from the cache of `datasets`.
+It is asked before its clients are: they try for half a minute, or for ever.
+
+Used by `helpers.stories` (02), `helpers.tokenizer` (01) and `helpers.pretrained` (12).
 """
 
 import os

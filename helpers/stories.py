@@ -1,6 +1,8 @@
-"""Where stories come from: bundled, TinyStories from the Hub, a saved copy, or files of one's own.
+"""Built in notebook 02: where stories come from: bundled, TinyStories from the Hub, a saved copy, one's own files.
 
 What was asked for, or a clear error: a source is never silently replaced by another.
+
+Used in all notebooks from 01 on, and by every command that reads stories.
 """
 
 import hashlib
@@ -14,7 +16,7 @@ from helpers.errors import CourseError
 from helpers.files import data_folder, read_json, sha256
 
 SPLITS = ("train", "validation")
-VALIDATION_SHARE = 0.1  # of one's own stories, when they come without a validation split
+VALIDATION_FRACTION = 0.1  # of one's own stories, when they come without a validation split
 
 
 class Stories:
@@ -71,15 +73,12 @@ def load_stories(
     """The stories of one split of a source.
 
     Args:
-        source: "bundled" (shipped with the course, works offline); "tinystories" (`roneneldan/TinyStories`
-            from the
+        source: "bundled" (shipped with the course, works offline); "tinystories" (`roneneldan/TinyStories` from the
             Hub or its cache); a folder written by `save_to_disk`; a file, a folder, a pattern ("texts/*.txt")
             or a list of .txt, .jsonl and .parquet files (see `helpers.story_files`).
-        split: "train" or "validation". Files of one's own are split by name if their names say "train" and
-            "valid",
+        split: "train" or "validation". Files of one's own are split by name if their names say "train" and "valid",
             else 90 to 10 by story, identical texts on the same side.
-        limit: take the first so many stories of the split; None takes all. With "tinystories" only what is
-            needed is
+        limit: take the first so many stories of the split; None takes all. With "tinystories" only what is needed is
             fetched.
         streaming: read the stories one after another each time they are gone through, holding none in memory.
 
@@ -102,12 +101,12 @@ def describe(source: str | Path | list = "bundled") -> str:
     if source == "bundled":
         return "stories sampled from the course's own story grammar (synthetic; shipped, offline)"
     if source == "tinystories":
-        return "TinyStories (Eldan and Li, 2023; told by GPT-3.5 and GPT-4), from the Hub or its cache"
+        return "TinyStories (Eldan and Li, 2023; written by GPT-3.5 and GPT-4), from the Hub or its cache"
     files = [Path(one).name for one in source] if isinstance(source, list) else [str(source)]
     return f"your own stories, from {', '.join(files)}"
 
 
-def in_validation(text: str, fraction: float = VALIDATION_SHARE) -> bool:
+def in_validation(text: str, fraction: float = VALIDATION_FRACTION) -> bool:
     """Whether a story belongs to the validation split: decided by its words alone, so that every copy of a
     story, even with other spacing, falls on the same side, whatever stands around it.
     """
@@ -115,7 +114,7 @@ def in_validation(text: str, fraction: float = VALIDATION_SHARE) -> bool:
     return int.from_bytes(digest[:8], "big") < fraction * 2**64
 
 
-def split_stories(texts: Iterable[str], fraction: float = VALIDATION_SHARE) -> tuple[list[str], list[str]]:
+def split_stories(texts: Iterable[str], fraction: float = VALIDATION_FRACTION) -> tuple[list[str], list[str]]:
     """`(train, validation)`: about `fraction` of them in the second, no story in both, order kept."""
     if not 0 < fraction < 1:
         raise CourseError(f"fraction must be between 0 and 1, not {fraction}")

@@ -1,8 +1,10 @@
-"""Stories in files of one's own: .txt, .jsonl and .parquet, read one story at a time.
+"""Built in notebook 02: stories in files of one's own: .txt, .jsonl and .parquet, read one story at a time.
 
 - .txt: UTF-8 text. If a line says `<|endoftext|>`, such lines divide the stories; otherwise blank lines do.
 - .jsonl: a JSON object with a `text` in each line, or a JSON string.
 - .parquet: a column `text`.
+
+Used by `helpers.stories`, which notebook 02 shows at work on a text file.
 """
 
 import glob
@@ -54,12 +56,12 @@ def choose(paths: list[Path], split: str) -> tuple[list[Path], bool]:
 
     If they are not, every file is returned for either split.
     """
-    held_out = [
+    validation = [
         path for path in paths if re.search(r"(?<![a-z])(valid|validation|val|dev)(?![a-z])", path.stem.lower())
     ]
-    if not held_out or len(held_out) == len(paths):
+    if not validation or len(validation) == len(paths):
         return paths, False
-    return (held_out if split == "validation" else [path for path in paths if path not in held_out]), True
+    return (validation if split == "validation" else [path for path in paths if path not in validation]), True
 
 
 def first(paths: list[Path]) -> str:
