@@ -90,7 +90,7 @@ def windows(answer, check):
         check.that(
             all(first >= start for start, _, first in got), slug="relative",
             problem=f"{got}: a window scores from a position that it does not read",
-            hint="`first` is a position in the text, like start and end: it does not count from the window's beginning.",
+            hint="`first` is a position in the text, like start and end; it does not count from the window's start.",
         )  # fmt: skip
         scored = [position for _, end, first in got for position in range(first, end)]
         check.that(
