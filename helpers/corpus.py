@@ -2,7 +2,7 @@
 
 The functions are the notebook's, statement by statement.
 
-Used in notebook 02; by docs/tools/tinystories_facts.py, which applies the same measures to TinyStories and stores them in
+Used in notebook 02; by docs/tools/tinystories_facts.py, which stores the same measures of TinyStories in
 data/tinystories_facts.json; and by the statistics of the story grammar.
 """
 
