@@ -1,4 +1,4 @@
-"""Where a story names somebody or something again: what its grammar recorded, as places with a right answer."""
+"""Where a story names somebody or something again: what its grammar recorded, as positions with a right answer."""
 
 import re
 from collections import defaultdict
@@ -14,7 +14,7 @@ class Mention:
 
     Attributes:
         role: which variable it is, such as "hero" or "object.color".
-        text: the word; start: its place in the story, in characters.
+        text: the word; start: where it begins in the story, in characters.
         context: ids from the end token before the story to the token before the word.
         space: whether the word's first token carries the space before it.
         distance: tokens since the end of the word's last mention.

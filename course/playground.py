@@ -1,7 +1,7 @@
 """A place to play: a prompt, a method and its sliders, and the story growing token by token with its probabilities.
 
-`steps` is the engine and needs no widgets; `as_html` and `as_text` show what it gave. `Playground` puts sliders around
-it where `ipywidgets` is at hand (JupyterLab, VS Code, Colab) and is one told story where it is not, as on a page that
+`steps` does the work and needs no widgets; `as_html` and `as_text` show what it gave. `Playground` puts sliders around
+it where `ipywidgets` is at hand (JupyterLab, VS Code, Colab) and is one story where it is not, as on a page that
 is only read.
 """
 
@@ -9,28 +9,37 @@ import html
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 
 from helpers.errors import CourseError
-from helpers.generation import PROMPT, Storyteller, check_options, check_prompt, encode_prompt, generate
+from helpers.evaluation import evaluating
+from helpers.generation import PROMPT, Storyteller, encode_prompt, generate
 from helpers.kv_cache import KVCache, WithoutCache
 from helpers.model import GPT
-from helpers.sampling import apply_temperature, beam_search, keep_min_p, keep_top_k, keep_top_p, penalize_repetition
+from helpers.sampling import (
+    GREEDY_BELOW,
+    beam_search,
+    check_options,
+    check_prompt,
+    penalize_repetition,
+    reshape,
+)
 
 METHODS = ("greedy", "sampling", "beam search")
 
 
 @dataclass(frozen=True)
-class Told:
+class Step:
     """One token of a story.
 
     Attributes:
         text: how it reads.
         probability: what the model itself gave it.
-        chance: the chance with which it was drawn, after temperature, filters and penalty; 1 if there was no choice.
-        others: the likeliest tokens at this place, each with the model's probability.
-        left: how many tokens could have been drawn.
+        chance: the chance with which it was sampled, after penalty, temperature and filters; 1 if there was no choice.
+        others: the likeliest tokens at this position, each with the model's probability.
+        left: how many tokens could have been sampled.
     """
 
     text: str
@@ -38,32 +47,6 @@ class Told:
     chance: float
     others: tuple[tuple[str, float], ...]
     left: int
-
-
-def reshaped(
-    logits: torch.Tensor,
-    ids: Sequence[int],
-    *,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    min_p: float | None = None,
-    repetition_penalty: float | None = None,
-) -> torch.Tensor:
-    """The logits that are drawn from: the penalty, then temperature, top-k, top-p, min-p, as `generate` does.
-
-    Args:
-        logits: of one next token, (vocab_size,).
-        ids: what was said before.
-    """
-    row = logits.float()[None]
-    if repetition_penalty is not None:
-        row = penalize_repetition(row, torch.tensor([list(ids)]), repetition_penalty)
-    row = apply_temperature(row, temperature)
-    for keep, value in ((keep_top_k, top_k), (keep_top_p, top_p), (keep_min_p, min_p)):
-        if value is not None:
-            row = keep(row, value)
-    return row[0]
 
 
 def steps(
@@ -76,48 +59,40 @@ def steps(
     beams: int = 4,
     shown: int = 5,
     **options,
-) -> Iterator[Told]:
+) -> Iterator[Step]:
     """A story's tokens as they come, each with its probability. The same seed gives what `generate` gives.
 
     Args:
         method: "greedy", "sampling" or "beam search" (which is silent until it has finished).
-        options: of sampling; see `reshaped`.
+        options: of sampling; see `helpers.generation.generate`.
 
     Raises:
         CourseError: at once, if the method, the prompt or an option is not possible.
     """
     if method not in METHODS:
         raise CourseError(f"there is no method {method!r}; there are {', '.join(METHODS)}")
-    asked = dict(temperature=1.0, top_k=None, top_p=None, min_p=None, repetition_penalty=None) | options
-    check_options(max_new_tokens=max_new_tokens, **asked)
-    ids = encode_prompt(teller.tokenizer, prompt)
+    options = {"temperature": 1.0} | options
+    check_options(max_new_tokens=max_new_tokens, **options)
+    ids, end = encode_prompt(teller.tokenizer, prompt), {"eos_token_id": teller.tokenizer.eos_token_id}
     check_prompt(teller.model, ids)
-    options, eos_token_id = {name: value for name, value in asked.items() if value is not None}, teller.tokenizer.eos_token_id
     if method == "beam search":
-        tokens = iter(beam_search(teller.model, ids, max_new_tokens, beams=beams, eos_token_id=eos_token_id)[0])
+        tokens = iter(beam_search(teller.model, ids, max_new_tokens, beams=beams, **end)[0])
     else:
-        options = options | {"greedy": method == "greedy", "eos_token_id": eos_token_id, "seed": seed}
-        tokens = generate(teller.model, ids, max_new_tokens, **options)
-    free = method == "sampling" and asked["temperature"] > 0
-    return _watched(teller, ids, tokens, asked if free else None, shown)
+        how = options | end | {"greedy": method == "greedy", "seed": seed, "engine": teller.engine}
+        tokens = generate(teller.model, ids, max_new_tokens, **how)
+    sampled = method == "sampling" and options["temperature"] >= GREEDY_BELOW
+    return _watched(teller, ids, tokens, options if sampled else None, shown)
 
 
 def _watched(teller: Storyteller, ids: list[int], tokens: Iterator[int], options: dict | None, shown: int):
-    """Tokens as they come, each with what the model thought of it. `options` is None where nothing was drawn."""
-    model, tokenizer = teller.model, teller.tokenizer
-    cache = KVCache(model) if isinstance(model, GPT) else WithoutCache(model)
-    logits, ids = None, list(ids)
-    for token in tokens:
-        was_training = model.training
-        model.eval()
-        try:
-            logits = (cache.start([ids]) if logits is None else cache.append([ids[-1]]))[0].float().cpu()
-        finally:
-            model.train(was_training)
+    """Tokens as they come, each with what the model thought of it. `options` is None where nothing was sampled."""
+    tokenizer, ids = teller.tokenizer, list(ids)
+    read = _at_once if teller.engine is not None else _one_by_one
+    for token, logits in read(teller.model, ids, tokens):
         probability = logits.softmax(-1)
-        chances = None if options is None else reshaped(logits, ids, **options).softmax(-1)
+        chances = None if options is None else _reshaped(logits, ids, **options).softmax(-1)
         best = probability.topk(min(shown, len(logits)))
-        yield Told(
+        yield Step(
             tokenizer.decode([token]),
             float(probability[token]),
             1.0 if chances is None else float(chances[token]),
@@ -127,7 +102,36 @@ def _watched(teller: Storyteller, ids: list[int], tokens: Iterator[int], options
         ids.append(token)
 
 
-def as_text(prompt: str, told: Iterable[Told], width: int = 88) -> str:
+def _one_by_one(model, ids: list[int], tokens: Iterator[int]) -> Iterator[tuple[int, torch.Tensor]]:
+    """Each token as it comes, with the logits (V,) that it was sampled from."""
+    cache, last = KVCache(model) if isinstance(model, GPT) else WithoutCache(model), None
+    for token in tokens:
+        with evaluating(model):
+            logits = cache.start([ids]) if last is None else cache.append([last])
+        yield token, logits[0].float().cpu()
+        last = token
+
+
+def _at_once(model, ids: list[int], tokens: Iterator[int]) -> Iterator[tuple[int, torch.Tensor]]:
+    """The same for an engine, which has told the whole story before the cache had read a part: read in one pass."""
+    story = list(islice(tokens, max(0, model.config.context_length - len(ids) + 1)))
+    if story:
+        with evaluating(model), torch.inference_mode():
+            read = torch.tensor([[*ids, *story[:-1]]], device=next(model.parameters()).device)
+            logits = model(read)[0, len(ids) - 1 :].float().cpu()  # (tokens, V)
+        yield from zip(story, logits, strict=True)
+    yield from _one_by_one(model, [*ids, *story], tokens)  # what goes beyond the context
+
+
+def _reshaped(logits: torch.Tensor, ids: Sequence[int], repetition_penalty: float | None = None, **options):
+    """The logits (V,) that are sampled from after `ids` were said, as `generate` has them."""
+    logits = logits[None]
+    if repetition_penalty is not None:
+        logits = penalize_repetition(logits, torch.tensor([list(ids)]), repetition_penalty)
+    return reshape(logits, **options)[0]
+
+
+def as_text(prompt: str, told: Iterable[Step], width: int = 88) -> str:
     """A story as plain text: each token with its probability in hundredths behind it, in brackets."""
     pieces = [f"{prompt} |"]
     pieces += [f"{one.text.strip() or '¶'}[{100 * one.probability:.0f}]" for one in told]
@@ -139,10 +143,10 @@ def as_text(prompt: str, told: Iterable[Told], width: int = 88) -> str:
     return "\n".join(lines)
 
 
-def as_html(prompt: str, told: Iterable[Told], note: str = "") -> str:
+def as_html(prompt: str, told: Iterable[Step], note: str = "") -> str:
     """A story as a piece of a page: each token on a ground as dark as the model was sure, its probability below.
 
-    A tooltip names the likeliest tokens at that place.
+    A tooltip names the likeliest tokens at that position.
     """
     body = "".join(map(_token, told))
     note = f'<div style="color:#62636f;font-size:85%;margin-top:6px">{html.escape(note)}</div>' if note else ""
@@ -152,12 +156,12 @@ def as_html(prompt: str, told: Iterable[Told], note: str = "") -> str:
     )
 
 
-def _token(one: Told) -> str:
+def _token(one: Step) -> str:
     from course.figures import style
 
     ground = "#" + "".join(f"{round(255 * part):02x}" for part in style.HEAT(0.9 * one.probability)[:3])
     likeliest = ", ".join(f"{text.strip() or '¶'} {p:.0%}" for text, p in one.others)
-    tip = html.escape(f"likeliest here: {likeliest}; {one.left} could be drawn", quote=True)
+    tip = html.escape(f"likeliest here: {likeliest}; {one.left} could be sampled", quote=True)
     word = html.escape(one.text.replace("\n", "¶").replace(" ", "\N{NO-BREAK SPACE}"))
     chip = (
         f'<span title="{tip}" style="display:inline-block;text-align:center;margin:2px 1px;vertical-align:top">'
@@ -176,10 +180,10 @@ class Playground:
 
     def __init__(self, teller: Storyteller, prompt: str = PROMPT, max_new_tokens: int = 60, seed: int = 1):
         self.teller, self.prompt, self.max_new_tokens, self.seed = teller, prompt, max_new_tokens, seed
-        self._example: list[Told] | None = None
+        self._example: list[Step] | None = None
 
     @property
-    def example(self) -> list[Told]:
+    def example(self) -> list[Step]:
         """The story that is shown before anything is clicked; told once."""
         if self._example is None:
             self._example = list(steps(self.teller, self.prompt, "sampling", self.max_new_tokens, seed=self.seed))
@@ -189,7 +193,7 @@ class Playground:
         return as_text(self.prompt, self.example)
 
     def _repr_html_(self) -> str:
-        note = f"drawn at temperature 1 with seed {self.seed}; below each token its probability in hundredths"
+        note = f"sampled at temperature 1 with seed {self.seed}; below each token its probability in hundredths"
         return as_html(self.prompt, self.example, note)
 
     def _ipython_display_(self) -> None:

@@ -1,9 +1,9 @@
 """Does a model remember who and what its story is about?
 
 The grammar of the bundled stories records where it printed a variable: the hero's name, the lost object, its
-colour. Where one is named again, long after its last mention, a model that keeps the story in mind gives the
-true word more probability than any other word that could stand there. A model that sees only a few tokens back
-cannot know, and guesses.
+color. Where one is named again, long after its last mention, a model that keeps the story in mind gives the
+true word more probability than any other word that could stand there: how often it does is the re-mention accuracy. A
+model that sees only a few tokens back cannot know, and guesses.
 """
 
 import heapq
@@ -17,7 +17,7 @@ import torch
 
 from course.mentions import BINS, Mention, mentions_of, only_words, words_by_role
 from helpers.errors import CourseError
-from helpers.evaluation import LOGITS, padded
+from helpers.evaluation import LOGITS, evaluating, padded
 
 STORIES_AT_ONCE = 32
 
@@ -56,8 +56,8 @@ class Score:
 
 
 @dataclass
-class Recall:
-    """Scores by role, and by role and distance: `recall.roles["hero"].all`, `recall.bins["hero"][30].all`.
+class RementionAccuracy:
+    """Scores by role, and by role and distance: `found.roles["hero"].all`, `found.bins["hero"][30].all`.
 
     A bin is named by its shortest distance in tokens.
     """
@@ -88,7 +88,7 @@ class Recall:
         return "\n".join(lines)
 
 
-def recall(
+def remention_accuracy(
     model,
     tokenizer,
     stories: Iterable[dict],
@@ -97,7 +97,7 @@ def recall(
     shortest: int = BINS[0],
     words: dict[str, list[str]] | None = None,
     progress: bool = False,
-) -> Recall:
+) -> RementionAccuracy:
     """How often the true word is the model's first choice where it is named again.
 
     Args:
@@ -113,18 +113,18 @@ def recall(
     """
     stories = list(stories)
     if not stories or any("spans" not in story for story in stories[:1]):
-        raise CourseError("recall needs stories with their spans, such as the bundled validation stories")
+        raise CourseError("re-mentions need stories with their spans, such as the bundled validation stories")
     words = words or words_by_role(stories)
     wanted = set(roles) if roles is not None else {role for role in words if len(words[role]) > 1}
     if unknown := wanted - words.keys():
         raise CourseError(f"no story has the role {sorted(unknown)[0]!r}; there are {', '.join(sorted(words))}")
-    scorer, result, candidates = scorer_of(model), Recall(), _Candidates(tokenizer, words)
+    scorer, result, candidates = scorer_of(model), RementionAccuracy(), _Candidates(tokenizer, words)
     iterator = iter(stories)
     bar = None
     if progress:
         from tqdm.auto import tqdm
 
-        bar = tqdm(total=len(stories), unit=" stories", desc="recall", leave=False)
+        bar = tqdm(total=len(stories), unit=" stories", desc="re-mentions", leave=False)
     while batch := list(islice(iterator, STORIES_AT_ONCE)):
         mentions = [m for story in batch for m in mentions_of(story, tokenizer, wanted, shortest)]
         for mention, hit_all, hit_unseen in zip(mentions, *_first_choices(mentions, candidates, scorer), strict=True):
@@ -145,30 +145,25 @@ def scorer_of(model) -> Scorer:
         return lambda contexts: np.stack([model.next_log_probs(context) for context in contexts])
 
     def score(contexts: Sequence[Sequence[int]]) -> np.ndarray:
-        longest, device = model.config.context_length, model.head.weight.device
+        longest, device = model.config.context_length, next(model.parameters()).device
         # A context that begins another needs no reading of its own: what it would see is the same.
         cut = [tuple(context[-longest:]) for context in contexts]
         order = sorted(range(len(cut)), key=lambda i: cut[i])
-        rows: list[tuple[int, ...]] = []
-        place = [(0, 0)] * len(cut)
+        rows: list[tuple[int, ...]] = []  # what is read
+        position = [(0, 0)] * len(cut)
         for i in reversed(order):  # longer ones come before what they begin with
             if not rows or rows[-1][: len(cut[i])] != cut[i]:
                 rows.append(cut[i])
-            place[i] = len(rows) - 1, len(cut[i]) - 1
+            position[i] = len(rows) - 1, len(cut[i]) - 1
         result = np.empty((len(cut), model.config.vocab_size), np.float32)
         most = max(1, LOGITS // model.config.vocab_size // max(len(row) for row in rows))
-        was_training = model.training
-        model.eval()
-        try:
-            with torch.inference_mode():
-                for first in range(0, len(rows), most):
-                    hidden = model.hidden(padded(rows[first : first + most], device)[0])
-                    mine = [i for i in range(len(cut)) if first <= place[i][0] < first + most]
-                    at = torch.tensor([place[i] for i in mine], device=device)
-                    logits = hidden[at[:, 0] - first, at[:, 1]] @ model.head.weight.T
-                    result[mine] = logits.float().log_softmax(1).cpu().numpy()
-        finally:
-            model.train(was_training)
+        with evaluating(model), torch.inference_mode():
+            for first in range(0, len(rows), most):
+                hidden = model.hidden(padded(rows[first : first + most], device)[0])  # (contexts, T, d_model)
+                mine = [i for i in range(len(cut)) if first <= position[i][0] < first + most]
+                at = torch.tensor([position[i] for i in mine], device=device)
+                logits = model.head(hidden[at[:, 0] - first, at[:, 1]])  # of the positions that are asked for
+                result[mine] = logits.float().log_softmax(1).cpu().numpy()
         return result
 
     return score

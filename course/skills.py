@@ -2,8 +2,8 @@
 
 The grammar of the bundled stories records where it printed a variable. So a story's tokens fall into groups: those
 that no variable decides ("grammar"), and those where the hero, the friend, the toy or its color is named again, long
-after its last mention. The loss of each group is followed on its own. `course.rementions` asks the same more thoroughly:
-it spells whole words, where this looks at a word's first token only.
+after its last mention. The loss of each group is followed on its own. `course.rementions` asks the same more
+thoroughly: it spells whole words, where this looks at a word's first token only.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,14 +13,14 @@ import torch
 
 from course.mentions import BINS, mentions_of, words_by_role
 from helpers.errors import CourseError
-from helpers.evaluation import padded, story_rows
+from helpers.evaluation import evaluating, padded, story_rows
 
 ROLES = ("hero", "friend", "toy", "color")
 GRAMMAR = "grammar"
 
 
 @dataclass(frozen=True)
-class Place:
+class Target:
     """A token to be predicted: `rows[row][at + 1]`, from `rows[row][: at + 1]`, among the `rivals`."""
 
     role: str
@@ -30,7 +30,7 @@ class Place:
 
 
 class Skills:
-    """Fixed stories with the places where a skill shows.
+    """Fixed stories with the tokens at which a skill shows.
 
     Args:
         tokenizer: of the models that will be measured.
@@ -59,7 +59,7 @@ class Skills:
             raise CourseError(f"no story has the role {unknown[0]!r}; there are {', '.join(sorted(words))}")
         self.roles = tuple(roles)
         self.rows = story_rows(tokenizer, [story["text"] for story in stories])
-        self.places: list[Place] = []
+        self.targets: list[Target] = []
         first = {
             (role, space): {tokenizer.encode(" " * space + word)[0] for word in words[role]}
             for role in roles
@@ -73,40 +73,37 @@ class Skills:
                     continue  # the word's first token begins elsewhere
                 true = row[at + 1]
                 rivals = sorted(first[mention.role, mention.space] - {true})
-                self.places.append(Place(mention.role, number, at, (true, *rivals)))
+                self.targets.append(Target(mention.role, number, at, (true, *rivals)))
         self._grammar = [_outside_spans(tokenizer, story, row) for story, row in zip(stories, self.rows, strict=True)]
 
     @torch.inference_mode()
     def measure(self, model) -> dict[str, dict[str, float]]:
         """How well a model does, by group: {"grammar": {"nats": 1.2}, "hero": {"nats": 2.5, "right": 0.4}, ...}.
 
-        "nats" is the mean of -log P(token); "right" the share of mentions at which the true word's first token was
+        "nats" is the mean of -log P(token); "right" the fraction of mentions at which the true word's first token was
         given more than that of any other word of the role. The model's mode is left as it was. What does not fit the
         model's context is left out.
         """
-        was_training, context = model.training, model.config.context_length
-        model.eval()
-        try:
-            ids, _ = padded([row[:-1][:context] for row in self.rows], model.head.weight.device)
-            hidden = model.hidden(ids)  # (stories, time, d_model)
-        finally:
-            model.train(was_training)
-        places = [place for place in self.places if place.at < context]
+        context = model.config.context_length
+        ids, _ = padded([row[:-1][:context] for row in self.rows], next(model.parameters()).device)
+        with evaluating(model):
+            hidden = model.hidden(ids)  # (stories, T, d_model)
+        targets = [target for target in self.targets if target.at < context]
         quiet = [(n, at) for n, marks in enumerate(self._grammar) for at in marks if at < context]
         found = {GRAMMAR: {"nats": _mean(self._nats(model, hidden, quiet).tolist())}}
-        where = [(place.row, place.at) for place in places]
-        logits = self._logits(model, hidden, where)  # (places, V)
-        nats = -logits.log_softmax(1)[range(len(places)), [place.rivals[0] for place in places]]
-        right = [bool(logits[i, list(place.rivals)].argmax() == 0) for i, place in enumerate(places)]
+        where = [(target.row, target.at) for target in targets]
+        logits = self._logits(model, hidden, where)  # (targets, V)
+        nats = -logits.log_softmax(1)[range(len(targets)), [target.rivals[0] for target in targets]]
+        right = [bool(logits[i, list(target.rivals)].argmax() == 0) for i, target in enumerate(targets)]
         for role in self.roles:
-            if mine := [i for i, place in enumerate(places) if place.role == role]:
+            if mine := [i for i, target in enumerate(targets) if target.role == role]:
                 found[role] = {"nats": _mean([nats[i].item() for i in mine]), "right": _mean([right[i] for i in mine])}
         return found
 
     @staticmethod
     def _logits(model, hidden, where: list[tuple[int, int]]) -> torch.Tensor:
         at = torch.tensor(where, device=hidden.device).view(-1, 2)
-        return (hidden[at[:, 0], at[:, 1]] @ model.head.weight.T).float()
+        return model.head(hidden[at[:, 0], at[:, 1]]).float()
 
     def _nats(self, model, hidden, where: list[tuple[int, int]]) -> torch.Tensor:
         true = [self.rows[n][at + 1] for n, at in where]
@@ -114,7 +111,7 @@ class Skills:
 
 
 def _outside_spans(tokenizer, story: dict, row: Sequence[int]) -> list[int]:
-    """The places `at` in a row whose next token, `row[at + 1]`, holds no character that a variable printed."""
+    """The positions `at` in a row whose next token, `row[at + 1]`, holds no character that a variable printed."""
     covered = bytearray(len(story["text"].encode("utf-8")))
     for span in story["spans"]:
         start, end = (len(story["text"][: span[side]].encode("utf-8")) for side in ("start", "end"))

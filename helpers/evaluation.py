@@ -1,11 +1,11 @@
-"""How good is a model of language: nats per token, perplexity, bits per byte, accuracy.
+"""Built in notebooks 03 and 09: how good a language model is: cross-entropy loss, perplexity, bits per byte, accuracy.
 
-Stories are scored one by one, each with all of its own text before it as context and nothing of another
-story: a row is `[end] + story + [end]`, so the first token is scored too, and so is the decision to stop.
-Every token weighs the same. Bits per byte divide by the UTF-8 bytes of the stories and so compare across
-tokenizers; nats per token and perplexity do not. The course's own stories come with their exact probability
-under the grammar
-that made them: the floor below which no model can stay on average.
+Stories are scored one by one, each with all of its own text before it as context and nothing of another story: a
+sequence is `[end] + story + [end]`, so the first token is scored too, and so is the decision to stop. Every token
+weighs the same. Bits per byte divide by the UTF-8 bytes of the stories and so compare across tokenizers; the loss, in
+nats per token, and perplexity do not. The course's own stories come with their exact probability under the grammar that
+made them: their source entropy, the floor below which no model can stay on average. Of a model only `config`,
+`forward` and its parameters are asked. Used by the scoreboard, by training's validation, and in notebooks 03 to 12.
 """
 
 import math
@@ -42,14 +42,14 @@ class Metrics:
     """The scores of one model on one set of stories.
 
     Attributes:
-        nats_per_token: mean of -log P(token | what is before it), end tokens included. Lower is better.
+        nats_per_token: the cross-entropy loss, the mean of -log P(token | what is before it), end tokens included.
         perplexity: its exponential: among how many equally likely tokens the model hesitates.
         bits_per_byte: the same loss in bits, divided by the bytes of the text (an end token has none).
-        accuracy: share of tokens that the model held for the most probable.
+        accuracy: fraction of tokens that the model held for the most probable.
         tokens, stories, bytes: how many were scored.
         nats: the whole loss.
-        floor_nats_per_token, floor_bits_per_byte: what the source of the stories itself would score, if
-            known.
+        floor_nats_per_token, floor_bits_per_byte: the source entropy, what the source of the stories itself would
+            score, if known.
     """
 
     nats_per_token: float
@@ -74,14 +74,14 @@ class Metrics:
 
     def __str__(self) -> str:
         lines = [
-            f"nats per token  {self.nats_per_token:.4f}   (perplexity {self.perplexity:.2f})",
-            f"bits per byte   {self.bits_per_byte:.4f}",
-            f"accuracy        {self.accuracy:.1%}",
-            f"scored          {self.tokens:,} tokens of {self.stories:,} stories",
+            f"cross-entropy loss  {self.nats_per_token:.4f} nats per token   (perplexity {self.perplexity:.2f})",
+            f"bits per byte       {self.bits_per_byte:.4f}",
+            f"accuracy            {self.accuracy:.1%}",
+            f"scored              {self.tokens:,} tokens of {self.stories:,} stories",
         ]
         if self.times_floor:
             lines.append(
-                f"floor           {self.floor_nats_per_token:.4f} nats per token, "
+                f"floor               {self.floor_nats_per_token:.4f} nats per token, "
                 f"{self.floor_bits_per_byte:.4f} bits per byte: "
                 f"the model is at {self.times_floor:.2f} times the floor"
             )
@@ -129,9 +129,7 @@ def evaluate(model, tokenizer, stories: Iterable[str], progress: bool = False) -
 
 
 class Scores(NamedTuple):
-    """For each scored token of a row: its log-probability (natural), and whether it was the model's first
-    choice.
-    """
+    """For each scored token of a sequence: its log-probability (natural), and whether it was the model's first."""
 
     log_probs: np.ndarray
     hits: np.ndarray
@@ -143,11 +141,11 @@ def story_rows(tokenizer, texts: Sequence[str]) -> list[list[int]]:
 
 
 def score_rows(model, rows: Sequence[Sequence[int]]) -> list[Scores]:
-    """Score row[1:] given what is before, for each row, many rows at once.
+    """Score row[1:] given what is before, for each sequence, many at once.
 
-    Rows of similar length are padded to a rectangle on the right, where a causal model cannot look, and what
-    is padded is not scored. A row longer than the context is read in windows that overlap by half: each of
-    its tokens is scored once, with at least half a context before it.
+    Sequences of similar length are padded on the right, where a causal model cannot look, and what is padded is not
+    scored. One that is longer than the context is read in windows that overlap by half: each of its tokens is scored
+    once, with at least half a context before it.
     """
     if hasattr(model, "most_likely"):
         guesses = model.most_likely(rows)
@@ -165,22 +163,20 @@ def score_rows(model, rows: Sequence[Sequence[int]]) -> list[Scores]:
 
 
 def loss_and_accuracy(model, rows: Sequence[Sequence[int]]) -> tuple[float, float]:
-    """Over rows `[end] + story + [end]`: nats per token, and the share of tokens that were the first choice."""
+    """Over `[end] + story + [end]`: nats per token, and the fraction of tokens that were the first choice."""
     scores = score_rows(model, rows)
-    total, tokens = (
-        sum(float(each.log_probs.sum(dtype="float64")) for each in scores),
-        sum(len(each.hits) for each in scores),
-    )
-    return -total / tokens, sum(int(each.hits.sum()) for each in scores) / tokens
+    nats = -sum(float(each.log_probs.sum(dtype=np.float64)) for each in scores)
+    tokens = sum(len(each.hits) for each in scores)
+    return nats / tokens, sum(int(each.hits.sum()) for each in scores) / tokens
 
 
 def mean_loss(model, rows: Sequence[Sequence[int]]) -> float:
-    """Nats per token over rows `[end] + story + [end]`."""
+    """The cross-entropy loss over `[end] + story + [end]`, in nats per token."""
     return loss_and_accuracy(model, rows)[0]
 
 
 def batches_of_windows(rows: Sequence[Sequence[int]], config) -> Iterator[list[tuple[int, int, int, int]]]:
-    """Cut rows into windows of at most the context and gather windows of similar length.
+    """Cut sequences into windows of at most the context and gather windows of similar length.
 
     Yields:
         Lists of `(row, first, start, end)`: read `row[start:end]`, score what follows each from `first` on.
@@ -206,7 +202,7 @@ def batches_of_windows(rows: Sequence[Sequence[int]], config) -> Iterator[list[t
 
 
 def padded(rows: Sequence[Sequence[int]], device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Rows as one rectangle `(batch, longest)`, filled up with 0, and where it is not filling."""
+    """Sequences as one tensor (B, longest), padded with 0, and where it is not padding."""
     lengths = torch.tensor([len(row) for row in rows])
     ids = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long)
     for line, row in zip(ids, rows, strict=True):
@@ -219,8 +215,8 @@ def _score(model, rows, batch) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     device = next(model.parameters()).device
     ids, real = padded([rows[row][start:end] for row, _, start, end in batch], device)
     targets, _ = padded([rows[row][start + 1 : end + 1] for row, _, start, end in batch], device)
-    logits = model(ids)[real].float()  # (tokens, vocab_size)
-    # Three times as fast on a processor as logsumexp, and the memory is bounded by LOGITS.
+    logits = model(ids)[real].float()  # (tokens, V)
+    # Three times as fast on a CPU as logsumexp, and the memory is bounded by LOGITS.
     log_probs = logits.log_softmax(1).gather(1, targets[real][:, None]).squeeze(1).cpu().numpy()
     hits = (logits.argmax(1) == targets[real]).cpu().numpy()
     borders = np.cumsum([end - start for _, _, start, end in batch])[:-1]

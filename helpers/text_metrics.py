@@ -1,12 +1,10 @@
-"""How different from one another texts are: distinct n-grams, self-BLEU, Rouge-2.
+"""Built in notebook 09: how different texts are from one another, and from the stories that a model was trained on.
 
-A word is a run of letters, digits and apostrophes, in lower case; punctuation is left out. All measures are shares,
-from 0 to 1.
-
-What a text has in common with the stories that a model was trained on: did it learn, or copy?
-
-`TrainingIndex` holds the stories as numbers, so that a text can be compared with all of them in a fraction of a second:
-the longest run of words that stands in one of them, and the story with which it shares the most bigrams.
+Distinct n-grams, self-BLEU and Rouge-2 are fractions, from 0 to 1. A word is a run of letters, digits and apostrophes,
+in lower case; punctuation is left out. Did the model learn, or memorize? `TrainingIndex` holds the training stories as
+numbers, so that a text can be compared with all of them in a fraction of a second: the longest run of words that stands
+in one of them, and the story with which it has the most bigrams in common. Used in notebook 09 and by
+`python -m course evaluate --samples`.
 """
 
 import math
@@ -52,8 +50,8 @@ def distinct_n(texts: Sequence[str], n: int) -> float:
 def bleu(row: Sequence[str], references: Sequence[Sequence[str]], most: int = 4) -> float:
     """How much of a list of words stands in others: BLEU (Papineni et al. 2002) with several references.
 
-    The geometric mean, over n from 1 to `most`, of the share of n-grams that stand in a reference, each counted at most
-    as often as in the reference that has it most often; times a penalty if the text is shorter than its nearest
+    The geometric mean, over n from 1 to `most`, of the fraction of n-grams that stand in a reference, each counted at
+    most as often as in the reference that has it most often; times a penalty if the text is shorter than its nearest
     reference. Without a single common n-gram of some length it is 0.
     """
     best = [_most_often([Counter(ngrams(one, n)) for one in references]) for n in range(1, most + 1)]
@@ -81,7 +79,7 @@ def self_bleu(texts: Sequence[str], most: int = 4) -> float:
 
 
 def rouge_2(text: str, reference: str) -> float:
-    """The share of a text's different bigrams that stand in the reference (TinyStories' precision; Lin 2004).
+    """The fraction of a text's different bigrams that stand in the reference (TinyStories' precision; Lin 2004).
 
     Not symmetric: a short text can lie wholly within a long one.
     """
@@ -142,8 +140,7 @@ class Copy:
 class TrainingIndex:
     """Stories, ready to be compared with.
 
-    Words are those of `helpers.text_metrics.words`; punctuation and case do not count. Sixty thousand stories of 150 words
-    take about 400 MB.
+    Punctuation and case do not count. Sixty thousand stories of 150 words take about 400 MB.
 
     Attributes:
         stories: how many.
@@ -171,7 +168,7 @@ class TrainingIndex:
         """For each text its longest run of words that stands, word for word, in one training story."""
         spelled = [words(text) for text in texts]
         found: dict[int, Copy] = {}
-        for shortest in _SHORTEST:  # most texts have a long run, and few places hold one: begin there
+        for shortest in _SHORTEST:  # most texts have a long run, and few positions hold one: begin there
             missing = [i for i in range(len(texts)) if i not in found and len(spelled[i]) >= shortest]
             for i, (length, here, there) in self._longest([self._numbers(spelled[i]) for i in missing], shortest):
                 story = int(np.searchsorted(self._starts, there, side="right")) - 1
@@ -179,15 +176,15 @@ class TrainingIndex:
         return [found.get(i, Copy([], -1)) for i in range(len(texts))]
 
     def most_alike(self, texts: Sequence[str]) -> list[tuple[float, int]]:
-        """For each text the largest Rouge-2 (`helpers.text_metrics.rouge_2`) with any training story, and its number."""
+        """For each text the largest Rouge-2 (`rouge_2`) with any training story, and its number."""
         result = []
         for text in texts:
             spelled = words(text)
             row = self._numbers(spelled).astype(np.int64)
             own = np.unique(row[:-1] * self._width + row[1:])
-            place = np.searchsorted(self._pairs, own).clip(max=len(self._pairs) - 1)
+            position = np.searchsorted(self._pairs, own).clip(max=len(self._pairs) - 1)
             wanted = np.zeros(len(self._pairs), np.uint8)
-            wanted[place[self._pairs[place] == own]] = 1
+            wanted[position[self._pairs[position] == own]] = 1
             common = np.add.reduceat(wanted[self._pair_ids], self._pair_starts, dtype=np.int32)
             common[self._no_pairs] = 0
             best = int(common.argmax())
@@ -199,7 +196,7 @@ class TrainingIndex:
         return [word for word in words(text) if word not in self._number]
 
     def _numbers(self, row: Sequence[str], new: bool = False) -> np.ndarray:
-        """Words as numbers from 1; without `new`, unknown words share one that no training word has."""
+        """Words as numbers from 1; without `new`, all unknown words get one that no training word has."""
         if new:
             for word in row:
                 self._number.setdefault(word, len(self._number) + 1)
@@ -207,7 +204,7 @@ class TrainingIndex:
         return np.array([self._number.get(word, unknown) for word in row], np.int32)
 
     def _sums_of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Sums of code * base**place from the start, and base**-place: two differences make a run's hash."""
+        """Sums of code * base**position from the start, and base**-position: two differences make a run's hash."""
         powers = np.cumprod(np.full(len(ids), _BASE), dtype=np.uint64)
         sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(self._codes[ids] * powers, dtype=np.uint64)])
         return sums, np.cumprod(np.full(len(ids), _INVERSE), dtype=np.uint64)
@@ -221,7 +218,7 @@ class TrainingIndex:
         borders = np.cumsum([0, *(len(row) + 1 for row in rows)])
         here, there = self._meetings(text, shortest)
         length, going = np.zeros(len(here), np.int64), np.arange(len(here))
-        while len(going):  # word by word, all places at once: this also proves that equal hashes were equal words
+        while len(going):  # word by word, all positions at once: this also proves that equal hashes were equal words
             step = length[going]
             going = going[text[here[going] + step] == self._ids[there[going] + step]]
             length[going] += 1
@@ -232,23 +229,23 @@ class TrainingIndex:
             yield int(number), (int(length[best]), int(here[best] - borders[number]), int(there[best]))
 
     def _meetings(self, text: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
-        """All pairs of a place in `text` and one in the training words from which the next `length` words agree."""
+        """All pairs of a position in `text` and one in the training words from which the next `length` words agree."""
         sums, back = self._sums_of(text)
         own = (sums[length:] - sums[:-length]) * back[: len(text) - length + 1]
         wanted, which = np.unique(own, return_inverse=True)
-        likely = np.zeros(2**_FILTER_BITS, bool)  # most places are ruled out by a look at a few bits
+        likely = np.zeros(2**_FILTER_BITS, bool)  # most positions are ruled out by a look at a few bits
         likely[wanted >> _SHIFT] = True
         theirs = (self._sums[length:] - self._sums[:-length]) * self._back[: len(self._ids) - length + 1]
-        places = np.flatnonzero(likely[theirs >> _SHIFT])
-        at = np.searchsorted(wanted, theirs[places]).clip(max=len(wanted) - 1)
-        equal = wanted[at] == theirs[places]
-        at, places = at[equal], places[equal]
+        positions = np.flatnonzero(likely[theirs >> _SHIFT])
+        at = np.searchsorted(wanted, theirs[positions]).clip(max=len(wanted) - 1)
+        equal = wanted[at] == theirs[positions]
+        at, positions = at[equal], positions[equal]
         order = at.argsort(kind="stable")
-        at, places = at[order], places[order]
+        at, positions = at[order], positions[order]
         first, last = (np.searchsorted(at, which, side=side) for side in ("left", "right"))
         count = last - first
         nth = np.arange(count.sum()) - np.repeat(count.cumsum() - count, count)
-        return np.repeat(np.arange(len(own)), count), places[np.repeat(first, count) + nth]
+        return np.repeat(np.arange(len(own)), count), positions[np.repeat(first, count) + nth]
 
     def _count_pairs(self, rows: Sequence[np.ndarray]) -> None:
         """The different bigrams of each story, one story after the other, as numbers of the sorted different pairs."""

@@ -117,7 +117,7 @@ def test_without_a_command_the_help_is_shown(call):
         (["generate", "Pip", "--top-k", "0", "--model", "{home}/model"], "top-k must keep"),
         (["generate", "Pip", "--temperature", "-1", "--model", "{home}/model"], "temperature must be"),
         (["generate", "Pip", "--temperature", "hot", "--model", "{home}/model"], "invalid float value: 'hot'"),
-        (["generate", "Pip", "--min-p", "2", "--model", "{home}/model"], "min-p is a share"),
+        (["generate", "Pip", "--min-p", "2", "--model", "{home}/model"], "min-p is a fraction"),
         (["generate", "Pip", "--repetition-penalty", "0", "--model", "{home}/model"], "repetition penalty must"),
         (["generate", "Pip", "--stop", "", "--model", "{home}/model"], "none of them empty"),
         (["generate", "Pip", "--beams", "0", "--model", "{home}/model"], "beams must be"),
@@ -125,6 +125,12 @@ def test_without_a_command_the_help_is_shown(call):
         (["generate", "Pip", "--beams", "2", "--top-p", "0.9", "--model", "{home}/model"], "leave out --top-p"),
         (["generate", "Pip", "--beams", "2", "--temperature", "0.5", "--model", "{home}/model"], "out --temperature"),
         (["generate", "Pip", "--beams", "2", "--number", "2", "--model", "{home}/model"], "--number must be 1"),
+        (["generate", "Pip", "--beams", "2", "--engine", "ctranslate2", "--model", "{home}/model"], "out --engine"),
+        (["generate", "Pip", "--int8", "--model", "{home}/model"], "give --engine ctranslate2"),
+        (["chat", "--int8", "--model", "{home}/model"], "give --engine ctranslate2"),
+        (["generate", "Pip", "--engine", "steam", "--model", "{home}/model"], "invalid choice: 'steam'"),
+        (["evaluate", "--engine", "ctranslate2", "--model", "{home}/model"], "--engine is for --samples"),
+        (["evaluate", "--samples", "1", "--model", "{home}/model"], "samples must be at least 2"),
         (["generate", "Pip", "--seed", str(2**64), "--model", "{home}/model"], "63 bits"),
         (["generate", "Pip", "--max-new-tokens", "0", "--model", "{home}/model"], "max-new-tokens"),
         (["generate", "Pip", "--number", "0", "--model", "{home}/model"], "number must be"),
@@ -135,8 +141,8 @@ def test_without_a_command_the_help_is_shown(call):
         (["evaluate", "--model", "{home}/model", "--stories", "no/such/file.txt"], "no/such/file.txt"),
         (["evaluate", "--model", "{home}/model", "--limit", "0"], "limit"),
         (
-            ["evaluate", "--model", "{home}/model", "--stories", "{home}/stories.txt", "--recall", "--json"],
-            "recall needs stories with their spans",
+            ["evaluate", "--model", "{home}/model", "--stories", "{home}/stories.txt", "--rementions", "--json"],
+            "re-mentions need stories with their spans",
         ),
         (["train", "--recipe", "magic"], "there is no recipe 'magic'"),
         (["train", "--set", "layers=2"], "there is no key 'layers'"),
@@ -197,11 +203,27 @@ def test_output_through_a_closed_pipe_is_no_drama(home):
     assert child.stderr.read() == ""
 
 
+def test_an_engine_tells_the_same_story(call, home):
+    pytest.importorskip("ctranslate2")
+    argv = ["generate", "Pip had", "--model", home / "model", "--max-new-tokens", 20]
+    for options in (["--greedy"], ["--greedy", "--repetition-penalty", 1.2], ["--min-p", 0.1, "--seed", 3]):
+        code, out, err = call(*argv, *options, "--engine", "ctranslate2")
+        assert code == 0 and out == call(*argv, *options)[1]
+        assert err == "" or "no min-p" in err
+    seeded = [call(*argv, "--engine", "ctranslate2", "--int8", "--number", 2, "--seed", 4)[1] for _ in range(2)]
+    assert seeded[0] == seeded[1] and seeded[0].count("Pip had") == 2
+
+
 def test_chat_goes_on_from_each_line(home):
-    child = process("chat", "--model", home / "model", "--max-new-tokens", "5", "--greedy", stdin=subprocess.PIPE)
-    out, err = child.communicate("Pip had\n" + "long " * 100 + "\nTom lost\n", timeout=60)
-    assert child.returncode == 0 and "Pip had" in out and "Tom lost" in out
-    assert err.count("error:") == 1 and "reads at most 32" in err
+    told = []
+    for engine in ([], ["--engine", "ctranslate2"]):
+        options = ["--model", home / "model", "--max-new-tokens", "5", "--greedy", *engine]
+        child = process("chat", *options, stdin=subprocess.PIPE)
+        out, err = child.communicate("Pip had\n" + "long " * 100 + "\nTom lost\n", timeout=60)
+        assert child.returncode == 0 and "Pip had" in out and "Tom lost" in out
+        assert err.count("error:") == 1 and "reads at most 32" in err
+        told.append(out)
+    assert told[0] == told[1]
 
 
 # ---------------------------------------------------------------------- evaluate
@@ -218,6 +240,17 @@ def test_evaluate_prints_what_the_issue_asks_for(call, home):
     assert values["nats_per_token"] == pytest.approx(expected.nats_per_token)
     code, out, _ = call(*argv)
     assert code == 0 and f"{values['nats_per_token']:.4f}" in out
+
+
+def test_evaluate_judges_generated_stories(call, home):
+    argv = ["evaluate", "--model", home / "model", "--stories", home / "stories.txt", "--samples", 3]
+    code, out, _ = call(*argv, "--json")
+    found = json.loads(out)["samples"]
+    assert code == 0 and set(found) == {"distinct_4", "self_bleu", "longest_copied_words", "tokens_per_story"}
+    assert 0 < found["distinct_4"] <= 1 and 1 <= found["tokens_per_story"] <= 31
+    assert out == call(*argv, "--json")[1] != call(*argv, "--json", "--seed", 1)[1]
+    code, out, _ = call(*argv, "--engine", "ctranslate2")
+    assert code == 0 and "3 stories" in out and "self bleu" in out
 
 
 # ---------------------------------------------------------------------- export
@@ -404,7 +437,7 @@ def test_evaluate_asks_what_a_model_remembers(call, home, monkeypatch):
     told = Told(row["text"] for row in dataset)
     told.dataset = dataset
     monkeypatch.setattr("helpers.stories.load_stories", lambda *_: told)
-    code, out, _ = call("evaluate", "--model", home / "model", "--recall", "hero", "--json")
-    assert code == 0 and json.loads(out)["recall"]["hero"]["mentions"] == 2
-    code, out, _ = call("evaluate", "--model", home / "model", "--recall", "hero")
+    code, out, _ = call("evaluate", "--model", home / "model", "--rementions", "hero", "--json")
+    assert code == 0 and json.loads(out)["rementions"]["hero"]["mentions"] == 2
+    code, out, _ = call("evaluate", "--model", home / "model", "--rementions", "hero")
     assert code == 0 and "two stories" in out and "chance" in out

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from course import playground
+from helpers import ENGINES
 from helpers.errors import CourseError
 from helpers.generation import Storyteller, encode_prompt, generate, last_logits
 from helpers.model import GPT, GPTConfig
@@ -41,7 +42,8 @@ def test_sampling_tells_what_generate_tells(teller, options):
 
 def test_probabilities_are_the_models(teller):
     ids = encode_prompt(teller.tokenizer, "Once")
-    tokens = generate(teller.model, ids, 25, seed=5, temperature=2.0, top_k=7, eos_token_id=teller.tokenizer.eos_token_id)
+    end = {"eos_token_id": teller.tokenizer.eos_token_id}
+    tokens = generate(teller.model, ids, 25, seed=5, temperature=2.0, top_k=7, **end)
     told = playground.steps(teller, "Once", "sampling", 25, seed=5, temperature=2.0, top_k=7)
     for one, token in zip(told, list(tokens), strict=True):
         with torch.inference_mode():
@@ -66,6 +68,19 @@ def test_greedy_and_beams(teller):
         assert all(one.chance == 1 and one.left == 1 for one in told)
 
 
+def test_an_engine_tells_and_the_model_says_what_it_thought(teller, capsys):
+    pytest.importorskip("ctranslate2")
+    fast = Storyteller(teller.model, teller.tokenizer, ENGINES["ctranslate2"](teller.model))
+    for length in (5, 40):  # within the context of 16 tokens, and past it
+        expected = list(playground.steps(teller, "Once", "greedy", length))
+        for one, other in zip(playground.steps(fast, "Once", "greedy", length), expected, strict=True):
+            assert one.text == other.text and one.probability == pytest.approx(other.probability, abs=1e-4)
+    options = {"temperature": 2.0, "top_k": 7, "repetition_penalty": 1.2}
+    told = list(playground.steps(fast, "Once", "sampling", 12, seed=2, **options))
+    assert told == list(playground.steps(fast, "Once", "sampling", 12, seed=2, **options))
+    assert told and all(one.left == 7 and 0 < one.chance <= 1 for one in told)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -83,8 +98,8 @@ def test_what_cannot_be_told_is_refused_at_once(teller, changes, said):
 
 def test_the_page_shows_every_token_with_its_probability_and_no_raw_markup(teller):
     told = [
-        playground.Told("<red>", 0.5, 1.0, (("<red>", 0.5), ("&", 0.25)), 1),
-        playground.Told(" kite\n", 0.04, 1.0, (("\n", 0.3),), 1),
+        playground.Step("<red>", 0.5, 1.0, (("<red>", 0.5), ("&", 0.25)), 1),
+        playground.Step(" kite\n", 0.04, 1.0, (("\n", 0.3),), 1),
     ]
     page = playground.as_html("Pip & co", told, "a <note>")
     assert "&lt;red&gt;" in page and "<red>" not in page and "Pip &amp; co" in page and "a &lt;note&gt;" in page

@@ -1,11 +1,11 @@
-"""Skills: the places where a name comes again, the loss there, and of all that no variable decides."""
+"""Skills: the targets where a name comes again, the loss there, and of all that no variable decides."""
 
 import copy
 
 import pytest
 import torch
 
-from course.rementions import recall
+from course.rementions import remention_accuracy
 from course.skills import GRAMMAR, ROLES, Skills
 from helpers.errors import CourseError
 from helpers.evaluation import score_rows
@@ -37,17 +37,17 @@ def model(tokenizer):
 
 
 def test_each_place_predicts_the_first_token_of_a_word_named_before(skills, tokenizer, stories):
-    assert {place.role for place in skills.places} == set(ROLES)
-    for place in skills.places:
-        row, text = skills.rows[place.row], stories[place.row]["text"]
-        assert place.rivals[0] == row[place.at + 1] and len(set(place.rivals)) == len(place.rivals)
-        before, rest = tokenizer.decode(row[1 : place.at + 1]), tokenizer.decode(row[place.at + 1 :])
+    assert {target.role for target in skills.targets} == set(ROLES)
+    for target in skills.targets:
+        row, text = skills.rows[target.row], stories[target.row]["text"]
+        assert target.rivals[0] == row[target.at + 1] and len(set(target.rivals)) == len(target.rivals)
+        before, rest = tokenizer.decode(row[1 : target.at + 1]), tokenizer.decode(row[target.at + 1 :])
         assert text == before + rest.removesuffix("<|endoftext|>")
         words = [
             story["text"][span["start"] : span["end"]]
             for story in stories
             for span in story["spans"]
-            if span["role"] == place.role and span["attribute"] == "text"
+            if span["role"] == target.role and span["attribute"] == "text"
         ]
         named = [word for word in words if rest.lstrip().startswith(word)]
         assert named and any(word.lower() in before.lower() for word in named)
@@ -67,26 +67,20 @@ def test_the_losses_are_those_of_evaluation(skills, model):
     found = skills.measure(model)
     scores = score_rows(model, skills.rows)
     for role in ROLES:
-        mine = [-scores[place.row].log_probs[place.at] for place in skills.places if place.role == role]
+        mine = [-scores[target.row].log_probs[target.at] for target in skills.targets if target.role == role]
         assert found[role]["nats"] == pytest.approx(sum(mine) / len(mine), rel=1e-4)
     quiet = [-scores[n].log_probs[at] for n, marks in enumerate(skills._grammar) for at in marks]
     assert found[GRAMMAR]["nats"] == pytest.approx(sum(quiet) / len(quiet), rel=1e-4)
 
 
 def test_a_model_that_knows_is_right_and_one_that_knows_nothing_guesses(skills, model, tokenizer):
-    class Knowing:
+    class Knowing(torch.nn.Module):
         """Looks the answer up."""
 
-        training, config = False, model.config
-        head.weight = torch.eye(tokenizer.vocab_size)
-
-        def eval(self):
-            return self
-
-        train = lambda self, mode: self  # noqa: E731
-
         def __init__(self, shift):
-            self.shift = shift
+            super().__init__()
+            self.config, self.shift = model.config, shift
+            self.head, self.unused = torch.nn.Identity(), torch.nn.Linear(1, 1)
 
         def hidden(self, ids):
             out = torch.zeros(*ids.shape, tokenizer.vocab_size)
@@ -102,10 +96,10 @@ def test_a_model_that_knows_is_right_and_one_that_knows_nothing_guesses(skills, 
             assert abs(found["right"] - skills.chance[role]) < 0.35
 
 
-def test_it_agrees_with_recall_where_words_are_single_tokens(skills, model, tokenizer, stories):
+def test_it_agrees_with_remention_accuracy_where_words_are_single_tokens(skills, model, tokenizer, stories):
     single = all(len(tokenizer.encode(f" {word}")) == 1 for word in ("red", "blue", "green", "kite", "ball"))
     assert single
-    thorough = recall(model, tokenizer, stories, roles=["color"])
+    thorough = remention_accuracy(model, tokenizer, stories, roles=["color"])
     assert skills.measure(model)["color"]["right"] == pytest.approx(thorough.roles["color"].all, abs=0.02)
 
 

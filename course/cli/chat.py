@@ -5,6 +5,7 @@ Ctrl-C stops a story; Ctrl-D, or Ctrl-C at the prompt, leaves. /help lists what 
 examples:
   python -m course chat
   python -m course chat --model runs/storyteller --temperature 1
+  python -m course chat --engine ctranslate2
 """
 
 import argparse
@@ -13,11 +14,11 @@ import sys
 import unicodedata
 from pathlib import Path
 
-from course.cli.options import CHECKED, add_model, add_sampling, load, sampling
+from course.cli.options import CHECKED, add_engine, add_model, add_sampling, check_engine, engine, load, sampling
 from helpers.errors import CourseError
 
 COMMANDS = """/temperature T   below 1 is safer, above 1 bolder, 0 always takes the likeliest token
-/top-p P         choose among the most probable tokens that reach P together
+/top-p P         sample from the most probable tokens that reach P together
 /seed N          the same number tells the same story again
 /retry           the last beginning once more, told differently
 /save FILE       write the stories so far to a new file
@@ -29,12 +30,15 @@ KEYS = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O[A-Z]|.)")  # what arrow keys, and
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
+    add_engine(parser)
     add_sampling(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     options = sampling(arguments)
+    check_engine(arguments)
     model, tokenizer = load(arguments)
+    options["engine"] = engine(arguments, model)
     asks = sys.stdin.isatty()
     if asks:
         try:
@@ -88,7 +92,7 @@ class Chat:
         self.stories.append(told)
 
     def _command(self, name: str, value: str) -> None:
-        from helpers.generation import check_options
+        from helpers.sampling import check_options
 
         value = value.strip()
         if name == "/help":

@@ -6,11 +6,12 @@ examples:
   python -m course generate --model runs/storyteller --temperature 1 --top-p 0.9 --number 3
   python -m course generate "Tom had a red kite" --min-p 0.05 --repetition-penalty 1.1 --stop "."
   python -m course generate "One day," --beams 4 --max-new-tokens 60
+  python -m course generate --engine ctranslate2 --int8 --number 20
 """
 
 import argparse
 
-from course.cli.options import add_model, add_sampling, load, sampling
+from course.cli.options import add_engine, add_model, add_sampling, check_engine, engine, load, sampling
 from helpers.errors import CourseError
 
 
@@ -19,19 +20,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ids", metavar="N,N,...", help="begin with these token ids instead of a text")
     parser.add_argument("--number", type=int, default=1, metavar="N", help="how many stories (default 1)")
     parser.add_argument(
-        "--beams", type=int, metavar="N", help="beam search: the likeliest story that N beams find; nothing is drawn"
+        "--beams", type=int, metavar="N", help="beam search: the likeliest story that N beams find; nothing is sampled"
     )
     add_model(parser)
+    add_engine(parser)
     add_sampling(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     options = sampling(arguments)
+    check_engine(arguments)
     if arguments.number < 1:
         raise CourseError(f"number must be at least 1, got {arguments.number}")
     if arguments.beams is not None:
         _check_beams(arguments)
-    from helpers.generation import PROMPT, check_prompt, encode_prompt, generate, stream_text, until
+    from helpers.generation import PROMPT, encode_prompt, generate, stream_text, until
+    from helpers.sampling import beam_search, check_prompt
 
     ids = None if arguments.ids is None else _ids(arguments.ids)
     if ids is not None and arguments.prompt is not None:
@@ -43,16 +47,16 @@ def run(arguments: argparse.Namespace) -> int:
     start = encode_prompt(tokenizer, prompt) if ids is None else ids
     check_prompt(model, start)
     stop = options.pop("stop")
+    options |= {"eos_token_id": tokenizer.eos_token_id, "engine": engine(arguments, model)}
     for number in range(arguments.number):
         if number:
             print("\n" + "-" * 40)
         seed = None if arguments.seed is None else arguments.seed + number
         if arguments.beams is None:
-            new = generate(model, start, eos_token_id=tokenizer.eos_token_id, **options | {"seed": seed})
+            new = generate(model, start, **options | {"seed": seed})
         else:
-            from helpers.sampling import beam_search
-
-            new, _ = beam_search(model, start, arguments.max_new_tokens, beams=arguments.beams, eos_token_id=tokenizer.eos_token_id)
+            limits = {"beams": arguments.beams, "eos_token_id": tokenizer.eos_token_id}
+            new, _ = beam_search(model, start, arguments.max_new_tokens, **limits)
         print(prompt if ids is None else tokenizer.decode(ids), end="", flush=True)
         for piece in until(stream_text(tokenizer, new), stop):
             print(piece, end="", flush=True)
@@ -63,10 +67,10 @@ def run(arguments: argparse.Namespace) -> int:
 def _check_beams(arguments: argparse.Namespace) -> None:
     if arguments.beams < 1:
         raise CourseError(f"beams must be at least 1, got {arguments.beams}")
-    for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "greedy"):
+    for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "seed", "greedy", "engine"):
         if getattr(arguments, name) not in (None, False):
             raise CourseError(
-                f"--beams finds the likeliest story and draws nothing: leave out --{name.replace('_', '-')}"
+                f"--beams finds the likeliest story and samples nothing: leave out --{name.replace('_', '-')}"
             )
     if arguments.number > 1:
         raise CourseError("--beams finds one story, so --number must be 1")

@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from helpers import ENGINES
+from helpers.errors import CourseError
 from helpers.files import data_folder
 
 TEMPERATURE = 0.8  # where none was asked for
@@ -25,8 +27,8 @@ def add_device(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sampling(parser: argparse.ArgumentParser) -> None:
-    """How tokens are chosen."""
-    group = parser.add_argument_group("how tokens are chosen")
+    """How tokens are sampled."""
+    group = parser.add_argument_group("how tokens are sampled")
     group.add_argument("--max-new-tokens", type=int, default=300, metavar="N", help="stop after N tokens (default 300)")
     group.add_argument(
         "--temperature",
@@ -34,8 +36,8 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help=f"below 1 is safer, above 1 bolder, 0 is --greedy (default {TEMPERATURE})",
     )
-    group.add_argument("--top-k", type=int, metavar="K", help="choose among the K most probable tokens")
-    group.add_argument("--top-p", type=float, metavar="P", help="choose among the most probable that reach P together")
+    group.add_argument("--top-k", type=int, metavar="K", help="sample from the K most probable tokens")
+    group.add_argument("--top-p", type=float, metavar="P", help="sample from the most probable that reach P together")
     group.add_argument(
         "--min-p", type=float, metavar="P", help="only tokens with at least P times the best one's probability"
     )
@@ -52,13 +54,36 @@ def add_sampling(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--seed", type=int, metavar="N", help="the same number tells the same story again")
 
 
+def add_engine(parser: argparse.ArgumentParser) -> None:
+    """--engine and --int8."""
+    parser.add_argument("--engine", choices=("ctranslate2",), help="what generates in the model's stead, faster")
+    parser.add_argument("--int8", action="store_true", help="with --engine: quantized to 8 bits, faster still")
+
+
+def engine(arguments: argparse.Namespace, model):
+    """The engine that --engine names, with the model's weights, or None.
+
+    Raises:
+        CourseError: its package is missing, or --int8 is given without an engine.
+    """
+    check_engine(arguments)
+    return ENGINES[arguments.engine](model, int8=arguments.int8) if arguments.engine else None
+
+
+def check_engine(arguments: argparse.Namespace) -> None:
+    """Refuse --int8 without an engine, before a model is loaded."""
+    if arguments.int8 and not arguments.engine:
+        raise CourseError("--int8 is for an engine: give --engine ctranslate2 as well")
+
+
 def sampling(arguments: argparse.Namespace) -> dict:
     """The options of `generate` that were given.
 
     Raises:
         CourseError: one is out of its range; before a model is loaded.
     """
-    from helpers.generation import check_options, until
+    from helpers.generation import until
+    from helpers.sampling import check_options
 
     options = {name: getattr(arguments, name) for name in CHECKED}
     if options["temperature"] is None:
@@ -75,8 +100,6 @@ def device_of(name: str) -> str:
         CourseError: there is no such device here.
     """
     import torch
-
-    from helpers.errors import CourseError
 
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"

@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 
-from course.rementions import recall
+from course.rementions import remention_accuracy
 from course.skills import ROLES, Skills
 from helpers.evaluation import evaluate
 from helpers.files import data_folder, write_atomically
@@ -61,7 +61,7 @@ def record(recipe: Recipe, out: Path) -> None:
     result = training_of(prepared, callback=follow).run()
     scored = stories.select(range(SCORED))
     report = evaluate(prepared.model, prepared.tokenizer, load_stories("bundled", "validation", SCORED))
-    found = recall(prepared.model, prepared.tokenizer, scored, roles=ROLES)
+    found = remention_accuracy(prepared.model, prepared.tokenizer, scored, roles=ROLES)
     head = {
         "recipe": recipe.as_dict(),
         "torch": torch.__version__,
@@ -71,13 +71,13 @@ def record(recipe: Recipe, out: Path) -> None:
     end = {
         "evaluated_stories": SCORED,
         "evaluate": report.as_dict(),
-        "recall": {role: round(found.roles[role].all, 4) for role in ROLES},
+        "rementions": {role: round(found.roles[role].all, 4) for role in ROLES},
     }
     keep = ("step", "tokens", "loss", "lr", "grad_norm", "val_loss", "val_accuracy", "skills")
     rows = [{name: row[name] for name in keep if name in row} for row in result.history]
     lines = [json.dumps(_rounded(line)) for line in (head, *rows, end)]
     write_atomically(out, "\n".join(lines) + "\n")
-    print(f"{out}: {report.nats_per_token:.4f} nats a token, recalled {end['recall']}")
+    print(f"{out}: {report.nats_per_token:.4f} nats a token, re-mentions {end['rementions']}")
 
 
 def _rounded(value):

@@ -1,12 +1,12 @@
-"""Recall: found mentions, exact comparison of candidates, and models whose memory is known."""
+"""Re-mention accuracy: found mentions, exact comparison of candidates, and models whose memory is known."""
 
 import numpy as np
 import pytest
 import torch
 
-from course import rementions as recall_module
+from course import rementions
 from course.mentions import mentions_of, words_by_role
-from course.rementions import recall, scorer_of
+from course.rementions import remention_accuracy, scorer_of
 from helpers.errors import CourseError
 from helpers.model import GPT, GPTConfig
 from helpers.ngrams import NGramModel
@@ -69,16 +69,16 @@ def test_words_by_role():
 
 
 def test_who_remembers_is_always_right_and_who_forgets_is_at_chance(tokenizer):
-    good = recall(Knower(tokenizer), tokenizer, STORIES)
+    good = remention_accuracy(Knower(tokenizer), tokenizer, STORIES)
     for role in ("hero", "color"):
         score = good.roles[role]
         assert score.mentions == len(STORIES) and score.all == score.unseen == 1
-    bad = recall(Knower(tokenizer, forget=True), tokenizer, STORIES, roles=["color"])
+    bad = remention_accuracy(Knower(tokenizer, forget=True), tokenizer, STORIES, roles=["color"])
     assert bad.roles["color"].all == 0.5 == bad.roles["color"].chance
     assert set(bad.as_dict()) == {"color"} and "color" in str(bad)
     trigram = NGramModel(3, tokenizer.vocab_size, tokenizer.eos_token_id)
     trigram.fit(tokenizer.encode_batch([s["text"] for s in STORIES]))
-    assert recall(trigram, tokenizer, STORIES).roles["color"].all == 0.5
+    assert remention_accuracy(trigram, tokenizer, STORIES).roles["color"].all == 0.5
     total = sum(score.mentions for score in good.bins["hero"].values())
     assert total == good.roles["hero"].mentions
 
@@ -97,7 +97,7 @@ def test_the_search_agrees_with_scoring_every_word(tokenizer):
     words = ["a", "ab", "abc", "b", "ba", "zoo", "zoom"]
     ends = {tuple(w.encode()): w for w in words}
     for trial in range(50):
-        search, known = recall_module._Search([trial], ends), {}
+        search, known = rementions._Search([trial], ends), {}
         while (query := search.advance(known)) is not None:
             known[query] = next_log_probs(query)
         scores = {}
@@ -119,12 +119,12 @@ def test_a_gpt_is_read_once_for_contexts_that_begin_alike(tokenizer):
             expected = model(torch.tensor([context[-6:]]))[0, -1].log_softmax(0)
         assert np.allclose(row, expected, atol=1e-5)
     model = GPT(GPTConfig(vocab_size=tokenizer.vocab_size, context_length=128, n_layer=1, n_head=1, d_model=8))
-    result = recall(model, tokenizer, STORIES)
+    result = remention_accuracy(model, tokenizer, STORIES)
     assert result.roles["hero"].mentions >= 8 and model.training
 
 
 def test_stories_without_spans_are_refused(tokenizer):
     with pytest.raises(CourseError, match="spans"):
-        recall(Knower(tokenizer), tokenizer, [{"text": "Hello."}])
+        remention_accuracy(Knower(tokenizer), tokenizer, [{"text": "Hello."}])
     with pytest.raises(CourseError, match="no story has the role 'villain'"):
-        recall(Knower(tokenizer), tokenizer, STORIES, roles=["villain"])
+        remention_accuracy(Knower(tokenizer), tokenizer, STORIES, roles=["villain"])
