@@ -1,4 +1,7 @@
-"""What notebook 05 builds is what `helpers` and torch compute: same weights, same outputs, same gradients."""
+"""The steps of notebook 05 give what `helpers` and torch compute: same weights, same outputs, same gradients.
+
+That the class in which they end is `helpers`' own text is tested in `test_taught_code_05_06.py`.
+"""
 
 import math
 
@@ -8,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from course.site import notebooks
-from helpers.model import CausalSelfAttention, GPTConfig, attention_weights
+from helpers.model import GPT, CausalSelfAttention, GPTConfig
 from tests.taught import taught_code
 
 
@@ -34,9 +37,18 @@ def test_the_loop_is_a_running_mean(taught):
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 9, 8), (1, 1, 1, 4), (6, 5)])
-def test_the_map_is_the_helpers(taught, shape):
-    q, k = torch.randn(shape), torch.randn(shape)
-    assert torch.equal(taught["attention_map"](q, k), attention_weights(q, k))
+def test_the_map_is_that_of_torchs_attention(taught, shape):
+    q, k, v = (torch.randn(shape) for _ in range(3))
+    mixed = taught["attention_map"](q, k) @ v
+    torch.testing.assert_close(mixed, F.scaled_dot_product_attention(q, k, v, is_causal=True), atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("n_head", [1, 3])
+def test_one_hot_values_give_the_map(taught, n_head):
+    layer = taught["CausalSelfAttention"](config(n_head=n_head))
+    x = torch.randn(2, 10, 24)
+    q, k, _ = layer.heads(x)
+    torch.testing.assert_close(layer.weights(x), taught["attention_map"](q, k), atol=1e-6, rtol=1e-5)
 
 
 def test_the_open_head_is_attention_without_scale_and_mask(taught):
@@ -52,15 +64,14 @@ def test_the_causal_head_is_torchs(taught):
 
 
 @pytest.mark.parametrize("n_head", [1, 3, 8])
-@pytest.mark.parametrize("way", ["explicit", "fused"])
-def test_many_heads_are_the_helpers_with_their_gradients(taught, n_head, way):
+def test_many_heads_are_the_helpers_with_their_gradients(taught, n_head):
     ours, theirs = taught["MultiHeadAttention"](24, n_head), CausalSelfAttention(config(n_head=n_head))
     theirs.load_state_dict(ours.state_dict())  # the same names
     x, weight = torch.randn(2, 10, 24), torch.randn(2, 10, 24)
     results = []
-    for layer, options in ((ours, {"fused": way == "fused"}), (theirs, {"attention": way})):
+    for layer in (ours, theirs):
         given = x.clone().requires_grad_()
-        out = layer(given, **options)
+        out = layer(given)
         (out * weight).sum().backward()
         results.append([out, given.grad, *(p.grad for p in layer.parameters())])
     for one, other in zip(*results, strict=True):
@@ -111,15 +122,13 @@ def test_slopes_are_those_of_softmax(taught):
 
 
 def test_hooks_see_the_maps_that_the_model_uses(taught):
-    from helpers.model import GPT
-
     model = GPT(GPTConfig(vocab_size=11, context_length=16, n_layer=2, n_head=2, d_model=8)).eval()
     seen = taught["maps_of"](model, [1, 2, 3, 4])
     assert seen.shape == (2, 2, 4, 4)
     x = model.embed(torch.tensor([[1, 2, 3, 4]]))
     for block, maps in zip(model.blocks, seen, strict=True):
         q, k, _ = block.attn.heads(block.ln_1(x))
-        assert torch.allclose(maps, attention_weights(q, k)[0], atol=1e-6)
+        assert torch.allclose(maps, taught["attention_map"](q, k)[0], atol=1e-6)
         x = block(x)
     assert not any(block.attn._forward_hooks for block in model.blocks)  # they were taken off again
 
@@ -143,7 +152,7 @@ def test_the_maps_drawn_of_the_trained_head_are_those_it_uses(taught):
     x = model.wte(torch.tensor([ids])) + model.wpe.weight[:4]
     _, _, v = model.attn.heads(x)
     found = taught["map_of"](model, ids) @ v[0, 0]
-    assert torch.allclose(model.attn.proj(found), model.attn(x, fused=True)[0], atol=1e-6)
+    assert torch.allclose(model.attn.proj(found), model.attn(x)[0], atol=1e-6)
 
 
 def test_the_stored_score_lies_between_the_trigram_and_the_floor():
