@@ -1,8 +1,9 @@
-"""How fast the course's GPT tells stories, beside `transformers.generate` with the same weights on the same machine.
+"""How fast stories are generated: the readable cache, `transformers.generate`, and CTranslate2 in fp32 and in int8.
 
-Both sides continue the same prompts by the same number of tokens and take turns in one process. Told greedily they must
-tell the same, which is checked. For one story of a large model, the weights' bytes that a token needs are set against
-what the machine's memory can give, measured by summing a buffer far larger than any cache.
+All sides have the same weights, continue the same prompts by the same number of tokens and take turns in one process.
+Greedy stories of ours, of `transformers` and of the engine in fp32 must be the same, which is checked. For one story of
+a large model, the weights' bytes that a token needs are set against what the machine's memory can give, measured by
+summing a buffer far larger than any cache.
 """
 
 import gc
@@ -12,18 +13,18 @@ from collections.abc import Callable, Iterable
 
 import torch
 
-from course.lighter import KINDS, lighter
+from course.engine import CTranslate2Engine
 from helpers.checkpoint import load_model
 from helpers.errors import CourseError
-from helpers.evaluation import evaluate
 from helpers.export import to_transformers
 from helpers.generation import SHIPPED, encode_prompt, generate_batch
 from helpers.model import GPT, GPTConfig
 
 TOKENS = {"storyteller": 200, "gpt2-small": 64}  # how many new ones, unless it is said
 BATCHES = (1, 16)
-STORIES = 200  # validation stories by which lighter weights are scored
-SAMPLING = {"temperature": 0.8}
+METHODS = {"greedy": {"greedy": True}, "sampling": {"temperature": 0.8}}
+ENGINES = {"engine": False, "engine int8": True}  # whether it is quantized
+PEERS = ("ours", *ENGINES)  # each set against transformers
 
 
 def run_decoding(sizes: Iterable[str] = tuple(TOKENS), rounds: int = 3, tokens: int | None = None) -> dict:
@@ -40,7 +41,7 @@ def run_decoding(sizes: Iterable[str] = tuple(TOKENS), rounds: int = 3, tokens: 
     sizes = list(sizes)
     for name in sizes:
         if name not in TOKENS:
-            raise CourseError(f"there is no size {name!r} to tell stories with; the sizes are {', '.join(TOKENS)}")
+            raise CourseError(f"there is no size {name!r} to generate with; the sizes are {', '.join(TOKENS)}")
     if rounds < 1:
         raise CourseError(f"rounds must be at least 1, not {rounds}")
     if tokens is not None and tokens < 1:
@@ -60,7 +61,7 @@ def bandwidth(megabytes: int = 512, reads: int = 5) -> float:
 
 
 def bytes_per_token(model: GPT) -> int:
-    """The weights that one more token of one story needs, in bytes: all but the rows of other tokens and places."""
+    """The weights that one more token of one story needs, in bytes: all but other tokens' and positions' vectors."""
     tables = sum(each.numel() for name, each in model.named_parameters() if name == "wpe.weight")
     if not model.config.tied_head:
         tables += model.wte.weight.numel()
@@ -74,43 +75,41 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def compare_decoding(
-    model: GPT, prompt: list[int], batch: int, tokens: int, rounds: int, options: dict, others: dict[str, GPT]
-) -> dict:
-    """Seconds a token on both sides, their ratio (above 1: ours is faster), and those of `others` beside them."""
+def compare_decoding(model: GPT, prompt: list[int], batch: int, tokens: int, rounds: int, options: dict) -> dict:
+    """Seconds a step of each side, their ratios (above 1: faster than transformers), and whether they agree."""
     greedy = bool(options.get("greedy"))
-    twin = to_transformers(model)
-    twin.generation_config.eos_token_id, twin.generation_config.pad_token_id = None, 0
-    ids = torch.tensor([prompt] * batch)
-    told = {}
+    theirs = to_transformers(model)
+    theirs.generation_config.eos_token_id, theirs.generation_config.pad_token_id = None, 0
+    ids, found = torch.tensor([prompt] * batch), {}
 
-    def theirs():
+    def transformers():
         how = {"do_sample": False} if greedy else {"do_sample": True, "top_k": 0, **options}
-        new = twin.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, **how)
-        told["transformers"] = new[:, len(prompt) :].tolist()
+        new = theirs.generate(ids, attention_mask=torch.ones_like(ids), max_new_tokens=tokens, **how)
+        found["transformers"] = new[:, len(prompt) :].tolist()
 
-    def ours(which: GPT, name: str):
-        told[name] = generate_batch(which, [prompt] * batch, tokens, seed=0, **options)
+    def ours(name: str, engine):
+        found[name] = generate_batch(model, [prompt] * batch, tokens, seed=0, engine=engine, **options)
 
-    sides = {"transformers": theirs, "ours": lambda: ours(model, "ours")}
-    sides |= {name: lambda name=name: ours(others[name], name) for name in others}
+    engines = {"ours": None} | {name: CTranslate2Engine(model, int8) for name, int8 in ENGINES.items()}
+    sides: dict[str, Callable] = {"transformers": transformers}
+    sides |= {name: lambda name=name, engine=engine: ours(name, engine) for name, engine in engines.items()}
     times: dict[str, list[float]] = {name: [] for name in sides}
-    with torch.random.fork_rng(devices=[]):  # transformers draws from the common generator
+    with torch.random.fork_rng(devices=[]):  # transformers samples with the common generator
         for turn in range(rounds + 1):
             for name in list(sides) if turn % 2 else list(sides)[::-1]:
                 spent = seconds(sides[name])
                 if turn:  # the first turn warms up
                     times[name].append(spent / tokens)
+    by_round = {name: [a / b for a, b in zip(times["transformers"], times[name], strict=True)] for name in PEERS}
     median = {name: statistics.median(spent) for name, spent in times.items()}
-    ratios = [a / b for a, b in zip(times["transformers"], times["ours"], strict=True)]
     return {
         "batch": batch,
         "tokens": tokens,
         "seconds_per_step": median,
         "tokens_per_second": {name: batch / spent for name, spent in median.items()},
-        "ratio": statistics.median(ratios),
-        "ratios_by_round": ratios,
-        "same_tokens": told["ours"] == told["transformers"] if greedy else None,
+        "ratios": {name: statistics.median(ratios) for name, ratios in by_round.items()},
+        "ratios_by_round": by_round,
+        "same_tokens": found["ours"] == found["transformers"] == found["engine"] if greedy else None,
     }
 
 
@@ -121,28 +120,17 @@ def _size(name: str, rounds: int, tokens: int, speed: float) -> dict:
             model, tokenizer = load_model(SHIPPED)
             prompt = encode_prompt(tokenizer, "Once upon a time")
         else:
-            model, tokenizer, prompt = GPT(GPTConfig.gpt2("small")).eval(), None, [11, 250, 640, 257]
-    tokens = min(tokens, model.config.context_length - len(prompt))  # beyond its context transformers tells nothing
-    small = {kind: lighter(model, kind) for kind in KINDS}
+            model, prompt = GPT(GPTConfig.gpt2("small")).eval(), [11, 250, 640, 257]
+    tokens = min(tokens, model.config.context_length - len(prompt))  # transformers ends at the context
     result: dict = {"parameters": model.parameter_count(), "rows": []}
     for batch in BATCHES:
-        for method, options in (("greedy", {"greedy": True}), ("sampling", SAMPLING)):
-            others = small if method == "greedy" else {}
-            row = compare_decoding(model, prompt, batch, tokens, rounds, options, others)
+        for method, options in METHODS.items():
+            row = compare_decoding(model, prompt, batch, tokens, rounds, options)
             if batch == 1:
                 needed = bytes_per_token(model)
-                row["share_of_bandwidth"] = needed / row["seconds_per_step"]["ours"] / speed
+                row["fraction_of_bandwidth"] = needed / row["seconds_per_step"]["ours"] / speed
             result["rows"].append({"method": method} | row)
-    if tokenizer is not None:
-        result["bits_per_byte"] = _losses({"float32": model, **small}, tokenizer)
     return result
-
-
-def _losses(models: dict[str, GPT], tokenizer) -> dict[str, float]:
-    from helpers.stories import load_stories
-
-    stories = list(load_stories("bundled", "validation", STORIES))
-    return {name: evaluate(model, tokenizer, stories).bits_per_byte for name, model in models.items()}
 
 
 def describe_decoding(result: dict) -> str:
@@ -152,18 +140,13 @@ def describe_decoding(result: dict) -> str:
         for row in size["rows"]:
             speed = row["tokens_per_second"]
             line = (
-                f"{name}, {row['method']}, {row['batch']} at once: ours {speed['ours']:,.0f} tokens/s, "
-                f"transformers {speed['transformers']:,.0f}: {row['ratio']:.2f} times as fast"
+                f"{name}, {row['method']}, {row['batch']} at once: transformers {speed['transformers']:,.0f} tokens/s"
             )
+            for side in PEERS:
+                line += f"; {side} {speed[side]:,.0f} ({row['ratios'][side]:.2f} times)"
             if row["same_tokens"] is not None:
-                line += ", the same tokens" if row["same_tokens"] else ", NOT the same tokens"
-            if "share_of_bandwidth" in row:
-                line += f"; {row['share_of_bandwidth']:.0%} of the memory's speed"
+                line += "; the same tokens" if row["same_tokens"] else "; NOT the same tokens"
+            if "fraction_of_bandwidth" in row:
+                line += f"; ours at {row['fraction_of_bandwidth']:.0%} of the memory's speed"
             lines.append(line)
-            light = [f"{kind} {speed[kind]:,.0f}" for kind in KINDS if kind in speed]
-            if light:
-                lines.append(f"    lighter weights, tokens/s: {', '.join(light)}")
-        if "bits_per_byte" in size:
-            losses = ", ".join(f"{kind} {loss:.4f}" for kind, loss in size["bits_per_byte"].items())
-            lines.append(f"    bits per byte on {STORIES} stories: {losses}")
     return "\n".join(lines)
