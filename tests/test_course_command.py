@@ -29,7 +29,7 @@ def world(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "runs_folder", lambda: tmp_path / "runs")
     monkeypatch.setattr(command.course, "data_folder", lambda: tmp_path / "data")
     calls = []
-    monkeypatch.setattr(command, "_helpers", lambda *words: calls.append(words) or 0)
+    monkeypatch.setattr(command, "_course", lambda *words: calls.append(words) or 0)
     return tmp_path, calls
 
 
@@ -92,7 +92,7 @@ def test_what_a_notebook_has_just_trained_is_not_trained_again(world):
 
 
 def test_a_failed_training_ends_the_command(world, monkeypatch):
-    monkeypatch.setattr(command, "_helpers", lambda *words: 2)
+    monkeypatch.setattr(command, "_course", lambda *words: 2)
     assert run("--only", "00") == 2
 
 

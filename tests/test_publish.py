@@ -14,8 +14,8 @@ from helpers.files import repository_root
 def checkout(tmp_path):
     """A copy of what carries the address."""
     root = repository_root()
-    (tmp_path / "helpers").mkdir(), (tmp_path / "notebooks").mkdir()
-    shutil.copy(root / "helpers" / "setup_cell.py", tmp_path / "helpers")
+    (tmp_path / "course" / "site").mkdir(parents=True), (tmp_path / "notebooks").mkdir()
+    shutil.copy(root / "course" / "site" / "setup_cell.py", tmp_path / "course" / "site")
     shutil.copy(root / "README.md", tmp_path)
     for path in notebooks.all_notebooks():
         shutil.copy(path, tmp_path / "notebooks")
@@ -34,8 +34,8 @@ def test_publishing_reaches_every_badge_every_setup_cell_and_the_readme(checkout
         assert setup_cell.setup_cell(path.name[:2], "ada/gpt.2-stories_x") in [cell.source for cell in book.cells]
     readme = (checkout / "README.md").read_text(encoding="utf-8")
     assert f"/github/{setup_cell.ADDRESS}/" not in readme and "/github/ada/gpt.2-stories_x/" in readme
-    assert "publish OWNER/NAME" in readme, "the command's own description stays"
-    code = (checkout / "helpers" / "setup_cell.py").read_text(encoding="utf-8")
+    assert "`OWNER/NAME`" in readme, "what tells how an address is set stays"
+    code = (checkout / "course" / "site" / "setup_cell.py").read_text(encoding="utf-8")
     scope = {}
     exec(code, scope)
     assert scope["ADDRESS"] == "ada/gpt.2-stories_x" and scope["UNSET"] == "OWNER/NAME"
