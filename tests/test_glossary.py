@@ -15,14 +15,14 @@ PROSE = {
 }
 NEARBY = 300  # characters before and after a term in which it must be said where it is explained
 # Terms that are also words of everyday English (or of Python): earlier notebooks use them as such.
-EVERYDAY = {"block", "gain", "moment", "piece", "position", "recipe", "score", "sequence", "value"}
+EVERYDAY = {"block", "moment", "piece", "position", "recipe", "score", "sequence", "value"}
 # (term, earlier notebook): why it may stand there without a pointer.
 EXPLAINED_THERE = {
     ("head", "04"): "only as part of 'tied head', a term of its own, explained there",
     ("story grammar", "00"): "in the same sentence: made for this course; no more is needed there",
     ("decoder", "01"): "there it is what turns ids into a text, and the exercise says so",
     ("target", "03"): "in the same sentence: what should come",
-    ("target", "05"): "in the same sentence: -100 marks a place where nothing is asked",
+    ("target", "05"): "in the same sentence: -100 marks a position where nothing is asked",
     ("target", "06"): "a comment where the targets are made says it: what comes next",
 }
 
