@@ -9,7 +9,7 @@ DRAWN = ("loss", "val_loss", "val_accuracy", "lr", "grad_norm", "tokens_per_seco
 
 
 def to_tensorboard(folder: str | Path) -> Callable[[dict], None] | None:
-    """A callback for `helpers.training.Training` that draws every row of the log; None where TensorBoard is missing.
+    """A callback for `helpers.training.Trainer` that draws every row of the log; None where TensorBoard is missing.
 
     A run that is resumed goes on in the same curves: what had been drawn beyond its step is taken back.
     """

@@ -1,21 +1,19 @@
-"""Saving and loading a model as a folder. (A run's whole state is `helpers.checkpoint`.)
+"""Built in notebook 07: models saved and loaded as folders, and checkpoints from which a run goes on exactly.
 
-A model's folder holds `model.safetensors` (weights), `config.json` (shape, and what is known of its training)
-and `tokenizer.json`. The head of the safetensors file repeats the shape and holds checksums of the weights
-and of the tokenizer, so files that do not belong together, or were cut short, are refused rather than loaded.
+A model's folder holds `model.safetensors` (weights), `config.json` (shape, and what is known of its training) and
+`tokenizer.json`. The head of the safetensors file repeats the shape and holds checksums of weights and tokenizer, so
+files that do not belong together, or were cut short, are refused rather than loaded.
+
+A checkpoint, `RUN/checkpoints/step-00000400.safetensors`, holds everything that decides what a run does next: the
+tensors, and in the file's head as JSON whatever is no tensor. It gets its name when it is whole, and an older one goes
+only after that: killed at any moment, a run finds a checkpoint to go on from.
 
 Nothing is pickled: a pickle can run any program when it is opened, safetensors and JSON cannot.
-
-A run's whole state as one file, from which it goes on exactly: the newest few are kept, and whole ones only.
-
-`RUN/checkpoints/step-00000400.safetensors` holds the tensors; everything that is no tensor stands as JSON in its
-head, with a checksum of it all. A file gets its name when it is whole, and an older one goes only after that: killed
-at any moment, a run finds a state to go on from. Nothing is pickled.
+Used by `helpers.training` and `helpers.runs`, and wherever a model is loaded.
 """
 
 import dataclasses
 import errno
-import hashlib
 import json
 import random
 from pathlib import Path
@@ -25,13 +23,17 @@ import torch
 from torch import Tensor, nn
 
 from helpers.errors import CourseError
-from helpers.files import read_json, write_atomically, write_json
+from helpers.files import read_json, write_json
 from helpers.model import GPT, GPTConfig
+from helpers.model_files import CONFIG, WEIGHTS, digest, read_safetensors, write_safetensors
 from helpers.pretrained import load_pretrained
 from helpers.tokenizer import Tokenizer, load_tokenizer
 
-WEIGHTS, CONFIG, TOKENIZER = "model.safetensors", "config.json", "tokenizer.json"
+TOKENIZER = "tokenizer.json"
 STORED = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+FOLDER = "checkpoints"  # inside a run's
+FORMAT = 3  # of a checkpoint; another is refused
+KEEP = 2  # so many of the newest are kept
 
 
 def save_model(
@@ -90,7 +92,7 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> tuple[
     tokenizer = load_tokenizer(folder / TOKENIZER)
     if metadata.get("tokenizer", tokenizer.fingerprint) != tokenizer.fingerprint:
         raise CourseError(f"{folder / TOKENIZER} is not the tokenizer that the model in {folder} was trained with")
-    with torch.random.fork_rng(devices=[]):  # its random first weights must not disturb anybody's seed
+    with torch.random.fork_rng(devices=[]):  # its initialization must not disturb anybody's seed
         model = GPT(config)
     put_weights(model, weights, folder / WEIGHTS)
     return model.to(device).eval(), tokenizer
@@ -144,47 +146,10 @@ def _some(names: list[str]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
-# ---------------------------------------------------------------------- files
+# ---------------------------------------------------------------------- checkpoints
 
 
-def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write tensors and texts as one file: whole or not at all."""
-    from safetensors.torch import save
-
-    write_atomically(path, save(tensors, metadata))
-
-
-def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors and texts of a file.
-
-    Raises:
-        CourseError: it is damaged, or no safetensors file.
-    """
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
-    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
-        raise CourseError(f"{path} is damaged or not a safetensors file ({error}): copy it again") from error
-
-
-def digest(tensors: dict[str, Tensor], text: str = "") -> str:
-    """SHA-256 of names, types, shapes and bytes, in the order of the names."""
-    total = hashlib.sha256(text.encode("utf-8"))
-    for name in sorted(tensors):
-        tensor = tensors[name].contiguous()
-        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        total.update(tensor.reshape(-1).view(torch.uint8).numpy())
-    return total.hexdigest()
-
-
-FOLDER = "checkpoints"
-FORMAT = 2  # of the files; another is refused
-KEEP = 2  # so many of the newest are kept
-
-
-def save_state(folder: str | Path, state: dict, keep: int = KEEP) -> Path:
+def save_checkpoint(folder: str | Path, state: dict, keep: int = KEEP) -> Path:
     """Write everything a run needs to go on as if it had never stopped; then remove all but the newest `keep`.
 
     Where the disk is full, all but the newest of the older ones make room and it is tried once more.
@@ -194,7 +159,7 @@ def save_state(folder: str | Path, state: dict, keep: int = KEEP) -> Path:
             `{"step": 100, "model": model.state_dict(), "optimizers": [...], "random": ...}`. "step" names the file.
 
     Raises:
-        CourseError: it cannot be written; the message says which state is still there.
+        CourseError: it cannot be written; the message says which checkpoint is still there.
     """
     tensors: dict[str, Tensor] = {}
     structure = json.dumps(_pack(state | {"versions": versions()}, "state", tensors))
@@ -208,26 +173,26 @@ def save_state(folder: str | Path, state: dict, keep: int = KEEP) -> Path:
                 raise
             write_safetensors(path, tensors, metadata)
     except OSError as error:
-        there = [each for each in saved_states(folder) if each != path]
+        there = [each for each in saved_checkpoints(folder) if each != path]
         kept = f"; {there[0]} is still there: make room, then resume" if there else ""
-        said = f"the state of step {state['step']:,} cannot be written to {path.parent}: {error.strerror or error}"
+        said = f"the checkpoint of step {state['step']:,} cannot be written to {path.parent}: {error.strerror or error}"
         raise CourseError(said + kept) from error
     prune(folder, keep)
     return path
 
 
-def load_state(folder: str | Path) -> tuple[dict, list[str]]:
-    """The newest whole state of a run, every bit of it.
+def load_checkpoint(folder: str | Path) -> tuple[dict, list[str]]:
+    """The newest whole checkpoint of a run, every bit of it.
 
     Returns:
-        What `save_state` was given, and what a person should be told: which newer states are damaged and were put
+        What `save_checkpoint` was given, and notes for a person: which newer checkpoints are damaged and were put
         aside (as `.damaged`), and that another version of torch was used.
 
     Raises:
-        CourseError: the run has no state, no whole one, or one of another version of the course.
+        CourseError: the run has no checkpoint, no whole one, or one of another version of the course.
     """
-    folder, told = Path(folder), []
-    paths = saved_states(folder)
+    folder, notes = Path(folder), []
+    paths = saved_checkpoints(folder)
     if not paths:
         finished = f": the run is finished, as far as {WEIGHTS} tells" if (folder / WEIGHTS).is_file() else ""
         raise CourseError(f"there is nothing to resume in {folder}: it has no {FOLDER}{finished}")
@@ -239,7 +204,9 @@ def load_state(folder: str | Path) -> tuple[dict, list[str]]:
         except CourseError as error:
             damaged.append((path, error))
     else:
-        raise CourseError(f"no state in {folder / FOLDER} is whole ({damaged[0][1]}): start again with --overwrite")
+        raise CourseError(
+            f"no checkpoint in {folder / FOLDER} is whole ({damaged[0][1]}): start again with --overwrite"
+        )
     if state["versions"]["format"] != FORMAT:
         raise CourseError(
             f"{path} has format {state['versions']['format']}, this version of the course reads {FORMAT}: "
@@ -247,32 +214,29 @@ def load_state(folder: str | Path) -> tuple[dict, list[str]]:
         )
     for broken, error in damaged:
         broken.replace(broken.with_suffix(".damaged"))  # so that it is not counted among the newest
-        told.append(f"{error}; going on from {path.name} instead")
+        notes.append(f"{error}; going on from {path.name} instead")
     for name, now in versions().items():
         if (then := state["versions"].get(name)) != now:
-            told.append(f"saved with {name} {then}, going on with {now}: the last digits may differ")
-    return state, told
+            notes.append(f"saved with {name} {then}, going on with {now}: the last digits may differ")
+    return state, notes
 
 
-def refuse_another(state: dict, run: str, config: dict, settings: dict, processes: int) -> None:
+def refuse_another(saved: dict, here: dict, run: str) -> None:
     """Refuse, as `run`, to go on with another model, other settings or another number of processes."""
-    for ours, theirs in ((config, state["config"]), (settings, state["settings"])):
-        for key in [*ours, *(theirs.keys() - ours.keys())]:
-            if ours.get(key) != theirs.get(key):
-                raise CourseError(f"{run} has another {key}: {theirs.get(key)!r} there, {ours.get(key)!r} here")
-    if state["processes"] != processes:
-        raise CourseError(f"{run} has {state['processes']} process(es), this has {processes}: batches would differ")
+    for key in here | saved:
+        if saved.get(key) != here.get(key):
+            raise CourseError(f"{run} has another {key}: {saved.get(key)!r} there, {here.get(key)!r} here")
 
 
-def saved_states(folder: str | Path) -> list[Path]:
-    """The files of a run's states, the newest first."""
+def saved_checkpoints(folder: str | Path) -> list[Path]:
+    """The files of a run's checkpoints, the newest first."""
     return sorted((Path(folder) / FOLDER).glob("step-*.safetensors"), reverse=True)
 
 
 def prune(folder: str | Path, keep: int) -> int:
-    """Remove all states but the newest `keep`, and what writes that were killed left behind; how many files went."""
+    """Remove all checkpoints but the newest `keep`, and what killed writes left behind; how many files went."""
     gone = 0
-    for path in [*saved_states(folder)[keep:], *Path(folder).glob("**/.*.part")]:
+    for path in [*saved_checkpoints(folder)[keep:], *Path(folder).glob("**/.*.part")]:
         try:
             path.unlink()
             gone += 1
@@ -281,8 +245,8 @@ def prune(folder: str | Path, keep: int) -> int:
     return gone
 
 
-def remove_states(folder: str | Path) -> None:
-    """Remove all of a run's states: when it is finished, or to make room for another."""
+def remove_checkpoints(folder: str | Path) -> None:
+    """Remove all of a run's checkpoints: when it is finished, or to make room for another."""
     place = Path(folder) / FOLDER
     prune(folder, 0)
     for path in place.glob("step-*.damaged"):
@@ -320,22 +284,6 @@ def set_random_state(state: dict) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def torch_random_state(device: str | torch.device = "cpu") -> Tensor:
-    """The state of torch's generators alone, (bytes,) uint8: the processor's, then the device's if it is a GPU."""
-    found = [torch.get_rng_state()]
-    if torch.device(device).type == "cuda":
-        found.append(torch.cuda.get_rng_state(device))
-    return torch.cat(found)
-
-
-def set_torch_random_state(state: Tensor, device: str | torch.device = "cpu") -> None:
-    """Put back what `torch_random_state` gave."""
-    size = len(torch.get_rng_state())
-    torch.set_rng_state(state[:size])
-    if len(state) > size:
-        torch.cuda.set_rng_state(state[size:], device)
-
-
 def _pack(value, name: str, tensors: dict[str, Tensor]):
     """`value` as JSON, its tensors put aside under names; what JSON lacks is written as {"$kind": ...}."""
     if isinstance(value, Tensor):
@@ -344,7 +292,7 @@ def _pack(value, name: str, tensors: dict[str, Tensor]):
     if isinstance(value, np.ndarray):
         tensors[name] = torch.from_numpy(np.array(value, order="C"))
         return {"$array": name}
-    if isinstance(value, dict):  # as pairs: JSON would turn the integer keys of an optimiser into strings
+    if isinstance(value, dict):  # as pairs: JSON would turn the integer keys of an optimizer into strings
         return {"$dict": [[_pack(k, name, tensors), _pack(v, f"{name}.{k}", tensors)] for k, v in value.items()]}
     if isinstance(value, tuple | list):
         packed = [_pack(each, f"{name}.{i}", tensors) for i, each in enumerate(value)]
@@ -353,7 +301,7 @@ def _pack(value, name: str, tensors: dict[str, Tensor]):
         return value.item()
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise TypeError(f"{name} is a {type(value).__name__}, which a training state cannot hold")
+    raise TypeError(f"{name} is a {type(value).__name__}, which a checkpoint cannot hold")
 
 
 def _unpack(value, tensors: dict[str, Tensor]):

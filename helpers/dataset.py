@@ -1,16 +1,14 @@
-"""Stories tokenized once into a file, from which any part can be read at once.
+"""Built in notebooks 02 and 07: stories tokenized once into a file, and batches of ids and targets drawn from it.
 
-The file holds one long row of ids that begins with an end token and has one after every story:
+The file holds one long sequence of ids that begins with an end token and has one after every story:
 
     [end] first story [end] second story [end] ... last story [end]
 
 So every story stands between two end tokens: its first token is predicted from `<|endoftext|>`, and its last
-prediction is that the story ends.
+prediction is that the story ends. The two samplers are decided by their seed, and their state fits into a line of JSON:
+saved and loaded, they go on with exactly the batches that would have come.
 
-Batches of ids and targets from tokenized stories: windows from anywhere, or rows that start with a story.
-
-Both samplers are decided by their seed, and their state fits into a line of JSON: saved and loaded, they go
-on with exactly the batches that would have come.
+Used by `helpers.runs`, and in notebooks 03 to 12.
 """
 
 import hashlib
@@ -28,6 +26,7 @@ import torch
 
 from helpers.errors import CourseError
 from helpers.files import read_json, write_json
+from helpers.model import IGNORED
 
 FORMAT = 1  # of the files; part of the cache's key
 
@@ -39,7 +38,6 @@ class TokenFile:
         ids: all ids, (number of ids,), uint16 or uint32; `ids[0]` is the end token before the first story.
         offsets: (stories + 1,) int64; story i is `ids[offsets[i] : offsets[i + 1]]`, its end token included.
         eos_token_id, vocab_size: of the tokenizer.
-        tokens: how many ids there are to predict: all but the first.
         text_bytes: UTF-8 bytes of all stories' texts.
         fingerprint: a hash of the tokenizer and of every story.
     """
@@ -70,6 +68,7 @@ class TokenFile:
 
     @property
     def tokens(self) -> int:
+        """How many ids there are to predict: all but the first."""
         return len(self.ids) - 1
 
     def lengths(self) -> np.ndarray:
@@ -98,14 +97,12 @@ def tokenize_stories(
 ) -> TokenFile:
     """Tokenize `stories` into a file, or open the file of an earlier time.
 
-    The stories are encoded on all processors, `chunk` at a time, and written as they come, so that memory
-    does not grow with their number. The file is named after a hash of the tokenizer and of every story: other
-    stories, or another tokenizer, make another file. It gets its name when it is whole; a run that is broken
-    off leaves none.
+    The stories are encoded on all CPU cores, `chunk` at a time, and written as they come, so that memory does not grow
+    with their number. The file is named after a hash of the tokenizer and of every story: other stories, or another
+    tokenizer, make another file. It gets its name when it is whole; a run that is broken off leaves none.
 
     Args:
-        stories: texts, such as `load_stories(...)`. What can be gone through again is hashed first; a
-            generator, or
+        stories: texts, such as `load_stories(...)`. What can be gone through again is hashed first; a generator, or
             streamed stories, are read once.
         tokenizer: a `helpers.tokenizer.Tokenizer`.
         cache_dir: the folder of the files; made if need be.
@@ -212,9 +209,6 @@ def _remove_old_parts(cache_dir: Path, days: float = 1.0) -> None:
             shutil.rmtree(part, ignore_errors=True)
 
 
-IGNORED = -100  # a target that the loss leaves out, as `torch.nn.functional.cross_entropy` does
-
-
 class _Sampler:
     """What the two samplers share: their settings, and a state that can be saved as JSON and loaded again."""
 
@@ -224,45 +218,40 @@ class _Sampler:
                 raise CourseError(f"{name} must be 1 or more, not {value}")
         if seed < 0:
             raise CourseError(f"seed must be 0 or more, not {seed}")
-        self.token_file, self.batch_size, self.context_length, self.seed = (
-            token_file,
-            batch_size,
-            context_length,
-            seed,
-        )
+        self.token_file, self.batch_size = token_file, batch_size
+        self.context_length, self.seed = context_length, seed
 
     def _settings(self) -> dict:
-        return {
-            "sampler": type(self).__name__,
-            "stories": self.token_file.fingerprint,
-            "batch_size": self.batch_size,
-            "context_length": self.context_length,
-            "seed": self.seed,
-        }
+        own = {name: getattr(self, name) for name in ("batch_size", "context_length", "seed")}
+        return {"sampler": type(self).__name__, "stories": self.token_file.fingerprint} | own
 
-    def _place(self) -> dict[str, int]:
+    def _position(self) -> dict[str, int]:
         raise NotImplementedError
 
     def state_dict(self) -> dict:
-        """Settings and place, as JSON can hold them; who loads them goes on with the same batches."""
-        return self._settings() | self._place()
+        """Settings and position, as JSON can hold them; who loads them goes on with the same batches."""
+        return self._settings() | self._position()
 
     def load_state_dict(self, state: dict) -> None:
         """Go on where `state` was saved.
 
         Raises:
-            CourseError: it was saved by a sampler of other stories or settings, so that the batches would
-                differ.
+            CourseError: it was saved by a sampler of other stories or settings, so that the batches would differ.
         """
         for name, value in self._settings().items():
+            if state.get(name) != value and name == "stories":
+                raise CourseError(
+                    f"the run was trained on other stories or with another tokenizer (fingerprint {state.get(name)}, "
+                    f"here {value}): put back what it had, or start a new run"
+                )
             if state.get(name) != value:
                 raise CourseError(f"the saved sampler had {name}={state.get(name)!r}, this one has {value!r}")
-        for name in self._place():
+        for name in self._position():
             setattr(self, name, int(state[name]))
 
-    def _batch(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        rows = torch.from_numpy(rows.astype(np.int64))
-        return rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
+    def _batch(self, sequences: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        ids = torch.from_numpy(sequences.astype(np.int64))
+        return ids[:, :-1].contiguous(), ids[:, 1:].contiguous()
 
 
 class WindowSampler(_Sampler):
@@ -280,7 +269,7 @@ class WindowSampler(_Sampler):
                 f"context_length {context_length} is longer than all stories ({token_file.tokens} tokens)"
             )
 
-    def _place(self) -> dict[str, int]:
+    def _position(self) -> dict[str, int]:
         return {"step": self.step}
 
     @property
@@ -289,32 +278,31 @@ class WindowSampler(_Sampler):
         return self.step * self.batch_size * self.context_length / self.token_file.tokens
 
     def next_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """`(ids, targets)`, each (batch_size, context_length) int64; targets are one place further."""
+        """`(ids, targets)`, each (batch_size, context_length) int64; targets are one position further."""
         starts = np.random.default_rng([self.seed, self.step]).integers(0, self._starts, self.batch_size)
         self.step += 1
         return self._batch(np.stack([self.token_file.ids[at : at + self.context_length + 1] for at in starts]))
 
 
 class StorySampler(_Sampler):
-    """Rows that start where a story starts; each epoch uses every story once, in an order of its own.
+    """Sequences that start where a story starts; each epoch uses every story once, in an order of its own.
 
-    With `fill`, stories follow one another in a row until it is full, and the last is cut there: no place is
-    wasted, and a model sees across the borders of stories, whose places the end tokens mark. Without `fill`,
-    a row is one
-    story: the rest has end tokens as ids and `IGNORED` as targets, and the batch is as wide as its longest
-        row. Either way a story longer than the context loses its end.
+    Packed, stories follow one another until the sequence is full, and the last is cut there: no position is wasted, and
+    a model sees across the borders of stories, which the end tokens mark. Padded, a sequence is one story: the rest has
+    end tokens as ids and `IGNORED` as targets, and the batch is as wide as its longest story. Either way a story longer
+    than the context loses its end.
     """
 
-    def __init__(self, token_file: TokenFile, batch_size: int, context_length: int, seed: int = 0, fill: bool = True):
+    def __init__(self, token_file: TokenFile, batch_size: int, context_length: int, seed: int = 0, packed: bool = True):
         super().__init__(token_file, batch_size, context_length, seed)
-        self.fill = fill
+        self.packed = packed
         self.epoch = self.position = 0  # position: stories of this epoch that were used
         self._order: tuple[int, np.ndarray] | None = None
 
     def _settings(self) -> dict:
-        return super()._settings() | {"fill": self.fill}
+        return super()._settings() | {"packed": self.packed}
 
-    def _place(self) -> dict[str, int]:
+    def _position(self) -> dict[str, int]:
         return {"epoch": self.epoch, "position": self.position}
 
     @property
@@ -324,7 +312,7 @@ class StorySampler(_Sampler):
 
     @property
     def cut(self) -> float:
-        """The share of all stories that are longer than the context and lose their end."""
+        """The fraction of all stories that are longer than the context and lose their end."""
         return float((self.token_file.lengths() > self.context_length).mean())
 
     def _next_story(self) -> np.ndarray:
@@ -338,21 +326,20 @@ class StorySampler(_Sampler):
         return self.token_file.story(int(self._order[1][self.position - 1]))
 
     def next_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """`(ids, targets)`, each (batch_size, context_length) int64, narrower without `fill` where stories
-        are short.
+        """`(ids, targets)`, each (batch_size, context_length) int64; padded ones are narrower where stories are short.
 
         ids begin with the end token, targets with a story's first token.
         """
         wanted = self.context_length + 1
-        rows, lengths = np.full((self.batch_size, wanted), self.token_file.eos_token_id, dtype=np.int64), []
-        for row in rows:
+        sequences, lengths = np.full((self.batch_size, wanted), self.token_file.eos_token_id, dtype=np.int64), []
+        for sequence in sequences:
             length = 1  # the end token before the story
-            while length == 1 or (self.fill and length < wanted):
+            while length == 1 or (self.packed and length < wanted):
                 story = self._next_story()[: wanted - length]
-                row[length : length + len(story)] = story
+                sequence[length : length + len(story)] = story
                 length += len(story)
             lengths.append(length)
-        ids, targets = self._batch(rows[:, : max(lengths)])
+        ids, targets = self._batch(sequences[:, : max(lengths)])
         for target, length in zip(targets, lengths, strict=True):
             target[length - 1 :] = IGNORED
         return ids, targets

@@ -1,75 +1,71 @@
-"""One run on several devices: every process reads its share of each batch, and their gradients are averaged.
+"""Built in notebook 07: one run on several devices, as a layer around `Trainer`.
 
     torchrun --nproc-per-node=2 -m course train --recipe storyteller --out runs/two
 
-Two processes with a batch of 8 each do what one does with a batch of 16: the sampler draws the whole batch in every
-process (it is decided by its seed), each takes its own rows, and `DistributedDataParallel` (Li et al. 2020, "PyTorch
-Distributed: Experiences on Accelerating Data Parallel Training") adds up the gradients while they are computed. The
-first process alone writes files and speaks.
+Two processes with a batch of 8 each do what one does with a batch of 16: the sampler gives the whole batch in every
+process (it is decided by its seed), each takes its own shard, and `DistributedDataParallel` (Li et al. 2020, "PyTorch
+Distributed: Experiences on Accelerating Data Parallel Training") averages the gradients while they are computed.
+Rank 0 alone writes files and speaks.
+
+Used by the command line (`python -m course train`) under `torchrun`.
 """
 
+import copy
+import functools
 import os
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import timedelta
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
+from helpers.checkpoint import load_checkpoint
 from helpers.errors import CourseError
+from helpers.training import Trainer, TrainingResult, TrainStep
 
 
 @dataclass(frozen=True)
 class Processes:
-    """The processes of a run, and which of them this is. Alone, everything here costs nothing.
+    """The processes of a run, and which of them this is. Alone, everything here costs nothing."""
 
-    Attributes:
-        rank: 0 for the first, the one that writes and speaks.
-        count: how many there are, on all machines.
-        device: where numbers that are exchanged must lie.
-    """
-
-    rank: int = 0
-    count: int = 1
-    device: str = "cpu"
+    rank: int = 0  # this one's number; rank 0 writes and speaks
+    count: int = 1  # how many there are, on all machines
+    device: str | None = None  # where this one's model is, and values that are exchanged; None: it may choose
 
     @property
-    def first(self) -> bool:
+    def is_rank0(self) -> bool:
         return self.rank == 0
 
-    def share(self, rows: Tensor) -> Tensor:
-        """This process's rows of a batch of all, (rows / count, ...).
+    @property
+    def trainer(self) -> Callable[..., Trainer]:
+        """What makes this process's trainer."""
+        return Trainer if self.count == 1 else functools.partial(DistributedTrainer, processes=self)
+
+    def shard(self, batch: Tensor) -> Tensor:
+        """This process's sequences of a batch of all, (B / count, ...).
 
         Raises:
-            CourseError: the rows cannot be shared equally.
+            CourseError: the batch cannot be divided equally.
         """
-        if len(rows) % self.count:
-            raise CourseError(f"{len(rows)} rows cannot be shared among {self.count} processes: change batch_size")
-        size = len(rows) // self.count
-        return rows[self.rank * size : (self.rank + 1) * size]
+        if len(batch) % self.count:
+            raise CourseError(f"{len(batch)} sequences cannot be divided among {self.count} processes")
+        size = len(batch) // self.count
+        return batch[self.rank * size : (self.rank + 1) * size]
 
-    def network(self, model: nn.Module) -> nn.Module:
-        """The model, or its wrapper that averages gradients over the processes in `backward`."""
+    def all_reduce(self, value: float) -> float:
+        """The sum of a value over all processes."""
         if self.count == 1:
-            return model
-        devices = None if self.device == "cpu" else [self.device]
-        return nn.parallel.DistributedDataParallel(model, device_ids=devices)
-
-    def exchange(self, network: nn.Module, now: bool) -> AbstractContextManager:
-        """A context for forward and backward: gradients travel in the last batch of a step only."""
-        return nullcontext() if now or self.count == 1 else network.no_sync()
-
-    def total(self, *numbers: float) -> list[float]:
-        """Each number added up over all processes."""
-        if self.count == 1:
-            return list(numbers)
-        together = torch.tensor(numbers, dtype=torch.float64, device=self.device)
+            return value
+        together = torch.tensor(value, dtype=torch.float64, device=self.device)
         dist.all_reduce(together)
-        return together.tolist()
+        return together.item()
 
-    def of_all(self, tensor: Tensor) -> list[Tensor]:
-        """The tensor of every process, in their order; all of one shape and type."""
+    def all_gather(self, tensor: Tensor) -> list[Tensor]:
+        """The tensor of every process, in the order of their ranks; all of one shape and type."""
         if self.count == 1:
             return [tensor]
         mine = tensor.to(self.device)
@@ -77,27 +73,23 @@ class Processes:
         dist.all_gather(found, mine)
         return [each.cpu() for each in found]
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Go on when all have come here."""
-        if self.count > 1:
-            self.total(0.0)
+        self.all_reduce(0.0)
 
     @contextmanager
-    def in_turn(self):
-        """The first process does what is inside, then the others: they find what it has left on the disk."""
-        if not self.first:
-            self.wait()
+    def on_rank0_first(self):
+        """Rank 0 does what is inside, then the others: they find what it has left on the disk."""
+        if not self.is_rank0:
+            self.barrier()
         yield
-        if self.first:
-            self.wait()
-
-
-ALONE = Processes()
+        if self.is_rank0:
+            self.barrier()
 
 
 @contextmanager
 def processes(device: str = "auto"):
-    """The processes that `torchrun` started, connected for as long as the context lasts; without it, `ALONE`.
+    """The processes that `torchrun` started, connected for as long as the context lasts; without it, this one alone.
 
     Args:
         device: "cpu" (gloo), "cuda" (NCCL), or "auto": GPUs if every process on this machine has one.
@@ -107,22 +99,125 @@ def processes(device: str = "auto"):
     """
     count = int(os.environ.get("WORLD_SIZE", 1))
     if count == 1:
-        yield ALONE
+        yield Processes()
         return
     rank, local = int(os.environ["RANK"]), int(os.environ.get("LOCAL_RANK", 0))
     here = int(os.environ.get("LOCAL_WORLD_SIZE", count))
     gpus = torch.cuda.device_count()
     if device not in ("auto", "cpu", "cuda"):
-        raise CourseError(f'several processes share "cpu" or "cuda" among them, not {device!r}')
+        raise CourseError(f'several processes need "cpu" or "cuda", not {device!r}')
     if device == "cuda" and gpus < here:
         raise CourseError(f"{here} processes need {here} GPUs, and there are {gpus}: start fewer, or use --device cpu")
     on_gpu = device != "cpu" and gpus >= here
-    place = f"cuda:{local}" if on_gpu else "cpu"
     if on_gpu:
         torch.cuda.set_device(local)
-    # Hours of silence are a fault; minutes are not: the first process tokenizes while the others wait.
+    # Hours of silence are a fault; minutes are not: rank 0 tokenizes while the others wait.
     dist.init_process_group("nccl" if on_gpu else "gloo", timeout=timedelta(hours=1))
     try:
-        yield Processes(rank, count, place)
+        yield Processes(rank, count, f"cuda:{local}" if on_gpu else "cpu")
     finally:
         dist.destroy_process_group()
+
+
+class DistributedStep(TrainStep):
+    """A step whose batches are divided among the processes, and whose gradients are those of all."""
+
+    def __init__(self, model: nn.Module, sampler, settings, processes: Processes):
+        super().__init__(model, sampler, settings)
+        self.processes = processes
+        devices = None if processes.device == "cpu" else [processes.device]
+        self.loss = DistributedDataParallel(_LossOf(model, self.loss), device_ids=devices)
+
+    def batches(self) -> list[tuple[Tensor, Tensor]]:
+        return [(self.processes.shard(ids), self.processes.shard(targets)) for ids, targets in super().batches()]
+
+    def backward(self, ids: Tensor, targets: Tensor, tokens: float, last: bool) -> Tensor:
+        count = self.processes.count
+        with nullcontext() if last else self.loss.no_sync():  # gradients travel in the last batch of a step only
+            # The mean over the processes is taken there, where the sum is wanted.
+            return super().backward(ids, targets, tokens / count, last) / count
+
+    def total(self, value: float) -> float:
+        return self.processes.all_reduce(value)
+
+
+class _LossOf(nn.Module):
+    """A model's loss as a module, which is what `DistributedDataParallel` takes."""
+
+    def __init__(self, model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor]):
+        super().__init__()
+        self.model, self.loss = model, loss
+
+    def forward(self, ids: Tensor, targets: Tensor) -> Tensor:
+        return self.loss(ids, targets)
+
+
+class DistributedTrainer(Trainer):
+    """A `Trainer` in each of several processes: one clock, one will, one set of files.
+
+    Args:
+        sampler: as for one process; here it gives the batch of all.
+        processes: from `processes()`.
+    """
+
+    patient = True  # every process gets the terminal's Ctrl-C and then the launcher's
+
+    def __init__(self, model, sampler, settings, *, processes: Processes, **options):
+        sampler = copy.copy(sampler)
+        sampler.batch_size *= processes.count
+        self.processes, self.random_of_all = processes, []
+        self.shared_folder = options.get("folder")
+        if not processes.is_rank0:  # only one measures, writes and speaks
+            options |= dict(validation=(), tokenizer=None, folder=None, callback=None, report=None, progress=False)
+        super().__init__(model, sampler, settings, **options)
+
+    def make_step(self) -> TrainStep:
+        return DistributedStep(self.model, self.sampler, self.settings, self.processes)
+
+    def run(self) -> TrainingResult:
+        if self.step == 0 and not self.processes.is_rank0:  # each process drops out values of its own
+            torch.manual_seed(self.settings.seed + self.processes.rank)
+        return super().run()
+
+    def clock(self, started: float) -> float:
+        now = super().clock(started)
+        return self.processes.all_reduce(now if self.processes.is_rank0 else 0.0)
+
+    def agree(self, wanted: bool) -> bool:
+        return self.processes.all_reduce(float(wanted)) > 0
+
+    def must_match(self) -> dict:
+        return super().must_match() | {"processes": self.processes.count}
+
+    def save(self) -> None:
+        self.random_of_all = self.processes.all_gather(_random_state(self.train_step.device))
+        super().save()
+
+    def state_dict(self) -> dict:
+        return super().state_dict() | {"random_of_all": self.random_of_all}
+
+    def resume(self) -> "DistributedTrainer":
+        with self.processes.on_rank0_first():  # who puts damaged files aside
+            state, self.notes = load_checkpoint(self.shared_folder)
+        self.load_state_dict(state)
+        return self
+
+    def load_state_dict(self, state: dict) -> None:
+        super().load_state_dict(state)
+        if not self.processes.is_rank0:
+            _set_random_state(state["random_of_all"][self.processes.rank], self.train_step.device)
+
+
+def _random_state(device: torch.device) -> Tensor:
+    """The state of torch's generators alone, (bytes,) uint8: the CPU's, then the device's if it is a GPU."""
+    found = [torch.get_rng_state()]
+    if device.type == "cuda":
+        found.append(torch.cuda.get_rng_state(device))
+    return torch.cat(found)
+
+
+def _set_random_state(state: Tensor, device: torch.device) -> None:
+    size = len(torch.get_rng_state())
+    torch.set_rng_state(state[:size])
+    if len(state) > size:
+        torch.cuda.set_rng_state(state[size:], device)

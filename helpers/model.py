@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from helpers.errors import CourseError
 
+IGNORED = -100  # a target that is not scored: what `F.cross_entropy` leaves out
 # Layers, heads and d_model of the four released models (paper, table 2; heads: released code).
 GPT2_SIZES = {"small": (12, 12, 768), "medium": (24, 16, 1024), "large": (36, 20, 1280), "xl": (48, 25, 1600)}
 
@@ -284,9 +285,8 @@ def check_targets(targets: Tensor, ids: Tensor, config: GPTConfig) -> None:
     """Refuse targets that cannot be scored: every position needs a token's id, or -100 to be left out."""
     if targets.shape != ids.shape:
         raise CourseError(f"every position needs one target: ids {tuple(ids.shape)}, targets {tuple(targets.shape)}")
-    if (bad := _outside(targets.where(targets != -100, 0), config.vocab_size)) is not None:
-        allowed = f"a token id (0 to {config.vocab_size - 1}) nor -100, which marks a position that is not scored"
-        raise CourseError(f"target {bad} is neither {allowed}")
+    if (bad := _outside(targets.where(targets != IGNORED, 0), config.vocab_size)) is not None:
+        raise CourseError(f"target {bad} is neither a token id (0 to {config.vocab_size - 1}) nor {IGNORED}")
 
 
 def _outside(ids: Tensor, vocab_size: int) -> int | None:

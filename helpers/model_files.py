@@ -5,14 +5,16 @@ Weights are read from safetensors, one tensor at a time. A pickle is never opene
 Used by `helpers.pretrained` and `helpers.export`.
 """
 
+import hashlib
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from helpers.errors import CourseError
-from helpers.files import read_json
+from helpers.files import read_json, write_atomically
 from helpers.hub import hub_address, impatient, require_hub
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -159,3 +161,35 @@ def _is_beside(name) -> bool:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write tensors and texts as one file: whole or not at all."""
+    from safetensors.torch import save
+
+    write_atomically(path, save(tensors, metadata))
+
+
+def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors and texts of a file.
+
+    Raises:
+        CourseError: it is damaged, or no safetensors file.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+    except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
+        raise CourseError(f"{path} is damaged or not a safetensors file ({error}): copy it again") from error
+
+
+def digest(tensors: dict[str, Tensor], text: str = "") -> str:
+    """SHA-256 of names, types, shapes and bytes, in the order of the names."""
+    total = hashlib.sha256(text.encode("utf-8"))
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return total.hexdigest()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers.errors import CourseError
-from helpers.settings import TrainingSettings
+from helpers.settings import OptimizerConfig
 
 # The quintic of Muon's reference implementation. Its steps do not converge to 1; they carry singular values from
 # almost nothing to somewhere between 0.7 and 1.2 in five steps, and training needs no more.
@@ -37,44 +37,29 @@ def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     return groups
 
 
-def build_optimizer(model: nn.Module, settings: TrainingSettings) -> list[torch.optim.Optimizer]:
+def build_optimizer(model: nn.Module, config: OptimizerConfig) -> list[torch.optim.Optimizer]:
     """The optimizers that train `model`: `[AdamW]`, or `[Muon, AdamW]`. Step all of them.
 
-    Every group holds its peak rate as "initial_lr"; `set_learning_rates` multiplies all by the schedule's
+    Every group holds its highest learning rate as "initial_lr"; `set_learning_rates` multiplies all by the schedule's
     factor.
-
-    Raises:
-        CourseError: an unknown optimizer, or a rate or decay below zero.
     """
-    if settings.optimizer not in ("muon", "adamw"):
-        raise CourseError(f"optimizer must be 'muon' or 'adamw', not {settings.optimizer!r}")
-    hidden_rate, other_rate = settings.learning_rate, settings.embedding_learning_rate
-    if other_rate is None:
-        other_rate = hidden_rate
-    for name, value in (
-        ("learning_rate", hidden_rate),
-        ("embedding_learning_rate", other_rate),
-        ("weight_decay", settings.weight_decay),
-    ):
-        if not 0 <= value < float("inf"):
-            raise CourseError(f"{name} must be a number of at least 0, not {value!r}")
     parameters = parameter_groups(model)
-    decay = settings.weight_decay
-    embedding_decay = decay if settings.decay_embeddings else 0.0
-    hidden = dict(name="hidden", params=parameters["hidden"], lr=hidden_rate, weight_decay=decay)
+    embedding_lr = config.lr if config.embedding_lr is None else config.embedding_lr
+    embedding_decay = config.weight_decay if config.decay_embeddings else 0.0
+    hidden = dict(name="hidden", params=parameters["hidden"], lr=config.lr, weight_decay=config.weight_decay)
     rest = [
-        dict(name="embeddings", params=parameters["embeddings"], lr=other_rate, weight_decay=embedding_decay),
-        dict(name="vectors", params=parameters["vectors"], lr=other_rate, weight_decay=0.0),
+        dict(name="embeddings", params=parameters["embeddings"], lr=embedding_lr, weight_decay=embedding_decay),
+        dict(name="vectors", params=parameters["vectors"], lr=embedding_lr, weight_decay=0.0),
     ]
     optimizers: list[torch.optim.Optimizer] = []
-    if settings.optimizer == "muon" and parameters["hidden"]:
-        optimizers.append(Muon([hidden], momentum=settings.momentum))
+    if config.kind == "muon" and parameters["hidden"]:
+        optimizers.append(Muon([hidden], momentum=config.momentum))
     else:
         rest.insert(0, hidden)
     rest = [group for group in rest if group["params"]]
     if rest:
         # One pass over memory for each parameter instead of about ten; at 124M parameters that is felt.
-        optimizers.append(torch.optim.AdamW(rest, betas=tuple(settings.betas), fused=True))
+        optimizers.append(torch.optim.AdamW(rest, betas=(config.beta1, config.beta2), fused=True))
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["initial_lr"] = group["lr"]

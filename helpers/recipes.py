@@ -1,45 +1,33 @@
-"""Named recipes: a model, its data and its training in one word.
+"""Built in notebook 07: named recipes: a model, its data and its training in one word.
 
     python -m course train --recipe storyteller --out runs/storyteller
 
 A recipe is data. Every field of its model and its training can be changed with `--set key=value`.
+Used by `helpers.runs`, by the command line, and in notebooks 07, 08 and 13.
 """
 
-import difflib
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
-from helpers.errors import CourseError
+from helpers.errors import CourseError, did_you_mean
 from helpers.model import GPTConfig
-from helpers.settings import TrainingSettings
+from helpers.settings import SETTINGS, TrainingSettings
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to make a model.
+    """How to make a model."""
 
-    Attributes:
-        name, about: what it is called and what it is for, in a sentence.
-        model: fields of `GPTConfig`, without the vocabulary's size, which is the tokenizer's.
-        training: the `TrainingSettings`.
-        tokenizer: "bundled", "gpt2", a path, or "trained:4096": a byte-level BPE of that many entries, trained on the
-            recipe's own stories.
-        stories: a source of `load_stories`.
-        limit: only the first so many stories.
-        held_out: None takes the source's own validation split; a share, such as 0.1, is held out of the
-            training stories instead, by story, copies on the same side.
-    """
-
-    name: str
-    about: str
-    model: dict[str, Any]
-    training: TrainingSettings = field(default_factory=TrainingSettings)
-    tokenizer: str = "bundled"
-    stories: str = "bundled"
-    limit: int | None = None
-    held_out: float | None = None
+    name: str  # what it is called
+    about: str  # what it is for, in a sentence
+    model: dict[str, Any]  # fields of `GPTConfig`, without the vocabulary's size, which is the tokenizer's
+    training: TrainingSettings = field(default_factory=TrainingSettings)  # its hyperparameters
+    tokenizer: str = "bundled"  # "bundled", "gpt2", a path, or "trained:4096": a BPE of that size, from its own stories
+    stories: str = "bundled"  # a source of `load_stories`
+    limit: int | None = None  # only the first so many stories
+    validation_fraction: float | None = None  # None: the source's own validation split; or of the training stories
 
     def config(self, vocab_size: int) -> GPTConfig:
         """The model's configuration for a vocabulary."""
@@ -47,23 +35,28 @@ class Recipe:
 
     def as_dict(self) -> dict:
         """For JSON; `recipe_from` reads it."""
-        return asdict(self)
+        return vars(self) | {"training": self.training.flat()}
+
+    def flat(self) -> dict:
+        """Every value by its key, but what it is for."""
+        own = {key: value for key, value in vars(self).items() if key not in ("about", "model", "training")}
+        return own | self.model | self.training.flat()
 
 
 def recipe_from(content: dict) -> Recipe:
     """The recipe that `as_dict` wrote."""
-    return Recipe(**content | {"training": TrainingSettings(**content["training"])})
+    return Recipe(**content | {"training": TrainingSettings.of(**content["training"])})
 
 
 def _gpt2(size: str, **training) -> Recipe:
     config = GPTConfig.gpt2(size)
-    batch = dict(rows="windows", batch_size=8, accumulation=60, steps=600_000, warmup=1 / 300)
-    common = dict(learning_rate=6e-4, decay_embeddings=True, eval_every=1000)
+    batch = dict(packing="windows", batch_size=8, accumulation=60, steps=600_000, warmup=1 / 300)
+    common = dict(lr=6e-4, decay_embeddings=True, eval_every=1000)
     return Recipe(
         name=f"gpt2-{size}",
         about=f"GPT-2 {size}: {config.n_layer} layers, width {config.d_model}, as in the paper.",
         model={name: getattr(config, name) for name in ("n_layer", "n_head", "d_model", "context_length")},
-        training=TrainingSettings(**batch | common | training),
+        training=TrainingSettings.of(**batch | common | training),
         tokenizer="gpt2",
         stories="tinystories",
     )
@@ -79,7 +72,7 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         Recipe(
             name="storyteller",
-            about="The default: a small model that learns to tell stories in minutes on two processor cores.",
+            about="The default: a small model that learns to tell stories in minutes on two CPU cores.",
             # A head of its own and large first embeddings: with GPT-2's tied head every attention head first learns
             # to take the present token out of the stream, the opposite of copying, and no name is remembered.
             # Sinusoids to start from: one matrix then finds the place before, at all places alike, and names are
@@ -93,11 +86,11 @@ RECIPES: dict[str, Recipe] = {
                 embedding_std=1.0,
                 first_positions="sinusoidal",
             ),
-            training=TrainingSettings(
+            training=TrainingSettings.of(
                 batch_size=8,
-                optimizer="muon",
-                learning_rate=0.02,
-                embedding_learning_rate=0.02,
+                kind="muon",
+                lr=0.02,
+                embedding_lr=0.02,
                 weight_decay=0.0,
                 warmup=0.02,
                 final=0.0,
@@ -107,9 +100,9 @@ RECIPES: dict[str, Recipe] = {
             ),
         ),
         _gpt2("small"),
-        _gpt2("medium", learning_rate=3e-4),
-        _gpt2("large", learning_rate=2.5e-4, batch_size=4, accumulation=120),
-        _gpt2("xl", learning_rate=2e-4, batch_size=2, accumulation=240),
+        _gpt2("medium", lr=3e-4),
+        _gpt2("large", lr=2.5e-4, batch_size=4, accumulation=120),
+        _gpt2("xl", lr=2e-4, batch_size=2, accumulation=240),
         Recipe(
             name="post-ln-sinusoidal",
             about="The 2017 Transformer's decoder: post-LN, ReLU and sinusoidal positions at GPT-2's width.",
@@ -121,10 +114,10 @@ RECIPES: dict[str, Recipe] = {
                 activation="relu",
                 positions="sinusoidal",
             ),
-            training=TrainingSettings(
-                rows="windows",
+            training=TrainingSettings.of(
+                packing="windows",
                 batch_size=32,
-                learning_rate=1e-4,
+                lr=1e-4,
                 beta2=0.999,
                 weight_decay=0.01,
                 clip=1.0,
@@ -133,25 +126,25 @@ RECIPES: dict[str, Recipe] = {
             ),
             tokenizer="gpt2",
             stories="tinystories",
-            held_out=0.1,
+            validation_fraction=0.1,
         ),
         Recipe(
             name="two-layer",
             about="Two wide layers and an untied head on a tenth of TinyStories: many parameters, little depth.",
             model=_wide(n_layer=2, context_length=256, tied_head=False),
-            training=TrainingSettings(
-                batch_size=8, accumulation=2, learning_rate=3e-4, epochs=5, eval_every=500, sample_every=2000
+            training=TrainingSettings.of(
+                batch_size=8, accumulation=2, lr=3e-4, epochs=5, eval_every=500, sample_every=2000
             ),
             tokenizer="gpt2",
             stories="tinystories",
             limit=211_972,
-            held_out=0.1,
+            validation_fraction=0.1,
         ),
         Recipe(
             name="context-512",
             about="GPT-2 small with half its context, long enough for every story.",
             model=_wide(context_length=512),
-            training=TrainingSettings(batch_size=12, learning_rate=3e-4, epochs=10, eval_every=1000),
+            training=TrainingSettings.of(batch_size=12, lr=3e-4, epochs=10, eval_every=1000),
             tokenizer="gpt2",
             stories="tinystories",
         ),
@@ -159,7 +152,7 @@ RECIPES: dict[str, Recipe] = {
             name="eight-layer",
             about="Eight layers with four wide heads, and a high learning rate.",
             model=_wide(n_layer=8, n_head=4, context_length=512),
-            training=TrainingSettings(batch_size=16, learning_rate=1e-3, epochs=5, eval_every=1000),
+            training=TrainingSettings.of(batch_size=16, lr=1e-3, epochs=5, eval_every=1000),
             tokenizer="gpt2",
             stories="tinystories",
         ),
@@ -167,11 +160,11 @@ RECIPES: dict[str, Recipe] = {
             name="tinystories-t4",
             about="Twelve layers for one hour on a T4, in float16.",
             model=dict(n_layer=12, n_head=8, d_model=512, context_length=512),
-            training=TrainingSettings(
+            training=TrainingSettings.of(
                 batch_size=32,
-                optimizer="muon",
-                learning_rate=0.02,
-                embedding_learning_rate=3e-3,
+                kind="muon",
+                lr=0.02,
+                embedding_lr=3e-3,
                 final=0.02,
                 seconds=3600,
                 eval_every=500,
@@ -192,53 +185,54 @@ def get_recipe(name: str) -> Recipe:
         CourseError: there is none; the message lists those there are.
     """
     if name not in RECIPES:
-        near = _nearest(name, RECIPES)
-        raise CourseError(f"there is no recipe {name!r}{near}; there are {', '.join(RECIPES)}")
+        raise CourseError(f"there is no recipe {name!r}{did_you_mean(name, RECIPES)}; there are {', '.join(RECIPES)}")
     return RECIPES[name]
 
 
 # ---------------------------------------------------------------------- changing a recipe
 
+OWN = {"stories": str, "tokenizer": str, "limit": int | None, "validation_fraction": float | None}
+MODEL = {each.name: each.type for each in fields(GPTConfig) if each.name != "vocab_size"}
+LENGTHS = ("steps", "epochs", "seconds")
+
 
 def keys() -> dict[str, Any]:
     """What `--set` can change: each key and its type."""
-    types = {each.name: each.type for each in fields(GPTConfig) if each.name != "vocab_size"}
-    types |= {each.name: each.type for each in fields(TrainingSettings)}
-    return types | {"tokenizer": str, "limit": int | None, "held_out": float | None}
+    return MODEL | {key: kind for key, (_, kind) in SETTINGS.items()} | OWN
 
 
 def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     """The recipe with some values changed.
 
     Args:
-        assignments: such as "n_layer=2" or "learning_rate=1e-3"; "none" clears what may be empty.
+        assignments: such as "n_layer=2" or "lr=1e-3"; "none" clears what may be empty.
 
     Raises:
         CourseError: an unknown key (the message lists all), or a value of the wrong kind.
     """
     known, model, training, own = keys(), dict(recipe.model), {}, {}
-    trained = {each.name for each in fields(TrainingSettings)}
     for assignment in assignments:
         key, equals, text = assignment.partition("=")
         key = key.strip()
         if not equals:
             raise CourseError(f"--set needs key=value, got {assignment!r}")
         if key not in known:
-            raise CourseError(f"there is no key {key!r}{_nearest(key, known)}; the keys are {', '.join(sorted(known))}")
+            said = f"there is no key {key!r}{did_you_mean(key, known)}"
+            raise CourseError(f"{said}; the keys are {', '.join(sorted(known))}")
         value = _parse(key, text.strip(), known[key])
-        part = own if key in ("tokenizer", "limit", "held_out") else training if key in trained else model
+        part = own if key in OWN else training if key in SETTINGS else model
         part[key] = value
-        if key in ("steps", "epochs", "seconds") and value is not None:
-            training |= {other: None for other in ("steps", "epochs", "seconds") if other not in training}
-    changed = replace(recipe, model=model, training=replace(recipe.training, **training), **own)
-    length = changed.training
-    if length.steps is None and length.epochs is None and length.seconds is None:
+        if key in LENGTHS and value is not None:  # another length takes the place of the recipe's
+            training = {other: None for other in LENGTHS} | training
+    changed = replace(recipe, model=model, training=recipe.training.but(**training), **own)
+    if changed.training.schedule.endless:
         raise CourseError("a run needs a length: set steps, epochs or seconds")
     changed.config(vocab_size=2)  # a shape that cannot be built is refused now
     if changed.limit is not None and changed.limit < 1:
         raise CourseError(f"limit must be at least 1, got {changed.limit}")
-    if changed.held_out is not None and not 0 < changed.held_out < 1:
-        raise CourseError(f"held_out must be between 0 and 1, got {changed.held_out}")
+    fraction = changed.validation_fraction
+    if fraction is not None and not 0 < fraction < 1:
+        raise CourseError(f"validation_fraction must be between 0 and 1, got {fraction}")
     return changed
 
 
@@ -261,8 +255,3 @@ def _parse(key: str, text: str, kind) -> Any:
     except (ValueError, KeyError) as error:
         wanted = {bool: "true or false", int: "a whole number", float: "a number"}[kind]
         raise CourseError(f"{key} needs {wanted}, got {text!r}") from error
-
-
-def _nearest(name: str, names: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, list(names), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

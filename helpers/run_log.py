@@ -1,17 +1,87 @@
-"""What a run shows and keeps of its course: a bar, a log, a picture, and a way to stop it between two steps."""
+"""Built in notebook 07: what a run shows and keeps of its course: a log, a bar, samples, and a way to stop it.
+
+Used by `helpers.training`; `read_log` by everything that draws or judges a run.
+"""
 
 import json
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
+
 from helpers.errors import CourseError
 from helpers.files import write_atomically
+from helpers.settings import ScheduleConfig
 
 LOG, CURVES, SAMPLES = "log.jsonl", "curves.png", "samples.txt"
+
+
+class RunLog:
+    """The rows of a run: kept, handed to a callback, and written to the run's folder.
+
+    Args:
+        folder: where the log is written; None writes nothing.
+        callback, report: as for `helpers.training.Trainer`.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None,
+        callback: Callable[[dict], bool | None] | None = None,
+        report: Callable[[Path, Sequence[dict]], None] | None = None,
+    ):
+        self.folder, self.callback, self.report = folder, callback, report
+        self.rows: list[dict] = []
+        self.losses: list[float] = []  # of the steps since the last row
+        self._since = 0, time.perf_counter()  # tokens and time of the last row
+
+    def start(self, tokens: int) -> None:
+        """Begin the file with the rows there are: none, or those that a resumed run keeps."""
+        if self.folder is not None:
+            write_atomically(self.folder / LOG, "".join(_line(row) for row in self.rows))
+        self._since = tokens, time.perf_counter()
+
+    def keep_until(self, step: int) -> None:
+        """Take up what was written before, as far as this step."""
+        found = [] if self.folder is None else read_log(self.folder)
+        self.rows[:] = [row for row in found if row["step"] <= step]
+
+    def row(self, step: int, tokens: int, seconds: float, device: torch.device, **more) -> dict:
+        """A new row, with what has been seen since the last one."""
+        before, at = self._since
+        return {
+            "step": step,
+            "tokens": tokens,
+            "loss": sum(self.losses) / len(self.losses) if self.losses else None,
+            **more,
+            "tokens_per_second": (tokens - before) / (time.perf_counter() - at + 1e-9),
+            "seconds": round(seconds, 3),
+            "memory_gb": peak_memory(device),
+        }
+
+    def add(self, row: dict) -> bool:
+        """Keep a row; a true answer means that the callback wants to stop. Whoever reads the file sees it at once."""
+        self.losses.clear()
+        self.rows.append(row)
+        stop = bool(self.callback and self.callback(row))
+        if self.folder is not None:
+            with writing_to(self.folder), open(self.folder / LOG, "a", encoding="utf-8") as file:
+                file.write(_line(row))
+        self._since = row["tokens"], time.perf_counter()
+        return stop
+
+    def write_report(self) -> None:
+        """Gather the stories that the run wrote, and have it drawn."""
+        samples = [f"step {row['step']}: {row['sample']}\n" for row in self.rows if "sample" in row]
+        if samples:
+            write_atomically(self.folder / SAMPLES, "\n".join(samples))
+        if self.report is not None:
+            self.report(self.folder, self.rows)
 
 
 def read_log(folder: str | Path) -> list[dict]:
@@ -69,36 +139,12 @@ def writing_to(folder: str | Path):
         raise CourseError(f"{folder} cannot be written to ({reason}): make room, then resume the run") from error
 
 
-def start_log(folder: str | Path, rows: Sequence[dict] = ()) -> None:
-    """Begin a log with these rows: none, or those that a resumed run keeps of what was written before."""
-    write_atomically(Path(folder) / LOG, "".join(_line(row) for row in rows))
-
-
-def append_to_log(folder: str | Path, row: dict) -> None:
-    """Add one row; whoever reads the file meanwhile sees it at once."""
-    with open(Path(folder) / LOG, "a", encoding="utf-8") as file:
-        file.write(_line(row))
-
-
 def _line(row: dict) -> str:
     return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def write_report(folder: str | Path, rows: Sequence[dict]) -> None:
-    """Draw the run so far, and gather the stories that it told; both from the rows of the log alone."""
-    from course.figures.training import run_curves
-
-    if rows:
-        write_atomically(Path(folder) / CURVES, run_curves(rows).png)
-    told = [f"step {row['step']}: {row['sample']}\n" for row in rows if "sample" in row]
-    if told:
-        write_atomically(Path(folder) / SAMPLES, "\n".join(told))
-
-
 def peak_memory(device) -> float | None:
     """The most memory that this process has held so far, in GB: the GPU's on a GPU; None where it is not known."""
-    import torch
-
     if torch.device(device).type == "cuda":
         return torch.cuda.max_memory_allocated(device) / 1e9
     try:
@@ -109,21 +155,21 @@ def peak_memory(device) -> float | None:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9
 
 
-def bar_of(settings, start: int = 0, shown: bool = True):
-    """A progress bar over a run's steps, seconds or epochs, whichever decides its length."""
+def progress_bar(length: ScheduleConfig, start: int = 0, shown: bool = True):
+    """A bar over a run's steps, seconds or epochs, whichever decides its length."""
     from tqdm.auto import tqdm
 
-    if settings.steps:
-        return tqdm(total=settings.steps, initial=start, unit=" steps", mininterval=0.5, disable=not shown)
-    total, unit = (settings.seconds, "s") if settings.seconds else (settings.epochs, "epochs")
+    if length.steps:
+        return tqdm(total=length.steps, initial=start, unit=" steps", mininterval=0.5, disable=not shown)
+    total, unit = (length.seconds, "s") if length.seconds else (length.epochs, "epochs")
     form = "{l_bar}{bar}| {n:.2f}/{total_fmt} {unit} {postfix}"
     return tqdm(total=total, unit=unit, bar_format=form, mininterval=0.5, disable=not shown)
 
 
 def show_step(bar, at: float, loss: float, val_loss: float | None, row: dict) -> None:
     """Move a bar to `at`, with the losses beside it; a sample that stands in this step's row is written above."""
-    told = {"loss": f"{loss:.3f}"} | ({} if val_loss is None else {"val": f"{val_loss:.3f}"})
-    bar.set_postfix(told, refresh=False)
+    losses = {"loss": f"{loss:.3f}"} | ({} if val_loss is None else {"val": f"{val_loss:.3f}"})
+    bar.set_postfix(losses, refresh=False)
     bar.update(min(at, bar.total) - bar.n)
     if "sample" in row:
         bar.write(f"\nstep {row['step']}: {row['sample']}\n")

@@ -1,16 +1,21 @@
-"""From a recipe to a run: its stories, tokens, model and sampler, ready to train or to go on."""
+"""Built in notebook 07: from a recipe to a run: stories, tokens, model, trainer, folder.
+
+>>> prepared = prepare(get_recipe("storyteller"))                  # stories, tokens, model      # doctest: +SKIP
+>>> trainer_of(prepared, "runs/storyteller").run()                 # trainer, folder             # doctest: +SKIP
+
+Used by the command line (`python -m course train`) and in notebooks 07 and 08.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import islice
 from pathlib import Path
 
 import torch
 
-from helpers.checkpoint import load_model, load_state, put_weights, remove_states, saved_states
+from helpers.checkpoint import load_checkpoint, load_model, put_weights, remove_checkpoints, saved_checkpoints
 from helpers.dataset import StorySampler, TokenFile, WindowSampler, tokenize_stories
-from helpers.distributed import ALONE, Processes
 from helpers.errors import CourseError
 from helpers.evaluation import story_rows
 from helpers.files import runs_folder
@@ -19,40 +24,31 @@ from helpers.recipes import Recipe, get_recipe, recipe_from
 from helpers.settings import TrainingSettings
 from helpers.stories import in_validation, load_stories
 from helpers.tokenizer import Tokenizer, load_tokenizer, train_tokenizer, trained_size
-from helpers.training import Training, TrainingResult
+from helpers.training import Trainer, TrainingResult
 
 ENOUGH_STORIES = 100_000  # a tokenizer is trained on the first of them: later ones hardly change what it counts
 
 
 @dataclass
 class Prepared:
-    """Everything a run needs: `Training(model, sampler, recipe.training, ...)`."""
+    """Everything that a `Trainer` needs."""
 
-    recipe: Recipe
-    model: GPT
+    recipe: Recipe  # with its settings
+    model: GPT  # initialized, or with the weights that the run starts from
     tokenizer: Tokenizer
-    tokens: TokenFile
-    sampler: StorySampler | WindowSampler
-    validation: list[list[int]]
-    description: str
-    started_from: str | None = None  # the model whose weights it begins with, if not random ones
-
-
-class _Side:
-    """The stories of one side of a split, read again each time and never all at once."""
-
-    def __init__(self, stories: Iterable[str], share: float, validation: bool):
-        self.stories, self.share, self.validation = stories, share, validation
-
-    def __iter__(self) -> Iterator[str]:
-        return (text for text in self.stories if in_validation(text, self.share) == self.validation)
+    tokens: TokenFile  # the training stories
+    sampler: StorySampler | WindowSampler  # of batches of them
+    validation: list[list[int]]  # sequences to be scored
+    description: str  # where the stories come from
+    started_from: str | None = None  # the model whose weights it begins with, if it was not initialized
+    state: dict | None = None  # of the checkpoint from which an interrupted run goes on
+    notes: list[str] = field(default_factory=list)  # what was found on the way to it
 
 
 def prepare(
     recipe: Recipe,
     device: str | torch.device = "cpu",
     progress: bool = True,
-    processes: Processes = ALONE,
     start_from: str | Path | None = None,
 ) -> Prepared:
     """Load stories and tokenizer, tokenize (once; kept in the runs folder), build the model from its seed.
@@ -64,38 +60,42 @@ def prepare(
         CourseError: that model has another shape than the recipe's, or another tokenizer.
     """
     size = trained_size(recipe.tokenizer)
-    if size is None:  # what is named is looked at before stories are fetched
-        tokenizer = load_tokenizer(recipe.tokenizer)
-        weights = _weights_of(start_from, recipe, tokenizer)
+    tokenizer = load_tokenizer(recipe.tokenizer) if size is None else None  # looked at before stories are fetched
+    if start_from is not None:
+        check_start(recipe, start_from)
     stories = load_stories(recipe.stories, "train", recipe.limit)
-    number, train, held_out = recipe.training.eval_stories, stories, []
-    if recipe.held_out is not None:
-        train = _Side(stories, recipe.held_out, validation=False)
-        held_out = list(islice(_Side(stories, recipe.held_out, validation=True), number))
-    # Files of one's own come split in this very way: then there is nothing more to hold out.
-    held_out = held_out or list(load_stories(recipe.stories, "validation", number))
-    if size is not None:
-        with processes.in_turn():
-            tokenizer = _own_tokenizer(size, train)
-        weights = _weights_of(start_from, recipe, tokenizer)
-    config = recipe.config(tokenizer.vocab_size)
-    with processes.in_turn():
-        tokens = tokenize_stories(train, tokenizer, runs_folder() / "tokens", progress=progress and processes.first)
-    validation = story_rows(tokenizer, held_out)
-    torch.manual_seed(recipe.training.seed)
+    train, validation = _split(recipe, stories)
+    tokenizer = tokenizer or _own_tokenizer(size, train)
+    tokens = tokenize_stories(train, tokenizer, runs_folder() / "tokens", progress=progress)
+    config, settings = recipe.config(tokenizer.vocab_size), recipe.training
+    torch.manual_seed(settings.seed)
     model = GPT(config).to(device)
-    if weights is not None:
-        put_weights(model, weights)
-    return Prepared(
-        recipe,
-        model,
-        tokenizer,
-        tokens,
-        make_sampler(tokens, recipe.training, config.context_length, processes),
-        validation,
-        stories.description,
-        None if start_from is None else Path(start_from).name,
-    )
+    if start_from is not None:
+        put_weights(model, _weights_of(start_from, recipe, tokenizer))
+    sampler = make_sampler(tokens, settings, config.context_length)
+    started_from = None if start_from is None else Path(start_from).name
+    scored = story_rows(tokenizer, validation)
+    return Prepared(recipe, model, tokenizer, tokens, sampler, scored, stories.description, started_from)
+
+
+class _Side:
+    """The stories of one side of a split, read again each time and never all at once."""
+
+    def __init__(self, stories: Iterable[str], fraction: float, validation: bool):
+        self.stories, self.fraction, self.validation = stories, fraction, validation
+
+    def __iter__(self) -> Iterator[str]:
+        return (text for text in self.stories if in_validation(text, self.fraction) == self.validation)
+
+
+def _split(recipe: Recipe, stories: Iterable[str]) -> tuple[Iterable[str], list[str]]:
+    """The stories to train on, and those of the validation split that are scored."""
+    train, validation, number = stories, [], recipe.training.logging.eval_stories
+    if recipe.validation_fraction is not None:
+        train = _Side(stories, recipe.validation_fraction, validation=False)
+        validation = list(islice(_Side(stories, recipe.validation_fraction, validation=True), number))
+    # Files of one's own come split in this very way: then there is nothing more to set aside.
+    return train, validation or list(load_stories(recipe.stories, "validation", number))
 
 
 def _own_tokenizer(size: int, stories: Iterable[str]) -> Tokenizer:
@@ -120,10 +120,8 @@ def check_start(recipe: Recipe, folder: str | Path) -> None:
     _weights_of(folder, recipe, tokenizer)
 
 
-def _weights_of(folder: str | Path | None, recipe: Recipe, tokenizer: Tokenizer) -> dict[str, torch.Tensor] | None:
-    """The weights of the model in a folder, if it is what the recipe makes with this tokenizer; None for no folder."""
-    if folder is None:
-        return None
+def _weights_of(folder: str | Path, recipe: Recipe, tokenizer: Tokenizer) -> dict[str, torch.Tensor]:
+    """The weights of the model in a folder, if it is what the recipe makes with this tokenizer."""
     model, theirs = load_model(folder)
     config = recipe.config(tokenizer.vocab_size)
     if theirs.fingerprint != tokenizer.fingerprint:
@@ -136,106 +134,80 @@ def _weights_of(folder: str | Path | None, recipe: Recipe, tokenizer: Tokenizer)
     return model.state_dict()
 
 
-def make_sampler(
-    tokens: TokenFile, settings: TrainingSettings, context_length: int, processes: Processes = ALONE
-) -> StorySampler | WindowSampler:
-    """The sampler that the settings name; `batch_size` rows for each process."""
-    rows = settings.batch_size * processes.count
-    if settings.rows == "windows":
-        return WindowSampler(tokens, rows, context_length, settings.seed)
-    return StorySampler(tokens, rows, context_length, settings.seed, packed=settings.rows == "packed")
+def make_sampler(tokens: TokenFile, settings: TrainingSettings, context_length: int) -> StorySampler | WindowSampler:
+    """The sampler that the settings name."""
+    data = settings.data
+    if data.packing == "windows":
+        return WindowSampler(tokens, data.batch_size, context_length, settings.seed)
+    return StorySampler(tokens, data.batch_size, context_length, settings.seed, packed=data.packing == "packed")
 
 
-def training_of(
-    prepared: Prepared,
-    folder: str | Path | None = None,
-    callback: Callable[[dict], bool | None] | None = None,
-    progress: bool = True,
-    processes: Processes = ALONE,
-) -> Training:
-    """A run ready to start, or to `resume`."""
-    return Training(
-        prepared.model,
-        prepared.sampler,
-        prepared.recipe.training,
-        tokenizer=prepared.tokenizer,
-        validation=prepared.validation,
-        folder=folder,
-        callback=callback,
-        progress=progress,
-        about={"recipe": prepared.recipe.as_dict()}
-        | ({"started_from": prepared.started_from} if prepared.started_from else {}),
-        processes=processes,
-    )
+def prepare_again(folder: str | Path, device: str | torch.device = "cpu", progress: bool = True) -> Prepared:
+    """What an interrupted run needs to go on exactly.
+
+    Raises:
+        CourseError: there is no unfinished run of a recipe in the folder.
+    """
+    state, notes = load_checkpoint(folder)
+    recipe = _recipe_in(state, folder)
+    prepared = prepare(_found_again(recipe, state["started_in"]), device, progress)
+    prepared.recipe = recipe  # as it was written: the checkpoint goes on with the same words
+    prepared.state, prepared.notes = state, notes
+    return prepared
+
+
+def trainer_of(
+    prepared: Prepared, folder: str | Path | None = None, make: Callable[..., Trainer] = Trainer, **options
+) -> Trainer:
+    """A run ready to start, or to go on; the options are those of `Trainer`, which `make` may replace."""
+    about = {"recipe": prepared.recipe.as_dict()}
+    if prepared.started_from:
+        about["started_from"] = prepared.started_from
+    given = dict(tokenizer=prepared.tokenizer, validation=prepared.validation, folder=folder, about=about)
+    trainer = make(prepared.model, prepared.sampler, prepared.recipe.training, **given, **options)
+    if prepared.state is not None:
+        trainer.load_state_dict(prepared.state)
+        trainer.notes = prepared.notes
+    return trainer
 
 
 def train_recipe(
-    recipe: Recipe | str,
-    folder: str | Path | None = None,
-    device: str | torch.device = "cpu",
-    callback: Callable[[dict], bool | None] | None = None,
-    progress: bool = True,
+    recipe: Recipe | str, folder: str | Path | None = None, device: str | torch.device = "cpu", **options
 ) -> tuple[Prepared, TrainingResult]:
-    """From a recipe to a trained model: `prepare`, then train.
-
-    Returns:
-        What was prepared, its model now trained, and how it went.
-    """
+    """From a recipe to a trained model: what was prepared, its model now trained, and how it went."""
     recipe = get_recipe(recipe) if isinstance(recipe, str) else recipe
-    prepared = prepare(recipe, device, progress)
-    return prepared, training_of(prepared, folder, callback, progress).run()
+    prepared = prepare(recipe, device, options.get("progress", True))
+    return prepared, trainer_of(prepared, folder, **options).run()
 
 
-def resume(
-    folder: str | Path,
-    device: str | torch.device = "cpu",
-    callback: Callable[[dict], bool | None] | None = None,
-    progress: bool = True,
-    processes: Processes = ALONE,
-) -> Training:
-    """The run of a folder, ready to go on where it stopped: call its `run`. Its `told` says what was found.
-
-    Raises:
-        CourseError: there is no unfinished run in the folder, or its stories are no longer the same.
-    """
-    with processes.in_turn():  # the first puts damaged files aside
-        state, told = load_state(folder)
-    prepared = prepare(_found_again(_recipe_in(state, folder), state["started_in"]), device, progress, processes)
-    prepared.recipe = recipe_from(state["about"]["recipe"])  # as it was written: the state goes on with the same words
-    training = training_of(prepared, folder, callback, progress, processes).resume()
-    training.told = [*told, *(line for line in training.told if line not in told)]
-    return training
+def resume(folder: str | Path, device: str | torch.device = "cpu", **options) -> Trainer:
+    """The run of a folder, ready to go on where it stopped: call its `run`. Its `notes` say what was found."""
+    return trainer_of(prepare_again(folder, device, options.get("progress", True)), folder, **options)
 
 
-def start_or_resume(
-    recipe: Recipe,
-    folder: str | Path,
-    device: str | torch.device = "cpu",
-    callback: Callable[[dict], bool | None] | None = None,
-    progress: bool = True,
-) -> Training:
+def start_or_resume(recipe: Recipe, folder: str | Path, device: str | torch.device = "cpu", **options) -> Trainer:
     """The run of a recipe in a folder, ready to `run`: what was interrupted goes on, anything else starts anew.
 
     So a notebook's cell can be run again after an interruption. What a finished run, or one of another recipe, left in
     the folder is written over.
     """
-    if saved_states(folder) and recipe_of(folder) == recipe:
-        return resume(folder, device, callback, progress)
-    remove_states(folder)
-    return training_of(prepare(recipe, device, progress), folder, callback, progress)
+    if saved_checkpoints(folder) and recipe_of(folder) == recipe:
+        return resume(folder, device, **options)
+    remove_checkpoints(folder)
+    return trainer_of(prepare(recipe, device, options.get("progress", True)), folder, **options)
 
 
 def recipe_of(folder: str | Path) -> Recipe:
     """The recipe of an unfinished run, with the steps, data and model that it was started with."""
-    return _recipe_in(load_state(folder)[0], folder)
+    return _recipe_in(load_checkpoint(folder)[0], folder)
 
 
-def _recipe_in(state: dict, folder) -> Recipe:
+def _recipe_in(state: dict, folder: str | Path) -> Recipe:
     if "recipe" not in state["about"]:
         raise CourseError(f"the run in {folder} was not started from a recipe: resume it in its own code")
     try:
         return recipe_from(state["about"]["recipe"])
-    except TypeError as error:
+    except (TypeError, CourseError) as error:
         raise CourseError(
             f"the run in {folder} was started by another version of the course ({error}): go on with that version"
         ) from error

@@ -1,132 +1,201 @@
-"""What decides a training run apart from model and data, and how its learning rates follow its course."""
+"""Built in notebook 07: the hyperparameters of a training run, in groups, and the schedule of its learning rates.
+
+Every key is unique across the groups, so settings can be made from flat keys and changed by them:
+
+>>> settings = TrainingSettings.of(lr=0.01, batch_size=16, steps=100)
+>>> settings.data.batch_size, settings.but(lr=0.02).optimizer.lr
+(16, 0.02)
+
+Used by `helpers.training`, `helpers.recipes` and the command line (`--set lr=0.01`).
+"""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 
-from helpers.errors import CourseError
+from helpers.errors import CourseError, did_you_mean
 
-SCHEDULES = ("cosine", "linear", "wsd", "constant")
-PRECISIONS = ("float32", "bfloat16", "float16")
+
+@dataclass(frozen=True)
+class OptimizerConfig:
+    """How the weights move."""
+
+    kind: str = "adamw"  # "adamw", or "muon" for the matrices inside the blocks and AdamW for the rest
+    lr: float = 3e-4  # highest learning rate of the matrices inside the blocks (Muon: near 0.02, AdamW: near 1e-3)
+    embedding_lr: float | None = None  # highest learning rate of everything else; None: the same
+    weight_decay: float = 0.1  # decoupled decay of the matrices inside the blocks
+    decay_embeddings: bool = False  # whether embeddings (and an untied head) decay as well
+    beta1: float = 0.9  # AdamW: how much of the first moment, the mean gradient, is kept in a step
+    beta2: float = 0.95  # AdamW: how much of the second moment, the mean squared gradient, is kept
+    momentum: float = 0.95  # Muon: how much of the momentum buffer is kept
+    clip: float = 1.0  # largest norm of the gradient; 0: no clipping
+
+    def __post_init__(self):
+        _one_of(self, "kind", ("adamw", "muon"))
+        _check(self, ("lr",), "above 0", lambda value: value > 0)
+        _check(self, ("embedding_lr",), "above 0", lambda value: value is None or value > 0)
+        _check(self, ("weight_decay", "clip"), "0 or more", lambda value: value >= 0)
+        _check(self, ("beta1", "beta2", "momentum"), "from 0 to below 1", lambda value: 0 <= value < 1)
+
+
+@dataclass(frozen=True)
+class ScheduleConfig:
+    """How long a run is, and how its learning rates follow it. The first length that is reached ends the run."""
+
+    shape: str = "cosine"  # after the warm-up: "cosine", "linear", "wsd" (stay, then fall), "constant"
+    warmup: float = 0.02  # fraction of the run in which learning rates rise in a straight line
+    final: float = 0.1  # where they end, as a fraction of the highest
+    decay: float = 0.2  # "wsd": fraction of the run, at its end, in which they fall
+    steps: int | None = None  # length in optimizer steps
+    epochs: float | None = None  # length in passes over the training stories
+    seconds: float | None = None  # length in time
+
+    def __post_init__(self):
+        _one_of(self, "shape", ("cosine", "linear", "wsd", "constant"))
+        _check(self, ("warmup", "decay"), "from 0 to below 1", lambda value: 0 <= value < 1)
+        _check(self, ("final",), "from 0 to 1", lambda value: 0 <= value <= 1)
+        _check(self, ("steps", "epochs", "seconds"), "above 0", lambda value: value is None or value > 0)
+
+    @property
+    def endless(self) -> bool:
+        """Whether no length is set."""
+        return self.steps is None and self.epochs is None and self.seconds is None
+
+    def is_over(self, step: int, seconds: float, epochs: float) -> bool:
+        """Whether a run has reached one of its lengths."""
+        return bool(
+            (self.steps and step >= self.steps)
+            or (self.seconds and seconds >= self.seconds)
+            or (self.epochs and epochs >= self.epochs)
+        )
+
+    def progress(self, step: int, seconds: float, step_seconds: float, epochs: float) -> float:
+        """The fraction of a run that has passed when step `step` is over: never 0, and 1 only after the end.
+
+        Args:
+            seconds: until the end of that step, which takes `step_seconds`.
+        """
+        fractions = []
+        if self.steps:
+            fractions.append(step / (self.steps + 1))
+        if self.seconds:
+            fractions.append(seconds / (self.seconds + step_seconds))
+        if self.epochs:
+            fractions.append(min(epochs / self.epochs, 1.0))
+        return max(fractions)
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How stories become batches."""
+
+    packing: str = "packed"  # "packed" (stories fill a sequence), "padded" (one story each), "windows" (from anywhere)
+    batch_size: int = 8  # sequences that a model reads at once (in each process)
+    accumulation: int = 1  # batches whose gradients make one step
+
+    def __post_init__(self):
+        _one_of(self, "packing", ("packed", "padded", "windows"))
+        _check(self, ("batch_size", "accumulation"), "at least 1", lambda value: value >= 1)
+
+
+@dataclass(frozen=True)
+class LoggingConfig:
+    """What a run shows and saves, and how often; steps, and 0 is never."""
+
+    eval_every: int = 250  # steps between two validation losses; one more comes at the end of an epoch and of the run
+    eval_stories: int = 100  # validation stories that are scored each time
+    sample_every: int = 500  # steps between two stories that the model writes
+    log_every: int = 10  # steps between two rows of the log
+    checkpoint_every: int = 500  # steps between two checkpoints
+
+    def __post_init__(self):
+        _check(self, ("eval_stories", "log_every"), "at least 1", lambda value: value >= 1)
+        _check(self, ("eval_every", "sample_every", "checkpoint_every"), "0 or more", lambda value: value >= 0)
+
+
+@dataclass(frozen=True)
+class HardwareConfig:
+    """How the same computation is carried out on this machine."""
+
+    precision: str = "float32"  # of activations: "float32", or on a GPU "bfloat16" or "float16"
+    loss: str = "plain"  # "chunked" never holds all logits at once: less memory, slower on a CPU
+
+    def __post_init__(self):
+        _one_of(self, "precision", ("float32", "bfloat16", "float16"))
+        _one_of(self, "loss", ("plain", "chunked"))
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """Everything about a run that is not the model or the data.
+    """Everything about a run that is not the model or the data."""
 
-    Attributes:
-        rows: "packed" (rows start at a story's start and are filled up with further stories), "padded" (one
-            story a row) or "windows" (start anywhere).
-        batch_size: rows a model reads at once; accumulation: so many batches make one step.
-        optimizer: "adamw", or "muon" for the matrices inside the blocks and AdamW for the rest.
-        learning_rate: the highest rate of those matrices (Muon's are near 0.02, AdamW's near 1e-3).
-        embedding_learning_rate: the highest rate of everything else; None: the same.
-        weight_decay: of the matrices inside the blocks; decay_embeddings: whether embeddings decay as well.
-        beta1, beta2: AdamW's memories of the gradient and of its square; momentum: Muon's.
-        schedule: after a linear warm-up over the share `warmup` of the run, "cosine" or "linear" decay to the
-            share `final` of the highest rate, "wsd" (stay, then fall linearly over the share `decay`), "constant".
-        clip: the largest norm of the gradient; 0 leaves it alone.
-        steps, epochs, seconds: the length of the run; the first that is reached ends it.
-        eval_every, sample_every, log_every, checkpoint_every: in steps; 0 is never.
-        eval_stories: how many validation stories are scored each time.
-        precision: "float32", "bfloat16" or "float16" (the last two on a GPU).
-        seed: decides the initial weights and the order of the stories.
-    """
-
-    rows: str = "packed"
-    batch_size: int = 8
-    accumulation: int = 1
-    optimizer: str = "adamw"
-    learning_rate: float = 3e-4
-    embedding_learning_rate: float | None = None
-    weight_decay: float = 0.1
-    decay_embeddings: bool = False
-    beta1: float = 0.9
-    beta2: float = 0.95
-    momentum: float = 0.95
-    schedule: str = "cosine"
-    warmup: float = 0.02
-    final: float = 0.1
-    decay: float = 0.2
-    clip: float = 1.0
-    steps: int | None = None
-    epochs: float | None = None
-    seconds: float | None = None
-    eval_every: int = 250
-    eval_stories: int = 100
-    sample_every: int = 500
-    log_every: int = 10
-    checkpoint_every: int = 500
-    precision: str = "float32"
-    seed: int = 0
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)  # how the weights move
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)  # length and learning rates
+    data: DataConfig = field(default_factory=DataConfig)  # batches
+    logging: LoggingConfig = field(default_factory=LoggingConfig)  # what is shown and saved
+    hardware: HardwareConfig = field(default_factory=HardwareConfig)  # precision and memory
+    seed: int = 0  # decides the initialization, the order of the stories and the dropout
 
     def __post_init__(self):
-        def check(right: bool, name: str, rule: str) -> None:
-            if not right:
-                raise CourseError(f"{name} must be {rule}, got {getattr(self, name)!r}")
+        _check(self, ("seed",), "0 or more", lambda value: value >= 0)
 
-        for name, choices in (
-            ("rows", ("packed", "padded", "windows")),
-            ("optimizer", ("adamw", "muon")),
-            ("schedule", SCHEDULES),
-            ("precision", PRECISIONS),
-        ):
-            check(getattr(self, name) in choices, name, "one of " + ", ".join(choices))
-        for name in ("batch_size", "accumulation", "eval_stories", "log_every"):
-            check(getattr(self, name) >= 1, name, "at least 1")
-        check(self.learning_rate > 0, "learning_rate", "above 0")
-        rate = self.embedding_learning_rate
-        check(rate is None or rate > 0, "embedding_learning_rate", "above 0")
-        for name in ("weight_decay", "clip", "eval_every", "sample_every", "checkpoint_every", "seed"):
-            check(getattr(self, name) >= 0, name, "0 or more")
-        for name in ("beta1", "beta2", "momentum", "warmup", "decay"):
-            check(0 <= getattr(self, name) < 1, name, "from 0 to below 1")
-        check(0 <= self.final <= 1, "final", "from 0 to 1")
-        for name in ("steps", "epochs", "seconds"):
-            check(getattr(self, name) is None or getattr(self, name) > 0, name, "above 0")
+    @classmethod
+    def of(cls, **values) -> "TrainingSettings":
+        """Settings from flat keys; whatever is not named has its default."""
+        return cls().but(**values)
 
-    @property
-    def betas(self) -> tuple[float, float]:
-        return self.beta1, self.beta2
+    def but(self, **values) -> "TrainingSettings":
+        """A copy with some values changed.
+
+        Raises:
+            CourseError: there is no such key, or a value is out of its range.
+        """
+        changed: dict[str, dict] = {}
+        own = {}
+        for key, value in values.items():
+            if key not in SETTINGS:
+                raise CourseError(f"there is no training setting {key!r}{did_you_mean(key, SETTINGS)}")
+            group, _ = SETTINGS[key]
+            (changed.setdefault(group, {}) if group else own)[key] = value
+        groups = {group: replace(getattr(self, group), **part) for group, part in changed.items()}
+        return replace(self, **groups, **own)
+
+    def flat(self) -> dict:
+        """Every value by its key: what `of` takes, as JSON can hold it."""
+        return {key: getattr(getattr(self, group) if group else self, key) for key, (group, _) in SETTINGS.items()}
 
 
-def schedule(progress: float, settings: TrainingSettings) -> float:
-    """The learning rate as a share of its highest, when the share `progress` of the run has passed.
+# Every key: the group it is in (None: none), and its type.
+SETTINGS: dict[str, tuple[str | None, type]] = {
+    each.name: (group.name, each.type)
+    for group in fields(TrainingSettings)
+    if group.name != "seed"
+    for each in fields(group.type)
+} | {"seed": (None, int)}
 
-    >>> [round(schedule(p, TrainingSettings(warmup=0.1, final=0)), 2) for p in (0.05, 0.1, 0.55, 1)]
+
+def schedule(progress: float, config: ScheduleConfig) -> float:
+    """The learning rate as a fraction of its highest, when the fraction `progress` of the run has passed.
+
+    >>> [round(schedule(p, ScheduleConfig(warmup=0.1, final=0)), 2) for p in (0.05, 0.1, 0.55, 1)]
     [0.5, 1.0, 0.5, 0.0]
     """
-    if progress < settings.warmup:
-        return progress / settings.warmup
-    left = (1 - min(progress, 1)) / (1 - settings.warmup)  # 1 after the warm-up, 0 at the end
-    if settings.schedule == "constant":
+    if progress < config.warmup:
+        return progress / config.warmup
+    left = (1 - min(progress, 1)) / (1 - config.warmup)  # 1 after the warm-up, 0 at the end
+    if config.shape == "constant":
         return 1.0
-    if settings.schedule == "wsd":  # warm-up, stable, decay (Hu et al. 2024, section 4)
-        left = min(1.0, (1 - min(progress, 1)) / settings.decay) if settings.decay else 1.0
-    elif settings.schedule == "cosine":
+    if config.shape == "wsd":  # warm-up, stable, decay (Hu et al. 2024, section 4)
+        left = min(1.0, (1 - min(progress, 1)) / config.decay) if config.decay else 1.0
+    elif config.shape == "cosine":
         left = (1 - math.cos(math.pi * left)) / 2
-    return settings.final + (1 - settings.final) * left
+    return config.final + (1 - config.final) * left
 
 
-def share_passed(settings: TrainingSettings, step: int, seconds: float, step_seconds: float, epochs: float) -> float:
-    """The share of a run that has passed when step `step` is over: never 0, and 1 only after the end.
-
-    Args:
-        seconds: until the end of that step, which takes `step_seconds`.
-    """
-    shares = []
-    if settings.steps:
-        shares.append(step / (settings.steps + 1))
-    if settings.seconds:
-        shares.append(seconds / (settings.seconds + step_seconds))
-    if settings.epochs:
-        shares.append(min(epochs / settings.epochs, 1.0))
-    return max(shares)
+def _check(config, names: tuple[str, ...], rule: str, right) -> None:
+    for name in names:
+        if not right(getattr(config, name)):
+            raise CourseError(f"{name} must be {rule}, got {getattr(config, name)!r}")
 
 
-def is_over(settings: TrainingSettings, step: int, seconds: float, epochs: float) -> bool:
-    """Whether a run has reached one of its lengths."""
-    return bool(
-        (settings.steps and step >= settings.steps)
-        or (settings.seconds and seconds >= settings.seconds)
-        or (settings.epochs and epochs >= settings.epochs)
-    )
+def _one_of(config, name: str, choices: tuple[str, ...]) -> None:
+    _check(config, (name,), "one of " + ", ".join(choices), lambda value: value in choices)

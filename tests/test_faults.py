@@ -22,7 +22,7 @@ from helpers.run_log import CURVES, LOG, SAMPLES, read_log, stop_on_interrupt
 from helpers.runs import make_sampler
 from helpers.settings import TrainingSettings
 from helpers.tokenizer import train_tokenizer
-from helpers.training import BEST, PATIENCE, Training
+from helpers.training import BEST, PATIENCE, Trainer
 
 TEXTS = [f"{name} had a {thing}. {name} lost it." for name in ("Pip", "Ann", "Tom") for thing in ("kite", "ball")]
 TINY = TrainingSettings(
@@ -46,7 +46,7 @@ def make(tokenizer, tokens):
         torch.manual_seed(settings.seed)
         model = GPT(GPTConfig(tokenizer.vocab_size, context_length=24, n_layer=2, n_head=2, d_model=16, dropout=0.1))
         options = dict(progress=False, tokenizer=tokenizer, validation=story_rows(tokenizer, TEXTS[:3])) | options
-        return Training(model, options.pop("sampler", make_sampler(tokens, settings, 24)), settings, folder=folder,
+        return Trainer(model, options.pop("sampler", make_sampler(tokens, settings, 24)), settings, folder=folder,
                         **options)  # fmt: skip
 
     return make
@@ -85,7 +85,7 @@ def test_a_polite_signal_finishes_the_step_saves_and_leaves(make, tmp_path, numb
     result = make(tmp_path, callback=lambda row: row["step"] == 5 and signal.raise_signal(number)).run()
     assert result.stopped == "interrupted" and result.steps in (5, 6) and signal.getsignal(number) is before
     again = make(tmp_path).resume()
-    assert again.step == result.steps and again.told == []
+    assert again.step == result.steps and again.notes == []
     again.run()
     assert torch.equal(weights(whole), weights(again))
 
@@ -103,7 +103,7 @@ def test_under_torchrun_a_second_signal_changes_nothing():
 def test_what_a_run_leaves(make, tmp_path):
     training = make(tmp_path, keep=2, callback=stop_at(10))
     training.run()
-    kept = [path.name for path in checkpoint.saved_states(tmp_path)]
+    kept = [path.name for path in checkpoint.saved_checkpoints(tmp_path)]
     assert kept == ["step-00000010.safetensors", "step-00000009.safetensors"]
     held_out = {row["step"]: row["val_loss"] for row in read_log(tmp_path) if "val_loss" in row}
     best, _ = checkpoint.load_model(tmp_path / BEST)
@@ -138,7 +138,7 @@ def test_a_damaged_state_costs_a_few_steps_and_no_more(make, tmp_path, damage):
     whole = make()
     whole.run()
     make(tmp_path, callback=stop_at(8)).run()
-    newest, older = checkpoint.saved_states(tmp_path)
+    newest, older = checkpoint.saved_checkpoints(tmp_path)
     content = newest.read_bytes()
     if damage == "gone":
         newest.unlink()
@@ -151,7 +151,7 @@ def test_a_damaged_state_costs_a_few_steps_and_no_more(make, tmp_path, damage):
         newest.write_bytes(content[:middle] + bytes([content[middle] ^ 4]) + content[middle + 1 :])
     again = make(tmp_path).resume()
     assert again.step == 6
-    assert damage == "gone" or (newest.name in again.told[0] and f"going on from {older.name}" in again.told[0])
+    assert damage == "gone" or (newest.name in again.notes[0] and f"going on from {older.name}" in again.notes[0])
     again.run()
     assert torch.equal(weights(whole), weights(again))
     assert [row["step"] for row in read_log(tmp_path)] == list(range(1, 13))
@@ -182,7 +182,7 @@ def test_other_damaged_files_do_not_matter(make, tmp_path):
 def test_a_full_disk_stops_the_run_and_the_state_before_is_whole(make, tmp_path, monkeypatch, what):
     whole = make()
     whole.run()
-    write, append = files.os.replace, Training._log
+    write, append = files.os.replace, Trainer._log
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -204,9 +204,9 @@ def test_a_full_disk_stops_the_run_and_the_state_before_is_whole(make, tmp_path,
     with pytest.raises(CourseError, match="No space left on device.*make room"):
         one.run()
     monkeypatch.undo()
-    assert Training._log is append and not list(tmp_path.rglob("*.part"))
+    assert Trainer._log is append and not list(tmp_path.rglob("*.part"))
     again = make(tmp_path).resume()
-    assert again.step in (3, 6) and again.told == []
+    assert again.step in (3, 6) and again.notes == []
     again.run()
     assert torch.equal(weights(whole), weights(again))
 
@@ -239,7 +239,7 @@ def test_a_loss_that_is_no_number_names_step_batch_and_place(make, tokens):
         before.append(weights(training))
         training.model.ln_f.weight.data[0] = math.inf
 
-    training.stepper.sampler = Poisoned(training.sampler, {8}, spoil)  # the second batch of step 4
+    training.train_step.sampler = Poisoned(training.sampler, {8}, spoil)  # the second batch of step 4
     with pytest.raises(
         CourseError, match=r"loss became (nan|inf) at step 4, batch 1 of 2 \(the sampler stood at epoch"
     ):
@@ -265,22 +265,22 @@ def test_float16_leaves_out_a_step_that_overflows_and_lowers_its_scale(make, opt
     seen = {}
 
     def look(row):
-        seen[row["step"]] = weights(training), training.stepper.scaler.get_scale(), row
+        seen[row["step"]] = weights(training), training.train_step.scaler.get_scale(), row
 
     training = make(settings=replace(TINY, optimizer=optimizer), callback=look)
-    training.stepper.scaler = torch.amp.GradScaler("cpu", enabled=True)
+    training.train_step.scaler = torch.amp.GradScaler("cpu", enabled=True)
     training.model.wpe.weight.register_hook(lambda grad: grad * math.inf if training.step in (4, 5) else grad)
     result = training.run()
     assert result.steps == 12 and math.isfinite(result.loss) and weights(training).isfinite().all()
     assert [seen[step][1] for step in (4, 5, 6, 7)] == [65536.0, 32768.0, 16384.0, 16384.0]
     assert torch.equal(seen[4][0], seen[6][0]) and not torch.equal(seen[6][0], seen[7][0])
-    assert training.stepper.skipped_in_all == 2 and seen[5][2]["loss"] is None and seen[7][2]["loss"] > 0
+    assert training.train_step.skipped_in_all == 2 and seen[5][2]["loss"] is None and seen[7][2]["loss"] > 0
     json.dumps([row for _, _, row in seen.values()], allow_nan=True)
 
 
 def test_float16_gives_up_when_nothing_helps(make):
     training = make(settings=replace(TINY, steps=100, log_every=50, eval_every=0, sample_every=0))
-    training.stepper.scaler = torch.amp.GradScaler("cpu", enabled=True)
+    training.train_step.scaler = torch.amp.GradScaler("cpu", enabled=True)
     training.model.wpe.weight.register_hook(lambda grad: grad * math.inf)
     with pytest.raises(CourseError, match=f"after {PATIENCE} steps in a row that float16 left out: use float32"):
         training.run()
@@ -315,7 +315,7 @@ def test_data_that_end_end_the_run_and_it_is_saved(make, tokens, tmp_path):
     ended = make(tmp_path, settings, sampler=Ending(make_sampler(tokens, settings, 24), 9))
     result = ended.run()
     assert (result.stopped, result.steps) == ("data ended", 5)  # four of two batches, one of the one that was left
-    assert checkpoint.load_model(tmp_path) and not checkpoint.saved_states(tmp_path)
+    assert checkpoint.load_model(tmp_path) and not checkpoint.saved_checkpoints(tmp_path)
     assert [row["step"] for row in read_log(tmp_path)] == [1, 2, 3, 4, 5] and "val_loss" in read_log(tmp_path)[-1]
     empty = make(settings=settings, sampler=Ending(make_sampler(tokens, settings, 24), 0)).run()
     assert (empty.stopped, empty.steps) == ("data ended", 0) and math.isnan(empty.loss)

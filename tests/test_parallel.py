@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from helpers.checkpoint import load_model, saved_states
+from helpers.checkpoint import load_model, saved_checkpoints
 from helpers.distributed import ALONE, Processes, processes
 from helpers.errors import CourseError
 from helpers.files import repository_root
@@ -74,12 +74,12 @@ DYING = """
 import os, signal, sys
 from helpers import training
 from course.__main__ import main
-count_seconds = training.Training._clock
+count_seconds = training.Trainer._clock
 def _clock(self, started):
     if self.step == 6:
         os.kill(os.getpid(), signal.SIGKILL)
     return count_seconds(self, started)
-training.Training._clock = _clock
+training.Trainer._clock = _clock
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -92,7 +92,7 @@ def test_two_processes_are_killed_and_resume_exactly(home, tmp_path):
     done = call(home, *given(home, whole, 2, "dropout=0.2"), count=2)
     assert done.returncode == 0, done.stderr[-3000:]
     killed = call(home, *given(home, parts, 2, "dropout=0.2"), count=2, program=(str(program),))
-    assert killed.returncode != 0 and saved_states(parts)[0].name == "step-00000004.safetensors", killed.stderr[-3000:]
+    assert killed.returncode != 0 and saved_checkpoints(parts)[0].name == "step-00000004.safetensors", killed.stderr[-3000:]
     refused = call(home, "resume", str(parts))
     assert refused.returncode == 2 and "2 process(es), this has 1" in refused.stderr
     resumed = call(home, "resume", str(parts), count=2)

@@ -216,7 +216,7 @@ def test_a_run_can_begin_with_the_weights_of_another(source, tmp_path):
     second = runs.prepare(recipe, progress=False, start_from=tmp_path / "first")
     for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
         assert torch.equal(one, other)
-    runs.training_of(second, tmp_path / "second", progress=False).run()
+    runs.trainer_of(second, tmp_path / "second", progress=False).run()
     assert read_json(tmp_path / "second" / "config.json")["training"]["started_from"] == "first"
     with pytest.raises(CourseError, match="another shape"):
         runs.prepare(override(recipe, ["n_layer=1"]), progress=False, start_from=tmp_path / "first")

@@ -14,7 +14,7 @@ from helpers.model import GPT, GPTConfig
 
 
 def save(folder, step, **more):
-    return checkpoint.save_state(folder, {"step": step, "weights": torch.full((50,), float(step)), **more})
+    return checkpoint.save_checkpoint(folder, {"step": step, "weights": torch.full((50,), float(step)), **more})
 
 
 def names(folder):
@@ -40,8 +40,8 @@ def test_a_training_state_comes_back_bit_for_bit(tmp_path):
         "half": torch.tensor([1.5], dtype=torch.bfloat16),
         "empty": torch.empty(0),
     }
-    checkpoint.save_state(tmp_path, state)
-    loaded, told = checkpoint.load_state(tmp_path)
+    checkpoint.save_checkpoint(tmp_path, state)
+    loaded, told = checkpoint.load_checkpoint(tmp_path)
     assert told == []
     assert loaded["numbers"] == state["numbers"] and loaded["step"] == 7 and loaded["sampler"]["big"] == 2**100
     assert loaded["sampler"]["order"].dtype == np.uint16 and loaded["sampler"]["scalar"].shape == ()
@@ -53,15 +53,15 @@ def test_a_training_state_comes_back_bit_for_bit(tmp_path):
         for key, value in values.items():
             assert torch.equal(again.state[parameter][key], value)
     with pytest.raises(TypeError, match="state.model is a GPT"):
-        checkpoint.save_state(tmp_path, {"step": 1, "model": model})
+        checkpoint.save_checkpoint(tmp_path, {"step": 1, "model": model})
 
 
 def test_generators_continue_where_they_were(tmp_path):
-    checkpoint.save_state(
+    checkpoint.save_checkpoint(
         tmp_path, {"step": 0, "random": checkpoint.random_state(), "torch": checkpoint.torch_random_state()}
     )
     first = random.random(), np.random.rand(), torch.rand(1)
-    state, _ = checkpoint.load_state(tmp_path)
+    state, _ = checkpoint.load_checkpoint(tmp_path)
     checkpoint.set_random_state(state["random"])
     assert (random.random(), np.random.rand(), torch.rand(1)) == first
     checkpoint.set_torch_random_state(state["torch"])
@@ -75,29 +75,29 @@ def test_the_newest_are_kept_and_the_rest_goes(tmp_path):
     for step in (100, 200, 999, 1000):
         save(tmp_path, step)
     assert names(tmp_path) == ["step-00000999.safetensors", "step-00001000.safetensors"]
-    assert checkpoint.load_state(tmp_path)[0]["step"] == 1000
-    checkpoint.remove_states(tmp_path)
+    assert checkpoint.load_checkpoint(tmp_path)[0]["step"] == 1000
+    checkpoint.remove_checkpoints(tmp_path)
     assert not (tmp_path / "checkpoints").exists()
     with pytest.raises(CourseError, match="nothing to resume"):
-        checkpoint.load_state(tmp_path)
+        checkpoint.load_checkpoint(tmp_path)
 
 
 def test_a_damaged_state_is_put_aside_and_the_one_before_is_taken(tmp_path):
     save(tmp_path, 100)
     path = save(tmp_path, 200)
     path.write_bytes(path.read_bytes()[:-7])
-    state, told = checkpoint.load_state(tmp_path)
+    state, told = checkpoint.load_checkpoint(tmp_path)
     assert state["step"] == 100 and "step-00000200" in told[0] and "going on from step-00000100" in told[0]
     assert names(tmp_path) == ["step-00000100.safetensors", "step-00000200.damaged"]
     (tmp_path / "checkpoints" / "step-00000100.safetensors").write_bytes(b"")
     with pytest.raises(CourseError, match="no state .* is whole"):
-        checkpoint.load_state(tmp_path)
+        checkpoint.load_checkpoint(tmp_path)
 
 
 def test_no_damage_passes_for_a_state(tmp_path):
     """Bits flipped and files cut at random places, in the head too: what is read is right, or refused."""
     path = save(tmp_path, 3, numbers=[1, 2.5, None], table=torch.arange(300))
-    whole, right = path.read_bytes(), checkpoint.load_state(tmp_path)[0]
+    whole, right = path.read_bytes(), checkpoint.load_checkpoint(tmp_path)[0]
     generator = random.Random(0)
     refused = 0
     for trial in range(400):
@@ -122,12 +122,12 @@ def test_another_format_is_refused_and_another_torch_is_told(tmp_path, monkeypat
     monkeypatch.setattr(checkpoint, "versions", lambda: now | {"torch": "1.0"})
     save(tmp_path, 1)
     monkeypatch.setattr(checkpoint, "versions", lambda: now)
-    (told,) = checkpoint.load_state(tmp_path)[1]
+    (told,) = checkpoint.load_checkpoint(tmp_path)[1]
     assert "saved with torch 1.0" in told and "last digits" in told
     monkeypatch.setattr(checkpoint, "versions", lambda: now | {"format": 99})
     save(tmp_path, 2)
     with pytest.raises(CourseError, match="format 99, this version of the course reads"):
-        checkpoint.load_state(tmp_path)
+        checkpoint.load_checkpoint(tmp_path)
 
 
 def test_a_full_disk_leaves_the_state_before(tmp_path, monkeypatch):
@@ -144,7 +144,7 @@ def test_a_full_disk_leaves_the_state_before(tmp_path, monkeypatch):
         save(tmp_path, 300)
     monkeypatch.undo()
     assert names(tmp_path) == ["step-00000200.safetensors"]  # the older one made room, in vain
-    state, told = checkpoint.load_state(tmp_path)
+    state, told = checkpoint.load_checkpoint(tmp_path)
     assert state["step"] == 200 and told == []
     assert (tmp_path / "checkpoints" / "step-00000200.safetensors").read_bytes() == before["step-00000200.safetensors"]
 
@@ -161,11 +161,11 @@ def test_a_disk_that_is_really_full(tmp_path):
         pytest.skip("mounting is not allowed here")
     try:
         for step in (1, 2, 3, 4):  # 36 kB each
-            checkpoint.save_state(disk, {"step": step, "weights": torch.full((9000,), float(step))})
-        assert checkpoint.load_state(disk)[0]["step"] == 4
+            checkpoint.save_checkpoint(disk, {"step": step, "weights": torch.full((9000,), float(step))})
+        assert checkpoint.load_checkpoint(disk)[0]["step"] == 4
         with pytest.raises(CourseError, match="No space left.*is still there"):
-            checkpoint.save_state(disk, {"step": 5, "weights": torch.zeros(30_000)})
-        state, _ = checkpoint.load_state(disk)
+            checkpoint.save_checkpoint(disk, {"step": 5, "weights": torch.zeros(30_000)})
+        state, _ = checkpoint.load_checkpoint(disk)
         assert state["step"] == 4 and torch.equal(state["weights"], torch.full((9000,), 4.0))
         assert not list(disk.rglob("*.part"))
     finally:

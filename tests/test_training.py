@@ -18,7 +18,7 @@ from helpers.run_log import CURVES, LOG, SAMPLES, read_log, stop_on_interrupt
 from helpers.runs import make_sampler
 from helpers.settings import TrainingSettings, schedule
 from helpers.tokenizer import train_tokenizer
-from helpers.training import BEST, Training, train
+from helpers.training import BEST, Trainer, train
 
 NAMES, THINGS = ("Pip", "Ann", "Tom", "Zoe"), ("kite", "ball", "drum")
 TEXTS = [f"{name} had a {thing}. {name} lost the {thing}." for name in NAMES for thing in THINGS]
@@ -44,7 +44,7 @@ def make(tokenizer, tokens):
         )
         options = dict(progress=False, tokenizer=tokenizer, folder=folder) | options
         options.setdefault("validation", story_rows(tokenizer, TEXTS[:3]))
-        return Training(model, make_sampler(tokens, settings, 24), settings, **options)
+        return Trainer(model, make_sampler(tokens, settings, 24), settings, **options)
 
     return make
 
@@ -87,7 +87,7 @@ def test_stopped_and_resumed_equals_never_stopped(make, tmp_path, optimizer, row
     whole.run()
     first = make(settings, tmp_path / "parts", callback=lambda row: row["step"] == 5)
     assert first.run().stopped == "callback"
-    assert len(checkpoint.saved_states(tmp_path / "parts")) == 2  # of step 5 and from before the first
+    assert len(checkpoint.saved_checkpoints(tmp_path / "parts")) == 2  # of step 5 and from before the first
     torch.manual_seed(99)  # whatever happened in between
     np.random.seed(99)
     second = make(settings, tmp_path / "parts")

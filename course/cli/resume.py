@@ -1,6 +1,6 @@
 """Go on with a run that was stopped, exactly where it was.
 
-On a processor the result is the same, bit for bit, as if the run had never stopped.
+On a CPU the result is the same, bit for bit, as if the run had never stopped.
 
 examples:
   python -m course resume runs/storyteller

@@ -6,8 +6,8 @@ Where TensorBoard is installed the log is drawn there too: `tensorboard --logdir
 examples:
   python -m course train --recipe storyteller --out runs/storyteller
   python -m course train --seconds 60 --out runs/quick
-  python -m course train --recipe storyteller --set n_layer=2 --set learning_rate=1e-3 --out runs/two
-  python -m course train --start-from runs/storyteller --steps 500 --set learning_rate=0.01 --out runs/longer
+  python -m course train --recipe storyteller --set n_layer=2 --set lr=1e-3 --out runs/two
+  python -m course train --start-from runs/storyteller --steps 500 --set lr=0.01 --out runs/longer
   python -m course train --recipe gpt2-small --dry-run
   torchrun --nproc-per-node=2 -m course train --recipe gpt2-small --out runs/two-gpus
 """
@@ -16,7 +16,6 @@ import argparse
 import os
 import sys
 from contextlib import contextmanager, nullcontext, redirect_stdout
-from dataclasses import replace
 from pathlib import Path
 
 from course.cli.options import add_device, device_of
@@ -25,7 +24,7 @@ from helpers.errors import CourseError
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--recipe", metavar="NAME", help="what to make (default storyteller; see --list)")
-    parser.add_argument("--list", action="store_true", help="tell what recipes there are")
+    parser.add_argument("--list", action="store_true", help="list the recipes there are")
     parser.add_argument("--out", metavar="DIR", help="the run's folder (default runs/NAME)")
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--steps", type=int, metavar="N", help="train for N steps")
@@ -35,22 +34,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--stories", metavar="SOURCE", help='"bundled", "tinystories", or a folder or file of your own')
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N stories")
-    parser.add_argument("--seed", type=int, metavar="N", help="another beginning and order of the stories")
+    parser.add_argument("--seed", type=int, metavar="N", help="another initialization and order of the stories")
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe; may repeat"
     )
     add_device(parser)
-    parser.add_argument("--dry-run", action="store_true", help="only tell what would be done")
+    parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     parser.add_argument("--overwrite", action="store_true", help="replace a run that is in the folder")
     parser.add_argument("--resume", metavar="RUN", help="go on with the run of this folder instead")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no samples")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from helpers import recipes
+    from helpers.files import runs_folder
+    from helpers.recipes import RECIPES
 
     if arguments.list:
-        for recipe in recipes.RECIPES.values():
+        for recipe in RECIPES.values():
             print(f"{recipe.name:20}{recipe.about}")
         return 0
     if arguments.resume is not None:
@@ -58,47 +58,79 @@ def run(arguments: argparse.Namespace) -> int:
         return resume(arguments.resume, arguments.device, arguments.quiet)
     recipe = _recipe(arguments)
     if arguments.dry_run:
-        return _tell_plan(recipe, arguments.device, arguments.start_from)
-    from course.tensorboard_writer import to_tensorboard
-    from helpers.distributed import processes
-    from helpers.files import runs_folder
-    from helpers.runs import prepare, training_of
-
+        return _show_plan(recipe, arguments.device, arguments.start_from)
     folder = Path(arguments.out) if arguments.out else runs_folder() / recipe.name
-    with processes(arguments.device) as all_of_them, _speaking(all_of_them):
-        _check_room(folder, arguments.overwrite)
-        all_of_them.wait()  # nobody looks when the first has begun to write
-        device = device_of(arguments.device) if all_of_them.count == 1 else all_of_them.device
-        prepared = prepare(recipe, device, not arguments.quiet, all_of_them, arguments.start_from)
-        board = to_tensorboard(folder)
-        training = training_of(prepared, folder, board, progress=not arguments.quiet, processes=all_of_them)
-        if all_of_them.first:
-            _tell_start(prepared, folder, device, all_of_them.count)
+    return train(recipe, folder, arguments.device, arguments.quiet, arguments.start_from, arguments.overwrite)
+
+
+def train(recipe, folder: Path, device: str, quiet: bool, start_from: str | None, overwrite: bool) -> int:
+    """Start the run of a recipe in a folder."""
+    from helpers.distributed import processes
+    from helpers.runs import prepare
+
+    with processes(device) as group, _one_speaks(group.is_rank0):
+        _check_room(folder, overwrite)
+        device = group.device or device_of(device)
+        with group.on_rank0_first():
+            prepared = prepare(recipe, device, not quiet, start_from)
+        if group.is_rank0:
+            _show_start(prepared, folder, device, group.count)
             _clear(folder)
-        return _train(training, folder)
+        return _finish(prepared, folder, group, quiet)
 
 
 def resume(folder: str, device: str = "auto", quiet: bool = False) -> int:
     """Go on with the run of a folder."""
-    from course.tensorboard_writer import to_tensorboard
-    from helpers import runs
     from helpers.distributed import processes
+    from helpers.runs import prepare_again
 
-    with processes(device) as all_of_them, _speaking(all_of_them):
-        device = device_of(device) if all_of_them.count == 1 else all_of_them.device
-        board = to_tensorboard(folder)
-        training = runs.resume(folder, device, board, progress=not quiet, processes=all_of_them)
-        for line in training.told:
+    with processes(device) as group, _one_speaks(group.is_rank0):
+        device = group.device or device_of(device)
+        with group.on_rank0_first():
+            prepared = prepare_again(folder, device, not quiet)
+        for line in prepared.notes:
             print(f"note: {line}")
-        print(f"going on from step {training.step:,} on {device}", flush=True)
-        return _train(training, Path(folder))
+        print(f"going on from step {prepared.state['step']:,} on {device}", flush=True)
+        return _finish(prepared, Path(folder), group, quiet)
+
+
+def _finish(prepared, folder: Path, group, quiet: bool) -> int:
+    """Train to the end, and say how it went."""
+    from course.figures.training import write_curves
+    from course.tensorboard_writer import to_tensorboard
+    from helpers.generation import WHOLE_STORY, generate_text
+    from helpers.runs import trainer_of
+
+    shown = dict(callback=to_tensorboard(folder), report=write_curves, progress=not quiet)
+    result = trainer_of(prepared, folder, group.trainer, **shown).run()
+    if not group.is_rank0:
+        return 130 if result.stopped == "interrupted" else 0
+    validation = "" if result.val_loss is None else f", validation {result.val_loss:.4f} nats per token"
+    amount = f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:.0f} s"
+    print(f"{amount}: loss {result.loss:.4f}{validation}")
+    if result.stopped == "interrupted":
+        print(f"stopped and saved; go on with: python -m course resume {_quoted(folder)}", file=sys.stderr)
+        return 130
+    model, tokens = prepared.model, min(WHOLE_STORY, prepared.model.config.context_length)
+    print("\n" + generate_text(model, prepared.tokenizer, max_new_tokens=tokens, temperature=0.8, seed=0))
+    print(f"\nmore of them: python -m course generate --model {_quoted(folder)}")
+    return 0
 
 
 @contextmanager
-def _speaking(processes):
-    """Of several processes only the first is heard."""
-    with nullcontext() if processes.first else redirect_stdout(open(os.devnull, "w")):
+def _one_speaks(this: bool):
+    """Of several processes only one is heard."""
+    with nullcontext() if this else redirect_stdout(open(os.devnull, "w", encoding="utf-8")):
         yield
+
+
+def _recipe(arguments: argparse.Namespace, base=None):
+    """The recipe, or `base`, with what the options change."""
+    from helpers.recipes import get_recipe, override
+
+    given = {key: getattr(arguments, key) for key in ("steps", "seconds", "stories", "limit", "seed")}
+    assignments = [f"{key}={value}" for key, value in given.items() if value is not None]
+    return override(base or get_recipe(arguments.recipe or "storyteller"), [*arguments.set, *assignments])
 
 
 def _check_same(arguments: argparse.Namespace) -> None:
@@ -112,8 +144,7 @@ def _check_same(arguments: argparse.Namespace) -> None:
     if not any(getattr(arguments, name) for name in asked):
         return
     theirs = recipe_of(arguments.resume)
-    ours = _recipe(arguments, None if arguments.recipe else theirs)
-    one, other = _flat(theirs.as_dict()), _flat(ours.as_dict())
+    one, other = theirs.flat(), _recipe(arguments, None if arguments.recipe else theirs).flat()
     for key in one | other:
         if one.get(key) != other.get(key):
             raise CourseError(
@@ -122,25 +153,7 @@ def _check_same(arguments: argparse.Namespace) -> None:
             )
 
 
-def _flat(recipe: dict) -> dict:
-    return {key: value for key, value in recipe.items() if key not in ("about", "model", "training")} | {
-        key: value for part in ("model", "training") for key, value in recipe[part].items()
-    }
-
-
-def _recipe(arguments: argparse.Namespace, base=None):
-    """The recipe, or `base`, with what the options change."""
-    from helpers.recipes import get_recipe, override
-
-    assignments = list(arguments.set)
-    for key in ("steps", "seconds", "limit", "seed"):
-        if getattr(arguments, key) is not None:
-            assignments.append(f"{key}={getattr(arguments, key)}")
-    recipe = override(base or get_recipe(arguments.recipe or "storyteller"), assignments)
-    return recipe if arguments.stories is None else replace(recipe, stories=arguments.stories)
-
-
-def _tell_plan(recipe, device: str, start_from: str | None) -> int:
+def _show_plan(recipe, device: str, start_from: str | None) -> int:
     from course.bench.planning import plan
     from helpers.runs import check_start
 
@@ -152,29 +165,44 @@ def _tell_plan(recipe, device: str, start_from: str | None) -> int:
     return 0
 
 
-def _listed(values: dict) -> str:
-    return ", ".join(f"{key} {value}" for key, value in values.items())
+def _show_start(prepared, folder: Path, device: str, processes: int) -> None:
+    from course.bench.planning import plan
+
+    recipe, tokens, sampler = prepared.recipe, prepared.tokens, prepared.sampler
+    print(f"device      {device}" + (f", {processes} processes" if processes > 1 else ""))
+    print(f"stories     {len(tokens):,} with {tokens.tokens:,} tokens: {prepared.description}")
+    cut = getattr(sampler, "cut", 0)  # windows cut no story's end off
+    if cut > 0.1:
+        print(
+            f"note        {cut:.0%} of them are longer than the context of {sampler.context_length} tokens, and their "
+            "ends are never seen: --set packing=windows reads everything"
+        )
+    print(f"tokenizer   {recipe.tokenizer}, {prepared.tokenizer.vocab_size:,} entries")
+    shape = ", ".join(f"{key} {value}" for key, value in recipe.model.items())
+    print(f"model       {prepared.model.parameter_count():,} parameters: {shape}")
+    print(plan(recipe, device, tokens.tokens, processes).cost)
+    print(f"folder      {folder}", flush=True)
 
 
 def _check_room(folder: Path, overwrite: bool) -> None:
     """Refuse, before any work is done, to write over a run."""
+    from helpers.checkpoint import saved_checkpoints
+
     if folder.exists() and not folder.is_dir():
         raise CourseError(f"{folder} is a file: give --out a folder")
-    from helpers.checkpoint import saved_states
-
-    unfinished = bool(saved_states(folder))
+    unfinished = bool(saved_checkpoints(folder))
     if not overwrite and (unfinished or any((folder / name).exists() for name in _files())):
         hint = "resume it, " if unfinished else ""
         raise CourseError(f"{folder} holds a run already: {hint}give another --out, or --overwrite")
 
 
 def _clear(folder: Path) -> None:
-    """An empty place for the run; files that are not a run's stay."""
-    from helpers.checkpoint import remove_states
+    """Room for the run; files that are not a run's stay."""
+    from helpers.checkpoint import remove_checkpoints
     from helpers.training import BEST
 
     folder.mkdir(parents=True, exist_ok=True)
-    remove_states(folder)
+    remove_checkpoints(folder)
     for name in _files():
         (folder / name).unlink(missing_ok=True)
         (folder / BEST / name).unlink(missing_ok=True)
@@ -185,43 +213,6 @@ def _files() -> tuple[str, ...]:
     from helpers.run_log import CURVES, LOG, SAMPLES
 
     return WEIGHTS, CONFIG, TOKENIZER, LOG, CURVES, SAMPLES
-
-
-def _tell_start(prepared, folder: Path, device: str, processes: int) -> None:
-    from course.bench.planning import plan
-
-    recipe, tokens = prepared.recipe, prepared.tokens
-    print(f"device      {device}" + (f", {processes} processes" if processes > 1 else ""))
-    print(f"stories     {len(tokens):,} with {tokens.tokens:,} tokens: {prepared.description}")
-    sampler = prepared.sampler
-    cut = getattr(sampler, "cut", 0)  # windows cut no story's end off
-    if cut > 0.1:
-        print(
-            f"note        {cut:.0%} of them are longer than the context of {sampler.context_length} tokens, and their "
-            "ends are never seen: --set rows=windows reads everything"
-        )
-    print(f"tokenizer   {recipe.tokenizer}, {prepared.tokenizer.vocab_size:,} entries")
-    print(f"model       {prepared.model.parameter_count():,} parameters: {_listed(recipe.model)}")
-    print(plan(recipe, device, tokens.tokens, processes).cost)
-    print(f"folder      {folder}", flush=True)
-
-
-def _train(training, folder: Path) -> int:
-    from helpers.generation import WHOLE_STORY, generate_text
-
-    result = training.run()
-    if not training.processes.first:
-        return 130 if result.stopped == "interrupted" else 0
-    validation = "" if result.val_loss is None else f", validation {result.val_loss:.4f} nats per token"
-    amount = f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:.0f} s"
-    print(f"{amount}: loss {result.loss:.4f}{validation}")
-    if result.stopped == "interrupted":
-        print(f"stopped and saved; go on with: python -m course resume {_quoted(folder)}", file=sys.stderr)
-        return 130
-    tokens = min(WHOLE_STORY, training.model.config.context_length)
-    print("\n" + generate_text(training.model, training.tokenizer, max_new_tokens=tokens, temperature=0.8, seed=0))
-    print(f"\nmore of them: python -m course generate --model {_quoted(folder)}")
-    return 0
 
 
 def _quoted(path: Path) -> str:

@@ -2,10 +2,13 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from matplotlib.ticker import NullLocator
 
 from course.figures import style
+from helpers.files import write_atomically
+from helpers.run_log import CURVES
 
 
 @style.figure
@@ -46,6 +49,12 @@ def run_curves(rows: Sequence[Mapping], levels: Mapping[str, float] | None = Non
     last = rows[-1]["step"] if rows else 0
     style.headline(fig, title or f"The run after {last:,} steps")
     return fig, f"Curves of a training run over {last:,} steps: {'; '.join(said) or 'nothing measured yet'}."
+
+
+def write_curves(folder: Path, rows: Sequence[Mapping]) -> None:
+    """The curves of a run as a picture in its folder: what a `Trainer` takes as its `report`."""
+    if rows:
+        write_atomically(folder / CURVES, run_curves(rows).png)
 
 
 @style.figure

@@ -49,13 +49,13 @@ class Trial:
         self.tokens = tokenize_stories(TEXTS, self.tokenizer, folder / "tokens", progress=False)
         self.validation = story_rows(self.tokenizer, TEXTS[:2])
 
-    def train(self, run: Path) -> training.Training:
+    def train(self, run: Path) -> training.Trainer:
         """Begin the run, or go on with it, to its end."""
         torch.manual_seed(0)
         model = GPT(GPTConfig(self.tokenizer.vocab_size, 24, n_layer=2, n_head=2, d_model=16, dropout=0.1))
         options = dict(tokenizer=self.tokenizer, validation=self.validation, folder=run, progress=False)
-        one = training.Training(model, make_sampler(self.tokens, SETTINGS, 24), SETTINGS, **options)
-        if checkpoint.saved_states(run):
+        one = training.Trainer(model, make_sampler(self.tokens, SETTINGS, 24), SETTINGS, **options)
+        if checkpoint.saved_checkpoints(run):
             one.resume()
         one.run()
         return one
@@ -166,7 +166,7 @@ def kill_and_resume(kills: int, seed: int = 0, say=lambda line: None) -> dict:
                 killed = trial.killed(run, None, (generator.randrange(12), point))
                 in_writes[point] += killed
             made += killed
-            before_any += killed and not checkpoint.saved_states(run)
+            before_any += killed and not checkpoint.saved_checkpoints(run)
             if not killed:
                 model = checkpoint.load_model(run)[0].state_dict()
                 if not all(torch.equal(right[name], model[name]) for name in right):
