@@ -1,7 +1,7 @@
 """Train the storyteller and keep the log of the run in data/recorded/, with what it could do on its way.
 
 python docs/tools/record_storyteller.py muon --seed 0
-python docs/tools/record_storyteller.py adamw --seed 0 --rate 0.012
+python docs/tools/record_storyteller.py adamw --seed 0 --lr 0.012
 python docs/tools/record_storyteller.py muon --seed 0 --positions random --out data/recorded/positions
 
 The two optimizers are given the time of the recipe. A step of AdamW alone is shorter, so it is given more steps:
@@ -25,28 +25,25 @@ from course.skills import ROLES, Skills
 from helpers.evaluation import evaluate
 from helpers.files import data_folder, write_atomically
 from helpers.recipes import Recipe, get_recipe
-from helpers.runs import prepare, training_of
+from helpers.runs import prepare, trainer_of
 from helpers.stories import load_stories
 
-PACE = 1.25  # AdamW's steps for one of Muon's, rather too many than too few: `--pace` printed 1.18 (1.03 to 1.24)
+PACE = 1.12  # AdamW's steps for one of Muon's, rather too many than too few: docs/storyteller.md, "At equal time"
 FOLLOWED, SCORED = 60, 300  # validation stories
 
 
-def recipe_for(
-    optimizer: str, seed: int, rate: float | None, steps: int | None, positions: str = "sinusoidal"
-) -> Recipe:
+def recipe_for(optimizer: str, seed: int, lr: float | None, steps: int | None, positions: str = "sinusoidal") -> Recipe:
     """The storyteller's recipe with this optimizer, in the same time."""
     recipe = get_recipe("storyteller")
-    recipe = replace(recipe, model=recipe.model | {"first_positions": positions})
-    settings = recipe.training
+    settings = recipe.training.but(seed=seed)
     if optimizer == "adamw":
-        rate = rate or 0.012
-        steps = steps or round(settings.steps * PACE)
-        settings = replace(settings, optimizer="adamw", embedding_learning_rate=rate)
-    settings = replace(settings, learning_rate=rate or settings.learning_rate, steps=steps or settings.steps, seed=seed)
-    every = max(settings.steps // 20, 1)
-    quiet = dict(eval_every=every, sample_every=0, log_every=every, checkpoint_every=0)
-    return replace(recipe, training=replace(settings, **quiet))
+        lr = lr or 0.012
+        steps = steps or round(settings.schedule.steps * PACE)
+        settings = settings.but(kind="adamw", embedding_lr=lr)
+    settings = settings.but(lr=lr or settings.optimizer.lr, steps=steps or settings.schedule.steps)
+    every = max(settings.schedule.steps // 20, 1)
+    settings = settings.but(eval_every=every, sample_every=0, log_every=every, checkpoint_every=0)
+    return replace(recipe, model=recipe.model | {"first_positions": positions}, training=settings)
 
 
 def record(recipe: Recipe, out: Path) -> None:
@@ -58,7 +55,7 @@ def record(recipe: Recipe, out: Path) -> None:
     def follow(row: dict) -> None:
         row["skills"] = skills.measure(prepared.model)
 
-    result = training_of(prepared, callback=follow).run()
+    result = trainer_of(prepared, callback=follow).run()
     scored = stories.select(range(SCORED))
     report = evaluate(prepared.model, prepared.tokenizer, load_stories("bundled", "validation", SCORED))
     found = remention_accuracy(prepared.model, prepared.tokenizer, scored, roles=ROLES)
@@ -90,7 +87,7 @@ def _rounded(value):
 
 def pace(rounds: int = 7, steps: int = 10) -> float:
     """The time of a step with Muon over that of a step with AdamW: the median of `rounds`, in turn."""
-    runs = [training_of(prepare(recipe_for(name, 0, None, None), progress=False)) for name in ("muon", "adamw")]
+    runs = [trainer_of(prepare(recipe_for(name, 0, None, None), progress=False)) for name in ("muon", "adamw")]
     seconds: list[list[float]] = [[], []]
     for _ in range(rounds + 1):
         for run, times in zip(runs, seconds, strict=True):
@@ -111,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("optimizer", nargs="?", choices=("muon", "adamw"), help="what to train with")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--rate", type=float, help="the highest learning rate")
+    parser.add_argument("--lr", type=float, help="the highest learning rate")
     parser.add_argument("--steps", type=int, help="instead of those that fit the recipe's time")
     parser.add_argument("--positions", choices=("sinusoidal", "random"), default="sinusoidal", help="how they start")
     parser.add_argument("--out", type=Path, default=data_folder() / "recorded", help="the folder to write to")
@@ -122,8 +119,8 @@ def main() -> None:
         return
     if asked.optimizer is None:
         parser.error("name an optimizer: muon or adamw")
-    recipe = recipe_for(asked.optimizer, asked.seed, asked.rate, asked.steps, asked.positions)
-    how = f"-rate{asked.rate:g}" if asked.rate else ""
+    recipe = recipe_for(asked.optimizer, asked.seed, asked.lr, asked.steps, asked.positions)
+    how = f"-lr{asked.lr:g}" if asked.lr else ""
     how += "-random-positions" if asked.positions == "random" else ""
     asked.out.mkdir(parents=True, exist_ok=True)
     record(recipe, asked.out / f"storyteller-{asked.optimizer}{how}-seed{asked.seed}.jsonl")
