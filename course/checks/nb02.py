@@ -95,10 +95,10 @@ def find_duplicates(answer, check):
     many = [story(check.random) for _ in range(3000)]
     for _ in range(200):
         many[check.random.randrange(len(many))] = many[check.random.randrange(len(many))].upper()
-    groups: dict[str, list[int]] = {}
+    copies: dict[str, list[int]] = {}
     for i, text in enumerate(many):
-        groups.setdefault(text.casefold(), []).append(i)
-    expected = [group for group in groups.values() if len(group) > 1]
+        copies.setdefault(text.casefold(), []).append(i)
+    expected = [group for group in copies.values() if len(group) > 1]
     check.equal(
         groups(many), expected, slug="many", when=f"in {len(many):,} stories with copies in capital letters",
         hint="A dictionary from the words of a story to its positions needs one pass.",
