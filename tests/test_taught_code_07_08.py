@@ -1,0 +1,160 @@
+"""What notebooks 07 and 08 teach is what `helpers` uses: which pieces to the letter, and which by their results.
+
+To the letter, statement by statement: the pieces of LITERAL below, compared here.
+
+By their results, because the notebook builds a simpler thing, or one that a library then takes over, on purpose:
+
+| notebook | taught | used | compared in |
+|---|---|---|---|
+| 07 | `inputs_and_targets` (a padded batch) | `helpers.dataset.StorySampler` | test_notebook_07 |
+| 07 | `HandAdamW`, the solution `adamw_step` | `torch.optim.AdamW`, in `helpers.optimizers` | test_notebook_07 |
+| 07 | `Muon` itself (the text is the helpers') | `torch.optim.Muon` | test_optimizers |
+| 07 | the solution `lr_at` (steps, one shape) | `helpers.settings.schedule` (fractions, four shapes) | here |
+| 07 | the solution `clip_by_norm` | `torch.nn.utils.clip_grad_norm_`, in `TrainStep.step` | here |
+| 07 | the solution `accumulate`, and `gradient_of` | `helpers.training.TrainStep` | here, test_notebook_07 |
+| 07 | the solution `everything` | `Trainer.state_dict` and its checkpoint | test_training |
+| 08 | `ChunkedLoss`, the solution `chunked_cross_entropy` | `helpers.training.chunked_loss` | here |
+| 08 | the solution `unscaled_and_clipped` | `torch.amp.GradScaler`, in `TrainStep.step` | here |
+| 08 | `memory_budget`, `block_bytes` | the plain model, counted tensor by tensor | test_notebook_08 |
+| 08 | `flops_by_part`, the solution `mfu` | `course.bench.planning` | test_notebook_08, course.checks.nb08 |
+"""
+
+import ast
+import math
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from helpers.model import GPT, IGNORED, GPTConfig
+from helpers.settings import ScheduleConfig, TrainingSettings, schedule
+from helpers.training import TrainStep, chunked_loss
+from tests.taught import assert_same_code, taught_definition
+
+TRAINING, GPU = "07_training", "08_training_on_a_gpu"
+LITERAL = [  # notebook, what it teaches, module
+    (TRAINING, "QUINTIC", "helpers.optimizers"),
+    (TRAINING, "orthogonalize", "helpers.optimizers"),
+    (TRAINING, "Muon", "helpers.optimizers"),
+    (TRAINING, "schedule", "helpers.settings"),
+    (TRAINING, "TrainStep.step", "helpers.training"),  # the class has two cells
+    (TRAINING, "TrainStep.batches", "helpers.training"),
+    (TRAINING, "TrainStep.backward", "helpers.training"),  # accumulation: weighed by tokens
+]
+SMALL = GPTConfig(vocab_size=50, context_length=16, n_layer=1, n_head=2, d_model=16)
+
+
+@pytest.mark.parametrize(("notebook", "name", "module"), LITERAL, ids=lambda value: value)
+def test_it_is_the_same_code(notebook, name, module):
+    assert_same_code(notebook, name, module)
+
+
+def solution(notebook: str, name: str):
+    """A function of the notebook, executed by itself."""
+    scope = {"torch": torch, "Tensor": torch.Tensor, "math": math, "F": F}
+    exec(ast.unparse(taught_definition(notebook, name).node), scope)
+    return scope[name]
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(78)
+
+
+def batches(*scored: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of two sequences, of which so many targets are scored."""
+    found = []
+    for count in scored:
+        ids, targets = torch.randint(50, (2, 12)), torch.randint(50, (2, 12))
+        targets.view(-1)[count:] = IGNORED
+        found.append((ids, targets))
+    return found
+
+
+def one_step(given, **settings) -> tuple[GPT, dict]:
+    """A small model before a step of the course on these batches, and the gradients that the step made."""
+    torch.manual_seed(0)
+    model, seen = GPT(SMALL), {}
+    sampler = SimpleNamespace(next_batch=iter(given).__next__)
+    step = TrainStep(model, sampler, TrainingSettings.of(accumulation=len(given), **settings))
+    before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    for optimizer in step.optimizers:
+        optimizer.register_step_pre_hook(
+            lambda *_: seen.update({n: p.grad.clone() for n, p in model.named_parameters()})
+        )
+    seen["stats"] = step.step(1, lambda: 1.0)
+    model.load_state_dict(before, strict=False)
+    return model, seen
+
+
+def test_the_solution_of_the_schedule_is_the_helpers():
+    lr_at = solution(TRAINING, "lr_at")
+    for warmup, final in ((0, 0.0), (20, 0.1), (50, 0.5)):
+        config = ScheduleConfig(warmup=warmup / 100, final=final)
+        for step in range(101):
+            expected = 3.0 * schedule(step / 100, config)
+            assert lr_at(step, 100, warmup, 3.0, 3.0 * final) == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_solution_of_accumulation_leaves_the_gradients_of_the_course():
+    given = batches(24, 24, 7)
+    model, seen = one_step(given, clip=0.0)
+    loss = solution(TRAINING, "accumulate")(model, given)
+    assert loss == pytest.approx(seen["stats"].loss, rel=1e-5)
+    for name, parameter in model.named_parameters():
+        torch.testing.assert_close(parameter.grad, seen[name], atol=1e-6, rtol=1e-4)
+
+
+def test_the_solution_of_clipping_is_what_the_course_hands_to_its_optimizer():
+    given = batches(24)
+    model, seen = one_step(given, clip=0.05)
+    _, targets = given[0]
+    model(*given[0])[1].backward()
+    clipped, norm = solution(TRAINING, "clip_by_norm")([p.grad for p in model.parameters()], 0.05)
+    assert norm == pytest.approx(seen["stats"].grad_norm, rel=1e-5) and norm > 0.05
+    for (name, _), gradient in zip(model.named_parameters(), clipped, strict=True):
+        torch.testing.assert_close(gradient, seen[name], atol=1e-6, rtol=1e-3)
+
+
+@pytest.mark.skipif(not hasattr(F, "linear_cross_entropy"), reason="this torch has no chunked loss")
+def test_the_chunked_loss_of_the_notebook_is_the_courses():
+    model, ((ids, targets),) = GPT(SMALL), batches(19)
+    gradients = []
+    for loss in (
+        chunked_loss(model, ids, targets),
+        solution(GPU, "ChunkedLoss").apply(model.hidden(ids).flatten(0, 1), model.head.weight, targets.flatten(), 5),
+        solution(GPU, "chunked_cross_entropy")(
+            model.hidden(ids).flatten(0, 1), model.head.weight, targets.flatten(), 5
+        ),
+        model.loss(ids, targets),
+    ):
+        model.zero_grad(set_to_none=True)
+        loss.backward()
+        gradients.append((loss.detach(), {name: p.grad.to_dense().clone() for name, p in model.named_parameters()}))
+    (loss, grads), *others = gradients
+    for other_loss, other_grads in others:
+        torch.testing.assert_close(loss, other_loss, atol=1e-5, rtol=1e-5)
+        for name, gradient in grads.items():
+            torch.testing.assert_close(gradient, other_grads[name], atol=1e-6, rtol=1e-4)
+
+
+@pytest.mark.parametrize("overflows", [False, True])
+def test_the_solution_of_unscaling_is_torchs_scaler(overflows):
+    parameters = [torch.nn.Parameter(torch.zeros(3)), torch.nn.Parameter(torch.zeros(2, 2))]
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=1000)
+    optimizer = torch.optim.SGD(parameters, lr=1.0)
+    scaled = [torch.randn_like(p) * 1024 for p in parameters]
+    if overflows:
+        scaled[1][0, 1] = math.inf
+    scaler.scale(torch.zeros(()))  # makes the scale
+    for parameter, gradient in zip(parameters, scaled, strict=True):
+        parameter.grad = gradient.clone()
+    ours, after = solution(GPU, "unscaled_and_clipped")(scaled, 1024.0, 1.0)
+    scaler.unscale_(optimizer)
+    torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+    scaler.step(optimizer)
+    scaler.update()
+    assert after == scaler.get_scale() and (ours is None) == overflows
+    for gradient, parameter in zip(ours or [torch.zeros(3), torch.zeros(2, 2)], parameters, strict=True):
+        torch.testing.assert_close(-gradient, parameter.detach(), atol=1e-6, rtol=1e-4)  # a step of length 1
