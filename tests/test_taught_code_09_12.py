@@ -16,7 +16,7 @@ SAMPLING, PRETRAINED = "09_perplexity_and_sampling", "12_pretrained_gpt2"
 LITERAL = [
     (SAMPLING, "apply_temperature", "helpers.sampling", "apply_temperature"),
     (SAMPLING, "keep_top_k", "helpers.sampling", "keep_top_k"),
-    (SAMPLING, "top_p", "helpers.sampling", "keep_top_p"),  # solution of exercise 9.4
+    (SAMPLING, "nucleus", "helpers.sampling", "keep_top_p"),  # solution of exercise 9.4
     (SAMPLING, "keep_min_p", "helpers.sampling", "keep_min_p"),
     (SAMPLING, "penalize", "helpers.sampling", "penalize_repetition"),  # solution of exercise 9.5
     (SAMPLING, "reshape", "helpers.sampling", "reshape"),

@@ -65,7 +65,7 @@ def pooled_perplexity(answer, check):
 
 
 @exercise("9.2", title="Windows that overlap", minutes=15, difficulty=3)
-def windows(answer, check):
+def overlapping_windows(answer, check):
     got = answer(10, 4, 4)
     check.that(
         isinstance(got, list) and all(len(one) == 3 for one in got), slug="form",
@@ -177,7 +177,7 @@ def _kept_by_hand(logits: torch.Tensor, p: float) -> torch.Tensor:
 
 
 @exercise("9.4", title="Top-p", minutes=15, difficulty=2)
-def top_p(answer, check):
+def nucleus(answer, check):
     logits = torch.tensor([[0.15, 0.5, 0.05, 0.3]]).log()
     got = answer(logits, 0.6)
     check.shape(got, (1, 4), slug="shape", hint="As many logits as came in: what is dropped becomes minus infinity.")

@@ -55,7 +55,7 @@ def counts_at_least_one_token(losses, tokens):
     return math.exp(sum(loss * count for loss, count in zip(losses, tokens, strict=True)) / sum(tokens))
 
 
-# --- 9.2 windows
+# --- 9.2 overlapping_windows
 
 
 @wrong("9.2", "form")
@@ -192,7 +192,7 @@ def squeezes_it_into_the_range(perplexity, vocab_size):
     return loss, loss / guessing, min(1.0, max(0.0, guessing - loss))
 
 
-# --- 9.4 top_p
+# --- 9.4 nucleus
 
 
 def _top_p(logits, dropped, token):
