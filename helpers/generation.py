@@ -111,7 +111,7 @@ def _steps(model, sequences, max_new_tokens, uniforms, *, repetition_penalty, eo
     cache = KVCache(model) if isinstance(model, GPT) else WithoutCache(model)
     live, tokens = list(range(len(sequences))), []  # the numbers of those not finished, and the newest token of each
     for count in range(max_new_tokens if sequences else 0):
-        with evaluating(model), torch.inference_mode():
+        with evaluating(model):
             logits = cache.append(tokens) if count else cache.start(sequences)  # (live, V)
             if repetition_penalty is not None:
                 said = _rectangle([sequences[number] for number in live], logits.device)

@@ -1,16 +1,18 @@
 """Choosing tokens: the filters equal the library's, and what generate promises holds."""
 
+import json
 import time
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from helpers import generation, sampling
+from helpers.bpe import CHARACTERS
 from helpers.errors import CourseError
 from helpers.model import GPT, GPTConfig
-from helpers.tokenizer import train_tokenizer
+from helpers.tokenizer import load_tokenizer, train_tokenizer
 
 TEXTS = ["Once upon a time, a little rabbit named Pip lost a red kite.", "Olé! 🐇 🐇 Pip was sad."]
 
@@ -134,12 +136,80 @@ def test_bad_input_is_refused_at_once(model, ids, options, message):
         generation.generate(model, ids, **options)  # not even asked for its first token
 
 
-def test_text_streams_in_whole_characters(tokenizer):
-    for text in [*TEXTS, "🐇", "aé🐇é"]:
-        pieces = list(generation.stream_text(tokenizer, tokenizer.encode(text)))
-        assert "".join(pieces) == text and not any("\ufffd" in piece for piece in pieces)
-    rabbit = tokenizer.encode("zz🐇")[:-1]  # cut inside the character
-    assert "".join(generation.stream_text(tokenizer, rabbit)) == tokenizer.decode(rabbit)
+SCRIPTS = [
+    "恶意，恶意。", "Olé, naïve café", "Привет, мир", "שלום עולם", "مرحبا", "नमस्ते दुनिया", "สวัสดี", "日本語の文",
+    "한국어 문장", "🐇👨\u200d👩\u200d👧 ❤\ufe0f", "\u200b\ufeff\U0010ffff", "a\n\t b",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tokenizers(tmp_path_factory, tokenizer):
+    """The bundled one, one of GPT-2's make (bytes first, the end last, no special treatment), and the one taught in 01.
+
+    The merges of the second end one character and begin the next, as some of GPT-2's own do.
+    """
+    folder = tmp_path_factory.mktemp("gpt2")
+    vocab = {character: i for i, character in enumerate(CHARACTERS.values())}
+    merges = []
+    for text in SCRIPTS:
+        written = [CHARACTERS[byte] for byte in text.encode("utf-8")]
+        for pair in zip(written[1::3], written[2::3], strict=False):  # wherever characters begin and end
+            if "".join(pair) not in vocab:
+                vocab["".join(pair)] = len(vocab)
+                merges.append(" ".join(pair))
+    vocab["<|endoftext|>"] = len(vocab)
+    (folder / "vocab.json").write_text(json.dumps(vocab), encoding="utf-8")
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]) + "\n", encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("huggingface_hub.try_to_load_from_cache", lambda _, name: str(folder / name))
+        gpt2 = load_tokenizer("gpt2")
+    return load_tokenizer("bundled"), gpt2, tokenizer
+
+
+def streams_as_it_decodes(tokenizer, ids) -> list[str]:
+    pieces = list(generation.stream_text(tokenizer, iter(ids)))
+    assert "".join(pieces) == tokenizer.decode(ids) and all(pieces)
+    return pieces
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_any_ids_stream_to_what_they_decode_to(tokenizers, data):
+    for tokenizer in tokenizers:
+        ids = st.integers(0, tokenizer.vocab_size - 1) | st.just(tokenizer.eos_token_id)
+        streams_as_it_decodes(tokenizer, data.draw(st.lists(ids, max_size=40)))
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from(SCRIPTS) | st.text(max_size=12), max_size=4).map("".join), st.integers(0, 4))
+@example("恶意", 0)
+def test_text_of_any_script_streams_in_whole_characters(tokenizers, text, cut):
+    for tokenizer in tokenizers:
+        ids = tokenizer.encode(text)
+        pieces = streams_as_it_decodes(tokenizer, ids)
+        assert "".join(pieces) == text
+        assert "\ufffd" in text or not any("\ufffd" in piece for piece in pieces)
+        streams_as_it_decodes(tokenizer, ids[cut:-1])  # begins and ends inside a character
+
+
+def test_every_tokens_bytes(tokenizers):
+    for tokenizer in tokenizers:
+        for token in range(tokenizer.vocab_size):
+            assert tokenizer.decode_bytes([token]).decode("utf-8", "replace") == tokenizer.decode([token])
+        with pytest.raises(CourseError, match="outside"):
+            tokenizer.decode_bytes([tokenizer.vocab_size])
+
+
+def test_a_piece_comes_as_soon_as_its_characters_are_whole(tokenizer):
+    asked = []
+
+    def ids():
+        for token in tokenizer.encode("Pip 🐇!"):
+            asked.append(token)
+            yield token
+
+    pieces = generation.stream_text(tokenizer, ids())
+    assert next(pieces) and len(asked) == 1
 
 
 def test_a_story_begins_with_its_prompt(model, tokenizer):
