@@ -1,4 +1,4 @@
-"""Built in notebook 01: the one error type of the course, a message written for the person who reads it.
+"""Built beside the notebooks: the one error type of the course, a message written for the person who reads it.
 
 Used by all of `helpers` and `course`.
 """

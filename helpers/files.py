@@ -1,4 +1,4 @@
-"""Built in notebook 01: where files lie, and how they are written: whole or not at all.
+"""Built beside the notebooks: where files lie, and how they are written: whole or not at all.
 
 Used by all of `helpers` and `course`.
 """

@@ -56,9 +56,9 @@ MUST = {
 }
 # What must not be said, and the words of everyday English or other terms in which it may stand.
 MUST_NOT = {
-    r"processors?": r"processor cores?(?!)",
+    r"processors?": None,
     r"by heart": None,
-    r"held[- ]out": None,
+    r"held[- ]out": r"\*held out\*",
     r"(?<!standard )(?<!standard\s)deviations?": None,
     r"(?<!learning )(?<!learning\s)\brates?\b": r"(?:compression|error|acceptance|sampling|at any|frame|dropout) rates?",
     r"first weights|starting values": None,
