@@ -45,6 +45,13 @@ def test_the_counter_knows_what_autograd_keeps():
     assert peak_bytes(chain) == 10 * KB
 
 
+def test_a_sparse_gradient_counts_as_what_it_holds():
+    table = torch.nn.Embedding(1000, 256, sparse=True)
+    ids = torch.tensor([3, 5, 3, 8])
+    sparse = peak_bytes(lambda: table(ids).sum().backward())
+    assert table.weight.grad.is_sparse and 4 * KB <= sparse < 1000 * KB / 10
+
+
 def test_fused_attention_never_holds_the_map():
     q = torch.randn(1, 2, 256, 16)
     with torch.no_grad():

@@ -30,11 +30,11 @@ class _Counting(TorchDispatchMode):
         self._known: dict[int, int] = {}
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        given = {_place(tensor) for tensor in tree_leaves((args, kwargs)) if isinstance(tensor, torch.Tensor)}
+        given = {storage._cdata for storage in _storages((args, kwargs))}
         result = function(*args, **(kwargs or {}))
-        for tensor in tree_leaves(result):
-            if isinstance(tensor, torch.Tensor) and _place(tensor) not in given:  # neither a view nor in place
-                self._follow(tensor.untyped_storage())
+        for storage in _storages(result):
+            if storage._cdata not in given:  # neither a view nor in place
+                self._follow(storage)
         return result
 
     def _follow(self, storage: torch.UntypedStorage) -> None:
@@ -50,5 +50,11 @@ class _Counting(TorchDispatchMode):
         self.held -= self._known.pop(key)
 
 
-def _place(tensor: torch.Tensor) -> int:
-    return tensor.untyped_storage()._cdata
+def _storages(values: object) -> list[torch.UntypedStorage]:
+    """The memory behind all tensors in `values`; that of a sparse one is its indices' and its values'."""
+    found = []
+    for tensor in tree_leaves(values):
+        if isinstance(tensor, torch.Tensor):
+            parts = (tensor._indices(), tensor._values()) if tensor.layout is torch.sparse_coo else (tensor,)
+            found += [part.untyped_storage() for part in parts]
+    return found
