@@ -1,9 +1,11 @@
 """Built in notebook 07: AdamW for everything, or Muon for the matrices in the blocks and AdamW for the rest.
 
-AdamW (Loshchilov and Hutter, "Decoupled Weight Decay Regularization") scales every number by its own history.
+AdamW (Loshchilov and Hutter, "Decoupled Weight Decay Regularization") scales every parameter by its own history.
 Muon (Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024) treats a matrix as a
-whole: it moves along the orthogonal matrix nearest to its momentum, so that all directions are learned at
-the same pace. Used in `helpers.training`.
+whole: it moves along the orthogonal matrix nearest to its momentum buffer, so that all directions are learned at
+the same pace.
+
+Used by `helpers.training`.
 """
 
 import torch
@@ -20,7 +22,7 @@ QUINTIC = (3.4445, -4.7750, 2.0315)
 def parameter_groups(model: nn.Module) -> dict[str, list[nn.Parameter]]:
     """The model's parameters by what they are: "hidden" matrices, "embeddings" (with the head), "vectors".
 
-    Vectors (biases, LayerNorm gains) never decay: pulling a gain to zero switches its feature off.
+    Vectors (biases, LayerNorm's weights) never decay: pulling a LayerNorm's weight to zero switches its feature off.
     Embeddings do not by default: most rows get no gradient in a step, and decay would wear away the vectors
     of rare tokens.
     """
@@ -67,7 +69,7 @@ def build_optimizer(model: nn.Module, config: OptimizerConfig) -> list[torch.opt
 
 
 def set_learning_rates(optimizers: list[torch.optim.Optimizer], factor: float) -> None:
-    """Set every group's rate to `factor` times its peak."""
+    """Set every group's learning rate to `factor` times its highest."""
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] * factor
