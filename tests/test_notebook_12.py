@@ -22,7 +22,7 @@ SMALL = GPTConfig(vocab_size=2048, context_length=32, n_layer=3, n_head=2, d_mod
 
 @pytest.fixture(scope="module")
 def taught():
-    """The notebook's imports, functions, classes and literal constants."""
+    """The notebook's imports, functions, classes and constants."""
     kept = []
     for cell in notebooks.read(PATH).cells:
         if cell.cell_type != "code" or "setup" in notebooks.tags_of(cell):
@@ -34,6 +34,7 @@ def taught():
                 "THEIRS",
                 "CONV1D",
                 "PIRATE",
+                "FINE_TUNING",
             ):
                 kept.append(statement)
     scope = {"__name__": "notebook"}
@@ -144,7 +145,7 @@ def test_the_learning_rate_warms_up_and_falls(taught, model, tmp_path, monkeypat
 
     monkeypatch.setattr(torch.optim, "AdamW", Watched)
     taught["fine_tune"](model, list(model.parameters()), StorySampler(tokens, 1, 8, 0), 20, 1.0)
-    assert lrs[0] == pytest.approx(0.5) and max(lrs) <= 1 and lrs[-1] == pytest.approx(0.05)
+    assert lrs[0] == pytest.approx(10 / 21) and max(lrs) <= 1 and lrs[-1] == pytest.approx(1 / 21 / 0.9)
     assert all(a >= b for a, b in zip(lrs[2:], lrs[3:], strict=False))
 
 
