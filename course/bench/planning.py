@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from course import in_words
 from course.bench.memory import peak_bytes
@@ -124,7 +125,9 @@ def optimizer_values(model: GPT, training: TrainingSettings) -> int:
 def _moving_bytes(config: GPTConfig, training: TrainingSettings) -> tuple[GPT, int]:
     """A model without memory, and the bytes of gradients and activations at the highest moment of one batch of it."""
     loss = chunked_loss if training.hardware.loss == "chunked" else GPT.loss
-    with torch.random.fork_rng(), torch.device("meta"):  # shapes are followed, nothing is computed
+    # Shapes are followed and nothing is computed. On torch's "meta" device attention would be another one, which keeps
+    # its maps; fake tensors go the way of a CPU's.
+    with torch.random.fork_rng(), FakeTensorMode():
         model = GPT(config)
         ids = torch.zeros(training.data.batch_size, config.context_length, dtype=torch.long)
         return model, peak_bytes(lambda: loss(model, ids, ids).backward())
