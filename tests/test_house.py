@@ -114,7 +114,7 @@ def test_helpers_is_plain(name):
 def test_a_module_says_where_it_is_built_and_where_it_is_used(name):
     said = ast.get_docstring(tree(HELPERS[name])) or ""
     assert BUILT.match(said.split("\n")[0]), f"helpers/{name}.py does not begin with 'Built in notebook NN: ...'"
-    flat = " ".join(said.split())
+    flat = " ".join(said.split("\n\n")[-1].split())  # its last paragraph
     assert re.search(r"(?:^|[.:)`] )Used (?:by|in|from|where|wherever|everywhere)\b(?:(?!\. ).)*\.$", flat), (
         f"the docstring of helpers/{name}.py does not end with where it is used: 'Used by ...'"
     )
