@@ -10,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from course.bench import planning
 from course.bench.memory import peak_bytes
 from helpers.model import GPT, GPTConfig
+from helpers.optimizers import TrainStep
 from helpers.recipes import RECIPES, get_recipe, override
-from helpers.training import TrainStep
 
 SMALL = ["n_layer=2", "n_head=2", "d_model=32", "context_length=32", "batch_size=2", "steps=10"]
 
@@ -41,6 +41,16 @@ def test_memory_of_a_large_model_is_what_its_parts_add_up_to():
     # In float32, by hand: a block keeps 16 vectors of a token with fused attention, 768 wide; three tables of logits.
     parts = 8 * 1024 * (12 * 16 * 768 + 3 * 50257) * 4
     assert not found.measured and found.peak_bytes - found.state_bytes == pytest.approx(parts, rel=0.02)
+
+
+def test_the_chunked_loss_holds_no_logits_and_muon_one_buffer_for_a_matrix():
+    small = override(get_recipe("gpt2-small"), ["batch_size=8"])
+    ways = ([], ["loss=chunked"], ["kind=muon"])
+    plain, chunked, muon = (planning.plan(override(small, changes)) for changes in ways)
+    logits = 8 * 1024 * 50257 * 4
+    assert plain.peak_bytes - chunked.peak_bytes > 2 * logits and chunked.state_bytes == plain.state_bytes
+    assert plain.state_bytes - muon.state_bytes == 4 * 12 * 12 * 768**2  # twelve blocks' matrices
+    assert muon.parameters == plain.parameters
 
 
 def test_time_is_that_of_steps_measured_here_and_random_numbers_stay(monkeypatch):
