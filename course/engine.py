@@ -57,15 +57,18 @@ class CTranslate2Engine:
             (new,) = self._batch([ids], room, seed, options)
             yield from new
         if len(new) == room < max_new_tokens:
-            yield from self._go_on([*ids, *new], max_new_tokens - room, seed, options)
+            (window,) = self._hand_back([[*ids, *new]], options)
+            yield from generation.generate(self.model, window, max_new_tokens - room, seed=seed, **options)
 
     def generate_batch(self, prompts: list[list[int]], max_new_tokens: int, *, seed: int | None, **options):
         """As `helpers.generation.generate_batch`, but one seed decides the whole batch."""
         room = self._room(prompts, max_new_tokens, options) if prompts else 0
         new = self._batch(prompts, room, seed, options) if room else [[] for _ in prompts]
-        for ids, one in zip(prompts, new, strict=True):
-            if len(one) == room < max_new_tokens:
-                one.extend(self._go_on([*ids, *one], max_new_tokens - room, seed, options))
+        if unfinished := [number for number, one in enumerate(new) if len(one) == room < max_new_tokens]:
+            windows = self._hand_back([prompts[number] + new[number] for number in unfinished], options)
+            rest = generation.generate_batch(self.model, windows, max_new_tokens - room, seed=seed, **options)
+            for number, one in zip(unfinished, rest, strict=True):
+                new[number] += one
         return new
 
     def _batch(self, prompts, room, seed, options) -> list[list[int]]:
@@ -99,15 +102,16 @@ class CTranslate2Engine:
             return 0
         return min(max_new_tokens, self.model.config.context_length - max(map(len, prompts)) + 1)
 
-    def _go_on(self, ids, max_new_tokens, seed, options) -> Iterator[int]:
+    def _hand_back(self, sequences: list[list[int]], options) -> list[list[int]]:
+        """What the model reads where it takes over, which is said once for each reason."""
         context = self.model.config.context_length
-        reason = "CTranslate2 has no min-p"
-        if options["min_p"] is None:
-            reason = f"CTranslate2 ends at the context of {context} tokens"
+        reason = f"CTranslate2 ends at the context of {context} tokens"
+        if options["min_p"] is not None:
+            reason = "CTranslate2 has no min-p"
         if reason not in self._said:
             print(f"note: {reason}; the model itself goes on, with the readable cache", file=sys.stderr)
             self._said.add(reason)
-        return generation.generate(self.model, ids[-context:], max_new_tokens, seed=seed, **options)
+        return [ids[-context:] for ids in sequences]
 
 
 def specification(model: GPT):

@@ -82,6 +82,10 @@ def test_past_the_context_the_model_goes_on_and_that_is_said_once(capsys):
         expected = list(generate(model, prompt, 60, greedy=True))
         assert list(generate(model, prompt, 60, greedy=True, engine=engine)) == expected
         assert generate_batch(model, [prompt], 60, greedy=True, engine=engine) == [expected]
+    prompts = [[1, 2, 3], list(range(24)), [4]]
+    assert generate_batch(model, prompts, 40, greedy=True, engine=engine) == generate_batch(
+        model, prompts, 40, greedy=True
+    )
     said = capsys.readouterr().err
     assert said.count("note:") == 1 and "context of 24 tokens" in said
 
@@ -91,6 +95,8 @@ def test_min_p_is_left_to_the_model(capsys):
     engine, options = CTranslate2Engine(model), {"min_p": 0.1, "seed": 3}
     for _ in range(2):
         assert list(generate(model, [1], 9, engine=engine, **options)) == list(generate(model, [1], 9, **options))
+        together = generate_batch(model, [[1], [2]], 9, **options)
+        assert generate_batch(model, [[1], [2]], 9, engine=engine, **options) == together
     said = capsys.readouterr().err
     assert said.count("note:") == 1 and "no min-p" in said
 
