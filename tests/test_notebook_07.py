@@ -9,8 +9,9 @@ import torch.nn.functional as F
 
 from course.checks.optimizing import learning_rate
 from course.site import notebooks
-from helpers.dataset import IGNORED, StorySampler
-from helpers.model import GPT, GPTConfig
+from helpers.dataset import StorySampler
+from helpers.files import data_folder
+from helpers.model import GPT, IGNORED, GPTConfig
 from helpers.optimizers import build_optimizer
 from helpers.settings import ScheduleConfig, TrainingSettings
 from helpers.tokenizer import train_tokenizer
@@ -152,18 +153,28 @@ def test_recorded_logs_are_read_by_what_they_say_of_themselves(taught, tmp_path)
     read = type(taught["recorded"])(taught["recorded"].__code__, there, argdefs=taught["recorded"].__defaults__)
     assert read() == read("recorded/rates") == {}
     for kind, lr, seed in (("muon", 0.02, 1), ("muon", 0.02, 0), ("adamw", 0.003, 0)):
-        rows = [{"recipe": {"training": {"kind": kind, "lr": lr}}}]
+        rows = [{"recipe": {"training": {"kind": kind, "lr": lr, "shape": "linear"}}}]
         rows += [{"step": 10, "loss": 3.0}, {"step": 20 + seed, "val_loss": 2.0}, {"evaluated_stories": 300}]
         text = "".join(json.dumps(row) + "\n" for row in rows)
         (folder / f"storyteller-{kind}-seed{seed}.jsonl").write_text(text, encoding="utf-8")
     found = read()
     assert {name: [[row["step"] for row in log] for log in logs] for name, logs in found.items()} == {
-        "AdamW at 0.003": [[20]],
-        "Muon at 0.02": [[20], [21]],
+        "AdamW at 0.003, linear": [[20]],
+        "Muon at 0.02, linear": [[20], [21]],
     }
     (folder / "rates").mkdir()
     (folder / "storyteller-adamw-seed0.jsonl").rename(folder / "rates" / "storyteller-adamw-seed0.jsonl")
-    assert list(read()) == ["Muon at 0.02"] and list(read("recorded/rates")) == ["AdamW at 0.003"]
+    assert list(read()) == ["Muon at 0.02, linear"] and list(read("recorded/rates")) == ["AdamW at 0.003, linear"]
+
+
+def test_the_recorded_starts_of_the_positions_differ_in_nothing_else():
+    """The notebook says of the two runs: the same recipe, the same stories in the same order."""
+    folder = data_folder() / "recorded"
+    paths = folder / "storyteller-muon-seed0.jsonl", folder / "positions/storyteller-muon-random-positions-seed0.jsonl"
+    ours, theirs = (json.loads(path.read_text(encoding="utf-8").splitlines()[0])["recipe"] for path in paths)
+    starts = [recipe["model"].pop("first_positions") for recipe in (ours, theirs)]
+    assert starts == ["sinusoidal", "random"]
+    assert ours | {"about": ""} == theirs | {"about": ""}
 
 
 def test_the_course_would_not_train_again_what_the_notebook_trained():

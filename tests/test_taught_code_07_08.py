@@ -11,9 +11,9 @@ By their results, because the notebook builds a simpler thing, or one that a lib
 | 07 | `Muon` itself (the text is the helpers') | `torch.optim.Muon` | test_optimizers |
 | 07 | the solution `lr_at` (steps, one shape) | `helpers.settings.schedule` (fractions, four shapes) | here |
 | 07 | the solution `clip_by_norm` | `torch.nn.utils.clip_grad_norm_`, in `TrainStep.step` | here |
-| 07 | the solution `accumulate`, and `gradient_of` | `helpers.training.TrainStep` | here, test_notebook_07 |
+| 07 | the solution `accumulate`, and `gradient_of` | `helpers.optimizers.TrainStep` | here, test_notebook_07 |
 | 07 | the solution `everything` | `Trainer.state_dict` and its checkpoint | test_training |
-| 08 | `ChunkedLoss`, the solution `chunked_cross_entropy` | `helpers.training.chunked_loss` | here |
+| 08 | `ChunkedLoss`, the solution `chunked_cross_entropy` | `helpers.optimizers.chunked_loss` | here |
 | 08 | the solution `unscaled_and_clipped` | `torch.amp.GradScaler`, in `TrainStep.step` | here |
 | 08 | `memory_budget`, `block_bytes` | the plain model, counted tensor by tensor | test_notebook_08 |
 | 08 | `flops_by_part`, the solution `mfu` | `course.bench.planning` | test_notebook_08, course.checks.nb08 |
@@ -28,8 +28,8 @@ import torch
 import torch.nn.functional as F
 
 from helpers.model import GPT, IGNORED, GPTConfig
+from helpers.optimizers import TrainStep, chunked_loss
 from helpers.settings import ScheduleConfig, TrainingSettings, schedule
-from helpers.training import TrainStep, chunked_loss
 from tests.taught import assert_same_code, taught_definition
 
 TRAINING, GPU = "07_training", "08_training_on_a_gpu"
@@ -38,9 +38,9 @@ LITERAL = [  # notebook, what it teaches, module
     (TRAINING, "orthogonalize", "helpers.optimizers"),
     (TRAINING, "Muon", "helpers.optimizers"),
     (TRAINING, "schedule", "helpers.settings"),
-    (TRAINING, "TrainStep.step", "helpers.training"),  # the class has two cells
-    (TRAINING, "TrainStep.batches", "helpers.training"),
-    (TRAINING, "TrainStep.backward", "helpers.training"),  # accumulation: weighed by tokens
+    (TRAINING, "TrainStep.step", "helpers.optimizers"),  # the class has two cells
+    (TRAINING, "TrainStep.batches", "helpers.optimizers"),
+    (TRAINING, "TrainStep.backward", "helpers.optimizers"),  # accumulation: weighed by tokens
 ]
 SMALL = GPTConfig(vocab_size=50, context_length=16, n_layer=1, n_head=2, d_model=16)
 
