@@ -195,6 +195,11 @@ def test_the_stored_page_found_every_method_equal_to_the_librarys():
     assert "equal to transformers: False" not in outputs()
 
 
+def test_the_stored_page_has_the_same_greedy_story_from_the_engine():
+    lines = re.findall(r"^(?:with a KV cache|CTranslate2, float32) .*", outputs(), re.MULTILINE)
+    assert all(line.endswith("the same greedy story: True") for line in lines)
+
+
 def test_the_stored_playground_reads_without_widgets():
     book = notebooks.read(notebooks.folder() / f"{NAME}.ipynb")
     (cell,) = [cell for cell in book.cells if cell.source.strip().startswith("from course.playground")]
