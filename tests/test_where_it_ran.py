@@ -126,8 +126,8 @@ def test_each_notebook_alone_is_told_with_what_it_took(tmp_path, capsys, monkeyp
     monkeypatch.setattr(course, "runs_folder", lambda: tmp_path)
     course.artifact("storyteller")
     clone = tmp_path / "clone"
-    (clone / "helpers").mkdir(parents=True)
-    (clone / "helpers" / "__main__.py").write_text(COMMAND, encoding="utf-8")
+    (clone / "course").mkdir(parents=True)
+    (clone / "course" / "__main__.py").write_text(COMMAND, encoding="utf-8")
     (clone / "said.txt").write_text(capsys.readouterr().out, encoding="utf-8")
     for words in (["init", "-q"], ["add", "."], ["-c", "user.name=A", "-c", "user.email=a@b", "commit", "-qm", "all"]):
         alone.subprocess.run(["git", *words], cwd=clone, check=True)

@@ -19,7 +19,6 @@ from course.bench.planning import matmul_flops, training_flops_per_token
 from course.bench.training import loss_of_transformers, ours_and_transformers
 from helpers.errors import CourseError
 from helpers.model import GPTConfig
-from helpers.training import HALF_PRECISION
 
 # name: (configuration, sequences in a batch, tokens in a sequence); what does not fit is halved until it does
 SIZES = {"gpt2-small": (GPTConfig.gpt2("small"), 16, 1024)}
@@ -42,7 +41,8 @@ class Side:
     """
 
     def __init__(self, model: torch.nn.Module, loss: Callable, device: torch.device, precision: str):
-        self.loss, self.device, self.half = loss, device, HALF_PRECISION[precision]
+        self.loss, self.device = loss, device
+        self.half = None if precision == "float32" else getattr(torch, precision)
         self.optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
         self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
 
