@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from course.__main__ import COMMANDS, main
-from helpers.checkpoint import load_model, save_model, saved_states
+from helpers.checkpoint import load_model, save_model, saved_checkpoints
 from helpers.evaluation import evaluate
 from helpers.files import data_folder, repository_root
 from helpers.model import GPT, GPTConfig
@@ -334,7 +334,7 @@ def test_ctrl_c_saves_and_resume_goes_on(call, home, tmp_path, command):
     thread.join()
     assert code == 130 and "python -m course resume" in err
     done = len(read_log(run))
-    assert 3 <= done < 100_000 and saved_states(run)
+    assert 3 <= done < 100_000 and saved_checkpoints(run)
     code, _, err = call("train", *small(home), "--steps", 4, "--out", run)
     assert code == 2 and "resume it" in err
     thread = interrupt_when(lambda: len(read_log(run)) >= done + 3)
@@ -362,10 +362,10 @@ def test_a_dry_run_tells_the_plan_and_does_nothing(call, tmp_path):
     for recipe in ("storyteller", "two-layer", "tinystories-t4"):
         assert call("train", "--recipe", recipe, "--dry-run")[0] == 0
     shipped = str(data_folder() / "storyteller")
-    code, out, _ = call("train", "--dry-run", "--start-from", shipped, "--set", "n_layer=4")
+    code, out, _ = call("train", "--dry-run", "--start-from", shipped)
     assert code == 0 and f"starts from {shipped}" in out
     code, _, err = call("train", "--dry-run", "--start-from", shipped, "--set", "n_layer=3", "--set", "d_ff=99")
-    assert code == 2 and "another shape" in err and "--set n_layer=4 --set d_ff=512" in err
+    assert code == 2 and "another shape" in err and "--set n_layer=2 --set d_ff=512" in err
     code, out, _ = call("train", "--list")
     assert code == 0 and "post-ln-sinusoidal" in out
 
@@ -386,9 +386,9 @@ def test_a_story_is_as_long_from_the_terminal_as_from_python():
 
 def test_train_says_that_stories_lose_their_ends(call, home, tmp_path):
     short = call("train", *small(home, "context_length=4"), "--steps", 1, "--out", tmp_path / "short")[1]
-    assert "100% of them are longer than the context of 4 tokens" in short and "rows=windows" in short
+    assert "100% of them are longer than the context of 4 tokens" in short and "packing=windows" in short
     long = call("train", *small(home, "context_length=900"), "--steps", 1, "--out", tmp_path / "long")[1]
-    windows = call("train", *small(home, "context_length=4", "rows=windows"), "--steps", 1, "--out", tmp_path / "w")[1]
+    windows = call("train", *small(home, "context_length=4", "packing=windows"), "--steps", 1, "--out", tmp_path / "w")[1]
     assert "longer than the context" not in long + windows
     assert "0.00 GB" not in short and " MB" in short  # a tiny model has a size too
 
