@@ -1,8 +1,8 @@
 """Built in notebook 01: byte-level byte-pair encoding (BPE) as GPT-2 has it, to be read: train, encode, decode.
 
 What the notebook shows stands here statement by statement; `save` and `load` are added. The tokenizer that the course
-uses from then on, `helpers.tokenizer`, wraps the `tokenizers` library, which does the same much faster: it does not
-count every pair again for every merge. Tests hold the two equal, id for id.
+uses from then on, `helpers.tokenizer`, wraps the `tokenizers` library, which trains much faster: it does not count
+every pair again for every merge. Tests hold the two equal, id for id.
 
 Sources: Sennrich, Haddow and Birch (2016), "Neural Machine Translation of Rare Words with Subword Units",
     section 3.2; Radford et al. (2019), "Language Models are Unsupervised Multitask Learners", section 2.2
@@ -14,6 +14,7 @@ Used in notebook 01 and its checks; `END` is used wherever stories are put toget
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from pathlib import Path
 
@@ -38,8 +39,9 @@ BYTE_ID = {byte: i for i, byte in enumerate(BYTES, start=1)}
 CHARACTERS = {byte: chr(byte) for byte in PRINTABLE}
 CHARACTERS |= {byte: chr(256 + n) for n, byte in enumerate(BYTES[len(PRINTABLE) :])}
 
-# GPT-2's pattern: English contractions | letters | digits | other signs, each with one space before it if
-# there is one; then runs of white space, of which the last space is left for the word that follows.
+# GPT-2's pattern: English contractions | letters | numbers (digits, and signs such as ½) | other signs, each with one
+# space before it if there is one; then runs of white space, without the last of it if more text follows. If that last
+# one is a space, the word after it takes it; a newline or a tab is a piece of its own.
 SPLIT_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 splitter = Split(Regex(SPLIT_PATTERN), "isolated")
 
@@ -99,10 +101,35 @@ def train(pieces: dict[str, int], vocab_size: int) -> tuple[list[bytes], dict[Pa
     return tokens, merges
 
 
+def merge_all(ids: Sequence[int], ranks: dict[Pair, int], merges: dict[Pair, int]) -> list[int]:
+    """The ids of a piece after all merges, the lowest rank first, and the leftmost of equal ones.
+
+    Pairs wait in a heap, and a merge adds only the pairs that it made. So a piece of n bytes takes about n log n steps
+    and not n * n, as it does where all pairs are looked at again after each merge (`merge_steps`).
+    """
+    ids, last = list(ids), len(ids)
+    before, after = list(range(-1, last - 1)), list(range(1, last + 1))  # where the neighbours of each id stand
+    waiting = [(ranks[pair], i) for i, pair in enumerate(pairwise(ids)) if pair in ranks]
+    heapify(waiting)
+    while waiting:
+        rank, i = heappop(waiting)
+        j = after[i]
+        if j == last or ranks.get((ids[i], ids[j])) != rank:
+            continue  # an earlier merge has taken one of the two
+        ids[i], ids[j] = merges[ids[i], ids[j]], None
+        after[i] = after[j]
+        if after[i] < last:
+            before[after[i]] = i
+        for left in (before[i], i):
+            if left >= 0 and after[left] < last and (ids[left], ids[after[left]]) in ranks:
+                heappush(waiting, (ranks[ids[left], ids[after[left]]], left))
+    return [i for i in ids if i is not None]
+
+
 def merge_steps(ids: list[int], ranks: dict[Pair, int], merges: dict[Pair, int]) -> Iterator[list[int]]:
     """The ids of a piece after 0, 1, 2, ... merges, the lowest rank first; the last ones are its encoding.
 
-    All places of a pair are merged at once. That is right because a merge can only open the way to later ones, as
+    All positions of a pair are merged at once. That is right because a merge can only open the way to later ones, as
     long as each token is made by one merge alone.
     """
     yield ids
@@ -118,7 +145,7 @@ class BytePairEncoder:
     Attributes:
         token_bytes: the bytes of each id; `token_bytes[i]` for id i.
         merges: `(left id, right id) -> id of what the two make`, in the order in which they were learned.
-        ranks: the place of each merge in that order; the lower rank is merged first.
+        ranks: the position of each merge in that order; the lower rank is merged first.
         eos_token_id: the id of `<|endoftext|>`, which no text can make by accident.
     """
 
@@ -126,7 +153,7 @@ class BytePairEncoder:
         self.token_bytes, self.merges, self.eos_token_id = token_bytes, merges, eos_token_id
         self.ranks = {pair: rank for rank, pair in enumerate(merges)}
         self.byte_id = {token[0]: i for i, token in enumerate(token_bytes) if len(token) == 1}
-        self.known = {}  # the ids of pieces that were encoded before: texts repeat their words
+        self.known = {}  # the ids of short pieces that were encoded before: texts repeat their words
 
     @property
     def vocab_size(self) -> int:
@@ -136,12 +163,16 @@ class BytePairEncoder:
     def train(cls, texts: Iterable[str], vocab_size: int) -> "BytePairEncoder":
         """An encoder with the merges that `train` learns from `texts`.
 
+        Where a text holds the name `<|endoftext|>`, nothing is learned from the name: it stands for the end of a story,
+        and would take tokens for `endoftext` and `<|`, which no story has.
+
         Raises:
             CourseError: `texts` is one string, or `vocab_size` is below 257.
         """
         if isinstance(texts, str):
             raise CourseError("texts must be a list of strings, not one string: write [text]")
-        return cls(*train(Counter(piece for text in texts for piece in split_pieces(text)), vocab_size))
+        parts = (part for text in texts for part in text.split(END))
+        return cls(*train(Counter(piece for part in parts for piece in split_pieces(part)), vocab_size))
 
     def encode(self, text: str, allowed_special: bool = False) -> list[int]:
         """The ids of `text`.
@@ -157,11 +188,13 @@ class BytePairEncoder:
         return ids
 
     def encode_piece(self, piece: str) -> list[int]:
-        """The ids of one piece."""
-        if piece not in self.known:
-            ids = [self.byte_id[byte] for byte in piece.encode("utf-8")]
-            *_, self.known[piece] = merge_steps(ids, self.ranks, self.merges)
-        return self.known[piece]
+        """The ids of one piece; short pieces are remembered, at most 65,536 of at most 32 characters each."""
+        if piece in self.known:
+            return list(self.known[piece])
+        ids = merge_all([self.byte_id[byte] for byte in piece.encode("utf-8")], self.ranks, self.merges)
+        if len(piece) <= 32 and len(self.known) < 2**16:
+            self.known[piece] = tuple(ids)
+        return ids
 
     def decode(self, ids: Sequence[int]) -> str:
         """The text of `ids`. Bytes that are not UTF-8 (part of a character, say) become U+FFFD, "�".

@@ -37,7 +37,7 @@ class Tokenizer:
         """`content` is the text of a tokenizer.json.
 
         Raises:
-            CourseError: it is not a tokenizer, or has no `<|endoftext|>`.
+            CourseError: it is not a tokenizer, has no `<|endoftext|>`, or would drop what its vocabulary cannot write.
         """
         import tokenizers
 
@@ -56,6 +56,8 @@ class Tokenizer:
             raise CourseError(f"the tokenizer {name} has no {END} token, which the course puts between stories")
         self.vocab_size = 1 + max(self._special.get_vocab(with_added_tokens=True).values())
         content = json.loads(self._special.to_str())
+        if gaps := _gaps(content):
+            raise CourseError(f"the tokenizer {name} would drop parts of a text without a word: {gaps}")
         self.fingerprint = _fingerprint(content)
         self._byte_level = (content["decoder"] or {}).get("type") == "ByteLevel"
 
@@ -144,6 +146,19 @@ def checked(text: str) -> str:
     return text
 
 
+def _gaps(content: dict) -> str:
+    """What a BPE without an unknown token loses; the library leaves out such bytes and says nothing."""
+    model = content["model"]
+    if model.get("type") != "BPE" or model.get("unk_token") is not None or model.get("byte_fallback"):
+        return ""
+    before = content["pre_tokenizer"] or {}
+    steps = before.get("pretokenizers", [before])
+    if "ByteLevel" not in {step.get("type") for step in steps}:
+        return "it knows neither bytes nor an unknown token; train it on bytes, or give it an unk_token"
+    missing = sum(character not in model["vocab"] for character in CHARACTERS.values())
+    return f"its vocabulary lacks {missing} of the 256 bytes; train it with all of them" if missing else ""
+
+
 def _fingerprint(content: dict) -> str:
     """A hash of what decides the ids: of a byte-level BPE its vocabulary and merges, however written."""
     model = content["model"]
@@ -177,7 +192,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     merge.
 
     The same texts and size always give the same tokenizer, and the same as
-    `helpers.bpe.BytePairEncoder.train`.
+    `helpers.bpe.BytePairEncoder.train`. Nothing is learned from the name `<|endoftext|>` inside a text.
 
     Raises:
         CourseError: `vocab_size` is below the 257 that the bytes and `<|endoftext|>` need.
@@ -195,7 +210,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    library.train_from_iterator((checked(text) for text in texts), trainer)
+    library.train_from_iterator((part for text in texts for part in checked(text).split(END)), trainer)
     return Tokenizer(library.to_str(), "trained")
 
 

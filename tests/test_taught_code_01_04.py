@@ -35,6 +35,7 @@ SAME_CODE = [  # notebook, what it teaches, module, what is used (None: the same
     ("01_tokenization", "merge_pair", "helpers.bpe", "merge", ()),  # the solution of exercise 1.2
     ("01_tokenization", "train", "helpers.bpe", None, ()),
     ("01_tokenization", "merge_steps", "helpers.bpe", None, ()),
+    ("01_tokenization", "merge_all", "helpers.bpe", None, ()),
     ("01_tokenization", "BytePairEncoder", "helpers.bpe", None, NOT_SHOWN_01),
     ("02_dataset_eda", "words_of", "helpers.corpus", None, ()),
     ("02_dataset_eda", "sentences_of", "helpers.corpus", None, ()),

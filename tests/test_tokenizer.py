@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from helpers import hub
-from helpers.bpe import BytePairEncoder
+from helpers.bpe import CHARACTERS, END, BytePairEncoder
 from helpers.errors import CourseError
 from helpers.files import data_folder
 from helpers.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
@@ -108,6 +108,19 @@ def test_loading_says_what_is_wrong(tokenizer, tmp_path):
     damaged.write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(CourseError, match="has no <|endoftext|>"):
         load_tokenizer(damaged)
+
+
+def test_a_vocabulary_that_would_lose_text_is_refused(tokenizer):
+    content = json.loads(tokenizer.to_json())
+    for lost, word in (("x", "lacks 1 of the 256 bytes"), ("Ġ", "lacks 1 of the 256 bytes")):
+        model = content["model"] | {"merges": []}
+        model["vocab"] = {END: 0} | {c: i for i, c in enumerate(CHARACTERS.values(), start=1) if c != lost}
+        with pytest.raises(CourseError, match=word):
+            Tokenizer(json.dumps(content | {"model": model}), "gappy")
+    with pytest.raises(CourseError, match="neither bytes nor an unknown token"):
+        Tokenizer(json.dumps(content | {"pre_tokenizer": {"type": "Whitespace"}}), "words")
+    unknown = content["model"] | {"unk_token": "a"}
+    assert Tokenizer(json.dumps(content | {"model": unknown}), "with an unknown token").encode("low")
 
 
 def test_what_is_no_text_is_refused_with_its_place():

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from matplotlib.patches import Patch, Rectangle
 
 from course.figures import style
@@ -64,10 +65,12 @@ def zipf(series: Mapping[str, Sequence[tuple[int, float]]], words: Mapping[int, 
         linewidth=1.3,
         label="half as often at twice the rank",
     )
+    ranks, heights = np.log([*zip(*first, strict=True)])
     for rank, word in (words or {}).items():
-        height = min(first, key=lambda point: abs(point[0] - rank))[1]
+        height = float(np.exp(np.interp(np.log(rank), ranks, heights)))  # on the line, also between two of its points
+        ax.plot(rank, height, marker="o", markersize=8, color=style.INK, fillstyle="none", linestyle="none")
         ax.annotate(
-            word, (rank, height), (5, 9), textcoords="offset points", fontsize=9.5, color=style.INK,
+            word, (rank, height), (7, 5), textcoords="offset points", fontsize=9.5, color=style.INK,
             bbox={"boxstyle": "round,pad=0.15", "facecolor": style.GROUND, "edgecolor": "none", "alpha": 0.85},
         )  # fmt: skip
     ax.set(xscale="log", yscale="log", xlabel="rank of the word, 1 is the most frequent")
@@ -112,8 +115,13 @@ def story_lengths(lengths: Sequence[int], context: int, unit: str = "tokens"):
         context: how much a model sees at once, in the same unit.
     """
     fig, ax = style.canvas(height=3.4)
-    end = max(*lengths, context) * 1.04
-    counts, _, bars = ax.hist(lengths, bins=60, range=(0, end), color=style.BLUE, edgecolor=style.GROUND, linewidth=0.3)
+    low, high = min(*lengths, context), max(*lengths, context)
+    room = max(1.0, 0.04 * (high - low))
+    start, end = max(0.0, low - room), high + room
+    bins = max(1, min(60, high - low + 1))
+    counts, _, bars = ax.hist(
+        lengths, bins=bins, range=(start, end), color=style.BLUE, edgecolor=style.GROUND, linewidth=0.3
+    )
     for bar in bars:
         if bar.get_x() >= context:  # past the context: another colour, and hatched
             bar.set(facecolor=style.ORANGE, hatch="///", edgecolor=style.INK)
@@ -121,7 +129,7 @@ def story_lengths(lengths: Sequence[int], context: int, unit: str = "tokens"):
     over = f"{sum(length > context for length in lengths):,} of {len(lengths):,}"
     ax.text(
         context, max(counts) * 1.12, f" context: {context} {unit} ", color=style.BERRY, va="center",
-        ha="left" if context < end * 0.6 else "right", fontsize=10,
+        ha="left" if context < (start + end) / 2 else "right", fontsize=10,
     )  # fmt: skip
     ax.set(ylim=(0, max(counts) * 1.22), xlabel=f"{unit} in a story", ylabel="stories")
     ax.set_title(f"How long the stories are; {over} do not fit in the context")
