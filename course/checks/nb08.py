@@ -243,7 +243,10 @@ def chunked_cross_entropy(answer, check):
                hint="Leave them out of the sum too, as `F.cross_entropy` does by itself.")  # fmt: skip
     check.close(got, expected_masked, slug="ignored", hint=hint)
     check.close(
-        answer(hidden, weight, targets, 100), expected, slug="one-chunk", hint="size may be above all positions."
+        answer(hidden, weight, targets, 100),
+        expected,
+        slug="one-chunk",
+        hint="A chunk may be larger than all there is.",
     )
     given = hidden.clone().requires_grad_()
     got = answer(given, weight, targets, 5)
