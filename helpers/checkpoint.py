@@ -16,13 +16,14 @@ import dataclasses
 import errno
 import json
 import random
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from helpers.errors import CourseError
+from helpers.errors import CourseError, some_of
 from helpers.files import read_json, write_json
 from helpers.model import GPT, GPTConfig
 from helpers.model_files import CONFIG, WEIGHTS, digest, read_safetensors, write_safetensors
@@ -43,10 +44,8 @@ def save_model(
 
     Args:
         folder: made if it is missing.
-        extra: anything JSON can hold, kept under "training" in config.json: the recipe, its settings, its
-            score.
-        dtype: how weights are stored: "float32", or "float16" / "bfloat16" at half the size. They load as
-            float32.
+        extra: anything JSON can hold, kept under "training" in config.json: the recipe, its settings, its score.
+        dtype: how weights are stored: "float32", or "float16" / "bfloat16" at half the size. They load as float32.
     """
     if dtype not in STORED:
         raise CourseError(f"weights can be stored as {', '.join(STORED)}, not {dtype!r}")
@@ -56,12 +55,7 @@ def save_model(
         raise CourseError("a weight is too large for float16: store the model as float32 or bfloat16")
     config = dataclasses.asdict(model.config)
     tokenizer.save(folder / TOKENIZER)
-    metadata = {
-        "format": "pt",  # what other readers of safetensors expect to find
-        "config": json.dumps(config),
-        "sha256": digest(weights),
-        "tokenizer": tokenizer.fingerprint,
-    }
+    metadata = {"config": json.dumps(config), "sha256": digest(weights), "tokenizer": tokenizer.fingerprint}
     write_safetensors(folder / WEIGHTS, weights, metadata)
     about = {"parameters": model.parameter_count(), "stored_as": dtype, "tokenizer": tokenizer.fingerprint}
     write_json(folder / CONFIG, {"model": config, **about, "training": extra or {}})
@@ -74,8 +68,7 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> tuple[
     A GPT-2 in the layout of `transformers` (`helpers.export.export` writes it) is read too.
 
     Raises:
-        CourseError: a file is missing or damaged, or the files do not belong together; the message names the
-            file.
+        CourseError: a file is missing or damaged, or the files do not belong together; the message names the file.
     """
     folder = Path(folder)
     _check_folder(folder)
@@ -113,14 +106,14 @@ def put_weights(model: nn.Module, weights: dict[str, Tensor], source: str | Path
     parameters = _learned(model)
     missing, extra = sorted(parameters.keys() - weights.keys()), sorted(weights.keys() - parameters.keys())
     if missing:
-        raise CourseError(f"{source} lacks {_some(missing)}: it was made for another model than config.json describes")
+        raise CourseError(
+            f"{source} lacks {some_of(missing)}: it was made for another model than config.json describes"
+        )
     if extra:
-        raise CourseError(f"{source} has {_some(extra)}, which the model of config.json does not have")
+        raise CourseError(f"{source} has {some_of(extra)}, which the model of config.json does not have")
     for name, parameter in parameters.items():
-        if weights[name].shape != parameter.shape:
-            raise CourseError(
-                f"{source}: {name} has shape {tuple(weights[name].shape)}, the model needs {tuple(parameter.shape)}"
-            )
+        if (shape := weights[name].shape) != parameter.shape:
+            raise CourseError(f"{source}: {name} has shape {tuple(shape)}, the model needs {tuple(parameter.shape)}")
     with torch.no_grad():
         for name, parameter in parameters.items():
             parameter.copy_(weights[name])
@@ -142,10 +135,6 @@ def _check_folder(folder: Path) -> None:
         raise CourseError(f"{folder} is not a model's folder: it has no {' and no '.join(missing)}")
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
 # ---------------------------------------------------------------------- checkpoints
 
 
@@ -156,14 +145,14 @@ def save_checkpoint(folder: str | Path, state: dict, keep: int = KEEP) -> Path:
 
     Args:
         state: nested dicts, lists and tuples of tensors, NumPy arrays, numbers, strings, booleans and None, such as
-            `{"step": 100, "model": model.state_dict(), "optimizers": [...], "random": ...}`. "step" names the file.
+            `{"step": 100, "model": {...}}`. "step" names the file.
 
     Raises:
         CourseError: it cannot be written; the message says which checkpoint is still there.
     """
     tensors: dict[str, Tensor] = {}
     structure = json.dumps(_pack(state | {"versions": versions()}, "state", tensors))
-    metadata = {"format": "pt", "state": structure, "sha256": digest(tensors, structure)}
+    metadata = {"state": structure, "sha256": digest(tensors, structure)}
     path = Path(folder) / FOLDER / f"step-{state['step']:08d}.safetensors"
     try:
         try:
@@ -185,18 +174,16 @@ def load_checkpoint(folder: str | Path) -> tuple[dict, list[str]]:
     """The newest whole checkpoint of a run, every bit of it.
 
     Returns:
-        What `save_checkpoint` was given, and notes for a person: which newer checkpoints are damaged and were put
-        aside (as `.damaged`), and that another version of torch was used.
+        What `save_checkpoint` was given, and notes for a person: of damaged ones, put aside, and of another torch.
 
     Raises:
         CourseError: the run has no checkpoint, no whole one, or one of another version of the course.
     """
-    folder, notes = Path(folder), []
+    folder, notes, damaged = Path(folder), [], []
     paths = saved_checkpoints(folder)
     if not paths:
         finished = f": the run is finished, as far as {WEIGHTS} tells" if (folder / WEIGHTS).is_file() else ""
         raise CourseError(f"there is nothing to resume in {folder}: it has no {FOLDER}{finished}")
-    damaged = []
     for path in paths:
         try:
             state = _read(path)
@@ -204,14 +191,10 @@ def load_checkpoint(folder: str | Path) -> tuple[dict, list[str]]:
         except CourseError as error:
             damaged.append((path, error))
     else:
-        raise CourseError(
-            f"no checkpoint in {folder / FOLDER} is whole ({damaged[0][1]}): start again with --overwrite"
-        )
-    if state["versions"]["format"] != FORMAT:
-        raise CourseError(
-            f"{path} has format {state['versions']['format']}, this version of the course reads {FORMAT}: "
-            "go on with the version that began the run, or start again"
-        )
+        raise CourseError(f"none in {folder / FOLDER} is whole ({damaged[0][1]}): start again with --overwrite")
+    if (its := state["versions"]["format"]) != FORMAT:
+        hint = "go on with the version that began the run, or start again"
+        raise CourseError(f"{path} has format {its}, this version of the course reads {FORMAT}: {hint}")
     for broken, error in damaged:
         broken.replace(broken.with_suffix(".damaged"))  # so that it is not counted among the newest
         notes.append(f"{error}; going on from {path.name} instead")
@@ -237,11 +220,9 @@ def prune(folder: str | Path, keep: int) -> int:
     """Remove all checkpoints but the newest `keep`, and what killed writes left behind; how many files went."""
     gone = 0
     for path in [*saved_checkpoints(folder)[keep:], *Path(folder).glob("**/.*.part")]:
-        try:
+        with suppress(OSError):  # in use or gone already: the next time will do
             path.unlink()
             gone += 1
-        except OSError:
-            continue  # in use or gone already: the next time will do
     return gone
 
 

@@ -43,14 +43,9 @@ class TokenFile:
     """
 
     def __init__(self, folder: str | Path):
-        """Open what `tokenize_stories` wrote.
-
-        Raises:
-            CourseError: the folder is not whole.
-        """
-        folder = Path(folder)
+        """Open what `tokenize_stories` wrote; a CourseError where the folder is not whole."""
+        self.folder = folder = Path(folder)
         about = read_json(folder / "about.json")
-        self.folder = folder
         try:
             self.eos_token_id, self.vocab_size = about["eos_token_id"], about["vocab_size"]
             self.text_bytes, self.fingerprint = about["text_bytes"], about["fingerprint"]
@@ -80,13 +75,8 @@ class TokenFile:
         i = range(len(self))[i]
         return self.ids[self.offsets[i] : self.offsets[i + 1]]
 
-    def row(self, i: int) -> np.ndarray:
-        """[end] story [end]: inputs are `row[:-1]`, targets `row[1:]`."""
-        i = range(len(self))[i]
-        return self.ids[self.offsets[i] - 1 : self.offsets[i + 1]]
-
     def __iter__(self) -> Iterator[np.ndarray]:
-        return (self.story(i) for i in range(len(self)))
+        return map(self.story, range(len(self)))
 
     def __repr__(self) -> str:
         return f"TokenFile({len(self):,} stories, {self.tokens:,} tokens, {self.ids.dtype}, {self.folder})"
@@ -97,16 +87,12 @@ def tokenize_stories(
 ) -> TokenFile:
     """Tokenize `stories` into a file, or open the file of an earlier time.
 
-    The stories are encoded on all CPU cores, `chunk` at a time, and written as they come, so that memory does not grow
-    with their number. The file is named after a hash of the tokenizer and of every story: other stories, or another
-    tokenizer, make another file. It gets its name when it is whole; a run that is broken off leaves none.
+    The stories are encoded on all CPU cores, `chunk` at a time, and written as they come: memory does not grow with
+    their number. The file is named after a hash of the tokenizer and of every story, once it is whole.
 
     Args:
-        stories: texts, such as `load_stories(...)`. What can be gone through again is hashed first; a generator, or
-            streamed stories, are read once.
-        tokenizer: a `helpers.tokenizer.Tokenizer`.
-        cache_dir: the folder of the files; made if need be.
-        progress: show a bar where it takes longer than two seconds.
+        stories: texts. What can be gone through again is hashed first; a generator, or streamed stories, is read once.
+        progress: show a bar after two seconds.
 
     Raises:
         CourseError: there are no stories, a text cannot be encoded, or the disk is full.
@@ -126,16 +112,14 @@ def tokenize_stories(
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
         _remove_old_parts(cache_dir)
-        part = Path(tempfile.mkdtemp(prefix="tokens-", suffix=".part", dir=cache_dir))
-        try:
-            folder = cache_dir / _write(stories, tokenizer, part, progress, chunk)
+        place = dict(prefix="tokens-", suffix=".part", dir=cache_dir, ignore_cleanup_errors=True)
+        with tempfile.TemporaryDirectory(**place) as part:
+            folder = cache_dir / _write(stories, tokenizer, Path(part), progress, chunk)
             try:
                 os.replace(part, folder)
             except OSError:  # another process was quicker; its file is the same
                 if not folder.is_dir():
                     raise
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
     except OSError as error:
         raise CourseError(f"tokens cannot be written to {cache_dir}: {error}") from error
     return TokenFile(folder)
@@ -152,9 +136,8 @@ class _Content:
         try:
             data = text.encode("utf-8")
         except (UnicodeEncodeError, AttributeError) as error:
-            raise CourseError(
-                f"story {self.stories} (counted from 0) is not text that UTF-8 can write: {error}"
-            ) from error
+            said = f"story {self.stories} (counted from 0) is not text that UTF-8 can write: {error}"
+            raise CourseError(said) from error
         self.hash.update(len(data).to_bytes(8, "big"))
         self.hash.update(data)
         self.stories += 1
@@ -188,17 +171,10 @@ def _write(stories, tokenizer, part: Path, progress: bool, chunk: int) -> str:
     if not content.stories:
         raise CourseError("there are no stories to tokenize")
     np.save(part / "offsets.npy", np.frombuffer(offsets, dtype=np.int64), allow_pickle=False)
-    about = {
-        "stories": content.stories,
-        "ids": offsets[-1],
-        "dtype": np.dtype(dtype).name,
-        "eos_token_id": tokenizer.eos_token_id,
-        "vocab_size": tokenizer.vocab_size,
-        "text_bytes": content.text_bytes,
-        "tokenizer": tokenizer.fingerprint,
-        "fingerprint": content.name.removeprefix("tokens-"),
-    }
-    write_json(part / "about.json", about)
+    about = {"stories": content.stories, "ids": offsets[-1], "dtype": np.dtype(dtype).name}
+    about |= {"eos_token_id": tokenizer.eos_token_id, "vocab_size": tokenizer.vocab_size}
+    about |= {"text_bytes": content.text_bytes, "tokenizer": tokenizer.fingerprint}
+    write_json(part / "about.json", about | {"fingerprint": content.name.removeprefix("tokens-")})
     return content.name
 
 
@@ -218,34 +194,22 @@ class _Sampler:
                 raise CourseError(f"{name} must be 1 or more, not {value}")
         if seed < 0:
             raise CourseError(f"seed must be 0 or more, not {seed}")
-        self.token_file, self.batch_size = token_file, batch_size
-        self.context_length, self.seed = context_length, seed
+        self.token_file, self.batch_size, self.context_length, self.seed = token_file, batch_size, context_length, seed
 
     def _settings(self) -> dict:
         own = {name: getattr(self, name) for name in ("batch_size", "context_length", "seed")}
         return {"sampler": type(self).__name__, "stories": self.token_file.fingerprint} | own
 
-    def _position(self) -> dict[str, int]:
-        raise NotImplementedError
-
     def state_dict(self) -> dict:
-        """Settings and position, as JSON can hold them; who loads them goes on with the same batches."""
+        """Settings and position, as JSON can hold them."""
         return self._settings() | self._position()
 
     def load_state_dict(self, state: dict) -> None:
-        """Go on where `state` was saved.
-
-        Raises:
-            CourseError: it was saved by a sampler of other stories or settings, so that the batches would differ.
-        """
+        """Go on where `state` was saved; a CourseError where the batches would differ."""
         for name, value in self._settings().items():
-            if state.get(name) != value and name == "stories":
-                raise CourseError(
-                    f"the run was trained on other stories or with another tokenizer (fingerprint {state.get(name)}, "
-                    f"here {value}): put back what it had, or start a new run"
-                )
             if state.get(name) != value:
-                raise CourseError(f"the saved sampler had {name}={state.get(name)!r}, this one has {value!r}")
+                hint = " (other stories, or another tokenizer: put back what it had)" if name == "stories" else ""
+                raise CourseError(f"the saved sampler had {name}={state.get(name)!r}, this one has {value!r}{hint}")
         for name in self._position():
             setattr(self, name, int(state[name]))
 
@@ -255,19 +219,14 @@ class _Sampler:
 
 
 class WindowSampler(_Sampler):
-    """Windows that start anywhere in the file, drawn at random with replacement.
-
-    The batch of step n depends on the seed and n alone, so the step is the whole state.
-    """
+    """Windows from anywhere in the file, drawn at random with replacement: step n's depend on the seed and n alone."""
 
     def __init__(self, token_file: TokenFile, batch_size: int, context_length: int, seed: int = 0):
         super().__init__(token_file, batch_size, context_length, seed)
         self.step = 0
         self._starts = len(token_file.ids) - context_length
         if self._starts < 1:
-            raise CourseError(
-                f"context_length {context_length} is longer than all stories ({token_file.tokens} tokens)"
-            )
+            raise CourseError(f"{context_length=} is longer than all stories ({token_file.tokens} tokens)")
 
     def _position(self) -> dict[str, int]:
         return {"step": self.step}
@@ -288,9 +247,9 @@ class StorySampler(_Sampler):
     """Sequences that start where a story starts; each epoch uses every story once, in an order of its own.
 
     Packed, stories follow one another until the sequence is full, and the last is cut there: no position is wasted, and
-    a model sees across the borders of stories, which the end tokens mark. Padded, a sequence is one story: the rest has
-    end tokens as ids and `IGNORED` as targets, and the batch is as wide as its longest story. Either way a story longer
-    than the context loses its end.
+    a model sees across the end tokens between stories. Padded, a sequence is one story: the rest has end tokens as ids
+    and `IGNORED` as targets, and the batch is as wide as its longest story. Either way a story longer than the context
+    loses its end.
     """
 
     def __init__(self, token_file: TokenFile, batch_size: int, context_length: int, seed: int = 0, packed: bool = True):
@@ -320,16 +279,12 @@ class StorySampler(_Sampler):
         if self.position >= len(self.token_file):
             self.epoch, self.position = self.epoch + 1, 0
         if self._order is None or self._order[0] != self.epoch:
-            order = np.random.default_rng([self.seed, self.epoch]).permutation(len(self.token_file))
-            self._order = self.epoch, order
+            self._order = self.epoch, np.random.default_rng([self.seed, self.epoch]).permutation(len(self.token_file))
         self.position += 1
         return self.token_file.story(int(self._order[1][self.position - 1]))
 
     def next_batch(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """`(ids, targets)`, each (batch_size, context_length) int64; padded ones are narrower where stories are short.
-
-        ids begin with the end token, targets with a story's first token.
-        """
+        """`(ids, targets)`, each (batch_size, context_length) int64; padded ones narrower where stories are short."""
         wanted = self.context_length + 1
         sequences, lengths = np.full((self.batch_size, wanted), self.token_file.eos_token_id, dtype=np.int64), []
         for sequence in sequences:

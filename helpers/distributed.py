@@ -25,7 +25,8 @@ from torch.nn.parallel import DistributedDataParallel
 
 from helpers.checkpoint import load_checkpoint
 from helpers.errors import CourseError
-from helpers.training import Trainer, TrainingResult, TrainStep
+from helpers.optimizers import TrainStep
+from helpers.training import Trainer, TrainingResult
 
 
 @dataclass(frozen=True)

@@ -18,3 +18,8 @@ def did_you_mean(name: str, names: Iterable[str]) -> str:
     """What to add to a message about an unknown name: the nearest known one, or nothing."""
     close = difflib.get_close_matches(name, list(names), n=1)
     return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def some_of(names: list[str]) -> str:
+    """The first three names, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -167,7 +167,7 @@ def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str
     """Write tensors and texts as one file: whole or not at all."""
     from safetensors.torch import save
 
-    write_atomically(path, save(tensors, metadata))
+    write_atomically(path, save(tensors, {"format": "pt"} | metadata))  # as other readers expect to find it
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from helpers.errors import CourseError
+from helpers.errors import CourseError, some_of
 from helpers.files import read_json
 from helpers.model import GPT, GPTConfig
 from helpers.model_files import CONFIG, FolderFiles, HubFiles, open_weights
@@ -173,10 +173,10 @@ def _fill(
     expected = {other for other, _ in wanted.values()}
     missing = sorted(expected - in_file.keys())
     if missing:
-        raise CourseError(f"{source} lacks {_some(missing)}, which a GPT-2 of its {CONFIG} has")
+        raise CourseError(f"{source} lacks {some_of(missing)}, which a GPT-2 of its {CONFIG} has")
     extra = sorted(in_file.keys() - expected - ({"lm_head.weight"} if config.tied_head else set()))
     if extra:
-        raise CourseError(f"{source} has {_some(extra)}, which a GPT-2 of its {CONFIG} does not have")
+        raise CourseError(f"{source} has {some_of(extra)}, which a GPT-2 of its {CONFIG} does not have")
     for name, parameter in model.named_parameters():
         other, transposed = wanted[name]
         shape = tuple(reversed(parameter.shape)) if transposed else tuple(parameter.shape)
@@ -292,7 +292,3 @@ def check_is_gpt2(config: GPTConfig) -> None:
     for reason, applies in reasons.items():
         if applies:
             raise CourseError(f"this model has {reason}, and transformers' GPT-2 cannot have that")
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

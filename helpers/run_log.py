@@ -22,20 +22,10 @@ LOG, CURVES, SAMPLES = "log.jsonl", "curves.png", "samples.txt"
 
 
 class RunLog:
-    """The rows of a run: kept, handed to a callback, and written to the run's folder.
+    """The rows of a run: kept, handed to a callback, and written to the run's folder; None writes nothing."""
 
-    Args:
-        folder: where the log is written; None writes nothing.
-        callback, report: as for `helpers.training.Trainer`.
-    """
-
-    def __init__(
-        self,
-        folder: Path | None,
-        callback: Callable[[dict], bool | None] | None = None,
-        report: Callable[[Path, Sequence[dict]], None] | None = None,
-    ):
-        self.folder, self.callback, self.report = folder, callback, report
+    def __init__(self, folder: Path | None):
+        self.folder = folder
         self.rows: list[dict] = []
         self.losses: list[float] = []  # of the steps since the last row
         self._since = 0, time.perf_counter()  # tokens and time of the last row
@@ -43,7 +33,8 @@ class RunLog:
     def start(self, tokens: int) -> None:
         """Begin the file with the rows there are: none, or those that a resumed run keeps."""
         if self.folder is not None:
-            write_atomically(self.folder / LOG, "".join(_line(row) for row in self.rows))
+            with writing_to(self.folder):
+                write_atomically(self.folder / LOG, "".join(_line(row) for row in self.rows))
         self._since = tokens, time.perf_counter()
 
     def keep_until(self, step: int) -> None:
@@ -64,24 +55,24 @@ class RunLog:
             "memory_gb": peak_memory(device),
         }
 
-    def add(self, row: dict) -> bool:
+    def add(self, row: dict, callback: Callable[[dict], bool | None] | None = None) -> bool:
         """Keep a row; a true answer means that the callback wants to stop. Whoever reads the file sees it at once."""
         self.losses.clear()
         self.rows.append(row)
-        stop = bool(self.callback and self.callback(row))
+        stop = bool(callback and callback(row))
         if self.folder is not None:
             with writing_to(self.folder), open(self.folder / LOG, "a", encoding="utf-8") as file:
                 file.write(_line(row))
         self._since = row["tokens"], time.perf_counter()
         return stop
 
-    def write_report(self) -> None:
+    def write_report(self, report: Callable[[Path, Sequence[dict]], None] | None = None) -> None:
         """Gather the stories that the run wrote, and have it drawn."""
         samples = [f"step {row['step']}: {row['sample']}\n" for row in self.rows if "sample" in row]
         if samples:
             write_atomically(self.folder / SAMPLES, "\n".join(samples))
-        if self.report is not None:
-            self.report(self.folder, self.rows)
+        if report is not None:
+            report(self.folder, self.rows)
 
 
 def read_log(folder: str | Path) -> list[dict]:

@@ -1,4 +1,4 @@
-"""Built in notebook 07: the training loop, from one optimizer step to a run that can be stopped and resumed exactly.
+"""Built in notebook 07: the training loop: a run that can be stopped and resumed exactly.
 
 A run's length is counted in steps, epochs or seconds, and its learning rates follow the fraction of it that has passed.
 Its folder holds the model, the best model so far, `log.jsonl`, samples and the newest checkpoints: stopped after any
@@ -8,189 +8,24 @@ processes need is a layer around this: `helpers.distributed`.
 Used by `helpers.runs`, by the command line (`python -m course train`), and in notebooks 07 and 08.
 """
 
-import functools
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import KW_ONLY, asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from typing import Any
 
 from helpers import checkpoint
 from helpers.errors import CourseError
 from helpers.evaluation import loss_and_accuracy
 from helpers.generation import PROMPT, generate_text
-from helpers.model import GPT, IGNORED, check_targets
-from helpers.optimizers import build_optimizer, set_learning_rates
+from helpers.model import GPT
+from helpers.optimizers import StepStats, TrainStep
 from helpers.run_log import RunLog, progress_bar, show_step, stop_on_interrupt, writing_to
 from helpers.settings import TrainingSettings, schedule
 
-HALF_PRECISION = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-PATIENCE = 30  # skipped steps in a row: float16's scale begins at 65,536, and halved that often nothing is left of it
 BEST = "best"  # the folder, inside a run's, of the model with the lowest validation loss
 COUNTED = ("step", "tokens", "seconds", "val_loss", "best_loss")  # what a `Trainer` counts
-
-
-def plain_loss(model: GPT, ids: Tensor, targets: Tensor) -> Tensor:
-    """The mean cross-entropy loss, in nats, by way of all logits."""
-    return model.loss(ids, targets)
-
-
-def chunked_loss(model: GPT, ids: Tensor, targets: Tensor) -> Tensor:
-    """The same loss, some positions at a time: all logits, (B, T, V), never exist at once. Saves memory, not time."""
-    if not hasattr(F, "linear_cross_entropy"):
-        raise CourseError(f"loss=chunked needs torch 2.13 or newer, and this is {torch.__version__}: use loss=plain")
-    check_targets(targets, ids, model.config)
-    model.wte.sparse = model.config.tied_head  # a tied embedding's gradient is added to the head's, token by token
-    try:
-        hidden = model.hidden(ids).flatten(0, 1)  # (B * T, d_model)
-    finally:
-        model.wte.sparse = False
-    options = torch.nn.LinearCrossEntropyOptions()
-    weight = model.head.weight.to(hidden.dtype)
-    losses = F.linear_cross_entropy(hidden, weight, targets.flatten(), reduction="none", options=options)
-    return losses.float().sum() / (targets != IGNORED).sum()
-
-
-LOSSES = {"plain": plain_loss, "chunked": chunked_loss}
-
-
-class StepStats(NamedTuple):
-    """What a step showed."""
-
-    loss: float  # nats per token
-    grad_norm: float  # the gradient's norm before clipping
-    tokens: int  # how many were scored
-    skipped: bool  # left out, because float16 had overflowed
-
-
-class TrainStep:
-    """Moves a model's weights: the gradients of some batches, then one update.
-
-    Args:
-        model: trained in place, on the device where it is.
-        sampler: has `next_batch()` -> (ids, targets), (B, T) each; `StopIteration` says that the data have ended.
-        settings: optimizer, accumulation, clipping, precision and loss.
-    """
-
-    def __init__(self, model, sampler, settings: TrainingSettings):
-        self.model, self.sampler, self.settings = model, sampler, settings
-        self.device = next(model.parameters()).device
-        precision = settings.hardware.precision
-        half = HALF_PRECISION[precision]
-        if half is not None and self.device.type == "cpu":
-            raise CourseError(f"precision={precision} needs a GPU; on a CPU use float32")
-        self.loss = functools.partial(LOSSES[settings.hardware.loss], model)
-        self.optimizers = build_optimizer(model, settings.optimizer)
-        self.autocast = lambda: torch.autocast(self.device.type, half) if half else nullcontext()
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "float16")
-        self.skipped = self.skipped_in_all = 0  # steps that float16 left out: in a row up to now, and since the start
-        self.data_ended = False
-
-    def step(self, number: int, factor: Callable[[], float]) -> StepStats | None:
-        """Gradients of `accumulation` batches, one update. Each token weighs the same, in whatever batch it is.
-
-        Args:
-            number: of this step, for messages.
-            factor: asked, after the batches were drawn, for the learning rates as a fraction of their highest.
-
-        Returns:
-            None if the data had ended before the first batch.
-
-        Raises:
-            CourseError: loss or gradient is not a number, and the weights are as they were; under float16, where that
-                happens while the scale is sought, only after many steps in a row.
-        """
-        position = self._position()
-        batches = self.batches()
-        if not batches:
-            return None
-        tokens = int(self.total(sum(int((targets != IGNORED).sum()) for _, targets in batches)))
-        parts = [self.backward(*batch, tokens, last=batch is batches[-1]) for batch in batches]
-        losses = torch.stack(parts).tolist()
-        loss = self.total(sum(losses))
-        for optimizer in self.optimizers:
-            self.scaler.unscale_(optimizer)
-        limit = self.settings.optimizer.clip or math.inf
-        grad_norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
-        set_learning_rates(self.optimizers, factor())
-        fine = math.isfinite(loss) and math.isfinite(grad_norm)
-        if fine:
-            self.skipped = 0
-            for optimizer in self.optimizers:
-                self.scaler.step(optimizer)
-        else:  # no optimizer may step: a moment would keep what is not a number
-            self._skip(number, losses, grad_norm, position)
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        self.scaler.update()  # under float16, lowers the scale where a gradient overflowed
-        return StepStats(loss, grad_norm, tokens, not fine)
-
-    def batches(self) -> list[tuple[Tensor, Tensor]]:
-        """The batches of one step; fewer, or none, where the data end."""
-        batches = []
-        try:
-            for _ in range(self.settings.data.accumulation):
-                batches.append(self.sampler.next_batch())
-        except StopIteration:
-            self.data_ended = True
-        return batches
-
-    def backward(self, ids: Tensor, targets: Tensor, tokens: float, last: bool) -> Tensor:
-        """Add a batch's gradients to those before; returns its part of the mean loss over the step's `tokens`."""
-        weight = int((targets != IGNORED).sum()) / tokens
-        with self.autocast():
-            loss = self.loss(ids.to(self.device), targets.to(self.device)) * weight
-        self.scaler.scale(loss).backward()
-        return loss.detach()
-
-    def total(self, value: float) -> float:
-        """A count or a loss of these batches as one of the whole step."""
-        return value
-
-    def _skip(self, number: int, losses: list[float], grad_norm: float, position: str) -> None:
-        """Count a step that is left out; say what was wrong where this is not float16, or where it is so too often."""
-        bad = [i for i, loss in enumerate(losses, start=1) if not math.isfinite(loss)]
-        what = f"the loss became {losses[bad[0] - 1]}" if bad else f"the gradient's norm became {grad_norm}"
-        which = f", batch {bad[0]} of {len(losses)}" if bad and len(losses) > 1 else ""
-        said = f"{what} at step {number}{which}{position}"
-        self.skipped += 1
-        self.skipped_in_all += 1
-        if not self.scaler.is_enabled():
-            raise CourseError(
-                f"{said}: try a lower learning rate, a longer warm-up or stronger clipping, and look at log.jsonl for "
-                "where it began to rise; the weights and what was saved are as they were before"
-            )
-        if self.skipped > PATIENCE:
-            raise CourseError(f"{said}, after {PATIENCE} steps in a row that float16 left out: use float32 or bfloat16")
-
-    def _position(self) -> str:
-        """Where the sampler stands, for a person who looks for the batch that did it."""
-        state = self.sampler.state_dict() if hasattr(self.sampler, "state_dict") else {}
-        known = [f"{name} {state[name]}" for name in ("epoch", "position", "step") if name in state]
-        return f" (the sampler stood at {', '.join(known)})" if known else ""
-
-    def state_dict(self) -> dict:
-        """What decides the coming steps, apart from the weights and the random numbers."""
-        return {
-            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
-            "scaler": self.scaler.state_dict(),
-            "skipped": [self.skipped, self.skipped_in_all],
-            "sampler": self.sampler.state_dict(),
-        }
-
-    def load_state_dict(self, state: dict) -> None:
-        """Go on where `state_dict` was taken."""
-        self.sampler.load_state_dict(state["sampler"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        self.scaler.load_state_dict(state["scaler"])
-        self.skipped, self.skipped_in_all = state["skipped"]
 
 
 @dataclass
@@ -239,7 +74,7 @@ class Trainer:
             raise CourseError("a run that is saved needs its tokenizer")
         self.folder = None if self.folder is None else Path(self.folder)
         self.train_step = self.make_step()
-        self.log = RunLog(self.folder, self.callback, self.report)
+        self.log = RunLog(self.folder)
         self.step_seconds = 0.01  # of the last step; a guess before the first
 
     def make_step(self) -> TrainStep:
@@ -271,7 +106,7 @@ class Trainer:
                 last, new_epoch, wanted, row = self.done(), int(self.epochs) > epoch, False, {}
                 if last or new_epoch or self.due("log_every", "eval_every", "sample_every"):
                     row = self.measure(stats, last, new_epoch)
-                    wanted = self.log.add(row)
+                    wanted = self.log.add(row, self.callback)
                     self.seconds = self.clock(started)
                 if self.progress:
                     length = self.settings.schedule
@@ -345,12 +180,13 @@ class Trainer:
         """Write the checkpoint from which the run goes on, the model and the report; when it is done, no checkpoint."""
         if self.folder is None:
             return
-        if not self.done():
-            checkpoint.save_checkpoint(self.folder, self.state_dict(), self.keep)
-        self.save_model()
-        self.log.write_report()
-        if self.done():
-            checkpoint.remove_checkpoints(self.folder)
+        with writing_to(self.folder):
+            if not self.done():
+                checkpoint.save_checkpoint(self.folder, self.state_dict(), self.keep)
+            self.save_model()
+            self.log.write_report(self.report)
+            if self.done():
+                checkpoint.remove_checkpoints(self.folder)
 
     def save_model(self, place: str = "") -> None:
         """Write the model into the run's folder, or into one inside it."""

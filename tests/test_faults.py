@@ -6,27 +6,27 @@ import math
 import os
 import signal
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from helpers import checkpoint, files
+from helpers import checkpoint, files, run_log
 from helpers.dataset import tokenize_stories
 from helpers.errors import CourseError
 from helpers.evaluation import mean_loss, story_rows
 from helpers.files import repository_root
 from helpers.model import GPT, GPTConfig
-from helpers.run_log import CURVES, LOG, SAMPLES, read_log, stop_on_interrupt
+from helpers.optimizers import PATIENCE
+from helpers.run_log import LOG, SAMPLES, read_log, stop_on_interrupt
 from helpers.runs import make_sampler
 from helpers.settings import TrainingSettings
 from helpers.tokenizer import train_tokenizer
-from helpers.training import BEST, PATIENCE, Trainer
+from helpers.training import BEST, Trainer
 
 TEXTS = [f"{name} had a {thing}. {name} lost it." for name in ("Pip", "Ann", "Tom") for thing in ("kite", "ball")]
-TINY = TrainingSettings(
-    batch_size=2, steps=12, learning_rate=3e-3, eval_every=3, sample_every=6, log_every=1, checkpoint_every=3
+TINY = TrainingSettings.of(
+    batch_size=2, steps=12, lr=3e-3, eval_every=3, sample_every=6, log_every=1, checkpoint_every=3
 )
 
 
@@ -105,13 +105,12 @@ def test_what_a_run_leaves(make, tmp_path):
     training.run()
     kept = [path.name for path in checkpoint.saved_checkpoints(tmp_path)]
     assert kept == ["step-00000010.safetensors", "step-00000009.safetensors"]
-    held_out = {row["step"]: row["val_loss"] for row in read_log(tmp_path) if "val_loss" in row}
+    scores = {row["step"]: row["val_loss"] for row in read_log(tmp_path) if "val_loss" in row}
     best, _ = checkpoint.load_model(tmp_path / BEST)
-    assert mean_loss(best, training.validation) == pytest.approx(min(held_out.values()), abs=1e-6)
-    assert (tmp_path / CURVES).read_bytes().startswith(b"\x89PNG")
+    assert mean_loss(best, training.validation) == pytest.approx(min(scores.values()), abs=1e-6)
     assert "step 6: " in (tmp_path / SAMPLES).read_text(encoding="utf-8")
     accuracies = [row["val_accuracy"] for row in read_log(tmp_path) if "val_accuracy" in row]
-    assert len(accuracies) == len(held_out) and all(0 <= share <= 1 for share in accuracies)
+    assert len(accuracies) == len(scores) and all(0 <= fraction <= 1 for fraction in accuracies)
 
 
 def test_the_best_model_stays_when_later_ones_are_worse(make, tmp_path):
@@ -124,8 +123,8 @@ def test_the_best_model_stays_when_later_ones_are_worse(make, tmp_path):
 
     training = make(tmp_path, callback=spoil)
     training.run()
-    held_out = {row["step"]: row["val_loss"] for row in read_log(tmp_path) if "val_loss" in row}
-    assert min(held_out, key=held_out.get) == 6 and held_out[9] > held_out[6] + 0.3
+    scores = {row["step"]: row["val_loss"] for row in read_log(tmp_path) if "val_loss" in row}
+    assert min(scores, key=scores.get) == 6 and scores[9] > scores[6] + 0.3
     steps = [
         json.loads((folder / "config.json").read_text(encoding="utf-8"))["training"]["steps"]
         for folder in (tmp_path / BEST, tmp_path)
@@ -134,7 +133,7 @@ def test_the_best_model_stays_when_later_ones_are_worse(make, tmp_path):
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "gone", "empty"])
-def test_a_damaged_state_costs_a_few_steps_and_no_more(make, tmp_path, damage):
+def test_a_damaged_checkpoint_costs_a_few_steps_and_no_more(make, tmp_path, damage):
     whole = make()
     whole.run()
     make(tmp_path, callback=stop_at(8)).run()
@@ -158,12 +157,12 @@ def test_a_damaged_state_costs_a_few_steps_and_no_more(make, tmp_path, damage):
 
 
 def test_other_damaged_files_do_not_matter(make, tmp_path):
-    """The state alone is needed; model, log and pictures are written again."""
+    """The checkpoint alone is needed; model, log and pictures are written again."""
     whole = make(tmp_path / "whole")
     whole.run()
     run = tmp_path / "run"
     make(run, callback=stop_at(8)).run()
-    for name in ("model.safetensors", "config.json", CURVES):
+    for name in ("model.safetensors", "config.json"):
         (run / name).write_bytes(b"damaged")
     rows = (run / LOG).read_bytes().splitlines(keepends=True)
     rows[2] = b'{"step": 3, "lo\xff\xfe\n'  # a line of the log that is not even text
@@ -179,10 +178,10 @@ def test_other_damaged_files_do_not_matter(make, tmp_path):
 
 
 @pytest.mark.parametrize("what", ["step-", "model.safetensors", LOG])
-def test_a_full_disk_stops_the_run_and_the_state_before_is_whole(make, tmp_path, monkeypatch, what):
+def test_a_full_disk_stops_the_run_and_the_checkpoint_before_is_whole(make, tmp_path, monkeypatch, what):
     whole = make()
     whole.run()
-    write, append = files.os.replace, Trainer._log
+    write, line = files.os.replace, run_log._line
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -194,17 +193,12 @@ def test_a_full_disk_stops_the_run_and_the_state_before_is_whole(make, tmp_path,
 
     monkeypatch.setattr(files.os, "replace", replaced)
     if what == LOG:
-        import helpers.training
-
-        adding = helpers.training.append_to_log
-        monkeypatch.setattr(
-            helpers.training, "append_to_log", lambda folder, row: full() if row["step"] >= 6 else adding(folder, row)
-        )
+        monkeypatch.setattr(run_log, "_line", lambda row: full() if row["step"] >= 6 else line(row))
     one = make(tmp_path)
     with pytest.raises(CourseError, match="No space left on device.*make room"):
         one.run()
     monkeypatch.undo()
-    assert Trainer._log is append and not list(tmp_path.rglob("*.part"))
+    assert not list(tmp_path.rglob("*.part"))
     again = make(tmp_path).resume()
     assert again.step in (3, 6) and again.notes == []
     again.run()
@@ -215,7 +209,7 @@ def test_a_full_disk_stops_the_run_and_the_state_before_is_whole(make, tmp_path,
 
 
 class Poisoned:
-    """A sampler whose batches are good, until its owner is told to spoil something."""
+    """A sampler whose batches are good, until its owner is asked to spoil something."""
 
     def __init__(self, sampler, at, act):
         self.sampler, self.at, self.act, self.drawn = sampler, at, act, 0
@@ -230,8 +224,8 @@ class Poisoned:
         return getattr(self.sampler, name)
 
 
-def test_a_loss_that_is_no_number_names_step_batch_and_place(make, tokens):
-    settings = replace(TINY, accumulation=2)
+def test_a_loss_that_is_no_number_names_step_batch_and_position(make, tokens):
+    settings = TINY.but(accumulation=2)
     training = make(settings=settings)
     before = []
 
@@ -250,7 +244,7 @@ def test_a_loss_that_is_no_number_names_step_batch_and_place(make, tokens):
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_a_gradient_that_is_no_number_does_not_reach_the_weights(make, optimizer):
     """The loss may be a number where its gradient is none."""
-    training = make(settings=replace(TINY, optimizer=optimizer, steps=6))
+    training = make(settings=TINY.but(kind=optimizer, steps=6))
     training.model.wpe.weight.register_hook(lambda grad: grad * math.inf if training.step == 3 else grad)
     with pytest.raises(CourseError, match="gradient's norm became (nan|inf) at step 4"):
         training.run()
@@ -267,7 +261,7 @@ def test_float16_leaves_out_a_step_that_overflows_and_lowers_its_scale(make, opt
     def look(row):
         seen[row["step"]] = weights(training), training.train_step.scaler.get_scale(), row
 
-    training = make(settings=replace(TINY, optimizer=optimizer), callback=look)
+    training = make(settings=TINY.but(kind=optimizer), callback=look)
     training.train_step.scaler = torch.amp.GradScaler("cpu", enabled=True)
     training.model.wpe.weight.register_hook(lambda grad: grad * math.inf if training.step in (4, 5) else grad)
     result = training.run()
@@ -279,7 +273,7 @@ def test_float16_leaves_out_a_step_that_overflows_and_lowers_its_scale(make, opt
 
 
 def test_float16_gives_up_when_nothing_helps(make):
-    training = make(settings=replace(TINY, steps=100, log_every=50, eval_every=0, sample_every=0))
+    training = make(settings=TINY.but(steps=100, log_every=50, eval_every=0, sample_every=0))
     training.train_step.scaler = torch.amp.GradScaler("cpu", enabled=True)
     training.model.wpe.weight.register_hook(lambda grad: grad * math.inf)
     with pytest.raises(CourseError, match=f"after {PATIENCE} steps in a row that float16 left out: use float32"):
@@ -311,7 +305,7 @@ class Ending:
 
 
 def test_data_that_end_end_the_run_and_it_is_saved(make, tokens, tmp_path):
-    settings = replace(TINY, accumulation=2)
+    settings = TINY.but(accumulation=2)
     ended = make(tmp_path, settings, sampler=Ending(make_sampler(tokens, settings, 24), 9))
     result = ended.run()
     assert (result.stopped, result.steps) == ("data ended", 5)  # four of two batches, one of the one that was left

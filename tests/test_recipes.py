@@ -81,11 +81,13 @@ def test_each_recipe_trains_at_a_reduced_size(name, source, tmp_path):
     full = get_recipe(name).config(280)
     for option in ("norm", "activation", "positions", "tied_head", "dropout"):
         assert getattr(model.config, option) == getattr(full, option)
-    assert type(prepared.sampler).__name__ == ("WindowSampler" if "windows" in recipe.training.rows else "StorySampler")
+    assert type(prepared.sampler).__name__ == (
+        "WindowSampler" if "windows" in recipe.training.data.packing else "StorySampler"
+    )
 
 
-OWN = ["optimizer", "learning_rate", "embedding_learning_rate", "weight_decay", "decay_embeddings", "beta1", "beta2"]
-OWN += ["momentum", "schedule", "warmup", "final", "decay", "clip", "rows"]
+OWN = ["kind", "lr", "embedding_lr", "weight_decay", "decay_embeddings", "beta1", "beta2"]
+OWN += ["momentum", "shape", "warmup", "final", "decay", "clip", "packing"]
 
 
 @pytest.mark.parametrize("name", RECIPES)
@@ -94,11 +96,11 @@ def test_its_own_settings_are_visible_in_what_a_run_keeps(name, source, tmp_path
     about, full = read_json(tmp_path / "run" / "config.json")["training"], get_recipe(name).training
     assert about["recipe"]["name"] == name
     for key in OWN:
-        assert about["settings"][key] == about["recipe"]["training"][key] == getattr(full, key)
+        assert about["settings"][key] == about["recipe"]["training"][key] == full.flat()[key]
     rows = read_log(tmp_path / "run")
     assert [row["step"] for row in rows] == [1, 2, 3]
     for row in rows:  # three steps, so that a quarter, a half and three quarters have passed
-        assert row["lr"] == pytest.approx(full.learning_rate * schedule(row["step"] / 4, full))
+        assert row["lr"] == pytest.approx(full.optimizer.lr * schedule(row["step"] / 4, full.schedule))
         assert row["grad_norm"] > 0 and row["tokens_per_second"] > 0 and row["loss"] > 0
     assert ["val_loss" in row for row in rows] == [False, True, True]
     assert ["sample" in row for row in rows][:2] == [False, True]
@@ -147,11 +149,11 @@ def test_a_cell_that_is_run_again_goes_on_or_starts_anew(source, tmp_path):
     assert runs.start_or_resume(other, folder, progress=False).step == 0, "another recipe is another run"
 
 
-def test_stories_held_out_are_not_trained_on(source):
-    prepared = runs.prepare(reduced("two-layer", source, "held_out=0.3"), progress=False)
+def test_validation_stories_are_not_trained_on(source):
+    prepared = runs.prepare(reduced("two-layer", source, "validation_fraction=0.3"), progress=False)
     ids = {tuple(story.tolist()[:-1]) for story in prepared.tokens}
-    held_out = {tuple(row[1:-1]) for row in prepared.validation}
-    assert ids and held_out and not ids & held_out
+    scored = {tuple(sequence[1:-1]) for sequence in prepared.validation}
+    assert ids and scored and not ids & scored
     expected = {text for text in TEXTS if not in_validation(text, 0.3)}
     # What the file's own split had put aside stays aside as well.
     assert {prepared.tokenizer.decode(story) for story in ids} <= expected
@@ -160,18 +162,18 @@ def test_stories_held_out_are_not_trained_on(source):
 def test_values_are_typed():
     changed = override(
         get_recipe("storyteller"),
-        ["n_layer=3", "learning_rate=1e-3", "tied_head=false", "norm=post", "limit=10", "d_ff=none", " clip = 0.5"],
+        ["n_layer=3", "lr=1e-3", "tied_head=false", "norm=post", "limit=10", "d_ff=none", " clip = 0.5"],
     )
     assert changed.model["n_layer"] == 3 and changed.model["tied_head"] is False and changed.model["d_ff"] is None
-    assert changed.training.learning_rate == 1e-3 and changed.training.clip == 0.5 and changed.limit == 10
+    assert changed.training.optimizer.lr == 1e-3 and changed.training.optimizer.clip == 0.5 and changed.limit == 10
     assert override(changed, ["limit=none"]).limit is None
     assert get_recipe("storyteller").model["n_layer"] == 2  # the recipe itself is as it was
 
 
 def test_one_length_replaces_the_other():
-    timed = override(get_recipe("storyteller"), ["seconds=60"]).training
+    timed = override(get_recipe("storyteller"), ["seconds=60"]).training.schedule
     assert (timed.steps, timed.seconds) == (None, 60)
-    both = override(get_recipe("storyteller"), ["seconds=60", "steps=10"]).training
+    both = override(get_recipe("storyteller"), ["seconds=60", "steps=10"]).training.schedule
     assert (both.steps, both.seconds) == (10, 60)
 
 
@@ -183,16 +185,17 @@ def test_one_length_replaces_the_other():
         ("n_layer", "needs key=value"),
         ("n_layer=two", "n_layer needs a whole number, got 'two'"),
         ("n_layer=2.5", "n_layer needs a whole number"),
-        ("learning_rate=fast", "learning_rate needs a number"),
-        ("learning_rate=nan", "learning_rate needs a number"),
+        ("lr=fast", "lr needs a number"),
+        ("lr=nan", "lr needs a number"),
         ("tied_head=maybe", "tied_head needs true or false"),
         ("steps=none", "needs a length|steps"),
         ("d_model=131", "multiple of n_head"),
         ("n_layer=0", "n_layer must be"),
         ("norm=middle", "norm must be"),
-        ("schedule=stairs", "schedule must be"),
+        ("shape=stairs", "shape must be"),
+        ("embeding_lr=1", "did you mean 'embedding_lr'"),
         ("limit=0", "limit must be"),
-        ("held_out=2", "held_out must be"),
+        ("validation_fraction=2", "validation_fraction must be"),
     ],
 )
 def test_bad_assignments_are_refused(assignment, message):
@@ -206,7 +209,15 @@ def test_an_unknown_recipe_names_those_there_are():
 
 
 def test_every_key_is_a_field():
-    assert {"n_layer", "d_ff", "rows", "seconds", "tokenizer", "held_out"} <= recipes.keys().keys()
+    assert {
+        "n_layer",
+        "d_ff",
+        "packing",
+        "seconds",
+        "tokenizer",
+        "validation_fraction",
+        "stories",
+    } <= recipes.keys().keys()
     assert "vocab_size" not in recipes.keys()
 
 

@@ -1,28 +1,34 @@
 """The loop: it learns, it accumulates exactly, it stops and goes on exactly, and it says when it fails."""
 
+import ast
 import json
 import math
+import re
 import signal
-from dataclasses import asdict, replace
+from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 
-from helpers import checkpoint
+from course.figures.training import write_curves
+from helpers import checkpoint, training
 from helpers.dataset import tokenize_stories
 from helpers.errors import CourseError
 from helpers.evaluation import mean_loss, story_rows
-from helpers.model import GPT, GPTConfig
+from helpers.model import GPT, IGNORED, GPTConfig
+from helpers.optimizers import chunked_loss
 from helpers.run_log import CURVES, LOG, SAMPLES, read_log, stop_on_interrupt
 from helpers.runs import make_sampler
-from helpers.settings import TrainingSettings, schedule
+from helpers.settings import ScheduleConfig, TrainingSettings, schedule
 from helpers.tokenizer import train_tokenizer
 from helpers.training import BEST, Trainer, train
 
 NAMES, THINGS = ("Pip", "Ann", "Tom", "Zoe"), ("kite", "ball", "drum")
 TEXTS = [f"{name} had a {thing}. {name} lost the {thing}." for name in NAMES for thing in THINGS]
-TINY = TrainingSettings(batch_size=2, steps=12, learning_rate=3e-3, eval_every=6, sample_every=5, log_every=1)
+TINY = TrainingSettings.of(batch_size=2, steps=12, lr=3e-3, eval_every=6, sample_every=5, log_every=1)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +64,7 @@ def same(a, b):
 
 
 def test_a_small_model_learns_small_stories(make, tmp_path):
-    settings = replace(TINY, steps=150, optimizer="muon", learning_rate=0.02, eval_every=50, log_every=10)
+    settings = TINY.but(steps=150, kind="muon", lr=0.02, eval_every=50, log_every=10)
     training = make(settings, tmp_path / "run", dropout=0.0)
     before = mean_loss(training.model, training.validation)
     result = training.run()
@@ -74,15 +80,15 @@ def test_a_small_model_learns_small_stories(make, tmp_path):
     assert [row["step"] for row in rows if "val_loss" in row] == [50, 100, 150]
     assert rows[0]["sample"].startswith("Once upon a time")
     files = {path.name for path in (tmp_path / "run").iterdir()}
-    assert files == {"model.safetensors", "config.json", "tokenizer.json", LOG, CURVES, SAMPLES, BEST}
+    assert files == {"model.safetensors", "config.json", "tokenizer.json", LOG, SAMPLES, BEST}
     about = json.loads((tmp_path / "run" / "config.json").read_text(encoding="utf-8"))["training"]
-    assert about["settings"] == asdict(settings) and about["steps"] == 150
+    assert about["settings"] == settings.flat() and about["steps"] == 150
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
-@pytest.mark.parametrize("rows", ["packed", "padded", "windows"])
-def test_stopped_and_resumed_equals_never_stopped(make, tmp_path, optimizer, rows):
-    settings = replace(TINY, optimizer=optimizer, rows=rows, accumulation=2, log_every=3)
+@pytest.mark.parametrize("packing", ["packed", "padded", "windows"])
+def test_stopped_and_resumed_equals_never_stopped(make, tmp_path, optimizer, packing):
+    settings = TINY.but(kind=optimizer, packing=packing, accumulation=2, log_every=3)
     whole = make(settings, tmp_path / "whole")
     whole.run()
     first = make(settings, tmp_path / "parts", callback=lambda row: row["step"] == 5)
@@ -108,7 +114,7 @@ def test_stopped_and_resumed_equals_never_stopped(make, tmp_path, optimizer, row
 
 
 def test_a_killed_run_resumes_from_its_last_checkpoint(make, tmp_path):
-    settings = replace(TINY, checkpoint_every=4)
+    settings = TINY.but(checkpoint_every=4)
     whole = make(settings)
     whole.run()
 
@@ -174,17 +180,17 @@ class Scripted:
 
 @pytest.mark.parametrize("optimizer", ["adamw", "muon"])
 def test_accumulation_equals_the_big_batch(tokenizer, optimizer):
-    """Also where some places are not scored, so that the parts have different numbers of tokens."""
+    """Also where some positions are not scored, so that the parts have different numbers of tokens."""
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(0, 290, (8, 24), generator=generator)
     targets = torch.randint(0, 290, (8, 24), generator=generator)
-    targets[0, 5:], targets[3:5, 20:] = -100, -100
+    targets[0, 5:], targets[3:5, 20:] = IGNORED, IGNORED
     ends = []
     for parts in (1, 4):
         torch.manual_seed(0)
         model = GPT(GPTConfig(tokenizer.vocab_size, 24, n_layer=2, n_head=2, d_model=16)).double()
         batches = [pair for _ in range(3) for pair in zip(ids.chunk(parts), targets.chunk(parts), strict=True)]
-        settings = replace(TINY, accumulation=parts, steps=3, clip=0.5, optimizer=optimizer)
+        settings = TINY.but(accumulation=parts, steps=3, clip=0.5, kind=optimizer)
         result = train(model, Scripted(batches), settings, progress=False)
         ends.append((torch.cat([p.detach().flatten() for p in model.parameters()]), result))
     assert torch.allclose(ends[0][0], ends[1][0], atol=1e-6)
@@ -208,7 +214,7 @@ def test_a_loss_that_is_no_number_stops_with_a_reason(make, tmp_path):
 
 
 def test_seconds_end_a_run_and_its_schedule(make):
-    result = make(replace(TINY, steps=None, seconds=1.5, eval_every=0, sample_every=0, final=0.0)).run()
+    result = make(TINY.but(steps=None, seconds=1.5, eval_every=0, sample_every=0, final=0.0)).run()
     assert 1.5 <= result.seconds < 3 and result.steps > 5
     rates = [row["lr"] for row in result.history]
     assert max(rates) <= 3e-3 and rates[-1] < 0.2 * max(rates)
@@ -216,14 +222,14 @@ def test_seconds_end_a_run_and_its_schedule(make):
 
 
 def test_epochs_end_a_run(make, tokens):
-    training = make(replace(TINY, steps=None, epochs=2.0))
+    training = make(TINY.but(steps=None, epochs=2.0))
     training.run()
     assert 2 <= training.sampler.epochs < 2.5
 
 
 @pytest.mark.parametrize("name", ["cosine", "linear", "wsd", "constant"])
 def test_schedules(name):
-    settings = TrainingSettings(schedule=name, warmup=0.1, final=0.2, decay=0.3)
+    settings = ScheduleConfig(shape=name, warmup=0.1, final=0.2, decay=0.3)
     values = [schedule(p / 1000, settings) for p in range(1001)]
     assert values[50] == pytest.approx(0.5) and values[100] == pytest.approx(1) == max(values)
     assert np.all(np.diff(values[100:]) <= 1e-12)
@@ -237,37 +243,129 @@ def test_schedules(name):
         assert values[700] == pytest.approx(1) and values[850] == pytest.approx(0.6)
 
 
-def test_a_step_never_has_the_rate_zero(make):
-    rates = [row["lr"] for row in make(replace(TINY, warmup=0.0, final=0.0)).run().history]
+def test_a_step_never_has_the_learning_rate_zero(make):
+    rates = [row["lr"] for row in make(TINY.but(warmup=0.0, final=0.0)).run().history]
     assert min(rates) > 0 and max(rates) < 3e-3
 
 
 @pytest.mark.parametrize(
     "changes",
     [
-        dict(rows="lines"), dict(optimizer="sgd"), dict(schedule="steps"), dict(batch_size=0),
-        dict(learning_rate=0.0), dict(beta2=1.0), dict(clip=-1.0), dict(steps=0), dict(seconds=-5.0),
+        dict(packing="lines"), dict(kind="sgd"), dict(shape="steps"), dict(batch_size=0), dict(loss="fused"),
+        dict(lr=0.0), dict(beta2=1.0), dict(clip=-1.0), dict(steps=0), dict(seconds=-5.0),
         dict(precision="int8"), dict(warmup=1.0), dict(final=1.1),
     ],
 )  # fmt: skip
 def test_settings_out_of_range_are_refused(changes):
     with pytest.raises(CourseError, match=f"{next(iter(changes))} must be"):
-        TrainingSettings(**changes)
+        TrainingSettings.of(**changes)
 
 
 def test_a_run_that_cannot_work_is_refused(make, tmp_path):
     with pytest.raises(CourseError, match="needs a length"):
-        make(replace(TINY, steps=None))
+        make(TINY.but(steps=None))
     with pytest.raises(CourseError, match="needs its tokenizer"):
         make(folder=tmp_path, tokenizer=None)
     with pytest.raises(CourseError, match="needs a GPU"):
-        make(replace(TINY, precision="bfloat16"))
+        make(TINY.but(precision="bfloat16"))
     make(folder=tmp_path, callback=lambda row: True).run()
-    with pytest.raises(CourseError, match="another learning_rate"):
-        make(replace(TINY, learning_rate=1.0), tmp_path).resume()
+    with pytest.raises(CourseError, match="another lr: 0.003 there, 1.0 here"):
+        make(TINY.but(lr=1.0), tmp_path).resume()
+
+
+def test_flat_keys_reach_their_groups_and_come_back():
+    settings = TrainingSettings.of(
+        lr=0.01, shape="wsd", steps=7, packing="windows", log_every=3, loss="chunked", seed=5
+    )
+    assert (settings.optimizer.lr, settings.schedule.shape, settings.schedule.steps) == (0.01, "wsd", 7)
+    assert (settings.data.packing, settings.logging.log_every, settings.hardware.loss) == ("windows", 3, "chunked")
+    assert settings.seed == 5 and TrainingSettings.of(**settings.flat()) == settings
+    changed = settings.but(lr=0.02, seed=6)
+    assert (changed.optimizer.lr, changed.seed) == (0.02, 6) and settings.optimizer.lr == 0.01
+    assert changed.but(lr=0.01, seed=5) == settings
+    assert json.loads(json.dumps(settings.flat())) == settings.flat()
+    groups = [fields(group.type) for group in fields(TrainingSettings) if group.name != "seed"]
+    names = [each.name for group in groups for each in group] + ["seed"]
+    assert len(set(names)) == len(names) and list(settings.flat()) == names  # no key is in two groups
+    with pytest.raises(CourseError, match="no training setting 'warm_up' .did you mean 'warmup'"):
+        settings.but(warm_up=0.1)
+
+
+def test_a_trainer_alone_knows_of_no_processes():
+    """What several need is a layer around it: `helpers.distributed`."""
+    tree = ast.parse(Path(training.__file__).read_text(encoding="utf-8"))
+    imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert "helpers.distributed" not in imported and "torch.distributed" not in imported
+    names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    assert not [name for name in names if re.search("process|rank|distributed|reduce|gather|barrier|world", name)]
+
+
+def test_a_report_is_asked_for_whenever_the_run_is_saved(make, tmp_path):
+    seen = []
+    make(TINY.but(checkpoint_every=5), tmp_path, report=lambda folder, rows: seen.append((folder, len(rows)))).run()
+    assert seen == [(tmp_path, 0), (tmp_path, 5), (tmp_path, 10), (tmp_path, 12)]
+    write_curves(tmp_path, read_log(tmp_path))
+    assert (tmp_path / CURVES).read_bytes().startswith(b"\x89PNG")
+
+
+# ---------------------------------------------------------------------- the chunked loss
+
+needs_chunks = pytest.mark.skipif(not hasattr(F, "linear_cross_entropy"), reason="this torch has no chunked loss")
+
+
+def tiny(tied, vocab_size=97):
+    torch.manual_seed(0)
+    model = GPT(GPTConfig(vocab_size, context_length=24, n_layer=2, n_head=2, d_model=16, tied_head=tied))
+    tokens = torch.randint(0, vocab_size, (3, 25))
+    ids, targets = tokens[:, :-1], tokens[:, 1:].clone()
+    targets[1, 7:], targets[2, :3] = IGNORED, IGNORED
+    return model, ids, targets
+
+
+@needs_chunks
+@pytest.mark.parametrize("tied", [True, False])
+def test_the_chunked_loss_is_the_plain_one_in_value_and_gradients(tied):
+    model, ids, targets = tiny(tied)
+    plain = model.loss(ids, targets)
+    (3 * plain).backward()
+    right = {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+    model.zero_grad()
+    chunked = chunked_loss(model, ids, targets)
+    (3 * chunked).backward()
+    assert chunked.item() == pytest.approx(plain.item(), rel=1e-6)
+    for name, parameter in model.named_parameters():
+        assert not parameter.grad.is_sparse
+        assert torch.allclose(parameter.grad, right[name], rtol=1e-4, atol=1e-6), name
+
+
+@needs_chunks
+def test_the_chunked_loss_checks_its_targets_and_leaves_the_model_as_it_was():
+    model, ids, targets = tiny(True)
+    for bad in (-1, 97):
+        with pytest.raises(CourseError, match=f"target {bad} is neither"):
+            chunked_loss(model, ids, targets.masked_fill(targets == targets[0, 0], bad))
+    with pytest.raises(CourseError, match="outside the vocabulary"):
+        chunked_loss(model, ids + 97, targets)
+    assert not model.wte.sparse
+
+
+def test_an_older_torch_says_what_the_chunked_loss_needs(monkeypatch):
+    monkeypatch.delattr(F, "linear_cross_entropy", raising=False)
+    with pytest.raises(CourseError, match="loss=chunked needs torch 2.13.*loss=plain"):
+        chunked_loss(*tiny(True))
+
+
+@needs_chunks
+def test_a_run_by_the_chunked_loss_goes_as_one_by_the_plain(make):
+    plain = make(dropout=0.0).run()
+    chunked = make(TINY.but(loss="chunked"), dropout=0.0).run()
+    for one, other in zip(plain.history, chunked.history, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+        assert one["grad_norm"] == pytest.approx(other["grad_norm"], rel=1e-3)
 
 
 def test_progress_and_samples_are_shown(make, capfd):
-    make(replace(TINY, steps=6), progress=True).run()
+    make(TINY.but(steps=6), progress=True).run()
     shown = capfd.readouterr()
     assert "loss=" in shown.err and "Once upon a time" in shown.out + shown.err

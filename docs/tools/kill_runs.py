@@ -32,8 +32,8 @@ from helpers.settings import TrainingSettings
 from helpers.tokenizer import train_tokenizer
 
 TEXTS = [f"{name} had a {thing}. {name} lost it." for name in ("Pip", "Ann", "Tom") for thing in ("kite", "ball")]
-SETTINGS = TrainingSettings(
-    batch_size=2, accumulation=2, optimizer="muon", learning_rate=0.02, steps=24, log_every=1, eval_every=4,
+SETTINGS = TrainingSettings.of(
+    batch_size=2, accumulation=2, kind="muon", lr=0.02, steps=24, log_every=1, eval_every=4,
     sample_every=8, checkpoint_every=2,
 )  # fmt: skip
 POINTS = ("half written", "before the flush", "after the flush", "before the name", "after the name")

@@ -8,11 +8,12 @@ import pytest
 import torch
 
 from helpers.checkpoint import load_model, saved_checkpoints
-from helpers.distributed import ALONE, Processes, processes
+from helpers.distributed import Processes, processes
 from helpers.errors import CourseError
 from helpers.files import repository_root
 from helpers.run_log import read_log
 from helpers.tokenizer import train_tokenizer
+from helpers.training import Trainer
 
 NAMES, THINGS = ("Pip", "Ann", "Tom", "Zoe", "Max"), ("kite", "ball", "drum", "boat")
 TEXTS = [f"Once upon a time, {name} had a {thing}. {name} lost the {thing}." for name in NAMES for thing in THINGS]
@@ -31,7 +32,7 @@ def home(tmp_path_factory):
 
 def given(home, out, batch, *more):
     changes = ["n_layer=2", "n_head=2", "d_model=16", "context_length=24", "eval_stories=3", "log_every=1",
-               "eval_every=4", "sample_every=4", "accumulation=2", "steps=8", "checkpoint_every=4", "optimizer=muon",
+               "eval_every=4", "sample_every=4", "accumulation=2", "steps=8", "checkpoint_every=4", "kind=muon",
                f"batch_size={batch}", f"tokenizer={home / 'tokenizer.json'}", *more]  # fmt: skip
     sets = [part for change in changes for part in ("--set", change)]
     return ["train", *sets, "--stories", str(home / "stories.txt"), "--out", str(out)]
@@ -52,11 +53,11 @@ def weights(folder):
 
 @needs_gloo
 def test_two_processes_are_one_with_twice_the_batch(home, tmp_path):
-    """In padded rows, where the two have different numbers of tokens to score."""
+    """Padded, where the two have different numbers of tokens to score."""
     one, two = tmp_path / "one", tmp_path / "two"
-    alone = call(home, *given(home, one, 4, "rows=padded"))
+    alone = call(home, *given(home, one, 4, "packing=padded"))
     assert alone.returncode == 0, alone.stderr
-    both = call(home, *given(home, two, 2, "rows=padded"), count=2)
+    both = call(home, *given(home, two, 2, "packing=padded"), count=2)
     assert both.returncode == 0, both.stderr[-3000:]
     assert "2 processes" in both.stdout and both.stdout.count("folder ") == 1  # one speaks
     mine, theirs = read_log(one), read_log(two)
@@ -74,12 +75,12 @@ DYING = """
 import os, signal, sys
 from helpers import training
 from course.__main__ import main
-count_seconds = training.Trainer._clock
-def _clock(self, started):
+count_seconds = training.Trainer.clock
+def clock(self, started):
     if self.step == 6:
         os.kill(os.getpid(), signal.SIGKILL)
     return count_seconds(self, started)
-training.Trainer._clock = _clock
+training.Trainer.clock = clock
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -92,29 +93,29 @@ def test_two_processes_are_killed_and_resume_exactly(home, tmp_path):
     done = call(home, *given(home, whole, 2, "dropout=0.2"), count=2)
     assert done.returncode == 0, done.stderr[-3000:]
     killed = call(home, *given(home, parts, 2, "dropout=0.2"), count=2, program=(str(program),))
-    assert killed.returncode != 0 and saved_checkpoints(parts)[0].name == "step-00000004.safetensors", killed.stderr[-3000:]
+    assert killed.returncode != 0 and saved_checkpoints(parts)[0].name == "step-00000004.safetensors", killed.stderr[
+        -3000:
+    ]
     refused = call(home, "resume", str(parts))
-    assert refused.returncode == 2 and "2 process(es), this has 1" in refused.stderr
+    assert refused.returncode == 2 and "another" in refused.stderr
     resumed = call(home, "resume", str(parts), count=2)
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     assert "going on from step 4" in resumed.stdout and torch.equal(weights(whole), weights(parts))
 
 
-def test_rows_are_shared_without_rest():
-    rows = torch.arange(12).view(6, 2)
-    shares = [Processes(rank, 3).share(rows) for rank in range(3)]
-    assert torch.equal(torch.cat(shares), rows) and all(len(share) == 2 for share in shares)
-    with pytest.raises(CourseError, match="6 rows cannot be shared among 4 processes"):
-        Processes(0, 4).share(rows)
+def test_a_batch_is_divided_without_rest():
+    batch = torch.arange(12).view(6, 2)
+    shards = [Processes(rank, 3).shard(batch) for rank in range(3)]
+    assert torch.equal(torch.cat(shards), batch) and all(len(shard) == 2 for shard in shards)
+    with pytest.raises(CourseError, match="6 sequences cannot be divided among 4 processes"):
+        Processes(0, 4).shard(batch)
 
 
 def test_alone_nothing_changes(monkeypatch):
     monkeypatch.delenv("WORLD_SIZE", raising=False)
-    with processes() as found:
-        assert found is ALONE
-    model = torch.nn.Linear(2, 2)
-    assert (
-        ALONE.network(model) is model
-        and ALONE.total(1.5, 2) == [1.5, 2]
-        and ALONE.of_all(model.weight) == [model.weight]
-    )
+    with processes() as alone:
+        assert alone == Processes() and alone.is_rank0 and alone.device is None
+    tensor = torch.zeros(2)
+    assert alone.trainer is Trainer and alone.all_reduce(1.5) == 1.5 and alone.all_gather(tensor) == [tensor]
+    with alone.on_rank0_first():
+        alone.barrier()

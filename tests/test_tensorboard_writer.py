@@ -47,7 +47,7 @@ def written(monkeypatch):
 
 
 def test_every_row_of_the_log_is_drawn(written, tmp_path):
-    settings = TrainingSettings(steps=3, log_every=1, eval_every=0, sample_every=0)
+    settings = TrainingSettings.of(steps=3, log_every=1, eval_every=0, sample_every=0)
     result = train(
         GPT(GPTConfig(8, 4, 1, 1, 4)), Sampler(), settings, callback=tensorboard_writer.to_tensorboard(tmp_path)
     )

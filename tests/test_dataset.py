@@ -48,7 +48,8 @@ def test_every_story_is_whole_and_between_end_tokens(tokens, tokenizer):
     assert tokens.ids.dtype == np.uint16 and tokens.ids[0] == tokens.eos_token_id == tokenizer.eos_token_id
     for i, text in enumerate(TEXTS):
         assert tokens.story(i).tolist() == [*tokenizer.encode(text), tokenizer.eos_token_id]
-        assert tokens.row(i).tolist() == [tokenizer.eos_token_id, *tokenizer.encode(text), tokenizer.eos_token_id]
+        start, end = tokens.offsets[i] - 1, tokens.offsets[i + 1]
+        assert tokens.ids[start] == tokens.ids[end - 1] == tokenizer.eos_token_id
     assert tokens.story(-1).tolist() == tokens.story(len(TEXTS) - 1).tolist()
     with pytest.raises(IndexError):
         tokens.story(len(TEXTS))
@@ -259,7 +260,7 @@ def test_a_resumed_sampler_gives_the_batches_that_would_have_come(tokens, kind, 
 
 
 def stories_in(ids, targets, eos_token_id):
-    """The stories of a filled batch: each row's ids and last target, cut at the end tokens."""
+    """The stories of a packed batch: each sequence's ids and last target, cut at the end tokens."""
     for row, last in zip(ids.tolist(), targets[:, -1].tolist(), strict=True):
         story = []
         for i in [*row[1:], last]:
@@ -285,7 +286,7 @@ def test_each_epoch_uses_every_story_once(tokens):
     assert sampler.epochs == 3
 
 
-def test_filled_rows_hold_whole_stories_and_cut_only_the_last(tokens):
+def test_packed_sequences_hold_whole_stories_and_cut_only_the_last(tokens):
     sampler, known = StorySampler(tokens, 3, 64, seed=5), {tuple(story.tolist()) for story in tokens}
     starts = {story[:n] for story in known for n in range(1, len(story) + 1)}
     used = 0
@@ -299,7 +300,7 @@ def test_filled_rows_hold_whole_stories_and_cut_only_the_last(tokens):
     assert used == len(tokens) + sampler.position
 
 
-def test_padding_is_ignored_and_the_batch_is_as_wide_as_its_longest_row(tokens):
+def test_padding_is_ignored_and_the_batch_is_as_wide_as_its_longest_story(tokens):
     sampler = StorySampler(tokens, 5, 1000, seed=1, packed=False)
     ids, targets = sampler.next_batch()
     lengths = (targets != IGNORED).sum(1)
@@ -310,8 +311,8 @@ def test_padding_is_ignored_and_the_batch_is_as_wide_as_its_longest_row(tokens):
 
 
 def test_a_story_longer_than_the_context_loses_its_end(tokens):
-    for fill in (True, False):
-        ids, targets = StorySampler(tokens, 8, 3, packed=fill).next_batch()
+    for packed in (True, False):
+        ids, targets = StorySampler(tokens, 8, 3, packed=packed).next_batch()
         assert ids.shape == (8, 3) and (ids[:, 0] == tokens.eos_token_id).all()
     ids, _ = StorySampler(tokens, 8, 1).next_batch()
     assert ids.shape == (8, 1)
@@ -354,7 +355,7 @@ def test_settings_that_cannot_be_are_refused(tokens, tokenizer, tmp_path):
         (StorySampler(tokens, 5, 32), "batch_size"),
         (StorySampler(tokens, 4, 31), "context_length"),
         (StorySampler(tokens, 4, 32, seed=1), "seed"),
-        (StorySampler(tokens, 4, 32, packed=False), "fill"),
+        (StorySampler(tokens, 4, 32, packed=False), "packed"),
     ]:
         with pytest.raises(CourseError, match=f"the saved sampler had {name}="):
             sampler.load_state_dict(saved)
