@@ -116,12 +116,11 @@ def story_lengths(lengths: Sequence[int], context: int, unit: str = "tokens"):
     """
     fig, ax = style.canvas(height=3.4)
     low, high = min(*lengths, context), max(*lengths, context)
-    room = max(1.0, 0.04 * (high - low))
-    start, end = max(0.0, low - room), high + room
-    bins = max(1, min(60, high - low + 1))
-    counts, _, bars = ax.hist(
-        lengths, bins=bins, range=(start, end), color=style.BLUE, edgecolor=style.GROUND, linewidth=0.3
-    )
+    width = (high - low) // 60 + 1  # whole numbers, each bar as many; one bar ends where the context ends
+    start = context + 0.5 - width * ((context - low) // width + 2)
+    end = context + 0.5 + width * ((high - context) // width + 2)
+    edges = np.arange(start, end + width / 2, width)
+    counts, _, bars = ax.hist(lengths, bins=edges, color=style.BLUE, edgecolor=style.GROUND, linewidth=0.3)
     for bar in bars:
         if bar.get_x() >= context:  # past the context: another colour, and hatched
             bar.set(facecolor=style.ORANGE, hatch="///", edgecolor=style.INK)
