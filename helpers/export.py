@@ -148,6 +148,7 @@ def _tokenizer_config(model: GPT) -> dict:
         "pad_token": END,
         "add_prefix_space": False,
         "clean_up_tokenization_spaces": False,
+        "padding_side": "left",  # generation goes on at the right end: padding there would stand before what is new
         "model_max_length": model.config.context_length,
     }
 
@@ -157,5 +158,7 @@ def _generation_config(model: GPT, tokenizer: Tokenizer) -> dict:
         "bos_token_id": tokenizer.eos_token_id,
         "eos_token_id": tokenizer.eos_token_id,
         "pad_token_id": tokenizer.eos_token_id,
-        "max_length": model.config.context_length,  # prompt and all: beyond it there are no positions
+        # Not `max_length`: every call with max_new_tokens would warn that both are given. There are no positions
+        # beyond the context, so an eighth of it is left for the prompt.
+        "max_new_tokens": max(1, model.config.context_length * 7 // 8),
     }

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import json
+import logging
 import math
 import os
 import subprocess
@@ -515,6 +516,47 @@ def test_the_pipeline_tells_the_same_story(exported, storyteller):
     torch.manual_seed(0)
     (answer,) = theirs("<|endoftext|>Once upon a time", do_sample=True)  # as long as the context lets it by default
     assert len(tokenizer.encode(answer["generated_text"])) > 50
+
+
+def test_a_pipeline_that_is_told_how_many_tokens_does_not_warn(exported):
+    from transformers import pipeline
+
+    theirs = pipeline("text-generation", str(exported))
+    said = []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())
+    logger = logging.getLogger("transformers")
+    logger.addHandler(handler)
+    try:
+        for how in ({"max_new_tokens": 5}, {"max_new_tokens": 5, "do_sample": False}, {"do_sample": False}):
+            theirs("<|endoftext|>Once upon a time", **how)
+    finally:
+        logger.removeHandler(handler)
+    assert said == []
+
+
+def test_a_batch_of_prompts_of_unequal_length_is_continued_as_each_alone(exported, storyteller):
+    from transformers import AutoTokenizer, GPT2LMHeadModel
+
+    model, tokenizer = storyteller
+    theirs = AutoTokenizer.from_pretrained(exported)
+    prompts = ["Tom", "Once upon a time, a little rabbit named Pip lost a red kite."]
+    batch = theirs(["<|endoftext|>" + prompt for prompt in prompts], padding=True, return_tensors="pt")
+    answers = GPT2LMHeadModel.from_pretrained(exported).generate(**batch, do_sample=False, max_new_tokens=30)
+    for prompt, answer in zip(prompts, answers[:, batch.input_ids.shape[1] :].tolist(), strict=True):
+        assert answer == list(generate(model, encode_prompt(tokenizer, prompt), 30, greedy=True))
+
+
+def test_the_card_is_right_about_a_special_token_in_a_text(exported, storyteller):
+    from transformers import AutoTokenizer
+
+    _, tokenizer = storyteller
+    theirs, text = AutoTokenizer.from_pretrained(exported), "one<|endoftext|>two"
+    assert theirs(text).input_ids == tokenizer.encode(text, allowed_special=True)
+    assert theirs(text, split_special_tokens=True).input_ids == tokenizer.encode(text)
+    assert tokenizer.eos_token_id in theirs(text).input_ids and tokenizer.eos_token_id not in tokenizer.encode(text)
+    card = (exported / "README.md").read_text(encoding="utf-8")
+    assert "split_special_tokens=True" in card and "allowed_special=True" in card and "context of 256 tokens" in card
 
 
 def test_generate_tells_the_same_story_and_stops_by_itself(exported, storyteller):

@@ -74,7 +74,7 @@ def model_card(
     how = "\n\n".join(part for part in (began, recipe) if part)
     for heading, text in {"Training": how, "Data": data, "Scores": _table(scores), "Limits": limits or LIMITS}.items():
         lines += ["", f"## {heading}", "", (text or "Not recorded.").strip()]
-    lines += ["", "## Use", "", _usage(tokenizer)]
+    lines += ["", "## Use", "", _usage(tokenizer, config.context_length)]
     return "\n".join(lines) + "\n"
 
 
@@ -157,14 +157,20 @@ def _one_line(text: str) -> str:
     return " ".join(str(text).split())
 
 
-def _usage(tokenizer: Tokenizer) -> str:
+def _usage(tokenizer: Tokenizer, context_length: int) -> str:
     return f"""\
 ```python
 from transformers import pipeline
 
 tell = pipeline("text-generation", "path or name of this model")
-print(tell("{END}Once upon a time", do_sample=True, temperature=0.8)[0]["generated_text"])
+print(tell("{END}Once upon a time", do_sample=True, temperature=0.8, max_new_tokens=100)[0]["generated_text"])
 ```
 
 The course puts the token `{END}` (id {tokenizer.eos_token_id}) between texts: a text begins behind it, and so should a
-prompt."""
+prompt. Prompt and answer together must fit in the context of {context_length:,} tokens. Batches of prompts are padded
+on the left.
+
+A text may hold the letters `{END}`. `AutoTokenizer` reads them as the one end token, wherever they stand; with
+`split_special_tokens=True` it reads them as letters. The course's `encode` reads letters unless it is called with
+`allowed_special=True`. So pass on a stranger's text with `split_special_tokens=True`, or it can end the text where it
+likes."""
