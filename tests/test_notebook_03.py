@@ -58,6 +58,22 @@ def test_kneser_ney_is_the_helpers(taught, stream):
     assert table.sum(axis=1) == pytest.approx(np.ones(V))
 
 
+def test_modified_kneser_ney_takes_by_how_often_a_pair_was_met(taught, stream):
+    """From the formulas of Chen and Goodman, pair by pair."""
+    counts = taught["count_bigrams"](stream)
+    table = taught["modified_kneser_ney"](counts)
+    assert table.sum(axis=1) == pytest.approx(np.ones(V))
+    n1, n2, n3, n4 = (max(int((counts == k).sum()), 1) for k in (1, 2, 3, 4))
+    y = n1 / (n1 + 2 * n2)
+    wanted = {0: 0, 1: 1 - 2 * y * n2 / n1, 2: 2 - 3 * y * n3 / n2, 3: 3 - 4 * y * n4 / n3}
+    wanted = {k: min(max(d, 0), k) for k, d in wanted.items()}
+    lower = taught["discounted"]((counts > 0).sum(axis=0), 1 / V)
+    row = [int(c) for c in counts[3]]
+    saved = sum(wanted[min(c, 3)] for c in row)
+    for j, c in enumerate(row):
+        assert table[3, j] == pytest.approx((c - wanted[min(c, 3)] + saved * lower[j]) / sum(row))
+
+
 def test_smoothing_gives_distributions(taught, stream):
     counts = taught["count_bigrams"](stream)
     unigram = counts.sum(axis=0) / counts.sum()
