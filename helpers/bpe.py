@@ -105,7 +105,7 @@ def merge_all(ids: Sequence[int], ranks: dict[Pair, int], merges: dict[Pair, int
     """The ids of a piece after all merges, the lowest rank first, and the leftmost of equal ones.
 
     Pairs wait in a heap, and a merge adds only the pairs that it made. So a piece of n bytes takes about n log n steps
-    and not n * n, as it does where all pairs are looked at again after each merge (`merge_steps`).
+    and not up to n * n, as it does where the piece is gone through again for each merge (`merge_steps`).
     """
     ids, last = list(ids), len(ids)
     before, after = list(range(-1, last - 1)), list(range(1, last + 1))  # where the neighbours of each id stand

@@ -20,6 +20,7 @@ EVERYDAY = {"block", "moment", "piece", "position", "recipe", "score", "sequence
 EXPLAINED_THERE = {
     ("head", "04"): "only as part of 'tied head', a term of its own, explained there",
     ("story grammar", "00"): "in the same sentence: made for this course; no more is needed there",
+    ("unigram", "01"): "in the same sentence: a kind of tokenizer, which has only the name in common",
     ("decoder", "01"): "there it is what turns ids into a text, and the exercise says so",
     ("target", "03"): "in the same sentence: what should come",
     ("target", "05"): "in the same sentence: -100 marks a position where nothing is asked",
