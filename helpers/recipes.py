@@ -37,11 +37,6 @@ class Recipe:
         """For JSON; `recipe_from` reads it."""
         return vars(self) | {"training": self.training.flat()}
 
-    def flat(self) -> dict:
-        """Every value by its key, but what it is for."""
-        own = {key: value for key, value in vars(self).items() if key not in ("about", "model", "training")}
-        return own | self.model | self.training.flat()
-
 
 def recipe_from(content: dict) -> Recipe:
     """The recipe that `as_dict` wrote."""

@@ -4,7 +4,6 @@ import argparse
 import json
 import math
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -326,8 +325,7 @@ def interrupt_when(condition):
     return thread
 
 
-@pytest.mark.parametrize("command", [["resume"], ["train", "--resume"]])
-def test_ctrl_c_saves_and_resume_goes_on(call, home, tmp_path, command):
+def test_ctrl_c_saves_and_resume_goes_on(call, home, tmp_path):
     run = tmp_path / "run"
     thread = interrupt_when(lambda: len(read_log(run)) >= 3)
     code, _, err = call("train", *small(home), "--steps", 100_000, "--out", run, "--quiet")
@@ -338,14 +336,11 @@ def test_ctrl_c_saves_and_resume_goes_on(call, home, tmp_path, command):
     code, _, err = call("train", *small(home), "--steps", 4, "--out", run)
     assert code == 2 and "resume it" in err
     thread = interrupt_when(lambda: len(read_log(run)) >= done + 3)
-    code, out, _ = call(*command, run, "--quiet")
+    code, out, _ = call("resume", run, "--quiet")
     thread.join()
     assert code == 130 and f"going on from step {done:,}" in out
     steps = [row["step"] for row in read_log(run)]
     assert steps == list(range(1, len(steps) + 1)) and len(steps) > done
-    for more, named in (("--set n_layer=3", "n_layer"), ("--recipe two-layer", "has name"), ("--out x", "--out")):
-        code, _, err = call("train", "--resume", run, *more.split())
-        assert code == 2 and re.search(named, err) and len(read_log(run)) == len(steps)
 
 
 def test_seconds_are_kept(call, home, tmp_path):
@@ -388,7 +383,9 @@ def test_train_says_that_stories_lose_their_ends(call, home, tmp_path):
     short = call("train", *small(home, "context_length=4"), "--steps", 1, "--out", tmp_path / "short")[1]
     assert "100% of them are longer than the context of 4 tokens" in short and "packing=windows" in short
     long = call("train", *small(home, "context_length=900"), "--steps", 1, "--out", tmp_path / "long")[1]
-    windows = call("train", *small(home, "context_length=4", "packing=windows"), "--steps", 1, "--out", tmp_path / "w")[1]
+    windows = call("train", *small(home, "context_length=4", "packing=windows"), "--steps", 1, "--out", tmp_path / "w")[
+        1
+    ]
     assert "longer than the context" not in long + windows
     assert "0.00 GB" not in short and " MB" in short  # a tiny model has a size too
 

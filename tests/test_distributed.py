@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from helpers.checkpoint import load_model, saved_checkpoints
 from helpers.distributed import Processes, processes
@@ -52,12 +53,22 @@ def weights(folder):
 
 
 @needs_gloo
-def test_two_processes_are_one_with_twice_the_batch(home, tmp_path):
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        pytest.param(
+            ["loss=chunked", "tied_head=true"],
+            marks=pytest.mark.skipif(not hasattr(F, "linear_cross_entropy"), reason="this torch has no chunked loss"),
+        ),
+    ],
+)
+def test_two_processes_are_one_with_twice_the_batch(home, tmp_path, more):
     """Padded, where the two have different numbers of tokens to score."""
     one, two = tmp_path / "one", tmp_path / "two"
-    alone = call(home, *given(home, one, 4, "packing=padded"))
+    alone = call(home, *given(home, one, 4, "packing=padded", *more))
     assert alone.returncode == 0, alone.stderr
-    both = call(home, *given(home, two, 2, "packing=padded"), count=2)
+    both = call(home, *given(home, two, 2, "packing=padded", *more), count=2)
     assert both.returncode == 0, both.stderr[-3000:]
     assert "2 processes" in both.stdout and both.stdout.count("folder ") == 1  # one speaks
     mine, theirs = read_log(one), read_log(two)

@@ -357,6 +357,25 @@ def test_an_older_torch_says_what_the_chunked_loss_needs(monkeypatch):
 
 
 @needs_chunks
+def test_the_chunked_loss_follows_autocast_and_accumulates():
+    model, ids, targets = tiny(True)
+    with torch.autocast("cpu", torch.bfloat16):
+        plain = model.loss(ids, targets)
+    (plain + plain).backward()
+    right = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+    model.zero_grad()
+    for _ in range(2):
+        with torch.autocast("cpu", torch.bfloat16):
+            chunked = chunked_loss(model, ids, targets)
+        chunked.backward()
+    found = torch.cat([parameter.grad.flatten() for parameter in model.parameters()])
+    assert chunked.dtype == torch.float32 and chunked.item() == pytest.approx(plain.item(), rel=2e-3)
+    assert torch.cosine_similarity(found, right, dim=0) > 0.999 and found.norm() / right.norm() == pytest.approx(
+        1, 0.01
+    )
+
+
+@needs_chunks
 def test_a_run_by_the_chunked_loss_goes_as_one_by_the_plain(make):
     plain = make(dropout=0.0).run()
     chunked = make(TINY.but(loss="chunked"), dropout=0.0).run()

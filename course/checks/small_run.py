@@ -6,7 +6,7 @@ from torch import nn
 
 
 class WatchedModel(nn.Module):
-    """Guesses the next of 9 tokens. Notes in `most` how many rows it was given at once, and in `kept` for how many
+    """Guesses the next of 9 tokens. Notes in `most` how many sequences it was given at once, and in `kept` for how many
     batches at once it had to keep what `backward` needs.
     """
 
@@ -34,7 +34,7 @@ def gradient(model: nn.Module, loss: torch.Tensor) -> torch.Tensor:
 
 
 class Numbers:
-    """A sampler of rows of numbers that goes on from where it stands."""
+    """A sampler of sequences of numbers that goes on from where it stands."""
 
     def __init__(self):
         self.position = 0
@@ -59,7 +59,7 @@ def begin():
 
 
 def train(model, optimizer, sampler, first: int, steps: int) -> None:
-    """Steps `first`, `first` + 1, ... of a run, with a rate that falls."""
+    """Steps `first`, `first` + 1, ... of a run, with a learning rate that falls."""
     for step in range(first, first + steps):
         for group in optimizer.param_groups:
             group["lr"] = 0.1 / (1 + step)

@@ -7,8 +7,10 @@ examples:
 """
 
 import argparse
+from pathlib import Path
 
-from course.cli.options import add_device
+from course.cli.options import add_device, device_of
+from course.cli.train import finish, one_speaks
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,6 +20,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from course.cli import train
+    from helpers.distributed import processes
+    from helpers.runs import prepare_again
 
-    return train.resume(arguments.run_folder, arguments.device, arguments.quiet)
+    folder, quiet = Path(arguments.run_folder), arguments.quiet
+    with processes(arguments.device) as group, one_speaks(group.is_rank0):
+        device = group.device or device_of(arguments.device)
+        with group.on_rank0_first():
+            prepared = prepare_again(folder, device, not quiet)
+        for line in prepared.notes:
+            print(f"note: {line}")
+        print(f"going on from step {prepared.state['step']:,} on {device}", flush=True)
+        return finish(prepared, folder, group, quiet)

@@ -23,7 +23,9 @@ from helpers.errors import CourseError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--recipe", metavar="NAME", help="what to make (default storyteller; see --list)")
+    parser.add_argument(
+        "--recipe", metavar="NAME", default="storyteller", help="what to make (default storyteller; see --list)"
+    )
     parser.add_argument("--list", action="store_true", help="list the recipes there are")
     parser.add_argument("--out", metavar="DIR", help="the run's folder (default runs/NAME)")
     length = parser.add_mutually_exclusive_group()
@@ -41,7 +43,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_device(parser)
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     parser.add_argument("--overwrite", action="store_true", help="replace a run that is in the folder")
-    parser.add_argument("--resume", metavar="RUN", help="go on with the run of this folder instead")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no samples")
 
 
@@ -53,9 +54,6 @@ def run(arguments: argparse.Namespace) -> int:
         for recipe in RECIPES.values():
             print(f"{recipe.name:20}{recipe.about}")
         return 0
-    if arguments.resume is not None:
-        _check_same(arguments)
-        return resume(arguments.resume, arguments.device, arguments.quiet)
     recipe = _recipe(arguments)
     if arguments.dry_run:
         return _show_plan(recipe, arguments.device, arguments.start_from)
@@ -68,7 +66,7 @@ def train(recipe, folder: Path, device: str, quiet: bool, start_from: str | None
     from helpers.distributed import processes
     from helpers.runs import prepare
 
-    with processes(device) as group, _one_speaks(group.is_rank0):
+    with processes(device) as group, one_speaks(group.is_rank0):
         _check_room(folder, overwrite)
         device = group.device or device_of(device)
         with group.on_rank0_first():
@@ -76,25 +74,10 @@ def train(recipe, folder: Path, device: str, quiet: bool, start_from: str | None
         if group.is_rank0:
             _show_start(prepared, folder, device, group.count)
             _clear(folder)
-        return _finish(prepared, folder, group, quiet)
+        return finish(prepared, folder, group, quiet)
 
 
-def resume(folder: str, device: str = "auto", quiet: bool = False) -> int:
-    """Go on with the run of a folder."""
-    from helpers.distributed import processes
-    from helpers.runs import prepare_again
-
-    with processes(device) as group, _one_speaks(group.is_rank0):
-        device = group.device or device_of(device)
-        with group.on_rank0_first():
-            prepared = prepare_again(folder, device, not quiet)
-        for line in prepared.notes:
-            print(f"note: {line}")
-        print(f"going on from step {prepared.state['step']:,} on {device}", flush=True)
-        return _finish(prepared, Path(folder), group, quiet)
-
-
-def _finish(prepared, folder: Path, group, quiet: bool) -> int:
+def finish(prepared, folder: Path, group, quiet: bool) -> int:
     """Train to the end, and say how it went."""
     from course.figures.training import write_curves
     from course.tensorboard_writer import to_tensorboard
@@ -118,39 +101,19 @@ def _finish(prepared, folder: Path, group, quiet: bool) -> int:
 
 
 @contextmanager
-def _one_speaks(this: bool):
+def one_speaks(this: bool):
     """Of several processes only one is heard."""
     with nullcontext() if this else redirect_stdout(open(os.devnull, "w", encoding="utf-8")):
         yield
 
 
-def _recipe(arguments: argparse.Namespace, base=None):
-    """The recipe, or `base`, with what the options change."""
+def _recipe(arguments: argparse.Namespace):
+    """The recipe, with what the options change."""
     from helpers.recipes import get_recipe, override
 
     given = {key: getattr(arguments, key) for key in ("steps", "seconds", "stories", "limit", "seed")}
     assignments = [f"{key}={value}" for key, value in given.items() if value is not None]
-    return override(base or get_recipe(arguments.recipe or "storyteller"), [*arguments.set, *assignments])
-
-
-def _check_same(arguments: argparse.Namespace) -> None:
-    """Refuse to resume a run as something else than it is."""
-    from helpers.runs import recipe_of
-
-    given = [f"--{name}" for name in ("out", "overwrite", "dry_run", "start_from") if getattr(arguments, name)]
-    if given:
-        raise CourseError(f"--resume goes on in the run's own folder: leave {given[0].replace('_', '-')} away")
-    asked = ("recipe", "steps", "seconds", "stories", "limit", "seed", "set")
-    if not any(getattr(arguments, name) for name in asked):
-        return
-    theirs = recipe_of(arguments.resume)
-    one, other = theirs.flat(), _recipe(arguments, None if arguments.recipe else theirs).flat()
-    for key in one | other:
-        if one.get(key) != other.get(key):
-            raise CourseError(
-                f"the run in {arguments.resume} has {key} {one.get(key)!r}, and {other.get(key)!r} is asked for: leave "
-                "the options away to go on with it, or start another run"
-            )
+    return override(get_recipe(arguments.recipe), [*arguments.set, *assignments])
 
 
 def _show_plan(recipe, device: str, start_from: str | None) -> int:

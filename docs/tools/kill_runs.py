@@ -67,7 +67,6 @@ class Trial:
         if child == 0:
             code = 1
             try:
-                training.write_report = lambda *_: None  # drawing takes longer than all the rest
                 if write is not None:
                     _die_in_a_write(*write)
                 self.train(run)
@@ -179,7 +178,7 @@ def kill_and_resume(kills: int, seed: int = 0, say=lambda line: None) -> dict:
                 shutil.rmtree(run)
                 run = home / f"run-{ended}"
                 say(f"{made} kills, {ended} runs ended, all as the one that was never killed")
-        return {"kills": made, "runs": ended, "in_writes": in_writes, "before_the_first_state": before_any}
+        return {"kills": made, "runs": ended, "in_writes": in_writes, "before_the_first_checkpoint": before_any}
     finally:
         shutil.rmtree(home, ignore_errors=True)
 

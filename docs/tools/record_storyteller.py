@@ -93,7 +93,7 @@ def pace(rounds: int = 7, steps: int = 10) -> float:
         for run, times in zip(runs, seconds, strict=True):
             began = time.perf_counter()
             for _ in range(steps):
-                run.stepper.step(1, lambda: 1.0)
+                run.train_step.step(1, lambda: 1.0)
             times.append((time.perf_counter() - began) / steps)
     ratios = [one / other for one, other in zip(*(times[1:] for times in seconds), strict=True)]
     print(
