@@ -31,7 +31,10 @@ def pictures():
     gaps = {"pre-LN": [math.nan, 0.5, 0.25], "post-LN": [math.nan, 1.0, 1.0]}
     yield figures.by_layer({"size": curves, "slope": gaps}, "Two"), ["slope, pre-LN: from 0.5 to 0.25"]
     yield figures.by_layer({"size": {"plain": [1, 1e-9]}}, "Powers", log=True), ["from 1 to 1e-09"]
-    yield figures.first_losses([64, 2048], [4.2, 7.65]), ["4.20 for 64, 7.65 for 2,048"]
+    yield (
+        figures.first_losses([64, 2048], [4.2, 7.65], [16, 512], [7.63, 7.73], [7.628, 7.727]),
+        ["4.20 for 64, 7.65 for 2,048", "ln V = 7.625", "7.730 at 512 (formula 7.727)"],
+    )
     felt = np.tril(np.ones((5, 5))) + np.eye(5)
     yield figures.influence(felt, ["Once", " upon", " a", " time", "<|endoftext|>"]), ["10 are exactly zero", "100%"]
     parts = {"tokens": 300, "positions": 5, "attention": 200, "MLP": 400, "LayerNorms": 1}

@@ -116,19 +116,21 @@ def _box(ax, x: float, y: float, wide: float, high: float, text: str, colour: st
 
 
 @style.figure
-def normalized(before: np.ndarray, after: np.ndarray, names: Sequence[str]):
+def normalized(before: np.ndarray, after: np.ndarray, names: Sequence[str], not_drawn: int | None = None):
     """Every value of a few vectors as a dot, before and after LayerNorm.
 
     Args:
         before, after: one vector a row, `(len(names), d_model)`.
         names: what the rows belong to.
+        not_drawn: a feature that would squeeze the others together; means and standard deviations still count it.
     """
     before, after = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
     fig, axes = style.canvas(1, 2, height=0.42 * len(names) + 1.55, sharey=True)
     for ax, values, title in zip(axes, (before, after), ("before", "after LayerNorm"), strict=True):
         for row, vector in enumerate(values):
-            height = np.full(len(vector), float(row))
-            ax.plot(vector, height, linestyle="", marker="o", markersize=4, color=style.BLUE, alpha=0.45)
+            drawn = vector if not_drawn is None else np.delete(vector, not_drawn)
+            height = np.full(len(drawn), float(row))
+            ax.plot(drawn, height, linestyle="", marker="o", markersize=4, color=style.BLUE, alpha=0.45)
             ax.plot(vector.mean(), row, linestyle="", marker="|", markersize=17, color=style.BERRY, markeredgewidth=2)
         style.panel_title(ax, title)
         ax.grid(visible=False)
@@ -138,8 +140,9 @@ def normalized(before: np.ndarray, after: np.ndarray, names: Sequence[str]):
     fig.supxlabel("values of the features; a bar marks their mean", fontsize=10)
     style.headline(fig, "Each row is the vector of one token")
     std = before.std(axis=1)
+    left_out = "" if not_drawn is None else f", all but feature {not_drawn}"
     return fig, (
-        f"Dots for the features of {len(names)} vectors. Before, their standard deviation runs from "
+        f"Dots for the features of {len(names)} vectors{left_out}. Before, their standard deviation runs from "
         f"{std.min():.2f} to {std.max():.2f}, their mean from {before.mean(axis=1).min():.2f} to "
         f"{before.mean(axis=1).max():.2f}. After LayerNorm each has mean 0 and standard deviation "
         f"{after.std(axis=1).mean():.2f}."
@@ -215,30 +218,53 @@ def _legend_where_it_is_needed(axes, panels) -> None:
 
 
 @style.figure
-def first_losses(sizes: Sequence[int], measured: Sequence[float]):
-    """The loss of untrained models against the size of their vocabulary, beside the line ln V.
+def first_losses(
+    sizes: Sequence[int],
+    measured: Sequence[float],
+    widths: Sequence[int],
+    by_width: Sequence[float],
+    expected: Sequence[float],
+):
+    """The loss of untrained models: against the vocabulary, beside ln V; against the width, beside ln V + s² / 2.
 
     Args:
         sizes: vocabularies.
         measured: the loss of an untrained model with each of them, nats per token.
+        widths: values of `d_model`, all with the same vocabulary.
+        by_width: the loss of an untrained model of each width.
+        expected: what the formula says for each width.
     """
-    fig, ax = style.canvas(height=3.4)
+    fig, (ax, wide) = style.canvas(1, 2, height=3.4)
     line = np.geomspace(sizes[0] / 1.6, sizes[-1] * 1.6, 60)
-    ax.plot(line, np.log(line), color=style.NAVY, linestyle="-", label="ln V: nothing is known")
-    ax.plot(
-        sizes, measured, linestyle="", marker="s", markersize=8, color=style.BERRY, label="untrained model, measured"
-    )
+    dots = {"linestyle": "", "marker": "s", "markersize": 7, "color": style.BERRY, "label": "measured"}
+    ax.plot(line, np.log(line), color=style.NAVY, linestyle="-", label="ln V")
+    ax.plot(sizes, measured, **dots)
     for size, loss in zip(sizes, measured, strict=True):
         ax.annotate(f"{loss:.2f}", (size, loss), xytext=(0, 9), textcoords="offset points", ha="right", fontsize=9.5)
     ax.set_xscale("log")
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_minor_formatter(NullFormatter())
-    ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    ax.set_xticks(sizes, [f"{size:,}" for size in sizes], fontsize=9)
     ax.set(xlabel="tokens in the vocabulary, V", ylabel="first loss, nats per token", ylim=(0, 1.15 * max(measured)))
     ax.legend(loc="lower right")
-    ax.set_title("Before the first step, the loss is about ln V")
+    style.panel_title(ax, "the vocabulary decides most")
+    known = expected[0] - (expected[-1] - expected[0]) * widths[0] / (widths[-1] - widths[0])  # ln V: at width 0
+    wide.plot([0, widths[-1]], [known, known], color=style.NAVY, linestyle="-", label="ln V")
+    wide.plot(widths, expected, color=style.BLUE, linestyle="--", label="ln V + s²/2")
+    wide.plot(widths, by_width, **dots)
+    wide.set(xlabel="width, d_model", ylim=(known - 0.02, None))
+    wide.legend(loc="upper left")
+    style.panel_title(wide, "and the width adds s²/2")
+    style.headline(fig, "Before the first step, the loss is about ln V")
     said = ", ".join(f"{loss:.2f} for {size:,}" for size, loss in zip(sizes, measured, strict=True))
-    return fig, f"The line ln V over the size of the vocabulary, and the first losses measured, close to it: {said}."
+    also = ", ".join(
+        f"{loss:.3f} at {width} (formula {formula:.3f})"
+        for width, loss, formula in zip(widths, by_width, expected, strict=True)
+    )
+    return fig, (
+        f"Left: the line ln V over the size of the vocabulary, and the first losses measured, close to it: {said}. "
+        f"Right: first losses against the width, for ln V = {known:.3f}: {also}."
+    )
 
 
 @style.figure
