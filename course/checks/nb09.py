@@ -13,11 +13,8 @@ from course.checks.exercise import exercise
 def _near(got, expected, tolerance: float = 1e-4) -> bool:
     """Whether two numbers, or two tensors of one shape, agree; False for anything else."""
     if isinstance(expected, torch.Tensor):
-        return (
-            isinstance(got, torch.Tensor)
-            and got.shape == expected.shape
-            and torch.allclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance)
-        )
+        alike = isinstance(got, torch.Tensor) and got.shape == expected.shape
+        return alike and torch.allclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance)
     return isinstance(got, int | float | torch.Tensor) and math.isclose(got, expected, rel_tol=tolerance)
 
 
@@ -28,8 +25,7 @@ def pooled_perplexity(answer, check):
     wrong = {
         "mean-of-perplexities": (
             (2 + 32) / 2, "that is the mean of the two batches' perplexities",
-            "A mean of exponentials is more than the exponential of the mean. Average in nats, exponentiate once, at "
-            "the end.",
+            "A mean of exponentials is more than the exponential of the mean. Average in nats, then exponentiate once.",
         ),
         "weighted-perplexities": (
             (3 * 2 + 32) / 4, "that is a weighted mean of perplexities",
@@ -44,9 +40,7 @@ def pooled_perplexity(answer, check):
             math.exp(6 * math.log(2)), "that is the exponential of the sum of two means",
             "A loss is a mean over its batch: times its number of tokens it is a sum, and sums may be added.",
         ),
-        "per-batch": (
-            2**4, "the nats were divided by the number of batches", "Divide by the number of tokens, four here.",
-        ),
+        "per-batch": (2**4, "the nats were divided by the number of batches", "Divide by the number of tokens, four."),
         "still-a-loss": (2 * math.log(2), "that is the loss", "Perplexity is its exponential."),
         "base-two": (2 ** (2 * math.log(2)), "the loss is in nats, and 2 was raised to it", "Nats belong to e."),
     }  # fmt: skip
