@@ -62,6 +62,7 @@ def _wide(**changes) -> dict[str, Any]:
     return dict(n_layer=12, n_head=12, d_model=768) | changes
 
 
+# fmt: off
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
@@ -75,26 +76,12 @@ RECIPES: dict[str, Recipe] = {
             # A learning rate that falls in a straight line: the last skill to come, the toy's color, comes when a
             # cosine would already have let it fall too far.
             model=dict(
-                n_layer=2,
-                n_head=4,
-                d_model=128,
-                context_length=256,
-                tied_head=False,
-                embedding_std=1.0,
-                first_positions="sinusoidal",
+                n_layer=2, n_head=4, d_model=128, context_length=256,
+                tied_head=False, embedding_std=1.0, first_positions="sinusoidal",
             ),
             training=TrainingSettings.of(
-                batch_size=8,
-                kind="muon",
-                lr=0.02,
-                embedding_lr=0.02,
-                weight_decay=0.0,
-                shape="linear",
-                warmup=0.02,
-                final=0.0,
-                steps=1600,
-                eval_every=100,
-                sample_every=400,
+                kind="muon", lr=0.02, embedding_lr=0.02, weight_decay=0.0,
+                shape="linear", warmup=0.02, final=0.0, steps=1600, batch_size=8, eval_every=100, sample_every=400,
             ),
         ),
         _gpt2("small"),
@@ -105,21 +92,10 @@ RECIPES: dict[str, Recipe] = {
             name="post-ln-sinusoidal",
             about="The 2017 Transformer's decoder: post-LN, ReLU and sinusoidal positions at GPT-2's width.",
             model=_wide(
-                d_ff=3072,
-                dropout=0.1,
-                context_length=128,
-                norm="post",
-                activation="relu",
-                positions="sinusoidal",
+                d_ff=3072, dropout=0.1, context_length=128, norm="post", activation="relu", positions="sinusoidal"
             ),
             training=TrainingSettings.of(
-                packing="windows",
-                batch_size=32,
-                lr=1e-4,
-                beta2=0.999,
-                weight_decay=0.01,
-                clip=1.0,
-                epochs=5,
+                lr=1e-4, beta2=0.999, weight_decay=0.01, clip=1.0, packing="windows", batch_size=32, epochs=5,
                 eval_every=1000,
             ),
             tokenizer="gpt2",
@@ -159,21 +135,15 @@ RECIPES: dict[str, Recipe] = {
             about="Twelve layers for one hour on a T4, in float16.",
             model=dict(n_layer=12, n_head=8, d_model=512, context_length=512),
             training=TrainingSettings.of(
-                batch_size=32,
-                kind="muon",
-                lr=0.02,
-                embedding_lr=3e-3,
-                final=0.02,
-                seconds=3600,
-                eval_every=500,
-                sample_every=1000,
-                precision="float16",
+                kind="muon", lr=0.02, embedding_lr=3e-3, final=0.02, seconds=3600, batch_size=32,
+                eval_every=500, sample_every=1000, precision="float16",
             ),
             tokenizer="trained:4096",
             stories="tinystories",
         ),
     )
 }
+# fmt: on
 
 
 def get_recipe(name: str) -> Recipe:

@@ -191,15 +191,10 @@ def start_or_resume(recipe: Recipe, folder: str | Path, device: str | torch.devi
     So a notebook's cell can be run again after an interruption. What a finished run, or one of another recipe, left in
     the folder is written over.
     """
-    if saved_checkpoints(folder) and recipe_of(folder) == recipe:
+    if saved_checkpoints(folder) and _recipe_in(load_checkpoint(folder)[0], folder) == recipe:
         return resume(folder, device, **options)
     remove_checkpoints(folder)
     return trainer_of(prepare(recipe, device, options.get("progress", True)), folder, **options)
-
-
-def recipe_of(folder: str | Path) -> Recipe:
-    """The recipe of an unfinished run, with the steps, data and model that it was started with."""
-    return _recipe_in(load_checkpoint(folder)[0], folder)
 
 
 def _recipe_in(state: dict, folder: str | Path) -> Recipe:
