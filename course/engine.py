@@ -18,6 +18,8 @@ from helpers import generation
 from helpers.errors import CourseError
 from helpers.model import GPT
 
+SMALL = 4_000_000  # parameters; with fewer, a token is less work than it costs several threads to meet
+
 
 class CTranslate2Engine:
     """What `helpers.generation` calls in a model's stead, with options that it has checked."""
@@ -39,7 +41,8 @@ class CTranslate2Engine:
             raise CourseError(f"the engine reads the weights of a helpers.model.GPT, not of a {type(model).__name__}")
         self.model, self._library, self._said = model, ctranslate2, set()
         self._folder = tempfile.TemporaryDirectory(prefix="ctranslate2-")  # goes when the engine goes
-        self._settings = {"compute_type": "int8" if int8 else "float32", "intra_threads": torch.get_num_threads()}
+        threads = torch.get_num_threads() if model.parameter_count() > SMALL else 1
+        self._settings = {"compute_type": "int8" if int8 else "float32", "intra_threads": threads}
         specification(model).save(self._folder.name)
         self.generator = self._new_generator()
 

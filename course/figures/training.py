@@ -138,7 +138,7 @@ def skills(rows: Sequence[Mapping], chance: Mapping[str, float], steps: int):
     right.set_ylim(0, 103)
     if rows:
         fig.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    style.headline(fig, "Skills arrive one by one")
+    style.headline(fig, "Skills arrive suddenly, each in its time")
     return fig, f"Loss and accuracy by skill over {steps:,} steps. {'; '.join(said) or 'Nothing measured yet'}."
 
 
