@@ -404,8 +404,9 @@ def test_bench_prints_what_was_measured(call, monkeypatch):
 
     def measured(sizes, rounds):
         asked.append((tuple(sizes), rounds))
-        side = {"tokens_per_second": 1000.0, "step_bytes": 10**9, "share_of_matmul": 0.5}
-        found = dict(ours=side, transformers=side, ratio=1, memory_ratio=1, loss_difference=0)
+        side = {"tokens_per_second": 1000.0, "step_bytes": 10**9, "fraction_of_matmul": 0.5}
+        ratios, memory = {"reference": 1.0, "transformers": 1.25}, {"plain": 1.0, "chunked": 0.5}
+        found = dict(sides={"ours": side}, ratios=ratios, memory_ratios=memory, loss_difference=0)
         return {"machine": {"matmul_flops": 1e11}, "results": dict.fromkeys(sizes, found)}
 
     def told(sizes, rounds, tokens):
@@ -414,7 +415,7 @@ def test_bench_prints_what_was_measured(call, monkeypatch):
     monkeypatch.setattr(training, "run_benchmark", measured)
     monkeypatch.setattr(generation, "run_decoding", told)
     code, out, _ = call("bench", "--json", "--rounds", 2, "--size", "storyteller")
-    assert code == 0 and json.loads(out)["results"]["storyteller"]["ratio"] == 1
+    assert code == 0 and json.loads(out)["results"]["storyteller"]["ratios"]["reference"] == 1
     assert set(json.loads(out)["decoding"]["sizes"]) == {"storyteller"}
     assert call("bench")[0] == 0
     code, out, _ = call("bench", "--only", "decoding", "--json")
