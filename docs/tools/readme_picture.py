@@ -20,13 +20,14 @@ LINK = re.compile(rf"!\[[^\]]*\]\({re.escape(PICTURE)}\)")
 PROMPT, SEED = "Once upon a time, a little rabbit named Pip", 5
 
 
-def picture() -> Picture:
-    """From data/recorded, the three seeds of the recipe; the story is the shipped storyteller's."""
+def picture(story: str | None = None) -> Picture:
+    """From data/recorded, the three seeds of the recipe; the story is the shipped storyteller's, unless it is given."""
     runs = []
     for path in sorted((data_folder() / "recorded").glob("storyteller-muon-seed?.jsonl")):
         runs.append([json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()])
     floor = runs[0][-1]["evaluate"]["floor_nats_per_token"]
-    story = Storyteller.load().tell(PROMPT, seed=SEED, temperature=0.8)
+    if story is None:
+        story = Storyteller.load().tell(PROMPT, seed=SEED, temperature=0.8)
     return overview([run[1:-1] for run in runs], floor, story)
 
 
