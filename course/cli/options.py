@@ -61,12 +61,11 @@ def add_engine(parser: argparse.ArgumentParser) -> None:
 
 
 def engine(arguments: argparse.Namespace, model):
-    """The engine that --engine names, with the model's weights, or None.
+    """The engine that --engine names, with the model's weights, or None. `check_engine` has looked at the arguments.
 
     Raises:
-        CourseError: its package is missing, or --int8 is given without an engine.
+        CourseError: its package is missing.
     """
-    check_engine(arguments)
     return ENGINES[arguments.engine](model, int8=arguments.int8) if arguments.engine else None
 
 
