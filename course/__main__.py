@@ -19,6 +19,7 @@ COMMANDS = {
     "export": "write a model as a folder that transformers loads",
     "quiz": "take a notebook's quiz, or write the quizzes for a learning platform",
     "bench": "measure the speed of training and of generation beside transformers' GPT-2",
+    "mine": "list what you have built, and put your GPT together in runs/my_gpt.py",
     "handout": "make student copies without solutions, answer keys, and a set for nbgrader",
     "grade": "mark the notebooks that a class handed in",
     "publish": "write this copy's public address into every notebook",

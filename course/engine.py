@@ -37,7 +37,7 @@ class CTranslate2Engine:
             import ctranslate2
         except ImportError as error:
             raise CourseError("the engine needs the package ctranslate2: pip install ctranslate2==4.8.5") from error
-        if not isinstance(model, GPT):
+        if not hasattr(model, "blocks"):
             raise CourseError(f"the engine reads the weights of a helpers.model.GPT, not of a {type(model).__name__}")
         self.model, self._library, self._said = model, ctranslate2, set()
         self._folder = tempfile.TemporaryDirectory(prefix="ctranslate2-")  # goes when the engine goes

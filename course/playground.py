@@ -17,7 +17,6 @@ from helpers.errors import CourseError
 from helpers.evaluation import evaluating
 from helpers.generation import PROMPT, Storyteller, encode_prompt, generate
 from helpers.kv_cache import KVCache, WithoutCache
-from helpers.model import GPT
 from helpers.sampling import (
     GREEDY_BELOW,
     beam_search,
@@ -104,7 +103,7 @@ def _watched(teller: Storyteller, ids: list[int], tokens: Iterator[int], options
 
 def _one_by_one(model, ids: list[int], tokens: Iterator[int]) -> Iterator[tuple[int, torch.Tensor]]:
     """Each token as it comes, with the logits (V,) that it was sampled from."""
-    cache, last = KVCache(model) if isinstance(model, GPT) else WithoutCache(model), None
+    cache, last = KVCache(model) if hasattr(model, "blocks") else WithoutCache(model), None
     for token in tokens:
         with evaluating(model):
             logits = cache.start([ids]) if last is None else cache.append([last])

@@ -17,7 +17,6 @@ from helpers.errors import CourseError
 from helpers.evaluation import evaluating
 from helpers.files import data_folder
 from helpers.kv_cache import KVCache, WithoutCache
-from helpers.model import GPT
 from helpers.sampling import GREEDY_BELOW, check_options, check_prompt, penalize_repetition, sample
 
 SHIPPED = data_folder() / "storyteller"
@@ -108,7 +107,7 @@ def _prepare(
 
 def _steps(model, sequences, max_new_tokens, uniforms, *, repetition_penalty, eos_token_id, greedy, **options):
     """Generate one token for each sequence that is not finished, again and again: lists of (number, token)."""
-    cache = KVCache(model) if isinstance(model, GPT) else WithoutCache(model)
+    cache = KVCache(model) if hasattr(model, "blocks") else WithoutCache(model)
     live, tokens = list(range(len(sequences))), []  # the numbers of those not finished, and the newest token of each
     for count in range(max_new_tokens if sequences else 0):
         with evaluating(model):

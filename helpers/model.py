@@ -62,6 +62,17 @@ class GPTConfig:
         return cls(**{"vocab_size": 50257, "context_length": 1024} | shape | changes)
 
 
+def split_heads(x: Tensor, n_head: int) -> Tensor:
+    """Each head its own slice of the features: (B, T, d_model) to (B, n_head, T, d_head). Nothing is copied."""
+    B, T, d_model = x.shape
+    return x.view(B, T, n_head, d_model // n_head).transpose(1, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """The heads side by side again: (B, n_head, T, d_head) to (B, T, d_model)."""
+    return x.transpose(1, 2).flatten(2)
+
+
 class CausalSelfAttention(nn.Module):
     """Multi-head attention in which a position sees itself and what came before it."""
 
@@ -74,15 +85,10 @@ class CausalSelfAttention(nn.Module):
 
     def heads(self, x: Tensor) -> tuple[Tensor, ...]:
         """Queries, keys and values of all heads, each (B, n_head, T, d_head), from one matrix multiplication."""
-        B, T, d_model = x.shape
-        qkv = self.qkv(x).view(B, T, 3, self.n_head, d_model // self.n_head)
-        return qkv.transpose(1, 3).unbind(dim=2)  # all are views: nothing is copied
+        return tuple(split_heads(part, self.n_head) for part in self.qkv(x).chunk(3, dim=-1))
 
     def weights(self, x: Tensor) -> Tensor:
-        """The attention map, (B, n_head, T, T): how much each position takes from each.
-
-        It is what attention gives if the values are one-hot: the mixture at i then lists what i took from each.
-        """
+        """The attention map, (B, n_head, T, T): what attention gives if the values are one-hot."""
         q, k, _ = self.heads(x)
         one_hot = torch.eye(x.shape[1], dtype=q.dtype, device=q.device).expand(*q.shape[:3], -1)
         return F.scaled_dot_product_attention(q, k, one_hot, is_causal=True)
@@ -94,8 +100,7 @@ class CausalSelfAttention(nn.Module):
             k, v, mask = cache.extend(k, v)
         dropout = self.dropout.p if self.training else 0.0
         mixed = F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal=cache is None)
-        merged = mixed.transpose(1, 2).reshape(x.shape)  # the heads side by side: (B, T, d_model)
-        return self.dropout(self.proj(merged))
+        return self.dropout(self.proj(merge_heads(mixed)))  # (B, T, d_model)
 
 
 class MLP(nn.Module):
@@ -152,12 +157,7 @@ class FixedPositions(nn.Module):
 
 
 class GPT(nn.Module):
-    """A decoder-only Transformer: ids of tokens in, a score for every possible next token out.
-
-    >>> model = GPT(GPTConfig(vocab_size=2048, context_length=256, n_layer=4, n_head=4, d_model=128))
-    >>> model(torch.tensor([[5, 17, 42]])).shape
-    torch.Size([1, 3, 2048])
-    """
+    """A decoder-only Transformer: ids of tokens in, a score for every possible next token out."""
 
     def __init__(self, config: GPTConfig):
         super().__init__()
@@ -191,14 +191,12 @@ class GPT(nn.Module):
         """Score every possible next token at every position.
 
         Args:
-            ids: token ids, (B, T), T at most `config.context_length`. Shorter sequences are padded on the right:
-                nothing sees what comes after it, so no mask is needed.
+            ids: token ids, (B, T), T at most `config.context_length`; shorter sequences are padded on the right.
             targets: the token that follows each position, (B, T); -100 marks a position that is not scored.
             cache: a `helpers.kv_cache.KVCache` of what was read before; `ids` then go on from there.
 
         Returns:
-            The logits, (B, T, V); with targets the pair (logits, loss). The loss is the cross-entropy, the mean of
-            -log p(target) over the scored positions, in nats.
+            The logits, (B, T, V); with targets (logits, loss), the mean of -log p(target) over scored positions.
 
         Raises:
             CourseError: ids or targets have a wrong shape, are too long, or outside the vocabulary.

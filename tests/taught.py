@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from course.checks.cells import definitions, exercise_cells, plain_python, solution_of
+from course.checks.cells import definitions, exercise_cells, part_source, plain_python
 from course.site import notebooks
 from helpers.errors import CourseError
 from helpers.files import repository_root
@@ -43,7 +43,8 @@ def assert_same_code(
     The two syntax trees must be equal. Set aside are docstrings, comments, the layout, type hints (of arguments,
     results and assignments) and the order of a class's methods; decorators, default values and the names of
     arguments count. Of the notebook, all code cells count but the setup and the learner's stubs, and so do the folded
-    solutions; of several definitions of one name the last one is meant.
+    solutions, under the names of their parts (`Block` for `MyBlock`); of several definitions of one name the last one
+    is meant.
 
         assert_same_code("06_gpt2_decoder", "Block", "helpers.model")
         assert_same_code("06_gpt2_decoder", "GPT", "helpers.model", untaught=("from_pretrained", "parameter_count"))
@@ -79,11 +80,12 @@ def taught_definition(notebook: str, name: str) -> Definition:
         CourseError: it defines no such thing.
     """
     book = notebooks.read(notebooks.folder() / f"{notebook}.ipynb")
-    hints = {cells.hints["id"]: number for number, cells in exercise_cells(book).items()}
+    hints = {cells.hints["id"]: (number, cells) for number, cells in exercise_cells(book).items()}
     found = None
     for at, cell in enumerate(book.cells):
         if cell["id"] in hints:
-            source, place = solution_of(cell), f"{notebook}, solution of exercise {hints[cell['id']]}"
+            number, cells = hints[cell["id"]]
+            source, place = part_source(cells), f"{notebook}, solution of exercise {number}"
         elif cell.cell_type == "code" and not {"setup", "exercise"} & set(notebooks.tags_of(cell)):
             source, place = plain_python(cell.source), f"{notebook}, cell {at}"
         else:

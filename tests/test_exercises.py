@@ -108,10 +108,25 @@ def test_card_stub_check_and_hints_are_in_order(number):
     assert f"*Difficulty {one.difficulty} of 3 - about {one.minutes} minutes*" in card.source
     assert f"def {one.name}(" in stub.source or f"class {one.name}" in stub.source
     assert '"""' in stub.source, "the stub says in a docstring what goes in and out"
-    assert check.source.strip().endswith(f"{one.name}({one.name})"), check.source
+    hand_over = f"{one.part} = nb{int(number.split('.')[0]):02}.{one.part}.use({one.name})"
+    assert check.source.strip().split("\n")[-1] == hand_over, check.source
     assert hints.source.count("<details>") == hints.source.count("</details>") >= 2, "a hint and the solution"
     assert "<summary>Hint" in hints.source
     assert "not attempted yet" in str(check.outputs), "stored with its stub untouched"
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+def test_what_was_built_is_what_a_following_cell_uses(number):
+    _, _, check, _ = cells_or_skip(number)
+    part, book = REGISTRY[number].part, notebook_of(number)
+    after = book.cells[book.cells.index(check) + 1 :]
+    code = [ast.parse(plain_python(cell.source)) for cell in after if cell.cell_type == "code"]
+    assert any(
+        isinstance(node, ast.Name) and node.id == part and isinstance(node.ctx, ast.Load)
+        for tree in code
+        for node in ast.walk(tree)
+    ), f"no cell after exercise {number} uses `{part}`"
+    assert not any(part in defined_in(tree) for tree in code), f"a cell after exercise {number} makes another `{part}`"
 
 
 @pytest.mark.parametrize("number", NUMBERS)
@@ -123,6 +138,21 @@ def test_no_other_cell_touches_the_learners_answer(number):
             continue
         tree = ast.parse(plain_python(cell.source))
         assert name not in names_in(tree), f"{name} stands in another cell:\n{cell.source}"
+
+
+def defined_in(tree: ast.AST) -> set[str]:
+    """The names that a cell defines, assigns or imports at its top."""
+    found = set()
+    for statement in tree.body:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            found.add(statement.name)
+        elif isinstance(statement, ast.Assign):
+            found |= {
+                node.id for target in statement.targets for node in ast.walk(target) if isinstance(node, ast.Name)
+            }
+        elif isinstance(statement, ast.Import | ast.ImportFrom):
+            found |= {(alias.asname or alias.name).split(".")[0] for alias in statement.names}
+    return found
 
 
 def names_in(tree: ast.AST) -> set[str]:

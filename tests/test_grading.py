@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from course.__main__ import main
-from course.checks.cells import load_checks
+from course.checks.registry import load_checks
 from course.classroom import marking, sandbox, submissions
 from course.classroom.points import halves_of
 from course.classroom.table import Row, Verdict, as_csv, feedback, summary

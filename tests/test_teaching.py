@@ -8,8 +8,8 @@ from functools import cache
 import lecture_copy
 import pytest
 
-from course.checks.cells import load_checks
 from course.checks.exercise import CHANGES_INPUT, RAISED, RETURNS_NOTHING, TOO_SLOW
+from course.checks.registry import load_checks
 from course.classroom.points import points_of
 from course.site import notebooks
 from course.site.syllabus import SYLLABUS

@@ -4,12 +4,12 @@ The tests, the handouts and the grading read notebooks through these, so that th
 """
 
 import ast
-import importlib
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from course.checks.exercise import REGISTRY, Exercise
+from course.checks.source import is_definition, renamed
 from course.site import notebooks
 from helpers.errors import CourseError
 
@@ -29,24 +29,6 @@ class ExerciseCells:
         return iter((self.card, self.stub, self.check, self.hints))
 
 
-def load_checks(number: str) -> dict[str, Exercise]:
-    """The exercises of notebook `number` ("03") in their order, by their numbers ("3.1", "3.2", ...); none for a
-    notebook that has no checks.
-    """
-    try:
-        importlib.import_module(f"course.checks.nb{number}")
-    except ModuleNotFoundError as error:
-        if error.name != f"course.checks.nb{number}":
-            raise
-    own = [one for one in REGISTRY.values() if int(one.number.split(".")[0]) == int(number)]
-    return {one.number: one for one in sorted(own, key=lambda one: in_order(one.number))}
-
-
-def in_order(number: str) -> tuple[int, ...]:
-    """A key that sorts "9.10" behind "9.2"."""
-    return tuple(map(int, number.split(".")))
-
-
 def exercise_cells(book) -> dict[str, ExerciseCells]:
     """The cells of each exercise of a notebook of the course, by number."""
     found = {}
@@ -61,30 +43,20 @@ def plain_python(source: str) -> str:
     return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.split("\n"))
 
 
-def is_definition(statement: ast.stmt) -> bool:
-    """Whether it imports, defines, or names a literal: what an answer may find around it."""
-    if isinstance(statement, ast.Assign):
-        return _is_literal(statement.value) and all(isinstance(target, ast.Name) for target in statement.targets)
-    return isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef)
-
-
-def _is_literal(node: ast.expr) -> bool:
-    try:
-        ast.literal_eval(node)
-    except ValueError:
-        return False
-    return True
-
-
-def definitions(cells: Iterable) -> list[ast.stmt]:
-    """What the code cells among `cells` import and define, but for the setup cell and the learner's stubs."""
-    return [
-        statement
-        for cell in cells
-        if cell.cell_type == "code" and not {"setup", "exercise"} & set(notebooks.tags_of(cell))
-        for statement in ast.parse(plain_python(cell.source)).body
-        if is_definition(statement)
-    ]
+def definitions(cells: Sequence) -> list[ast.stmt]:
+    """What the code cells among `cells` import and define, but for the setup cell and the learner's stubs; and, under
+    the name that the following cells know, the course's own part for every exercise that is whole among them.
+    """
+    found = []
+    for i, cell in enumerate(cells):
+        if cell.cell_type != "code" or {"setup", "exercise"} & set(notebooks.tags_of(cell)):
+            continue
+        found += [each for each in ast.parse(plain_python(cell.source)).body if is_definition(each)]
+        if i > 0 and "exercise" in notebooks.tags_of(cells[i - 1]) and i + 1 < len(cells):
+            exercise = ExerciseCells(None, cells[i - 1], cell, cells[i + 1])
+            own = _SOLUTION in exercise.hints.source  # else it is a student's copy
+            found += ast.parse(part_source(exercise) if own else course_part(exercise.stub.metadata["exercise"])).body
+    return found
 
 
 def surroundings(book, before) -> dict:
@@ -93,6 +65,53 @@ def surroundings(book, before) -> dict:
     above = book.cells[: book.cells.index(before)]
     exec(compile(ast.Module(definitions(above), type_ignores=[]), "<notebook>", "exec"), scope)
     return scope
+
+
+def stub_name(cells: ExerciseCells) -> str:
+    """The function or class that an exercise's stub defines."""
+    return ast.parse(plain_python(cells.stub.source)).body[-1].name
+
+
+def part_name(stub: str) -> str:
+    """What the following cells call that which the learner writes as `my_merge` or `MyBlock`."""
+    return stub.removeprefix("my_").removeprefix("My")
+
+
+def part_source(cells: ExerciseCells) -> str:
+    """The course's own part: the folded solution, under the name that the following cells know."""
+    stub = stub_name(cells)
+    return renamed(solution_of(cells.hints), stub, part_name(stub))
+
+
+def course_part(number: str) -> str:
+    """The source of the course's own part for exercise `number` ("6.3").
+
+    Raises:
+        CourseError: the notebook has no such exercise, or no solution to it.
+    """
+    path = next((p for p in notebooks.all_notebooks() if int(p.name[:2]) == int(number.split(".")[0])), None)
+    found = _cells_of(path, path.stat().st_mtime_ns) if path else {}
+    if number not in found:
+        raise CourseError(f"the course's notebooks have no exercise {number}: are they of another version?")
+    try:
+        return part_source(found[number])
+    except CourseError as error:
+        raise CourseError(
+            f"{path.name} has no solution of exercise {number} that could stand in: keep the course's own notebooks in "
+            "the folder notebooks, and the students' copies elsewhere"
+        ) from error
+
+
+def surroundings_of(number: str) -> dict:
+    """`surroundings` of exercise `number` in its notebook."""
+    path = next(p for p in notebooks.all_notebooks() if int(p.name[:2]) == int(number.split(".")[0]))
+    book = notebooks.read(path)
+    return surroundings(book, exercise_cells(book)[number].stub)
+
+
+@lru_cache(maxsize=32)
+def _cells_of(path, _changed: int) -> dict[str, ExerciseCells]:
+    return exercise_cells(notebooks.read(path))
 
 
 def solution_of(hints) -> str:

@@ -6,83 +6,32 @@
 
 `answer` is the learner's function: it gets copies of its arguments, and every call is remembered, so that a
 message can say which call went wrong. The first check that fails ends the exercise. `merge_pair(f)` returns a
-`Result`.
+`Result`. The learner writes `my_merge_pair` (a class: `MyBlock`), and the notebook goes on with
+
+    merge_pair = nb01.merge_pair.use(my_merge_pair)
+
+which is that answer if it is right, and the course's own part if it is not.
 """
 
-import html
 import io
+import linecache
 import random
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from course.checks import kept, parts
 from course.checks.answer import Answer, NotAttempted, TooSlow, hint_for, is_untouched, where_it_broke
+from course.checks.cells import course_part, surroundings_of
 from course.checks.compare import close, same, shown
-
-NOT_ATTEMPTED, RIGHT, WRONG = "not attempted", "right", "wrong"
+from course.checks.result import NOT_ATTEMPTED, RIGHT, WRONG, Result, show
+from course.checks.source import names_missing, source_of
 
 # Slugs that any exercise can end with, besides its own.
 RAISED, RETURNS_NOTHING, CHANGES_INPUT, TOO_SLOW = "raised", "returns-nothing", "changes-input", "too-slow"
 
 REGISTRY: dict[str, "Exercise"] = {}
-
-
-@dataclass(frozen=True)
-class Result:
-    """The verdict on an answer: `state` is "not attempted", "right" or "wrong"; `slug` names the check that
-    failed.
-    """
-
-    number: str
-    title: str
-    state: str
-    passed: int = 0  # checks that passed
-    slug: str | None = None
-    problem: str = ""  # what is wrong
-    hint: str = ""  # where to look
-    printed: str = ""  # what the learner's own code printed meanwhile
-
-    @property
-    def verdict(self) -> str:
-        if self.state == NOT_ATTEMPTED:
-            return "not attempted yet"
-        checks = f"{self.passed} check{'' if self.passed == 1 else 's'}"
-        return f"right ({checks} passed)" if self.state == RIGHT else f"not right yet ({checks} passed before this one)"
-
-    def _lines(self) -> list[tuple[str, str]]:
-        rows = [
-            ("what happened", self.problem),
-            ("where to look", self.hint),
-            ("your code printed", self.printed),
-        ]
-        return [(label, text) for label, text in rows if text]
-
-    def __repr__(self) -> str:
-        mark = {NOT_ATTEMPTED: "[ ]", RIGHT: "[x]", WRONG: "[!]"}[self.state]
-        lines = [f"{mark} Exercise {self.number}, {self.title}: {self.verdict}"]
-        for label, text in self._lines():
-            first, *rest = text.split("\n")
-            lines += [f"    {label}: {first}", *(f"        {line}" for line in rest)]
-        return "\n".join(lines)
-
-    def _repr_html_(self) -> str:
-        looks = {
-            NOT_ATTEMPTED: ("#8a8b94", "&#9675;"),
-            RIGHT: ("#2f9e8f", "&#10003;"),
-            WRONG: ("#c2476f", "&#10007;"),
-        }
-        colour, mark = looks[self.state]
-        rows = "".join(
-            f'<div style="margin-top:4px"><em>{label}:</em> '
-            f'<span style="white-space:pre-wrap">{html.escape(text)}</span></div>'
-            for label, text in self._lines()
-        )
-        return (
-            f'<div style="border-left:4px solid {colour};padding:4px 12px;margin:4px 0;line-height:1.45">'
-            f"{mark} <strong>Exercise {self.number}, {html.escape(self.title)}:</strong> "
-            f"{self.verdict}{rows}</div>"
-        )
 
 
 class _Failed(Exception):
@@ -158,7 +107,12 @@ class Check:
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise; call it with an answer. It is named as the learner's function is."""
+    """One exercise; call it with an answer for the verdict, `use` it to go on with the answer.
+
+    Attributes:
+        part: what the following cells call that which the learner writes: the name of the check function.
+        name: what the learner writes: `my_merge` for `merge`, `MyBlock` for `Block`.
+    """
 
     number: str
     title: str
@@ -168,10 +122,65 @@ class Exercise:
     seconds: float = 20.0
     may_return_none: bool = False
     may_change_input: bool = False
+    of_the_model: bool = False  # whether it is a part of runs/my_gpt.py (course.mine)
+
+    @property
+    def part(self) -> str:
+        return self.ask.__name__
 
     @property
     def name(self) -> str:
-        return self.ask.__name__
+        return ("My" if self.part[0].isupper() else "my_") + self.part
+
+    def use(self, answer):
+        """Show the verdict on `answer`, and return what the following cells use: the answer, where it is right, or the
+        course's own part. A right answer is kept in runs/parts/.
+
+        Raises:
+            CourseError: there is no solution that could stand in.
+        """
+        scope = sys._getframe(1).f_globals  # the notebook's own names: a part that stands in finds them, too
+        answer = parts.yours(answer)
+        result = self(answer)
+        if result.state != RIGHT:
+            stands_in = "stands in" if result.state == NOT_ATTEMPTED else "stands in until it is"
+            show(replace(result, goes_on=f"the course's own `{self.part}` {stands_in}"))
+            return self.course_part(scope)
+        source = source_of(answer)
+        goes_on = f"from here on `{self.part}` is yours"
+        if source is None:
+            goes_on += " (in this notebook alone: it is not a `def` or `class` in a cell, so it could not be kept)"
+        else:
+            kept.keep(self.number, self.part, answer.__name__, source)
+        show(replace(result, goes_on=goes_on))
+        return parts.in_use(answer, self.part, parts.StandIn(lambda: self.course_part(scope), self._tell))
+
+    def course_part(self, scope: dict):
+        """The course's own part, made from the solution's text among the names of `scope`, which stays as it was but
+        for imports.
+        """
+        source = course_part(self.number)
+        file = f"<the course's {self.part}, exercise {self.number}>"
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+        before = scope.get(self.part, parts)
+        if missing := names_missing(source, set(scope)):  # the cells above have not run since the kernel was started
+            above = surroundings_of(self.number)
+            scope.update({name: above[name] for name in missing if name in above})
+        exec(compile(source, file, "exec"), scope)
+        made = scope.pop(self.part)
+        if before is not parts:
+            scope[self.part] = before
+        return made
+
+    def _tell(self, error: Exception) -> None:
+        """Say that the answer has failed after its check; it is no longer kept."""
+        kept.forget(self.number, self.part)
+        place = where_it_broke(error, self.ask)
+        print(
+            f"Your `{self.part}` (exercise {self.number}) has failed in a way that its check did not see: "
+            f"{type(error).__name__}: {error}" + (f"\n    {place}" if place else "") + f"\n"
+            f"From here on the course's own `{self.part}` is used. Mend yours, and run its check again."
+        )
 
     def __call__(self, answer) -> Result:
         if answer is None or answer is Ellipsis or is_untouched(answer):
@@ -236,7 +245,7 @@ def exercise(number: str, *, title: str, minutes: int, difficulty: int, **option
     Args:
         title, minutes, difficulty: as on the exercise's card; difficulty is 1, 2 or 3.
         options: `seconds` that one call of the answer may take; `may_return_none`; `may_change_input`, in
-            which case the answer gets the arguments themselves and not copies.
+            which case the answer gets the arguments themselves and not copies; `of_the_model`.
     """
 
     def register(ask: Callable) -> Exercise:

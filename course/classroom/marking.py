@@ -12,8 +12,10 @@ import linecache
 import os
 import sys
 
-from course.checks.cells import is_definition, load_checks, plain_python
+from course.checks.cells import plain_python
 from course.checks.exercise import REGISTRY, RIGHT
+from course.checks.registry import load_checks
+from course.checks.source import is_definition
 
 ERROR = "error"
 MOST = 1500  # characters of a text in a verdict

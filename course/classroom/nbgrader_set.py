@@ -32,7 +32,8 @@ def mark(cells: ExerciseCells, solution: str, exercise: Exercise, scale: str) ->
     name = exercise.number.replace(".", "-")
     cells.stub.source = filled(cells.stub.source, solution, BEGIN_SOLUTION, END_SOLUTION)
     cells.stub.metadata["nbgrader"] = _metadata(f"answer-{name}", solution=True)
-    call = cells.check.source.rstrip().split("\n")[-1]
+    hand_over = cells.check.source.rstrip().split("\n")[-1]  # merge = nb01.merge.use(my_merge)
+    call = hand_over.partition(" = ")[2].replace(".use(", "(")
     cells.check.source += f"\n{BEGIN_HIDDEN}\nverdict = {call}\nassert verdict.state == 'right', verdict\n{END_HIDDEN}"
     cells.check.metadata["nbgrader"] = _metadata(
         f"check-{name}", grade=True, locked=True, points=points_of(exercise, scale)

@@ -15,8 +15,8 @@ from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from course.checks.cells import in_order, load_checks
 from course.checks.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise
+from course.checks.registry import in_order, load_checks
 from course.classroom import sandbox
 from course.classroom.points import SCALES, halves_of, points_of
 from course.classroom.sandbox import Confinement, Limits, Marker

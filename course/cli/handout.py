@@ -12,7 +12,8 @@ import argparse
 import copy
 from pathlib import Path
 
-from course.checks.cells import body_of, exercise_cells, filled, load_checks, solution_of, without_solution
+from course.checks.cells import body_of, exercise_cells, filled, solution_of, without_solution
+from course.checks.registry import load_checks
 from course.classroom import nbgrader_set
 from course.classroom.points import SCALES
 from course.site import notebooks

@@ -17,8 +17,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from course.checks.cells import ExerciseCells, exercise_cells, in_order, load_checks, solution_of, surroundings
+from course.checks.cells import ExerciseCells, exercise_cells, solution_of, surroundings
 from course.checks.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise
+from course.checks.registry import in_order, load_checks
 from course.site import notebooks
 from helpers.errors import CourseError
 from helpers.files import repository_root, write_atomically

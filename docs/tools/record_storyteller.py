@@ -32,7 +32,9 @@ PACE = 1.12  # AdamW's steps for one of Muon's, rather too many than too few: do
 FOLLOWED, SCORED = 60, 300  # validation stories
 
 
-def recipe_for(optimizer: str, seed: int, lr: float | None, steps: int | None, positions: str = "sinusoidal") -> Recipe:
+def recipe_for(
+    optimizer: str, seed: int, lr: float | None, steps: int | None, positions="sinusoidal", embedding_lr=None
+) -> Recipe:
     """The storyteller's recipe with this optimizer, in the same time."""
     recipe = get_recipe("storyteller")
     settings = recipe.training.but(seed=seed)
@@ -41,6 +43,7 @@ def recipe_for(optimizer: str, seed: int, lr: float | None, steps: int | None, p
         steps = steps or round(settings.schedule.steps * PACE)
         settings = settings.but(kind="adamw", embedding_lr=lr)
     settings = settings.but(lr=lr or settings.optimizer.lr, steps=steps or settings.schedule.steps)
+    settings = settings.but(embedding_lr=embedding_lr or settings.optimizer.embedding_lr)
     every = max(settings.schedule.steps // 20, 1)
     settings = settings.but(eval_every=every, sample_every=0, log_every=every, checkpoint_every=0)
     return replace(recipe, model=recipe.model | {"first_positions": positions}, training=settings)
@@ -109,6 +112,7 @@ def main() -> None:
     parser.add_argument("optimizer", nargs="?", choices=("muon", "adamw"), help="what to train with")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--lr", type=float, help="the highest learning rate")
+    parser.add_argument("--embedding-lr", type=float, help="of the embeddings and the head (adamw: that of --lr)")
     parser.add_argument("--steps", type=int, help="instead of those that fit the recipe's time")
     parser.add_argument("--positions", choices=("sinusoidal", "random"), default="sinusoidal", help="how they start")
     parser.add_argument("--out", type=Path, default=data_folder() / "recorded", help="the folder to write to")
@@ -119,8 +123,9 @@ def main() -> None:
         return
     if asked.optimizer is None:
         parser.error("name an optimizer: muon or adamw")
-    recipe = recipe_for(asked.optimizer, asked.seed, asked.lr, asked.steps, asked.positions)
+    recipe = recipe_for(asked.optimizer, asked.seed, asked.lr, asked.steps, asked.positions, asked.embedding_lr)
     how = f"-lr{asked.lr:g}" if asked.lr else ""
+    how += f"-embeddings{asked.embedding_lr:g}" if asked.embedding_lr else ""
     how += "-random-positions" if asked.positions == "random" else ""
     asked.out.mkdir(parents=True, exist_ok=True)
     record(recipe, asked.out / f"storyteller-{asked.optimizer}{how}-seed{asked.seed}.jsonl")

@@ -1,0 +1,77 @@
+"""The verdict on an answer, and how a notebook and a terminal show it."""
+
+import html
+import sys
+from dataclasses import dataclass
+
+NOT_ATTEMPTED, RIGHT, WRONG = "not attempted", "right", "wrong"
+
+
+@dataclass(frozen=True)
+class Result:
+    """The verdict on an answer: `state` is "not attempted", "right" or "wrong"; `slug` names the check that
+    failed.
+    """
+
+    number: str
+    title: str
+    state: str
+    passed: int = 0  # checks that passed
+    slug: str | None = None
+    problem: str = ""  # what is wrong
+    hint: str = ""  # where to look
+    printed: str = ""  # what the learner's own code printed meanwhile
+    goes_on: str = ""  # with what the notebook goes on
+
+    @property
+    def verdict(self) -> str:
+        return self._verdict + (f"; {self.goes_on}" if self.goes_on else "")
+
+    @property
+    def _verdict(self) -> str:
+        if self.state == NOT_ATTEMPTED:
+            return "not attempted yet"
+        checks = f"{self.passed} check{'' if self.passed == 1 else 's'}"
+        return f"right ({checks} passed)" if self.state == RIGHT else f"not right yet ({checks} passed before this one)"
+
+    def _lines(self) -> list[tuple[str, str]]:
+        rows = [
+            ("what happened", self.problem),
+            ("where to look", self.hint),
+            ("your code printed", self.printed),
+        ]
+        return [(label, text) for label, text in rows if text]
+
+    def __repr__(self) -> str:
+        mark = {NOT_ATTEMPTED: "[ ]", RIGHT: "[x]", WRONG: "[!]"}[self.state]
+        lines = [f"{mark} Exercise {self.number}, {self.title}: {self.verdict}"]
+        for label, text in self._lines():
+            first, *rest = text.split("\n")
+            lines += [f"    {label}: {first}", *(f"        {line}" for line in rest)]
+        return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        looks = {
+            NOT_ATTEMPTED: ("#8a8b94", "&#9675;"),
+            RIGHT: ("#2f9e8f", "&#10003;"),
+            WRONG: ("#c2476f", "&#10007;"),
+        }
+        colour, mark = looks[self.state]
+        rows = "".join(
+            f'<div style="margin-top:4px"><em>{label}:</em> '
+            f'<span style="white-space:pre-wrap">{html.escape(text)}</span></div>'
+            for label, text in self._lines()
+        )
+        return (
+            f'<div style="border-left:4px solid {colour};padding:4px 12px;margin:4px 0;line-height:1.45">'
+            f"{mark} <strong>Exercise {self.number}, {html.escape(self.title)}:</strong> "
+            f"{self.verdict}{rows}</div>"
+        )
+
+
+def show(result: Result) -> None:
+    """Show a verdict as the output of a notebook's cell; where there is no notebook, as text."""
+    if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
+        sys.modules["IPython"].display.display(result)
+    else:
+        print(result)

@@ -1,0 +1,198 @@
+"""Your GPT: the answers that passed their checks, put together into one file, `runs/my_gpt.py`.
+
+>>> from course import mine                                        # doctest: +SKIP
+>>> my_gpt = mine.load()                                           # doctest: +SKIP
+runs/my_gpt.py: 9 of 14 parts are yours ...
+>>> model = my_gpt.GPT(config)                                     # doctest: +SKIP
+
+A part that is missing, or does not fit the others, is the course's own. What is kept is run here, and in notebooks that
+load it, and nowhere else: `python -m course grade` knows nothing of it.
+"""
+
+import importlib.util
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import ModuleType
+
+import torch
+
+from course.checks import kept
+from course.checks.cells import course_part
+from course.checks.exercise import Exercise
+from course.checks.registry import all_exercises
+from course.checks.source import names_missing
+from helpers import model as reference
+from helpers.files import runs_folder, write_atomically
+
+FILE = "my_gpt.py"
+YOURS, COURSE = "yours", "the course's"
+TOLERANCE = 1e-4  # how far a logit of one's own GPT may be from the course's: another order of summing is no fault
+
+# What a part may use without bringing it along.
+PREAMBLE = """\
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from helpers.errors import CourseError
+from helpers.model import IGNORED, FixedPositions, GPTConfig, check_ids, check_targets
+"""
+_KNOWN = set("math torch F Tensor nn CourseError IGNORED FixedPositions GPTConfig check_ids check_targets".split())
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the model: which exercise asks for it, and what stands in the file."""
+
+    exercise: Exercise
+    source: str
+    whose: str  # YOURS or COURSE
+    why: str = ""  # why it is the course's, though an answer is kept
+
+    @property
+    def name(self) -> str:
+        return self.exercise.part
+
+
+def parts() -> list[Part]:
+    """The parts of the model in the order of the file: the learner's where they are kept and fit, else the course's."""
+    found = [_part(one) for one in all_exercises().values() if one.of_the_model]
+    known = _KNOWN | {part.name for part in found}
+    found = [_without(part, f"it uses {', '.join(names)}, which stands in another cell")
+             if part.whose == YOURS and (names := names_missing(part.source, known)) else part
+             for part in found]  # fmt: skip
+    return _that_agree(found)
+
+
+def _part(one: Exercise) -> Part:
+    source = kept.kept(one.number, one.part)
+    return Part(one, course_part(one.number), COURSE) if source is None else Part(one, source, YOURS)
+
+
+def _without(part: Part, why: str) -> Part:
+    return replace(part, source=course_part(part.exercise.number), whose=COURSE, why=why)
+
+
+def _that_agree(found: list[Part]) -> list[Part]:
+    """Of the learner's parts those with which the model is the course's: the first that is not is taken out."""
+    own = [i for i, part in enumerate(found) if part.whose == YOURS]
+    fault = _fault(found) if own else ""
+    while fault:
+        without = {i: [_without(p, fault) if i == j else p for j, p in enumerate(found)] for i in own}
+        best = next((i for i in own if not _fault(without[i])), own[0])
+        found, own = without[best], [i for i in own if i != best]
+        fault = _fault(found) if own else ""
+    return found
+
+
+def _fault(found: list[Part]) -> str:
+    """What is wrong with a model that is made of these parts, or ""."""
+    try:
+        module = ModuleType("my_gpt_tried")
+        exec(compile(text_of(found), FILE, "exec"), vars(module))
+        return _difference(module)
+    except Exception as error:
+        return f"{type(error).__name__}: {error}".split("\n")[0][:200]
+
+
+def _difference(module: ModuleType) -> str:
+    """In what a model of these parts is not the course's, or ""."""
+    config = reference.GPTConfig(vocab_size=61, context_length=12, n_layer=2, n_head=2, d_model=16)
+    for options in ({}, {"norm": "post", "activation": "relu", "positions": "sinusoidal", "tied_head": False}):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            mine, course = module.GPT(replace(config, **options)), reference.GPT(replace(config, **options))
+            ids, targets = torch.randint(61, (2, 12)), torch.randint(61, (2, 12))
+        names, wanted = list(mine.state_dict()), list(course.state_dict())
+        if names != wanted:
+            odd = next((name for name in [*wanted, *names] if (name in names) != (name in wanted)), "their order")
+            return f"its parameters are not those of the course's model ({odd})"
+        course.load_state_dict(mine.state_dict())
+        (got, loss), (expected, _) = mine(ids, targets), course(ids, targets)
+        if not torch.allclose(got, expected, atol=TOLERANCE):
+            return f"a logit of the whole model is {(got - expected).abs().max():.2g} away from the course's"
+        loss.backward()
+        if missing := [name for name, parameter in mine.named_parameters() if parameter.grad is None]:
+            return f"no gradient reaches {missing[0]}"
+    return ""
+
+
+def text_of(found: list[Part]) -> str:
+    """The file that these parts make."""
+    own, others = ([part for part in found if part.whose == whose] for whose in (YOURS, COURSE))
+    head = [
+        f'"""My GPT: {len(own)} of its {len(found)} parts are mine. Notebooks 07, 09 and 12 train it and use it.',
+        "",
+    ]
+    for title, some in (("Mine", own), ("The course's", others)):
+        if some:
+            head += _wrapped(f"{title}: " + ", ".join(f"{part.name} ({part.exercise.number})" for part in some) + ".")
+    head += [
+        "",
+        "This file is written anew whenever an answer passes its check: change the answer, in its notebook.",
+        '"""',
+    ]
+    body = [PREAMBLE]
+    for part in found:
+        where = f"exercise {part.exercise.number}" + (f"; not mine yet: {part.why}" if part.why else "")
+        body.append(f"\n# {'-' * 20} {part.name}: {part.whose} ({where})\n\n{part.source.strip(chr(10))}\n")
+    return "\n".join(["\n".join(head), "", *body])
+
+
+def _wrapped(text: str) -> list[str]:
+    import textwrap
+
+    return textwrap.wrap(text, 110, subsequent_indent="    ")
+
+
+def path() -> Path:
+    return runs_folder() / FILE
+
+
+def write(found: list[Part] | None = None) -> Path:
+    """Write `runs/my_gpt.py`, if it is not what it should be already."""
+    text = text_of(parts() if found is None else found)
+    if not path().exists() or path().read_text(encoding="utf-8") != text:
+        write_atomically(path(), text)
+    return path()
+
+
+def load(quiet: bool = False) -> ModuleType:
+    """`runs/my_gpt.py`, put together anew, as a module: `load().GPT` is the model. Says which parts are whose."""
+    found = parts()
+    spec = importlib.util.spec_from_file_location("my_gpt", write(found))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["my_gpt"] = module
+    spec.loader.exec_module(module)
+    if not quiet:
+        print(summary(found))
+        for part in found:
+            if part.why:
+                print(
+                    f"  {part.name} (exercise {part.exercise.number}) is the course's, though yours is kept: {part.why}"
+                )
+    return module
+
+
+def part(name: str):
+    """One part of it, by name: the learner's, or the course's; says which."""
+    module = load(quiet=True)
+    found = {each.name: each for each in parts()}
+    print(f"{name}: {found[name].whose}, exercise {found[name].exercise.number}")
+    return getattr(module, name)
+
+
+def summary(found: list[Part] | None = None) -> str:
+    """ "runs/my_gpt.py: 9 of 14 parts are yours." """
+    found = parts() if found is None else found
+    own = sum(part.whose == YOURS for part in found)
+    return f"runs/{FILE}: {own} of {len(found)} parts are yours."
+
+
+def count() -> tuple[int, int]:
+    """How many parts of the model have an answer that is kept, and how many there are."""
+    of_model = [one for one in all_exercises().values() if one.of_the_model]
+    return sum(kept.kept(one.number, one.part) is not None for one in of_model), len(of_model)
