@@ -10,6 +10,7 @@ import math
 from dataclasses import asdict, dataclass
 
 import course
+from course import mine
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json, runs_folder, write_json
 
@@ -73,8 +74,9 @@ def rows(upto: str | None = None) -> list[Row]:
 
 
 def show(upto: str | None = None) -> "Board":
-    """The scoreboard as a table: let it be the last line of a cell."""
-    return Board(rows(upto))
+    """The scoreboard as a table, and how much of the model is the learner's own: let it be the last line of a cell."""
+    own, of = mine.count()
+    return Board(rows(upto), f"{own} of the {of} parts of your GPT are yours (python -m course mine).")
 
 
 def _folder():
@@ -97,15 +99,16 @@ def _floor() -> list[Row]:
 class Board:
     """A scoreboard that shows itself as an HTML table with bars, and as plain text."""
 
-    def __init__(self, rows: list[Row]):
-        self.rows = rows
+    def __init__(self, rows: list[Row], below: str = ""):
+        self.rows, self.below = rows, below
 
     def __repr__(self) -> str:
         if not self.rows:
             return "The scoreboard is empty so far."
         width = max(len(_name(row)) for row in self.rows)
         head = f"{'model':<{width}}  bits per byte  loss (nats per token)    parameters  notebook  tokenizer"
-        return "\n".join([head, *(self._text(row, width) for row in self.rows)])
+        lines = [head, *(self._text(row, width) for row in self.rows)]
+        return "\n".join([*lines, self.below] if self.below else lines)
 
     def _text(self, row: Row, width: int) -> str:
         return (
@@ -129,6 +132,7 @@ class Board:
             f'<table style="font-size:92%"><thead><tr>{head}</tr></thead><tbody>'
             + "".join(self._html(row, most) for row in self.rows)
             + "</tbody></table>"
+            + (f"<p>{html.escape(self.below)}</p>" if self.below else "")
         )
 
     def _html(self, row: Row, most: float) -> str:

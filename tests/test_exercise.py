@@ -38,6 +38,23 @@ def double():
 def ellipsis_stub(numbers): ...
 
 
+def test_a_class_that_never_ends_is_stopped():
+    @exercise("99.2", title="Stop", minutes=1, difficulty=1, seconds=0.5)
+    def stop(answer, check):
+        check.equal(answer().run(), 1, slug="one", hint="Return 1.")
+
+    class Endless:
+        def run(self):
+            while True:
+                pass
+
+    try:
+        result = stop(Endless)
+        assert (result.state, result.slug) == (WRONG, TOO_SLOW) and "still running after 0.5 seconds" in result.problem
+    finally:
+        del REGISTRY["99.2"]
+
+
 def documented_stub(numbers):
     """Twice each number."""
     raise NotImplementedError

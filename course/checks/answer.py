@@ -46,7 +46,7 @@ class Answer:
             if self.hand_over_originals
             else (tuple(map(_copied, args)), {k: _copied(v) for k, v in kwargs.items()})
         )
-        with _TimeLimit(self.seconds):
+        with TimeLimit(self.seconds):
             result = self.function(*given[0], **given[1])
         if result is Ellipsis:
             raise NotAttempted
@@ -82,7 +82,7 @@ def _copied(value):
         return value
 
 
-class _TimeLimit:
+class TimeLimit:
     """Raises `TooSlow` in the calling thread after so many seconds: on every system, unlike an alarm signal.
 
     It interrupts Python code; a single call into a library is waited for.

@@ -18,11 +18,11 @@ import linecache
 import random
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field, replace
 
 from course.checks import kept, parts
-from course.checks.answer import Answer, NotAttempted, TooSlow, hint_for, is_untouched, where_it_broke
+from course.checks.answer import Answer, NotAttempted, TimeLimit, TooSlow, hint_for, is_untouched, where_it_broke
 from course.checks.cells import course_part, surroundings_of
 from course.checks.compare import close, same, shown
 from course.checks.result import NOT_ATTEMPTED, RIGHT, WRONG, Result, show
@@ -185,19 +185,22 @@ class Exercise:
     def __call__(self, answer) -> Result:
         if answer is None or answer is Ellipsis or is_untouched(answer):
             return Result(self.number, self.title, NOT_ATTEMPTED)
-        # A class is handed to the check as it is; a function behind a stand-in that watches over its calls.
+        # A class is handed to the check as it is, which has so long for all of it; a function behind a stand-in that
+        # watches over its calls, each of which has so long.
         watched = None if isinstance(answer, type) or not callable(answer) else self._watch(answer)
         check = Check(watched, seed=self.number)
         printed = io.StringIO()
         failed = None
         with redirect_stdout(printed), _own_random_numbers(self.number):
             try:
-                self.ask(watched or answer, check)
+                with nullcontext() if watched else TimeLimit(self.seconds):
+                    self.ask(watched or answer, check)
                 failed = self._bad_manners(watched)
             except (NotAttempted, NotImplementedError):
                 return Result(self.number, self.title, NOT_ATTEMPTED)
             except TooSlow:
-                problem = f"{watched.last_call} was still running after {self.seconds:g} seconds"
+                call = watched.last_call if watched else self.name
+                problem = f"{call} was still running after {self.seconds:g} seconds"
                 failed = _Failed(
                     TOO_SLOW, problem, "Look for a loop that never ends, or for work done again and again."
                 )
