@@ -1,0 +1,142 @@
+"""Run the notebooks with every exercise answered: with its solution, or wrongly. Both must reach the end.
+
+python docs/tools/run_answered.py right
+python docs/tools/run_answered.py wrong --only 05,06
+python docs/tools/run_answered.py both          # side by side; then the two runs' storytellers are compared
+
+Answered rightly, every answer is in use, `runs/my_gpt.py` is wholly the learner's, and the storyteller of notebook 07
+is the course's bit for bit. Answered wrongly (with the planted answers of tests/wrong_answers), every check says so and
+the course's parts stand in. The long runs are cut to a few steps; the notebooks are not changed. What is kept goes to
+the folder that COURSE_RUNS names, or with `both` to one that is removed afterwards.
+"""
+
+import argparse
+import copy
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from course import mine
+from course.checks.cells import exercise_cells, filled, solution_of
+from course.checks.exercise import REGISTRY, TOO_SLOW
+from course.checks.registry import load_checks
+from course.site import notebooks
+from helpers.errors import CourseError
+from helpers.run_log import read_log
+
+SAYS = {"right": "from here on `{part}` is yours", "wrong": "the course's own `{part}` stands in until it is"}
+
+# A cell that is run after the setup cell: the recipes' runs, in a few steps.
+SHORT = """\
+import dataclasses
+
+from helpers import recipes
+
+for name, recipe in recipes.RECIPES.items():
+    if not recipe.training.schedule.epochs:
+        fewer = recipe.training.but(steps=24, eval_every=12, eval_stories=20, sample_every=0)
+        recipes.RECIPES[name] = dataclasses.replace(recipe, training=fewer)
+"""
+
+
+def answered(path: Path, how: str, pick: int):
+    """The notebook at `path` with every stub answered."""
+    book = copy.deepcopy(notebooks.read(path))
+    exercises = load_checks(path.name[:2])
+    for number, cells in exercise_cells(book).items():
+        if how == "right":
+            cells.stub.source = filled(cells.stub.source, solution_of(cells.hints))
+        else:
+            answer = planted(number, pick)
+            cells.stub.source = f"from {answer.__module__} import {answer.__name__} as {exercises[number].name}"
+    import nbformat
+
+    at = next(i for i, cell in enumerate(book.cells) if "setup" in notebooks.tags_of(cell))
+    book.cells.insert(at + 1, nbformat.v4.new_code_cell(SHORT))
+    return book
+
+
+def planted(number: str, pick: int):
+    """One of the wrong answers that are planted for an exercise."""
+    import importlib
+
+    module = importlib.import_module(f"tests.wrong_answers.nb{int(number.split('.')[0]):02}")
+    from tests.wrong_answers import PLANTED
+
+    known = [answer for planted_for, slug, answer in PLANTED if planted_for == number and slug != TOO_SLOW]
+    known = [answer for answer in known if getattr(module, answer.__name__, None) is answer]
+    return known[pick % len(known)]
+
+
+def check_said(book, how: str) -> None:
+    """Raises CourseError if a check cell said something else than it must."""
+    for number, cells in exercise_cells(book).items():
+        said = "".join(out.get("data", {}).get("text/plain", "") for out in cells.check.outputs)
+        if SAYS[how].format(part=REGISTRY[number].part) not in said:
+            raise CourseError(f"exercise {number}, answered {how}ly: {said or 'its check said nothing'}")
+
+
+def run(how: str, only: list[str] | None, pick: int) -> None:
+    for path in notebooks.chosen(only):
+        begun = time.perf_counter()
+        book = answered(path, how, pick)
+        notebooks.execute(book)
+        check_said(book, how)
+        print(f"{how}: {path.stem} in {time.perf_counter() - begun:.0f} s", flush=True)
+    if how == "right" and not only:
+        found = mine.parts()
+        others = [f"{part.name}: {part.why or 'not kept'}" for part in found if part.whose != mine.YOURS]
+        if others:
+            raise CourseError(f"my_gpt.py is not wholly the learner's: {'; '.join(others)}")
+    print(f"{how}: {mine.summary()}")
+
+
+def both(only: list[str] | None, pick: int) -> None:
+    """The two runs side by side, each with a folder and a thread of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        running = {}
+        for how in SAYS:
+            environment = os.environ | {"COURSE_RUNS": str(Path(folder) / how), "OMP_NUM_THREADS": "1"}
+            command = [sys.executable, __file__, how, "--pick", str(pick)]
+            command += ["--only", ",".join(only)] if only else []
+            running[how] = subprocess.Popen(command, env=environment)
+        failed = [how for how, process in running.items() if process.wait()]
+        if failed:
+            raise CourseError(f"answered {' and '.join(f'{how}ly' for how in failed)}, the notebooks do not run")
+        if only and "07" not in only:
+            return
+        losses = {how: _losses(Path(folder) / how / "storyteller") for how in SAYS}
+        if losses["right"] != losses["wrong"]:
+            raise CourseError(f"the learner's GPT and the course's are trained to other losses: {json.dumps(losses)}")
+        print(f"The learner's GPT and the course's have the same losses, bit for bit: {losses['right']}")
+
+
+def _losses(folder: Path) -> list:
+    return [[row["step"], row["loss"], row.get("val_loss")] for row in read_log(folder)]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("how", choices=[*SAYS, "both"])
+    parser.add_argument("--only", help="notebooks by their numbers, such as 05,06")
+    parser.add_argument("--pick", type=int, default=0, help="which planted answer: the first, the second, ...")
+    asked = parser.parse_args()
+    only = asked.only.split(",") if asked.only else None
+    begun = time.perf_counter()
+    try:
+        (both if asked.how == "both" else lambda *rest: run(asked.how, *rest))(only, asked.pick)
+    except CourseError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{asked.how}: all of it in {time.perf_counter() - begun:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
