@@ -2,13 +2,18 @@
 that helps.
 """
 
+import functools
 import random
+import re
+from fractions import Fraction
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
-from course.checks.compare import close, same, shown
+from course.checks.compare import close, first_difference, same, shown
 from course.checks.exercise import (
     CHANGES_INPUT,
     NOT_ATTEMPTED,
@@ -112,7 +117,7 @@ def test_the_right_answer(double):
 def test_a_wrong_answer_is_told_the_call_and_the_hint(double):
     result = double(lambda numbers: list(numbers))
     assert (result.state, result.slug, result.passed) == (WRONG, "twice", 1)
-    assert result.problem == "<lambda>([1, 2]): expected [2, 4], got [1, 2]"
+    assert result.problem == "your lambda([1, 2]): expected [2, 4], got [1, 2]"
     assert result.hint in repr(result)
 
 
@@ -168,7 +173,8 @@ def test_an_endless_loop_that_once_swallows_everything(double):
 
 def test_an_exception_that_comes_in_a_call_to_the_library(double):
     result = double(lambda numbers: torch.zeros(2, 3) @ torch.zeros(2, 3))
-    assert result.slug == RAISED and "RuntimeError" in result.problem and "<lambda>" in result.problem
+    assert result.slug == RAISED and "RuntimeError" in result.problem and "your lambda" in result.problem
+    assert "<lambda>" not in result.problem
 
 
 def test_a_forgotten_return(double):
@@ -322,6 +328,14 @@ def test_a_number_belongs_to_one_module(double):
         ({"a": (1,)}, {"a": [1]}),
         (float("nan"), float("nan")),
         (b"ab", b"ab"),
+        (torch.tensor(3), 3),
+        (np.float32(0.5), 0.5),
+        (0.5, np.float64(0.5)),
+        (torch.tensor(0.5, dtype=torch.bfloat16), Fraction(1, 2)),
+        ({"a": np.int64(1)}, {"a": torch.tensor(1)}),
+        ({np.int64(1), 2}, {torch.tensor(1), 2}),
+        (np.True_, True),
+        (float("-inf"), torch.tensor(float("-inf"))),
     ],
 )
 def test_same(got, expected):
@@ -358,3 +372,123 @@ def test_shown_is_short_and_the_same_everywhere():
     assert shown(np.zeros((4, 5))) == "array of shape (4, 5), float64"
     assert len(shown("x" * 1000)) <= 72
     assert shown(same) == "same"
+    assert shown(np.float64(0.5)) == shown(torch.tensor(0.5)) == "0.5"
+    assert shown({"third": 1 / 3, "tensors": [torch.ones(2)]}) == "{'third': 0.333333, 'tensors': [tensor([1.0, 1.0])]}"
+    assert len(shown([0.5] * 10**6)) <= 72 and len(shown({i: i for i in range(10**5)})) <= 72
+    assert (shown(()), shown((1,)), shown(set()), shown({}), shown([])) == ("()", "(1,)", "set()", "{}", "[]")
+
+
+class Sampler:
+    def draw(self): ...
+
+
+def test_nothing_is_shown_by_its_address_and_a_lambda_is_shown_by_its_source():
+    first, second = lambda x: x + 1, lambda x: (x + 2) * 2
+    assert (shown(first), shown(second)) == ("lambda x: x + 1", "lambda x: (x + 2) * 2")
+    assert shown(eval("lambda x: x")) == "a lambda", "its source is nowhere"
+    odd = [Sampler(), [Sampler()], Sampler().draw, [Sampler().draw], functools.partial(Sampler().draw, first), Sampler]
+    odd += [{"key": Sampler()}, {Sampler()}, [first], (same,), [x for x in ()].append, (i for i in ()), [str.join]]
+    for each in odd:
+        assert "0x" not in shown(each) and "<lambda>" not in shown(each), shown(each)
+    assert shown(functools.partial(same, 3)) == "partial(same, 3)" and shown([Sampler()]) == "[<Sampler>]"
+
+
+# ---------------------------------------------------------------------- where two values differ
+
+shapes = st.lists(st.integers(1, 5), min_size=1, max_size=3).map(tuple)
+
+
+@given(shapes, st.data(), st.sampled_from(["tensor", "array", "list"]), st.sampled_from([None, 1e-5]))
+def test_the_entry_that_is_named_is_the_first_that_differs(shape, data, kind, tolerance):
+    expected = np.arange(np.prod(shape), dtype=float).reshape(shape)
+    got = expected.copy()
+    places = data.draw(st.sets(st.integers(0, got.size - 1), min_size=1, max_size=3))
+    for place in places:
+        got.flat[place] += 0.25 + data.draw(st.integers(0, 3))
+    index = [int(i) for i in np.unravel_index(min(places), shape)]
+    make = {"tensor": torch.from_numpy, "array": np.asarray, "list": lambda a: a.tolist()}[kind]
+    said = first_difference(make(got), expected, tolerance)
+    if said or got.size > 4 or got.ndim > 1:
+        assert said == f"entry {index}: expected {expected.flat[min(places)]}, got {got.flat[min(places)]}"
+    assert first_difference(make(got), make(got.copy()), tolerance) == ""
+
+
+numbers = st.integers(-3, 3) | st.floats(-3, 3)
+trees = st.recursive(
+    numbers | st.text(max_size=3) | st.booleans() | st.none(),
+    lambda inner: st.lists(inner, max_size=6) | st.dictionaries(st.text(max_size=2), inner, max_size=6),
+    max_leaves=20,
+)
+
+
+@given(trees, trees, st.sampled_from([None, 1e-3]))
+def test_whatever_differs_is_told_with_both_values_where_it_differs(got, expected, tolerance):
+    """What is said is followed into both values: before that place they agree, at it they do not, and both are told."""
+
+    def agree(one, other):
+        return same(one, other) if tolerance is None else close(one, other, tolerance)
+
+    said = first_difference(got, expected, tolerance)
+    if agree(got, expected):
+        assert said == ""
+        return
+    if not said:  # then it is plain to see
+        assert shown(got) != shown(expected)
+        return
+    # Where lengths differ, a later part of the sentence leads on: "expected 3 entries, got 2; entry [1]: ...".
+    while found := re.match(
+        r"(?:its )?entry ((?:\[(?:\d+|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\")(?:, \d+)*\])+): ", said
+    ):
+        said = said[found.end() :]
+        for step in re.findall(r"\d+|'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"", found[1]):
+            at = eval(step)
+            before = list(expected)[: list(expected).index(at)] if isinstance(expected, dict) else range(at)
+            assert all(agree(got[i], expected[i]) for i in before)
+            got, expected = got[at], expected[at]
+        assert not agree(got, expected)
+        if counted := re.match(r"expected (\d+) (?:entries|keys), got (\d+); ", said):
+            assert (len(expected), len(got)) == (int(counted[1]), int(counted[2]))
+            said = said[counted.end() :]
+        elif isinstance(got, str) or not isinstance(got, list | dict):
+            assert said.startswith("expected ") or said.startswith("at [")
+            if isinstance(got, int | float) and isinstance(expected, int | float):
+                told = re.match(r"expected (\S+), got ([^\s;]+)", said)
+                assert [float(t == "True") if t in ("True", "False") else float(t) for t in told.groups()] == [
+                    pytest.approx(float(each), rel=1e-5) for each in (expected, got)
+                ]
+                assert told[1] != told[2]
+
+
+@pytest.mark.parametrize(
+    ("got", "expected", "said"),
+    [
+        (torch.zeros(9, 6), torch.zeros(6, 9), "expected shape (6, 9), got shape (9, 6)"),
+        ([1, 2], [1, 2, 3], "expected 3 entries, got 2; entry [2] is missing: 3"),
+        ([1, 2, 3], [1, 2], "expected 2 entries, got 3; entry [2] is one too many: 3"),
+        ([5, 2], [1, 2, 3], "expected 3 entries, got 2; entry [0]: expected 1, got 5"),
+        ([[1], [2]], [[1], [2, 3]], "entry [1]: expected 2 entries, got 1; its entry [1] is missing: 3"),
+        ({"a": 1}, dict.fromkeys("abcde", 1), "expected 5 keys, got 1; the key 'b' is missing"),
+        ({"f": 1} | dict.fromkeys("bcde", 1), dict.fromkeys("abcde", 1), "the key 'a' is missing"),
+        ({"a": [0] * 6}, {"a": [0] * 5 + [1]}, "entry ['a'][5]: expected 1, got 0"),
+        (set(range(5)), set(range(6)), "expected 6 members, got 5; 5 is missing"),
+        ("ab" * 60 + "c", "ab" * 60 + "d", "at [120] expected ... 'ababababababd', got ... 'ababababababc'"),
+        ("ab" * 60, "ab" * 61, "expected 122 characters, got 120; at [120] expected ... 'ababababababab', got its end"),
+        (0.5, 0.5 + 1e-12, "expected 0.500000000001, got 0.5"),
+        ([0.5] * 5 + [float("nan")], [0.5] * 6, "entry [5]: expected 0.5, got nan"),
+        ([1.0] + [float("nan")] * 5, [0.5] * 6, "entry [0]: expected 0.5, got 1.0; 5 entries are nan"),
+        (torch.tensor([[1.0, float("inf")]]), torch.zeros(1, 2),
+            "entry [0, 0]: expected 0.0, got 1.0; 1 entry is infinite"),
+        ((torch.zeros(9, 6), 1.0), (torch.ones(9, 6), 1.0), "entry [0, 0, 0]: expected 1.0, got 0.0"),
+        ([1, 2], [2, 4], ""),
+        (None, torch.zeros(9, 6), ""),
+        (0.5, 0.25, ""),
+    ],
+)  # fmt: skip
+def test_the_first_difference_in_words(got, expected, said):
+    assert first_difference(got, expected) == said
+
+
+def test_small_differences_count_only_where_there_is_no_tolerance():
+    got, expected = [0.5] * 5 + [1.0], [0.5 + 1e-7] * 5 + [2.0]
+    assert first_difference(got, expected) == "entry [0]: expected 0.5000001, got 0.5"
+    assert first_difference(got, expected, 1e-5) == "entry [5]: expected 2.0, got 1.0"

@@ -35,7 +35,7 @@ class Answer:
         self.function = function
         self.seconds = seconds
         self.hand_over_originals = hand_over_originals
-        self.__name__ = getattr(function, "__name__", "your function")
+        self.__name__ = _name_of(function)
         self.last_call = self.returned_none_from = self.changed_input_of = ""
 
     def __call__(self, *args, **kwargs):
@@ -58,6 +58,12 @@ class Answer:
         ):
             self.changed_input_of = self.last_call
         return result
+
+
+def _name_of(function) -> str:
+    """What the messages call an answer: never `<lambda>`, nor an address."""
+    name = getattr(function, "__name__", "your function")
+    return "your lambda" if name == "<lambda>" else name
 
 
 def _as_argument(value) -> str:
@@ -147,7 +153,8 @@ def where_it_broke(error: BaseException, check_function) -> str | None:
         if frame.f_globals.get("__name__", "").startswith("helpers."):
             continue
         text = linecache.getline(name, line).strip()
-        return f"line {line - code.co_firstlineno + 1} of {code.co_name}" + (f": {text}" if text else "")
+        place = "the lambda" if code.co_name == "<lambda>" else code.co_name
+        return f"line {line - code.co_firstlineno + 1} of {place}" + (f": {text}" if text else "")
     return None
 
 

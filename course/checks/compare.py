@@ -1,13 +1,19 @@
-"""Comparing what a learner's function returned with what it should have, and writing values short enough to
-read.
+"""Comparing what a learner's function returned with what it should have, saying where the two first differ, and
+writing values short enough to read.
 """
 
+import ast
+import functools
+import linecache
 import math
 import re
 from collections.abc import Mapping, Sequence, Set
+from numbers import Real
 
 MOST = 72  # characters of a value in a message
-_HAS_ITEMS = (list, tuple, dict, set, frozenset)
+FEW = 4  # entries of a list that anyone can compare by eye
+_AROUND = 12, 24  # characters of a long text that are shown before and behind the first that differs
+_ADDRESS = re.compile(r"<(?:(?:bound method|function|built-in method|class) )?([\w.<>]+)[^<>]*?(?: object)? at 0x\w+>")
 
 
 def is_array(value) -> bool:
@@ -16,7 +22,9 @@ def is_array(value) -> bool:
 
 
 def _plain(value):
-    """An array as nested lists, so that a tensor, an array and a list of the same numbers compare equal."""
+    """An array as nested lists, so that a tensor, an array and a list of the same numbers compare equal; what holds a
+    single number and has no axis is that number.
+    """
     if is_array(value):
         return value.detach().cpu().tolist() if hasattr(value, "detach") else value.tolist()
     return value
@@ -26,8 +34,12 @@ def _is_sequence(value) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes | bytearray)
 
 
+def _is_text(value) -> bool:
+    return isinstance(value, str | bytes | bytearray)
+
+
 def _is_number(value) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def same(got, expected) -> bool:
@@ -42,7 +54,7 @@ def same(got, expected) -> bool:
             isinstance(got, Mapping) and got.keys() == expected.keys() and all(same(got[k], expected[k]) for k in got)
         )
     if isinstance(expected, Set):
-        return isinstance(got, Set) and set(got) == set(expected)
+        return isinstance(got, Set) and set(map(_plain, got)) == set(map(_plain, expected))
     if isinstance(expected, bool) or isinstance(got, bool):
         return got is expected
     if isinstance(expected, float) and isinstance(got, float) and math.isnan(expected):
@@ -75,6 +87,163 @@ def close(got, expected, tolerance: float) -> bool:
     return same(got, expected)
 
 
+# ---------------------------------------------------------------------- where two values differ
+
+
+def first_difference(got, expected, tolerance: float | None = None) -> str:
+    """In a few words, where `got` first differs from `expected`, and both values there.
+
+    "entry [2, 3]: expected 0.5, got 0.25", "entry ['a']: ...", "expected 3 entries, got 2; ...". It is "" where they
+    agree, and where the two values themselves, as `shown` writes them, say it all.
+
+    Args:
+        tolerance: as for `close`; without it they are compared as by `same`.
+    """
+    if _agree(got, expected, tolerance) or _say_it_all(got, expected):
+        return ""
+    path, said = _difference(got, expected, tolerance)
+    place = f"entry {path}: " if path else ""
+    if path:
+        said = said.replace("; entry [", "; its entry [")
+    return place + said + _not_numbers(got, expected, said)
+
+
+def _agree(got, expected, tolerance: float | None) -> bool:
+    return same(got, expected) if tolerance is None else close(got, expected, tolerance)
+
+
+def _say_it_all(got, expected) -> bool:
+    """Whether anyone sees the difference between the two as `shown` writes them."""
+    texts = shown(got), shown(expected)
+    got, expected = _plain(got), _plain(expected)
+    if texts[0] == texts[1] or any(_is_cut(text) for text in texts):
+        return not _same_kind(got, expected) and texts[0] != texts[1]
+    if not _has_entries(got) or not _has_entries(expected):
+        return True
+    inside = [each for both in (got, expected) for each in (both.values() if isinstance(both, Mapping) else both)]
+    return len(inside) <= 2 * FEW and len(got) == len(expected) and not any(map(_has_entries, inside))
+
+
+def _same_kind(got, expected) -> bool:
+    kinds = _is_sequence, _is_number, lambda v: isinstance(v, Mapping), lambda v: isinstance(v, Set), _is_text
+    return any(is_kind(got) and is_kind(expected) for is_kind in kinds)
+
+
+def _has_entries(value) -> bool:
+    value = _plain(value)
+    return _is_sequence(value) or isinstance(value, Mapping | Set)
+
+
+def _difference(got, expected, tolerance: float | None) -> tuple[str, str]:
+    """The place, as an index is written, and what is different there."""
+    if is_array(got) and is_array(expected) and tuple(got.shape) != tuple(expected.shape):
+        return "", f"expected shape {tuple(expected.shape)}, got shape {tuple(got.shape)}"
+    got, expected = _plain(got), _plain(expected)
+    if _is_sequence(got) and _is_sequence(expected):
+        return _difference_of_sequences(got, expected, tolerance)
+    if isinstance(got, Mapping) and isinstance(expected, Mapping):
+        return _difference_of_mappings(got, expected, tolerance)
+    if isinstance(got, Set) and isinstance(expected, Set):
+        return "", _counts(got, expected, "members") + _missing_or_odd(got, expected)
+    return "", _both(got, expected)
+
+
+def _difference_of_sequences(got, expected, tolerance: float | None) -> tuple[str, str]:
+    at = next((i for i, (g, e) in enumerate(zip(got, expected, strict=False)) if not _agree(g, e, tolerance)), None)
+    if at is not None:
+        inner, said = _difference(got[at], expected[at], tolerance)
+        # The entries of an entry are named as those of a tensor: [2, 3]. A key inside stands in brackets of its own.
+        joined = f"[{at}, {inner[1:]}" if re.match(r"\[-?\d", inner) else f"[{at}]{inner}"
+        if len(got) == len(expected):
+            return joined, said
+        return "", f"{_counts(got, expected, 'entries')}entry {joined}: {said}"
+    both = len(got), len(expected)
+    which = "is missing" if both[0] < both[1] else "is one too many"
+    odd = (expected if both[0] < both[1] else got)[min(both)]
+    return "", f"{_counts(got, expected, 'entries')}entry [{min(both)}] {which}: {shown(odd)}"
+
+
+def _difference_of_mappings(got, expected, tolerance: float | None) -> tuple[str, str]:
+    counts = _counts(got, expected, "keys")
+    for key in expected:
+        if key not in got:
+            return "", f"{counts}the key {shown(key)} is missing"
+        if not _agree(got[key], expected[key], tolerance):
+            inner, said = _difference(got[key], expected[key], tolerance)
+            place = f"[{shown(key)}]{inner}"
+            return ("", f"{counts}entry {place}: {said}") if counts else (place, said)
+    odd = next(key for key in got if key not in expected)
+    return "", f"{counts}the key {shown(odd)} should not be there"
+
+
+def _missing_or_odd(got: Set, expected: Set) -> str:
+    got, expected = set(map(_plain, got)), set(map(_plain, expected))
+    missing, odd = (
+        sorted(each, key=lambda v: (type(v).__name__, repr(v))) for each in (expected - got, got - expected)
+    )
+    return f"{shown(missing[0])} is missing" if missing else f"{shown(odd[0])} should not be there"
+
+
+def _counts(got, expected, what: str) -> str:
+    return "" if len(got) == len(expected) else f"expected {len(expected)} {what}, got {len(got)}; "
+
+
+def _both(got, expected) -> str:
+    """ "expected 0.5, got 0.25", in as many digits or letters as it takes to see the difference."""
+    if _is_text(got) and _is_text(expected) and isinstance(got, str) == isinstance(expected, str):
+        return _both_texts(got, expected)
+    texts = shown(expected), shown(got)
+    if texts[0] == texts[1]:
+        texts = tuple(
+            text if len(text) <= 3 * MOST else f"{text[: 3 * MOST]} ..." for text in map(_exact, (expected, got))
+        )
+    if texts[0] == texts[1]:
+        texts = tuple(f"{text}, a {type(value).__name__}" for text, value in zip(texts, (expected, got), strict=True))
+    return f"expected {texts[0]}, got {texts[1]}"
+
+
+def _exact(value) -> str:
+    return _without_addresses(repr(value))
+
+
+def _both_texts(got, expected) -> str:
+    if len(repr(got)) <= MOST and len(repr(expected)) <= MOST:
+        return f"expected {expected!r}, got {got!r}"
+    at = next((i for i, (g, e) in enumerate(zip(got, expected, strict=False)) if g != e), min(len(got), len(expected)))
+
+    def around(text) -> str:
+        if at == len(text):
+            return "its end"
+        first, last = max(0, at - _AROUND[0]), at + _AROUND[1]
+        dots = "... " if first else "", " ..." if last < len(text) else ""
+        return f"{dots[0]}{bytes(text[first:last]) if isinstance(text, bytearray) else text[first:last]!r}{dots[1]}"
+
+    lengths = _counts(got, expected, "characters" if isinstance(got, str) else "bytes")
+    return f"{lengths}at [{at}] expected {around(expected)}, got {around(got)}"
+
+
+def _not_numbers(got, expected, said: str) -> str:
+    """A word on entries that are nan or infinite where they should not be, if the first difference is not of them."""
+    words = []
+    for name, is_odd in (("nan", math.isnan), ("infinite", math.isinf)):
+        odd = _count(got, is_odd)
+        if odd and not _count(expected, is_odd) and not re.search(r"got -?(?:nan|inf)\b", said):
+            words.append(f"{odd} {'entry is' if odd == 1 else 'entries are'} {name}")
+    return f"; {', '.join(words)}" if words else ""
+
+
+def _count(value, is_odd) -> int:
+    value = _plain(value)
+    if isinstance(value, float):
+        return int(is_odd(value))
+    if isinstance(value, Mapping):
+        return sum(_count(each, is_odd) for each in value.values())
+    return sum(_count(each, is_odd) for each in value) if _is_sequence(value) else 0
+
+
+# ---------------------------------------------------------------------- values as text
+
+
 def _kind(value) -> str:
     return "tensor" if hasattr(value, "detach") else "array"
 
@@ -86,29 +255,87 @@ def kind_and_shape(value) -> str:
 
 def shown(value, most: int = MOST) -> str:
     """A value as it would be typed, shortened; of a large array only the kind, the shape and the type of its
-    numbers.
+    numbers. The same on every machine: floats have six digits, and nothing is told by its address.
     """
-    if is_array(value):
-        if math.prod(value.shape) > 12:
-            return f"{kind_and_shape(value)}, {str(value.dtype).removeprefix('torch.')}"
-        text = f"{_kind(value)}({_rounded(_plain(value))})"
-    elif callable(value) and hasattr(value, "__name__"):
-        text = value.__name__
-    else:
-        try:
-            text = repr(_rounded(value))
-        except Exception:
-            text = f"<{type(value).__name__}>"
-        if not isinstance(value, _HAS_ITEMS) and ("\n" in text or " object at 0x" in text):
-            text = f"<{type(value).__name__}>"  # a model, an optimizer, a sampler: its name says enough
-        text = re.sub(r"\n\s*", " ", text)  # a list of tensors has a line for each of their rows
+    text = _text(value, most)
     return text if len(text) <= most else f"{text[: most - 4]} ..."
 
 
-def _rounded(value):
-    """Floats to six significant digits, so that a message is short and the same on every machine."""
-    if type(value) is float:
-        return float(f"{value:.6g}")
-    if type(value) in (list, tuple):
-        return type(value)(_rounded(v) for v in value)
-    return value
+def _is_cut(text: str) -> bool:
+    return text.endswith(" ...") or re.match(r"(?:tensor|array) of shape ", text) is not None
+
+
+def _text(value, most: int) -> str:
+    if is_array(value):
+        if not tuple(value.shape):
+            return _text(_plain(value), most) if not is_array(_plain(value)) else repr(value)
+        if math.prod(value.shape) > 12:
+            return f"{kind_and_shape(value)}, {str(value.dtype).removeprefix('torch.')}"
+        return f"{_kind(value)}({_text(_plain(value), most)})"
+    kind = type(value)
+    if kind is float:
+        return repr(float(f"{value:.6g}"))
+    if kind in (list, tuple):
+        inside = _joined((_text(each, most) for each in value), most)
+        return f"[{inside}]" if kind is list else f"({inside}{',' if len(value) == 1 else ''})"
+    if kind in (set, frozenset) and value:
+        inside = _joined(sorted(_text(each, most) for each in value), most)
+        return f"{{{inside}}}" if kind is set else f"frozenset({{{inside}}})"
+    if isinstance(value, dict) and value:
+        inside = _joined((f"{_text(k, most)}: {_text(v, most)}" for k, v in value.items()), most)
+        return f"{{{inside}}}" if kind.__name__ in ("dict", "defaultdict") else f"{kind.__name__}({{{inside}}})"
+    if kind is functools.partial:
+        given = [*map(_brief, value.args), *(f"{name}={_brief(each)}" for name, each in value.keywords.items())]
+        return f"partial({', '.join([_brief(value.func), *given])})"
+    if callable(value) and hasattr(value, "__name__"):
+        return lambda_as_text(value) if value.__name__ == "<lambda>" else value.__name__
+    try:
+        text = repr(value)
+    except Exception:
+        return f"<{kind.__name__}>"
+    if "\n" in text or " object at 0x" in text:
+        return f"<{kind.__name__}>"  # a model, an optimizer, a sampler: its name says enough
+    return _without_addresses(text)
+
+
+def _brief(value) -> str:
+    return shown(value, 30)
+
+
+def _joined(texts, most: int) -> str:
+    """The texts with commas between them, no more of them than can be shown."""
+    found, length = [], 0
+    for text in texts:
+        found.append(text)
+        length += len(text) + 2
+        if length > most + 8:
+            break
+    return ", ".join(found)
+
+
+def _without_addresses(text: str) -> str:
+    """ "<function f at 0x7f...>" is "f"."""
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", _ADDRESS.sub(lambda found: found[1].split(".")[-1], text))
+
+
+def lambda_as_text(function) -> str:
+    """The source of a lambda, where it can be found and is short; else "a lambda"."""
+    code = getattr(function, "__code__", None)
+    text = _lambda_source(code) if code is not None else ""
+    return text if 0 < len(text) <= MOST else "a lambda"
+
+
+@functools.lru_cache(maxsize=256)
+def _lambda_source(code) -> str:
+    """The source of a lambda by its code; "" where it stands in no file or cell that is known."""
+    try:
+        tree = ast.parse("".join(linecache.getlines(code.co_filename)))
+    except (SyntaxError, ValueError):
+        return ""
+    places = {(line, column) for line, end, column, last in code.co_positions() if column is not None and last}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Lambda) and node.lineno == code.co_firstlineno:
+            body = node.body
+            if (body.lineno, body.col_offset) in places:
+                return ast.unparse(node)
+    return ""
