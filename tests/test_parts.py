@@ -186,8 +186,16 @@ def test_the_source_of_a_class_is_found():
     assert "def forward" in source_of(scope["MyThing"])
 
 
+def test_a_decorator_hides_nothing():
+    cell = "import torch\n\n\n@torch.no_grad()\ndef my_f(x):\n    return x\n"
+    cell += "class My:\n    @torch.no_grad()\n    def g(self):\n        return 2\n"
+    scope = in_a_cell(cell, {"__name__": "__main__"}, "<cell 3>")
+    for answer in (scope["my_f"], scope["My"]):
+        assert "@torch.no_grad()\ndef my_f" in source_of(answer) and "return 2" in source_of(answer)
+
+
 def test_what_has_no_source_has_none():
-    assert source_of(lambda x: x) is None and source_of(print) is None and source_of(3) is None
+    assert all(source_of(each) is None for each in (lambda x: x, print, 3, None, int))
 
 
 def test_renaming_leaves_text_and_comments_alone():

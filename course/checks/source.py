@@ -32,11 +32,10 @@ def source_of(answer) -> str | None:
 
 def _code(answer):
     """The code object of a function, or of a class's first method."""
-    answer = inspect.unwrap(answer) if not isinstance(answer, type) else answer
     if isinstance(answer, type):
         own = (member for member in vars(answer).values() if inspect.isfunction(member))
         answer = next((member for member in own if member.__qualname__.startswith(answer.__name__)), None)
-    return getattr(answer, "__code__", None)
+    return getattr(answer and inspect.unwrap(answer), "__code__", None)  # a decorator's code is not the answer's
 
 
 def _segment(text: str, statement: ast.stmt) -> str:

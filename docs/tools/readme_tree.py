@@ -27,11 +27,12 @@ FOLDERS = {
 COURSE = {
     "__init__.py": "start() and artifact(): what the setup cell needs",
     "cli/": "python -m course run | train | resume | generate | chat | evaluate | export | ...",
-    "checks/": "what each exercise is checked for, and the engine that runs the checks",
+    "checks/": "what each exercise is checked for, the engine that runs the checks, how an answer is handed over",
     "figures/": "every plot, in one style",
     "classroom/": "handouts, quizzes, grading",
     "bench/": "measured speed and memory, beside peers; what a run will cost",
     "site/": "executing and publishing notebooks, the syllabus, model cards",
+    "mine.py": "your GPT: what passed its check, put together in runs/my_gpt.py",
     "engine.py": "stories told fast: CTranslate2 with our weights",
     "playground.py": "a prompt, sliders, and a story that grows token by token",
     "scoreboard.py": "every model on the same validation stories, in bits per byte",
