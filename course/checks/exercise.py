@@ -24,7 +24,7 @@ from dataclasses import dataclass, field, replace
 from course.checks import kept, parts
 from course.checks.answer import Answer, NotAttempted, TimeLimit, TooSlow, hint_for, is_untouched, where_it_broke
 from course.checks.cells import course_part, surroundings_of
-from course.checks.compare import close, same, shown
+from course.checks.compare import close, first_difference, same, shown
 from course.checks.result import NOT_ATTEMPTED, RIGHT, WRONG, Result, show
 from course.checks.source import names_missing, source_of
 
@@ -57,13 +57,16 @@ class Check:
     def equal(self, got, expected, *, slug: str, hint: str, when: str | None = None) -> None:
         """`got` equals `expected`: numbers, text, containers, tensors. A list may stand for a tuple."""
         if not same(got, expected):
-            self.fail(f"{self._after(when)}expected {shown(expected)}, got {shown(got)}", slug=slug, hint=hint)
+            problem = first_difference(got, expected) or f"expected {shown(expected)}, got {shown(got)}"
+            self.fail(self._after(when) + problem, slug=slug, hint=hint)
         self.passed += 1
 
     def close(self, got, expected, *, slug: str, hint: str, tolerance: float = 1e-5, when: str | None = None) -> None:
         """As `equal`, for floats: every number within `tolerance`, absolute or relative to the expected."""
         if not close(got, expected, tolerance):
-            self.fail(f"{self._after(when)}expected about {shown(expected)}, got {shown(got)}", slug=slug, hint=hint)
+            problem = first_difference(got, expected, tolerance)
+            problem = problem or f"expected about {shown(expected)}, got {shown(got)}"
+            self.fail(self._after(when) + problem, slug=slug, hint=hint)
         self.passed += 1
 
     def shape(self, got, expected: Sequence[int], *, slug: str, hint: str, when: str | None = None) -> None:
