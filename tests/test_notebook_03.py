@@ -45,13 +45,13 @@ def stream():
 
 
 def test_counts_are_the_pairs(taught, stream):
-    counts = taught["count_bigrams"](stream.astype(np.uint16))
+    counts = taught["count_bigrams"](stream.astype(np.uint16), V)
     assert counts.sum() == len(stream) - 1
     assert counts[3, 4] == sum(a == 3 and b == 4 for a, b in zip(stream[:-1], stream[1:], strict=True))
 
 
 def test_kneser_ney_is_the_helpers(taught, stream):
-    table = taught["kneser_ney"](taught["count_bigrams"](stream))
+    table = taught["kneser_ney"](taught["count_bigrams"](stream, V))
     model = NGramModel(2, V, END).fit(stream[1:])
     expected = np.exp(model.next_log_probs_of([[i] for i in range(V)]))
     assert table == pytest.approx(expected, abs=1e-12)
@@ -60,7 +60,7 @@ def test_kneser_ney_is_the_helpers(taught, stream):
 
 def test_modified_kneser_ney_takes_by_how_often_a_pair_was_met(taught, stream):
     """From the formulas of Chen and Goodman, pair by pair."""
-    counts = taught["count_bigrams"](stream)
+    counts = taught["count_bigrams"](stream, V)
     table = taught["modified_kneser_ney"](counts)
     assert table.sum(axis=1) == pytest.approx(np.ones(V))
     n1, n2, n3, n4 = (max(int((counts == k).sum()), 1) for k in (1, 2, 3, 4))
@@ -75,12 +75,40 @@ def test_modified_kneser_ney_takes_by_how_often_a_pair_was_met(taught, stream):
 
 
 def test_smoothing_gives_distributions(taught, stream):
-    counts = taught["count_bigrams"](stream)
+    counts = taught["count_bigrams"](stream, V)
     unigram = counts.sum(axis=0) / counts.sum()
-    for table in (taught["smoothed"](counts, 0.3), taught["mixed"](counts, unigram, 0.7)):
+    for table in (taught["add_k"](counts, 0.3), taught["interpolate"](counts, unigram, 0.7)):
         assert table.sum(axis=1) == pytest.approx(np.ones(V))
-    assert taught["smoothed"](counts, 0.5)[3, 4] == pytest.approx((counts[3, 4] + 0.5) / (counts[3].sum() + 6))
-    assert taught["mixed"](counts, unigram, 0.7)[11] == pytest.approx(unigram)
+    assert taught["add_k"](counts, 0.5)[3, 4] == pytest.approx((counts[3, 4] + 0.5) / (counts[3].sum() + 6))
+    assert taught["interpolate"](counts, unigram, 0.7)[11] == pytest.approx(unigram)
+
+
+@pytest.mark.parametrize("order", [2, 3, 5])
+def test_backing_off_is_the_helpers_model_of_any_order(taught, stream, order):
+    followers, discounts = taught["followers_of"](stream.astype(np.uint16), order, V)
+    model = NGramModel(order, V, END).fit(stream[1:])
+    assert sum(len(tokens) for tokens, _ in followers.values()) == model.parameters
+    for ids in ([END], [END, 3], [END, 3, 4], [END, 5, 5, 5, 5], *(stream[at : at + 4] for at in range(0, 60, 7))):
+        before = [*ids[list(ids).index(END) :]] if END in ids else list(ids)
+        context = tuple(int(i) for i in ([END] * order + before if before[0] == END else before)[1 - order :])
+        probs = taught["back_off"](context, followers, discounts, V)
+        assert np.log(probs) == pytest.approx(model.next_log_probs([int(i) for i in before]), abs=1e-9)
+
+
+def test_the_trigram_scores_what_evaluate_scores(taught, stream):
+    """By the chain rule and the conversion to bytes of the notebook's own parts."""
+    texts = ["abcab", "bbd", "a"]
+    followers, discounts = taught["followers_of"](stream, 3, V)
+
+    def next_probs(before):
+        return taught["back_off"](tuple([END, *before[-2:]][-2:]), followers, discounts, V)
+
+    rows = Letters().encode_batch(texts)
+    nats = -sum(taught["story_log_prob"](ids, next_probs) for ids in rows)
+    metrics = evaluate(NGramModel(3, V, END).fit(stream[1:]), Letters(), texts)
+    assert nats == pytest.approx(metrics.nats)
+    tokens = sum(len(ids) + 1 for ids in rows)
+    assert taught["bits_per_byte"](nats / tokens, tokens, texts) == pytest.approx(metrics.bits_per_byte)
 
 
 def test_three_ways_to_the_same_loss(taught):
@@ -89,7 +117,7 @@ def test_three_ways_to_the_same_loss(taught):
     rows = story_rows(Letters(), texts)
     table = np.random.default_rng(1).dirichlet(np.ones(V), V)
     metrics = evaluate(taught["TableModel"](table), Letters(), texts)
-    pairs = sum(taught["count_bigrams"](np.array(row)) for row in rows)
+    pairs = sum(taught["count_bigrams"](np.array(row), V) for row in rows)
     assert taught["cross_entropy"](table, pairs) == pytest.approx(metrics.nats_per_token)
     before = torch.tensor([i for row in rows for i in row[:-1]])
     after = torch.tensor([i for row in rows for i in row[1:]])
@@ -99,7 +127,7 @@ def test_three_ways_to_the_same_loss(taught):
 
 
 def test_the_network_learns_what_was_counted(taught, stream):
-    counts = torch.from_numpy(taught["count_bigrams"](stream)).float()
+    counts = torch.from_numpy(taught["count_bigrams"](stream, V)).float()
     total = counts.sum(dim=1, keepdim=True)
     fraction, followed = total[:, 0] / total.sum(), counts / total.clamp(min=1)
     network = taught["NeuralBigram"](V)
@@ -108,9 +136,7 @@ def test_the_network_learns_what_was_counted(taught, stream):
     assert taught["loss_on_all"](network, fraction, followed).item() == pytest.approx(math.log(V))
     optimizer = torch.optim.Adam(network.parameters(), lr=0.3)
     for _ in range(300):
-        optimizer.zero_grad()
-        taught["loss_on_all"](network, fraction, followed).backward()
-        optimizer.step()
+        taught["train_step"](lambda: taught["loss_on_all"](network, fraction, followed), optimizer)
     met = total[:, 0] > 0
     assert torch.allclose(network.logits.weight.softmax(1)[met], followed[met], atol=5e-3)
     one_by_one = F.cross_entropy(network.logits(ids[:-1]), ids[1:])
@@ -121,14 +147,14 @@ def test_generated_stories_follow_the_distribution_and_the_seed(taught, stream):
     model = NGramModel(2, V, END).fit(stream[1:])
 
     def generate(limit, seed):
-        return taught["generate"](lambda ids: np.exp(model.next_log_probs(ids)), limit=limit, seed=seed)
+        return taught["sample_story"](lambda ids: np.exp(model.next_log_probs(ids)), limit=limit, seed=seed)
 
     assert [generate(15, seed) for seed in range(20)] == [generate(15, seed) for seed in range(20)]
     assert max(len(generate(15, seed)) for seed in range(20)) == 15
     firsts = [generate(1, seed) for seed in range(1000)]
     for token, probability in enumerate(np.exp(model.next_log_probs([END]))):
-        text = "" if token == END else Letters().decode([token])
-        assert firsts.count(text) / 1000 == pytest.approx(probability, abs=0.05)
+        story = [] if token == END else [token]
+        assert firsts.count(story) / 1000 == pytest.approx(probability, abs=0.05)
 
 
 # --- what is shipped

@@ -11,7 +11,8 @@ The same values, because the notebook builds something simpler, or shows another
 | 02 | the solution `split_by_text` | `helpers.stories.split_stories` | test_notebook_02 |
 | 02 | the solution `pack_stream` (a list) | `helpers.dataset` (a file that is mapped) | test_notebook_02 |
 | 03 | `kneser_ney` (a dense table of pairs) | `helpers.ngrams.NGramModel` (any order, sorted) | test_notebook_03 |
-| 03 | `cross_entropy`, the solutions `perplexity`, `bits_per_byte` | `helpers.evaluation` | test_notebook_03 |
+| 03 | the solution `back_off` (by recursion, a context at a time) | `helpers.ngrams.NGramModel` | test_notebook_03 |
+| 03 | the solutions `cross_entropy`, `perplexity`, `bits_per_byte` | `helpers.evaluation` | test_notebook_03 |
 | 04 | the solutions `lookup_by_one_hot`, `add_positions` | `helpers.model.GPT.embed` | test_notebook_04 |
 """
 

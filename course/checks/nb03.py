@@ -1,11 +1,14 @@
-"""The exercises of notebook 03: the chain rule, perplexity, bits per byte, smoothing, interpolation, sampling."""
+"""The exercises of notebook 03: the chain rule, measures, a training step, sampling; those on counts are imported."""
 
 import math
 from collections import Counter
+from itertools import groupby
 
 import numpy as np
+import torch
 
 from course.checks.compare import close
+from course.checks.counting import add_k, back_off, count_bigrams, interpolate  # noqa: F401
 from course.checks.exercise import exercise
 
 END = 0  # in these exercises as in the course's tokenizer
@@ -45,12 +48,15 @@ def story_log_prob(answer, check):
         asked.append(list(before))
         return [0.2] * 5
 
-    answer([3, 4], remember)
+    answer([3, 4, 1, 1, 2, 4], remember)
     hint = (
         "A token is predicted from all that is before it: first [0], then [0, 3], then [0, 3, 4]. The end token stands "
         "before every story, and no token may see itself."
     )
-    check.equal(sorted(asked), [[0], [0, 3], [0, 3, 4]], slug="context", hint=hint)
+    wanted = [[0, 3, 4, 1, 1, 2, 4][:at] for at in range(1, 8)]
+    odd = next((before for before in asked if before not in wanted), None)
+    problem = f"the model was asked what comes after {odd}" if odd else f"the model was asked {len(asked)} times"
+    check.that(sorted(asked, key=len) == wanted, slug="context", problem=problem, hint=hint)
     try:
         got = answer([1] * 2000, lambda before: [0.1, 0.1, 0.8])
     except ValueError:  # what math.log says to zero
@@ -59,6 +65,8 @@ def story_log_prob(answer, check):
         got, 2001 * math.log(0.1), slug="underflow",
         hint="A product of two thousand probabilities is too small for any float: add logarithms instead.",
     )  # fmt: skip
+    check.close(answer([1], lambda before: [1 - 1e-7, 1e-7]), math.log(1e-7) + math.log(1 - 1e-7), slug="tiny",
+                hint="A small probability has a large logarithm, and it counts: leave it as it is.")  # fmt: skip
     for _ in range(5):
         ids = [check.random.randrange(1, 4) for _ in range(6)]
         tilted = lambda before: [(1 + i + before[-1]) / (10 + 4 * before[-1]) for i in range(4)]  # noqa: E731
@@ -89,6 +97,9 @@ def perplexity(answer, check):
         answer([[log(1 / 10)] * 7]), 10.0, slug="uniform", hint="Ten equally likely tokens: a perplexity of ten."
     )
     check.close(answer([[0.0, 0.0]]), 1.0, slug="certain", hint="Always sure and always right: a perplexity of 1.")
+    check.close(
+        answer([[0.0, log(0.25)]]), 2.0, slug="sure-once", hint="A token that the model was sure of counts, too."
+    )
     check.close(
         answer([[log(0.5)] * 9, [log(1 / 32)]]), math.exp((9 * log(2) + log(32)) / 10), slug="weighting",
         hint="Every token weighs the same, wherever it stands: one mean over all tokens of all stories.",
@@ -146,103 +157,137 @@ def bits_per_byte(answer, check):
         )  # fmt: skip
 
 
-@exercise("3.4", title="Add-k smoothing", minutes=10, difficulty=2)
-def add_k(answer, check):
-    counts = np.array([[2, 2, 0], [1, 0, 0], [0, 0, 0]])
-    try:
-        got = np.asarray(answer(counts, 1.0), dtype=float)
-    except TypeError as error:  # `counts += k` with whole numbers on the left
-        if "Cannot cast" not in str(error):
-            raise
-        check.fail(
-            f"the counts are whole numbers, and were to be changed in place: {error}", slug="in-place",
-            hint="Leave `counts` as it was: `counts + k` makes a new array.",
-        )  # fmt: skip
-    check.shape(got, (3, 3), slug="shape", hint="A row for each token before, a column for each token after it.")
+@exercise("3.5", title="The loss of a table", minutes=10, difficulty=2)
+def cross_entropy(answer, check):
+    ln2 = math.log(2)
+    table = np.array([[0.5, 0.5, 0.0], [0.25, 0.25, 0.5], [0.0, 0.0, 1.0]])
+    pairs = np.array([[3, 0, 0], [1, 0, 0], [0, 0, 0]])  # three times 1 bit, once 2 bits
+    got = answer(table, pairs)
     check.that(
-        np.isfinite(got).all(), slug="unseen-context", problem="there are numbers that are not finite",
-        hint="The last token was never met before another. Its row of zeros must become even, not 0 / 0.",
+        not isinstance(got, np.ndarray) or got.ndim == 0, slug="one-number",
+        problem="expected one number, got an array", hint="One number for the whole text: sum over rows and columns.",
     )  # fmt: skip
-    added = counts + 1.0
-    for mistaken, slug, problem, hint in (
-        (added / added.sum(axis=0), "columns", "the columns sum to one, not the rows",
-         "A row is one distribution: sum along it, axis=1."),
-        (added / added.sum(), "whole-table", "the whole table sums to one",
-         "Each row is a distribution of its own: divide it by its own sum."),
-        (added / added.sum(axis=1), "keepdims", "the numbers of a row were divided by the sums of three rows",
-         "Sums of shape (3,) are laid along a row. keepdims=True makes them a column, (3, 1): one divisor a row."),
+    got = float(got)
+    check.that(
+        not math.isnan(got), slug="zero-times-infinity", problem="expected a number, got nan",
+        hint="0 * log 0 is not a number to NumPy. Pick out the pairs that occur before you take logarithms.",
+    )  # fmt: skip
+    loss = 5 * ln2 / 4
+    for mistaken, slug, hint in (
+        (-loss, "sign", "A loss is never below zero: it is minus the logarithm."),
+        (5 * ln2, "total", "That is the whole loss. Divide it by how many pairs there are."),
+        (1.25, "bits", "That is in bits. With np.log it is in nats."),
+        (math.exp(loss), "perplexity", "That is the perplexity. The loss is its logarithm."),
+        (1.5 * ln2, "weights", "A pair that occurs three times counts three times in the mean."),
+        (2.5 * ln2, "cells", "Divide by the number of pairs in the text, not by the number of cells."),
+        (5 * ln2 / 9, "cells", "Divide by the number of pairs in the text, not by the number of cells."),
+        (5 * ln2 / 3, "cells", "Divide by the number of pairs in the text, not by the number of rows."),
+        (-math.log((3 * 0.5 + 0.25) / 4), "mean-first", "First the logarithm of each probability, then the mean."),
     ):  # fmt: skip
-        check.that(not close(got, mistaken, 1e-6), slug=slug, problem=problem, hint=hint)
-    check.close(
-        got.sum(axis=1), [1.0, 1.0, 1.0], slug="sums-to-one", tolerance=1e-6,
-        hint="Each row sums to one. k was added in every column: by how much did the row's total grow?",
-    )  # fmt: skip
-    check.close(
-        got[0], [3 / 7, 3 / 7, 1 / 7], slug="every-count", tolerance=1e-6,
-        hint="k is added to every count, not only to the zeros, and before dividing.",
-    )  # fmt: skip
-    check.close(got[2], [1 / 3] * 3, slug="unseen-context", tolerance=1e-6, hint="Nothing known: all tokens equal.")
-    check.close(
-        answer(counts, 0.5), [[2.5 / 5.5, 2.5 / 5.5, 0.5 / 5.5], [1.5 / 2.5, 0.2, 0.2], [1 / 3] * 3], slug="k",
-        tolerance=1e-6, hint="k need not be 1, nor whole: in an array of whole numbers its fraction is cut off.",
-    )  # fmt: skip
-    generator = np.random.default_rng(3)
-    for _ in range(5):
-        counts = generator.integers(0, 4, (5, 5))
-        k = float(generator.uniform(0.01, 2))
-        expected = [[(n + k) / sum(m + k for m in row) for n in row] for row in counts.tolist()]
-        check.close(answer(counts, k), expected, slug="random", tolerance=1e-6, hint="Compare one row by hand.")
-
-
-@exercise("3.5", title="Interpolation", minutes=12, difficulty=2)
-def interpolate(answer, check):
-    counts = np.array([[6, 2, 0], [0, 1, 3], [4, 0, 0]])
-    unigram = np.array([0.5, 0.2, 0.3])
-    bigram = counts / counts.sum(axis=1, keepdims=True)
-    got = np.asarray(answer(counts, unigram, 1.0), dtype=float)
-    check.shape(got, (3, 3), slug="shape", hint="One row for each token before.")
-    check.close(
-        got, bigram, slug="which-weight", tolerance=1e-6,
-        hint="With a weight of 1 only the bigram counts: its relative frequencies. With 0 only the unigram.",
-    )  # fmt: skip
-    check.close(
-        answer(counts, unigram, 0.0), [unigram.tolist()] * 3, slug="columns", tolerance=1e-6,
-        hint="The unigram's probability of a token goes to that token's column, in every row.",
-    )  # fmt: skip
-    check.close(
-        np.asarray(answer(counts, unigram, 0.75))[0], [0.75 * 0.75 + 0.125, 0.75 * 0.25 + 0.05, 0.075], slug="mixture",
-        tolerance=1e-6, hint="weight * bigram + (1 - weight) * unigram: an arithmetic mean, in probabilities.",
-    )  # fmt: skip
-    unmet = np.array([[3, 1, 0], [0, 0, 0], [1, 1, 2]])
-    got = np.asarray(answer(unmet, unigram, 0.9), dtype=float)
+        check.that(not close(got, mistaken, 1e-6), slug=slug, problem=f"expected about {loss:.6f}, got {got:.6g}",
+                   hint=hint)  # fmt: skip
+    check.close(got, loss, slug="loss", hint="Three pairs of ln 2 nats and one of ln 4, shared by four pairs.")
+    impossible = np.array([[1, 0, 7], [0, 0, 0], [0, 0, 5]])
     check.that(
-        np.isfinite(got).all() and abs(got[1].sum() - 1) < 1e-6, slug="unseen-context",
-        problem=f"the row of a token that was never followed by anything sums to {got[1].sum():.3g}",
-        hint="0 / 0 is no probability. Where a row has no counts, the unigram must have all the weight.",
+        float(answer(table, impossible)) == math.inf, slug="infinite",
+        problem=f"a pair with the probability 0 occurs: expected inf, got {float(answer(table, impossible)):.6g}",
+        hint="A pair that was called impossible and occurs makes the loss infinite. Do not leave it out or mend it.",
     )  # fmt: skip
-    check.close(
-        got[1], unigram, slug="unseen-context", tolerance=1e-6,
-        hint="Where a row has no counts, the unigram must have all the weight.",
-    )  # fmt: skip
-    check.close(
-        np.asarray(answer(unmet, unigram, 1.0))[1], unigram, slug="unseen-context", tolerance=1e-6,
-        hint="Where a row has no counts the unigram has all the weight, whatever `weight` says.",
+    check.that(
+        float(answer(table, np.array([[0, 0, 0], [0, 0, 0], [0, 0, 4]]))) == 0, slug="certain",
+        problem="only pairs of probability 1 occur, and the loss is not 0", hint="ln 1 is 0: nothing to lose.",
     )  # fmt: skip
     generator = np.random.default_rng(5)
+    for scale in (1, 1000):
+        table, pairs = generator.dirichlet(np.ones(6), 6), scale * generator.integers(0, 4, (6, 6))
+        one_by_one = [-math.log(table[i, j]) for i in range(6) for j in range(6) for _ in range(pairs[i, j])]
+        check.close(answer(table, pairs), math.fsum(one_by_one) / len(one_by_one), slug="random",
+                    hint="Write the pairs out one by one for a table of two by two.")  # fmt: skip
+    tiny = np.array([[1 - 1e-40, 1e-40], [0.5, 0.5]])
+    check.close(answer(tiny, np.array([[0, 2], [0, 0]])), 40 * math.log(10), slug="tiny",
+                hint="A small probability is not zero: add nothing to it before the logarithm.")  # fmt: skip
+
+
+@exercise("3.9", title="A training step", minutes=8, difficulty=2)
+def train_step(answer, check):
+    weight = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
+    rate = torch.optim.SGD([weight], lr=0.1)
+    calls = []
+
+    def loss():
+        calls.append(weight.detach().clone())
+        return (weight**2).sum()
+
+    got = answer(loss, rate)
+    check.that(
+        not isinstance(got, torch.Tensor), slug="number", problem="expected a number of Python, got a tensor",
+        hint="A tensor drags all that it was computed from along. `.item()` leaves the number.",
+    )  # fmt: skip
+    check.that(
+        len(calls) == 1, slug="calls", problem=f"the loss was computed {len(calls)} times",
+        hint="One forward pass is enough: keep the loss in a variable.",
+    )  # fmt: skip
+    now = weight.detach().tolist()
+    check.that(
+        now != [1.0, -2.0],
+        slug="no-step",
+        problem="the parameters are what they were",
+        hint="Gradients alone change nothing: the optimizer must make its step, after the backward pass.",
+    )
+    check.close(
+        now,
+        [0.8, -1.6],
+        slug="step",
+        when="the parameters 1 and -2 after a step on the sum of their squares, lr 0.1",
+        hint="Against the gradient, once, by the optimizer's own step.",
+    )
+    check.that(
+        close(got, 5.0, 1e-5),
+        slug="loss-before",
+        problem=f"the loss was 5 before the step, and {got} was returned",
+        hint="Return the loss that the step was made from.",
+    )
+    answer(loss, rate)
+    check.close(
+        weight.detach().tolist(), [0.64, -1.28], slug="left-over", when="the parameters after a second step",
+        hint="PyTorch adds new gradients to the old ones: clear them, and clear them before the backward pass.",
+    )  # fmt: skip
+    weight.grad = torch.tensor([100.0, 100.0])
+    answer(loss, rate)
+    check.close(
+        weight.detach().tolist(),
+        [0.512, -1.024],
+        slug="left-over",
+        when="the parameters after a step, with old gradients of 100 left over",
+        hint="Clear the gradients before the backward pass: somebody else may have left some.",
+    )
+    table = torch.nn.Embedding(5, 5)
+    twin = torch.nn.Embedding(5, 5)
+    twin.load_state_dict(table.state_dict())
+    adam, by_hand = (torch.optim.Adam(each.parameters(), lr=0.3) for each in (table, twin))
+    inputs, targets = torch.tensor([0, 1, 2, 3, 1]), torch.tensor([1, 2, 3, 4, 4])
+
+    def loss_of(each):
+        return torch.nn.functional.cross_entropy(each(inputs), targets)
+
     for _ in range(5):
-        counts = generator.integers(0, 3, (4, 4))
-        counts[:, 0] += 1
-        low = generator.dirichlet(np.ones(4))
-        weight = float(generator.uniform(0.1, 0.9))
-        expected = [
-            [weight * n / sum(row) + (1 - weight) * p for n, p in zip(row, low, strict=True)] for row in counts.tolist()
-        ]
-        check.close(answer(counts, low, weight), expected, slug="random", tolerance=1e-6, hint="Compare one row.")
+        expected = loss_of(twin)
+        gradient = torch.autograd.grad(expected, [twin.weight])[0]
+        twin.weight.grad = gradient
+        by_hand.step()
+        check.close(answer(lambda: loss_of(table), adam), expected.item(), slug="adam",
+                    when="the loss of a small bigram network, trained by Adam",
+                    hint="Use the optimizer that was given, whatever it is, and once a step.")  # fmt: skip
+    check.close(table.weight, twin.weight.detach(), slug="adam", when="a small bigram network after five steps of Adam",
+                hint="Use the optimizer that was given, whatever it is, and once a step.")  # fmt: skip
 
 
-@exercise("3.6", title="Sample from counts", minutes=12, difficulty=2, seconds=5)
+@exercise("3.10", title="Sample a story", minutes=12, difficulty=2, seconds=5)
 def sample_story(answer, check):
-    chain = [[0, 3, 0, 0], [0, 0, 5, 0], [0, 0, 0, 2], [1, 0, 0, 0]]  # 0 -> 1 -> 2 -> 3 -> 0
+    def model_of(rows):
+        return lambda ids: np.array(rows[ids[-1]], dtype=float) / sum(rows[ids[-1]])
+
+    chain = model_of([[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0]])  # 0 -> 1 -> 2 -> 3 -> 0
     got = list(answer(chain, 10, 0))
     check.that(
         END not in got, slug="end", problem=f"the end token 0 is in {got}",
@@ -250,36 +295,62 @@ def sample_story(answer, check):
     )  # fmt: skip
     check.equal(
         got, [1, 2, 3], slug="context",
-        hint="Begin with the row of the end token, 0. Each sampled token says in which row to look next.",
+        hint="Begin with the end token, 0, alone. Each sampled token is appended to what the model sees next.",
     )  # fmt: skip
-    for limit in (1, 2):
+    for limit in (1, 2, 3):
         check.equal(
             list(answer(chain, limit, 0)), [1, 2, 3][:limit], slug="limit",
             hint="Stop after `limit` tokens. The end token at the start is none of them.",
         )  # fmt: skip
-    endless = [[0, 1, 0], [0, 1, 1], [0, 1, 1]]
-    check.equal(len(answer(endless, 50, 1)), 50, slug="limit", hint="Some stories never end: stop at `limit` tokens.")
-    wide = [[0] + [1] * 50] + [[1] + [2] * 50 for _ in range(50)]
+    asked = []
+
+    def remember(ids):
+        asked.append(list(ids))
+        return np.array([0, 0.0, 1.0]) if len(ids) < 4 else np.array([1.0, 0, 0])
+
+    answer(remember, 9, 0)
+    check.that(
+        [one for one, _ in groupby(asked)] == [[0], [0, 2], [0, 2, 2], [0, 2, 2, 2]], slug="whole-context",
+        problem=f"the model was asked what comes after {asked}"[:200],
+        hint="The model sees all ids so far, the end token in front: [0], then [0, first], then [0, first, second].",
+    )  # fmt: skip
+    endless = model_of([[0, 1, 0], [0, 1, 1], [0, 1, 1]])
+    length = len(list(answer(endless, 50, 1)))
+    check.that(length == 50, slug="limit", problem=f"a story that never ends has {length} tokens with limit=50",
+               hint="Some stories never end: stop at `limit` tokens.")  # fmt: skip
+    wide = model_of([[0] + [1] * 50] + [[1] + [2] * 50 for _ in range(50)])
     check.equal(
         list(answer(wide, 40, 7)), list(answer(wide, 40, 7)), slug="seed",
         hint="The same seed must give the same story: make your generator from `seed`, inside the function.",
     )  # fmt: skip
-    once = [[0, 6, 3, 1], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]]  # one token, then the end
+    once = model_of([[0, 6, 3, 1], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]])  # one token, then the end
     sampled = Counter(tuple(answer(once, 5, seed)) for seed in range(600))
     check.that(
         len(sampled) > 1, slug="seed-or-greedy", problem=f"600 seeds gave one and the same story, {list(sampled)[0]}",
-        hint="Sample at random by the counts, do not take the largest, and let `seed` decide the sample.",
+        hint="Sample at random by the probabilities, do not take the largest, and let `seed` decide the sample.",
     )  # fmt: skip
     fractions = [sampled[(token,)] / 600 for token in (1, 2, 3)]
     check.that(
         all(abs(fraction - p) < 0.08 for fraction, p in zip(fractions, (0.6, 0.3, 0.1), strict=True)), slug="weights",
-        problem=f"counts 6, 3, 1 gave fractions of {fractions[0]:.2f}, {fractions[1]:.2f}, {fractions[2]:.2f}",
-        hint="A token that was counted six times as often must be sampled six times as often.",
+        problem="probabilities of 0.6, 0.3 and 0.1 gave fractions of " + ", ".join(f"{f:.2f}" for f in fractions),
+        hint="A token that is six times as probable must be sampled six times as often.",
     )  # fmt: skip
-    twice = [[0, 1, 1], [1, 1, 1], [1, 1, 1]]
+    some = model_of([[1, 1, 0], [1, 1, 0], [1, 1, 0]])  # half of all stories are empty
+    empty = sum(len(list(answer(some, 5, seed))) == 0 for seed in range(400)) / 400
+    check.that(
+        abs(empty - 0.5) < 0.12,
+        slug="first-may-end",
+        problem=f"half of all stories should be empty; {empty:.0%} are",
+        hint="The very first sample may be the end token, too: then the story is empty.",
+    )
+    twice = model_of([[0, 1, 1], [1, 1, 1], [1, 1, 1]])
     stories = [tuple(answer(twice, 2, seed)) for seed in range(400)]
     pairs = Counter(story for story in stories if len(story) == 2)
     check.that(
         len(pairs) == 4, slug="fresh-samples", problem=f"of 1 1, 1 2, 2 1 and 2 2 only {len(pairs)} ever came",
         hint="Make the generator once, before the loop: made again at each step, it samples the same again.",
     )  # fmt: skip
+    near = np.array([0, 0.2, 0.8], dtype=np.float32) * (1 + 1e-4)  # float32 does not sum to one exactly
+    got = list(answer(lambda ids: near, 3, 0))
+    check.that(len(got) == 3 and set(got) <= {1, 2}, slug="float32", problem=f"got {got}",
+               hint="Probabilities may miss 1 by a little: divide by their sum.")  # fmt: skip

@@ -1,4 +1,4 @@
-"""The exercises of notebook 04: lookup, parameters, neighbours, analogies, adding positions, sinusoids."""
+"""The exercises of notebook 04: lookup, parameters, CBOW, neighbours, analogies; those on positions are imported."""
 
 import math
 
@@ -7,20 +7,17 @@ from torch.nn import functional as F
 
 from course.checks.compare import close
 from course.checks.exercise import exercise
-
-
-def _numbers(check, *shape: int) -> torch.Tensor:
-    count = math.prod(shape)
-    return torch.tensor([check.random.gauss(0, 1) for _ in range(count)]).reshape(shape)
+from course.checks.positions import add_positions, numbers, shift_matrix, sinusoids  # noqa: F401
 
 
 @exercise("4.1", title="Lookup by one-hot", minutes=6, difficulty=1)
 def lookup_by_one_hot(answer, check):
-    table = _numbers(check, 7, 3)
+    table = numbers(check, 7, 3)
     ids = torch.tensor([2, 0, 2, 5])
     got = answer(ids, table)
     check.that(
-        not isinstance(got, torch.Tensor) or got.shape != (4, 7), slug="one-hot-only", problem="the one-hot rows",
+        not isinstance(got, torch.Tensor) or got.shape != (4, 7), slug="one-hot-only",
+        problem="a result of shape (4, 7), with a column for each token and not for each of d_model",
         hint="Those are the one-hot rows. Multiply them by the table: (ids, vocab_size) @ (vocab_size, d_model).",
     )  # fmt: skip
     check.shape(got, (4, 3), slug="shape", hint="A vector of d_model numbers for each id.")
@@ -33,6 +30,18 @@ def lookup_by_one_hot(answer, check):
         hint="Ids count from 0: the 1 stands at index `id`.",
     )  # fmt: skip
     check.close(got, table[ids], slug="rows", hint="Each result must be the table's row of that id.")
+    slope = table.clone().requires_grad_()
+    result = answer(ids, slope)
+    check.that(result.requires_grad, slug="gradient", problem="no gradient flows from the result to the table",
+               hint="The table is learned: no detach, no .data, no new tensor of its numbers.")  # fmt: skip
+    result.sum().backward()
+    check.close(
+        slope.grad[:, 0],
+        [1.0, 0, 2, 0, 0, 1, 0],
+        slug="gradient",
+        when="the gradient of each row of the table",
+        hint="A row that was used twice collects two gradients.",
+    )
     check.close(
         answer(torch.tensor([[0, 1, 2], [6, 5, 6]]), table), table[torch.tensor([[0, 1, 2], [6, 5, 6]])], slug="batch",
         hint="(batch, time) ids give (batch, time, d_model). `@` works on the last two dimensions by itself.",
@@ -56,7 +65,7 @@ def embedding_parameters(answer, check):
         (V * d + C, "position-width", "A position is a vector of d_model numbers, as a token is."),
         (V * C * d, "product", "The tables stand side by side: add their sizes, do not multiply them."),
     ):
-        check.that(got != wrong, slug=slug, problem=f"got {got}", hint=hint)
+        check.that(got != wrong, slug=slug, problem=f"expected {V * d + C * d}, got {got}", hint=hint)
     check.equal(got, V * d + C * d, slug="tied-count", hint="Token table plus position table.")
     got = answer(V, C, d, False)
     check.that(
@@ -65,9 +74,160 @@ def embedding_parameters(answer, check):
     )  # fmt: skip
     check.equal(got, 2 * V * d + C * d, slug="untied-count", hint="Two matrices of the vocabulary, one of positions.")
     check.equal(answer(50257, 1024, 768, True), 39_383_808, slug="gpt2", hint="Try GPT-2's numbers by hand.")
+    check.equal(answer(7, 9, 2, False), 46, slug="long-context", hint="A context may be longer than the vocabulary.")
 
 
-@exercise("4.3", title="Nearest neighbours", minutes=10, difficulty=2)
+@exercise("4.3", title="CBOW", minutes=12, difficulty=2)
+def CBOW(answer, check):
+    V, d = 11, 4
+    model = answer(V, d)
+    names = {name: tuple(value.shape) for name, value in model.state_dict().items()}
+    check.that(
+        names == {"wte.weight": (V, d), "head.weight": (V, d)}, slug="names", problem=f"its parameters are {names}",
+        hint="Leave `__init__` as it was: a table `wte` and a matrix `head`, without biases.",
+    )  # fmt: skip
+    around = torch.tensor([[check.random.randrange(V) for _ in range(8)] for _ in range(5)])
+    hidden = torch.tensor([check.random.randrange(V) for _ in range(5)])
+    with torch.no_grad():
+        model.wte.weight.copy_(numbers(check, V, d))
+        model.head.weight.copy_(numbers(check, V, d))
+    wte, head = model.wte.weight.detach().clone(), model.head.weight.detach().clone()
+    got = model(around)
+    when = "CBOW(11, 4) on 5 gaps with 8 neighbours each"
+    check.that(isinstance(got, torch.Tensor), slug="tensor", problem=f"forward returned a {type(got).__name__}",
+               when=when, hint="`forward` returns the logits, and nothing else.")  # fmt: skip
+    for shape, slug, hint in (
+        ((5, 8, V), "no-mean", "There are logits for each neighbour: take the mean of their vectors first."),
+        (
+            (5, d),
+            "no-head",
+            "Those are the mean vectors. `head` makes a score for each token of the vocabulary of them.",
+        ),
+        (
+            (8, V),
+            "mean-of-batch",
+            "The mean was taken over the gaps. Dimension 0 is the batch, 1 the neighbours, 2 d_model.",
+        ),
+    ):
+        check.that(
+            tuple(got.shape) != shape, slug=slug, problem=f"expected shape (5, {V}), got {shape}", when=when, hint=hint
+        )
+    check.shape(got, (5, V), slug="shape", when=when, hint="A row for each gap, a column for each token.")
+
+    def logits_of(rows):
+        means = [[sum(wte[i, c].item() for i in row) / len(row) for c in range(d)] for row in rows.tolist()]
+        return torch.tensor(
+            [[sum(m * w for m, w in zip(mean, row, strict=True)) for row in head.tolist()] for mean in means]
+        )
+
+    expected = logits_of(around)
+    for wrong, slug, problem, hint in (
+        (8 * expected, "sum", "the vectors were added up", "The mean of the vectors, not their sum."),
+        (expected.softmax(1), "probabilities", "the rows are probabilities", "Logits are the scores before softmax."),
+        (
+            expected.log_softmax(1),
+            "probabilities",
+            "the rows are log-probabilities",
+            "Logits are the scores as they are.",
+        ),
+        (
+            wte[around].amax(1) @ head.T,
+            "largest",
+            "the largest of each column was taken",
+            "The mean over the neighbours.",
+        ),
+        (wte[around[:, 0]] @ head.T, "first", "only the first neighbour was read", "All neighbours count alike."),
+    ):
+        check.that(not close(got, wrong, 1e-4), slug=slug, problem=problem, when=when, hint=hint)
+    check.close(
+        got, expected, slug="logits", tolerance=1e-4, when=when, hint="The mean vector of each gap, through head."
+    )
+    few = around[:3, :5]
+    check.close(
+        model(few),
+        logits_of(few),
+        slug="any-number",
+        tolerance=1e-4,
+        when="CBOW(11, 4) on gaps with 5 neighbours",
+        hint="The number of neighbours is not always eight: let `mean` count them.",
+    )
+    one = model(around[:1])
+    check.shape(
+        one,
+        (1, V),
+        slug="one-gap",
+        when="CBOW(11, 4) on a single gap",
+        hint="A batch of one is still a batch: no squeeze().",
+    )
+    got = model.loss(around, hidden)
+    when = "the loss of these 5 gaps"
+    check.that(
+        isinstance(got, torch.Tensor),
+        slug="loss-tensor",
+        problem=f"expected a tensor, got a {type(got).__name__}",
+        when=when,
+        hint="The loss must stay a tensor, or no gradient can be found.",
+    )
+    check.that(
+        got.ndim == 0,
+        slug="per-gap",
+        problem=f"expected one number, got a tensor of shape {tuple(got.shape)}",
+        when=when,
+        hint="The mean of the losses of all gaps: `F.cross_entropy` takes it, unless it is told not to.",
+    )
+    own = [
+        math.log(sum(math.exp(v) for v in row)) - row[h]
+        for row, h in zip(expected.tolist(), hidden.tolist(), strict=True)
+    ]
+    mean = sum(own) / 5
+    soft = F.cross_entropy(expected.softmax(1), hidden).item()
+    for wrong, slug, hint in (
+        (5 * mean, "total", "The mean over the gaps, not the sum."),
+        (-mean, "sign", "A loss is never below zero."),
+        (mean / math.log(2), "bits", "In nats, as ever: F.cross_entropy gives them."),
+        (soft, "softmax-twice", "F.cross_entropy does the softmax itself: give it logits, not probabilities."),
+        (-expected[range(5), hidden].mean().item(), "no-softmax", "Those are minus the scores. Softmax comes first."),
+    ):
+        check.that(
+            not close(got.item(), wrong, 1e-4),
+            slug=slug,
+            problem=f"expected about {mean:.6f}, got {got.item():.6f}",
+            when=when,
+            hint=hint,
+        )
+    check.close(
+        got, mean, slug="loss", tolerance=1e-4, when=when, hint="F.cross_entropy of the logits and the hidden ids."
+    )
+    model.zero_grad()
+    model.loss(around, hidden).backward()
+    tables = [wte.clone().requires_grad_(), head.clone().requires_grad_()]
+    F.cross_entropy(F.embedding_bag(around, tables[0], mode="mean") @ tables[1].T, hidden).backward()
+    for name, table in zip(("wte", "head"), tables, strict=True):
+        grad = getattr(model, name).weight.grad
+        check.that(grad is not None and close(grad, table.grad, 1e-4), slug="gradient",
+                   problem=f"the gradient of {name} is " + ("missing" if grad is None else "not that of the loss"),
+                   hint="Both tables learn: no detach, no .data, no torch.no_grad on the way to the loss.")  # fmt: skip
+    some, what = around[:2, :3], hidden[:2]
+    check.close(
+        model.loss(some, what),
+        F.cross_entropy(logits_of(some), what).item(),
+        slug="random",
+        tolerance=1e-4,
+        when="the loss of 2 gaps with 3 neighbours",
+        hint="Use `forward` for the logits, whatever comes.",
+    )
+    fresh = answer(V, d)
+    check.close(
+        fresh.loss(around, hidden),
+        math.log(V),
+        slug="first-loss",
+        tolerance=1e-4,
+        when="the loss of a new CBOW(11, 4)",
+        hint="`head` starts as zeros, so every token is equally likely: leave `__init__` as it was.",
+    )
+
+
+@exercise("4.4", title="Nearest neighbours", minutes=10, difficulty=2)
 def nearest(answer, check):
     #                   0           1            2            3             4            5
     rows = [[1.0, 0.0], [0.9, 0.1], [10.0, 10.0], [-3.0, 0.0], [0.5, 0.2], [0.0, -0.1]]
@@ -86,9 +246,16 @@ def nearest(answer, check):
         hint="A cosine of -1 is as far as can be: do not take abs().",
     )  # fmt: skip
     check.equal(got, [1, 4], slug="two", hint="The rows that point most nearly along (1, 0) are 1 and 4.")
+    away = torch.tensor([[1.0, 0.0], [-1.0, 0.1], [-1.0, 0.5]])
+    check.equal(
+        answer(away, 0, 2), [2, 1], slug="all-far", hint="Even if all others point away, the least far come, not i."
+    )
     check.equal(answer(table, 3, 1), [5], slug="sign", hint="A cosine of -1 is as far as can be: do not take abs().")
+    check.that(
+        all(float(j) == int(j) for j in got), slug="ids", problem=f"got {got}", hint="The ids of the rows, not cosines."
+    )
     for _ in range(10):
-        table = _numbers(check, 9, 4) * _numbers(check, 9, 1).exp()
+        table = numbers(check, 9, 4) * numbers(check, 9, 1).exp()
         i = check.random.randrange(9)
         cosines = [F.cosine_similarity(table[i], row, dim=0).item() for row in table]
         expected = sorted((j for j in range(9) if j != i), key=lambda j: -cosines[j])
@@ -110,7 +277,7 @@ def _analogy(table, a, b, c, centre="rows", sign=1, unit=True, leave=True, unit_
     return at
 
 
-@exercise("4.4", title="Analogies", minutes=10, difficulty=2)
+@exercise("4.5", title="Analogies", minutes=10, difficulty=2)
 def analogy(answer, check):
     ways = {
         "excluded": (dict(leave=False), "The three given words are no answers: leave them out before argmax."),
@@ -128,7 +295,7 @@ def analogy(answer, check):
     }
     cases = []
     while len(cases) < 30:
-        table = _numbers(check, 12, 3) * _numbers(check, 12, 1).exp() + torch.tensor([2.0, -1.0, 1.0])
+        table = numbers(check, 12, 3) * numbers(check, 12, 1).exp() + torch.tensor([2.0, -1.0, 1.0])
         a, b, c = check.random.sample(range(12), 3)
         cases.append((table, a, b, c))
     got = [answer(*case) for case in cases]
@@ -143,83 +310,3 @@ def analogy(answer, check):
         problem="one of the three given words was the answer", hint=ways["excluded"][1],
     )  # fmt: skip
     check.equal(got, expected, slug="random", hint="Centre all rows, b - a + c, the largest cosine among the others.")
-
-
-@exercise("4.5", title="Add positions", minutes=8, difficulty=1)
-def add_positions(answer, check):
-    tokens, table = _numbers(check, 2, 3, 4), _numbers(check, 6, 4)
-    got = answer(tokens, table)
-    check.shape(got, (2, 3, 4), slug="shape", hint="The sum has the shape of `tokens`.")
-    for wrong, slug, hint in (
-        (tokens, "none", "The positions were not added."),
-        (tokens + 2 * table[:3], "twice", "The positions were added twice. Once is enough."),
-        (tokens + table[1:4], "off-by-one", "The first token stands at position 0."),
-        (tokens + table[-3:], "last-rows", "Take the first rows of the table, not the last."),
-        (
-            tokens + table[:2, None],
-            "batch-for-time",
-            "The position is the index in time, dimension 1, not in the batch.",
-        ),
-        (tokens + table[0], "one-row", "Each token gets the row of its own position, not all the first."),
-        (tokens * table[:3], "product", "Positions are added, not multiplied."),
-    ):
-        check.that(not close(got, wrong, 1e-5), slug=slug, problem="the sum is off", hint=hint)
-    check.close(got, tokens + table[torch.arange(3)].expand(2, 3, 4), slug="sum", hint="tokens + table[:time].")
-    square = _numbers(check, 3, 3, 4)
-    check.close(
-        answer(square, table), torch.stack([row + table[:3] for row in square]), slug="broadcast",
-        hint="With as many rows in the batch as in time, a wrong dimension does not show in the shapes.",
-    )  # fmt: skip
-    check.close(
-        answer(_numbers(check, 1, 6, 4) * 0, table), table[None], slug="full", hint="A full context is allowed."
-    )
-    check.raises(
-        ValueError, lambda: answer(_numbers(check, 1, 7, 4), table), slug="too-long",
-        hint="Seven tokens, six positions: say so with a ValueError.",
-    )  # fmt: skip
-
-
-@exercise("4.6", title="The table of sinusoids", minutes=12, difficulty=2)
-def sinusoid_table(answer, check):
-    length, d = 9, 6
-    got = answer(length, d)
-    check.shape(got, (length, d), slug="shape", hint="A row for each position, a column for each of d_model.")
-
-    def made(first: int = 0, base: float = 10000.0, exponent=lambda i: 2 * i / d, swap=False, halves=False):
-        rows = []
-        for t in range(first, first + length):
-            angles = [t / base ** exponent(i) for i in range(d // 2)]
-            pairs = [(math.cos(w), math.sin(w)) if swap else (math.sin(w), math.cos(w)) for w in angles]
-            rows.append([p[0] for p in pairs] + [p[1] for p in pairs] if halves else [v for p in pairs for v in p])
-        return torch.tensor(rows)
-
-    for wrong, slug, hint in (
-        (made(swap=True), "swapped", "Sines stand in even columns, cosines in odd ones: row 0 is 0, 1, 0, 1, ..."),
-        (made(halves=True), "halves", "Sines and cosines alternate, column by column; yours stand in two halves."),
-        (made(first=1), "off-by-one", "The first position is 0."),
-        (
-            made(exponent=lambda i: i / d),
-            "exponent",
-            "The exponent is 2i / d_model, where 2i is the even column's number.",
-        ),
-        (made(exponent=lambda i: 4 * i / d), "twice-two", "2i is the column's number already: do not double it again."),
-        (
-            made(exponent=lambda i: -2 * i / d),
-            "inverse",
-            "Divide by the power, so that waves become slower to the right.",
-        ),
-        (made(base=1000.0), "base", "The base is 10000."),
-    ):
-        check.that(not close(got, wrong, 5e-3), slug=slug, problem="the waves are off", hint=hint)
-    odd = made()
-    odd[:, 1::2] = torch.tensor(
-        [[math.cos(t / 10000 ** ((2 * i + 1) / d)) for i in range(d // 2)] for t in range(length)]
-    )
-    check.that(not close(got, odd, 1e-4), slug="pairs", problem="a cosine has another angle than its sine",
-               hint="A sine and its cosine share one angle: that of the even column.")  # fmt: skip
-    check.close(got, made(), slug="waves", tolerance=1e-4, hint="Compute row 1 by hand for d_model = 2: sin 1, cos 1.")
-    check.that(got.dtype == torch.float32, slug="dtype", problem=f"the values are {got.dtype}",
-               hint="The table is float32.")  # fmt: skip
-    check.that((answer(200, 16).norm(dim=1) - math.sqrt(8)).abs().max() < 1e-3, slug="long",
-               problem="rows of a longer table are not all of the same length",
-               hint="In every pair, the squares of sine and cosine sum to 1.")  # fmt: skip

@@ -1,6 +1,9 @@
 """Wrong answers to the exercises of notebook 04."""
 
+import math
+
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from tests.wrong_answers import wrong
@@ -43,6 +46,11 @@ def always_gives_float32(ids, table):
     return F.one_hot(ids, len(table)).float() @ table.float()
 
 
+@wrong("4.1", "gradient")
+def cuts_the_gradient_off(ids, table):
+    return F.one_hot(ids, len(table)).to(table.dtype) @ table.detach()
+
+
 # --- 4.2 embedding_parameters
 
 
@@ -81,7 +89,132 @@ def takes_tied_for_untied(vocab_size, context_length, d_model, tied):
     return ((2 if tied else 1) * vocab_size + context_length) * d_model
 
 
-# --- 4.3 nearest
+# --- 4.3 CBOW
+
+
+class Tables(nn.Module):
+    """What the stub gives."""
+
+    def __init__(self, vocab_size, d_model):
+        super().__init__()
+        self.wte = nn.Embedding(vocab_size, d_model)
+        self.head = nn.Linear(d_model, vocab_size, bias=False)
+        nn.init.normal_(self.wte.weight, std=0.1)
+        nn.init.zeros_(self.head.weight)
+
+    def forward(self, neighbours):
+        return self.head(self.wte(neighbours).mean(dim=1))
+
+    def loss(self, neighbours, hidden):
+        return F.cross_entropy(self(neighbours), hidden)
+
+
+@wrong("4.3", "sum")
+class AddsTheVectorsUp(Tables):
+    def forward(self, neighbours):
+        return self.head(self.wte(neighbours).sum(dim=1))
+
+
+@wrong("4.3", "mean-of-batch")
+class TakesTheMeanOverTheBatch(Tables):
+    def forward(self, neighbours):
+        return self.head(self.wte(neighbours).mean(dim=0))
+
+
+@wrong("4.3", "raised")
+class TakesTheMeanOverTheWidth(Tables):
+    def forward(self, neighbours):
+        return self.head(self.wte(neighbours).mean(dim=2))
+
+
+@wrong("4.3", "no-mean")
+class GivesLogitsForEachNeighbour(Tables):
+    def forward(self, neighbours):
+        return self.head(self.wte(neighbours))
+
+
+@wrong("4.3", "no-head")
+class ReturnsTheMeanVectors(Tables):
+    def forward(self, neighbours):
+        return self.wte(neighbours).mean(dim=1)
+
+
+@wrong("4.3", "probabilities")
+class ReturnsProbabilities(Tables):
+    def forward(self, neighbours):
+        return super().forward(neighbours).softmax(dim=1)
+
+
+@wrong("4.3", "any-number")
+class DividesByEight(Tables):
+    def forward(self, neighbours):
+        return self.head(self.wte(neighbours).sum(dim=1) / 8)
+
+
+@wrong("4.3", "one-gap")
+class SqueezesABatchOfOne(Tables):
+    def forward(self, neighbours):
+        return super().forward(neighbours).squeeze()
+
+
+@wrong("4.3", "names")
+class GivesTheHeadABias(Tables):
+    def __init__(self, vocab_size, d_model):
+        super().__init__(vocab_size, d_model)
+        self.head = nn.Linear(d_model, vocab_size)
+
+
+@wrong("4.3", "first-loss")
+class LeavesTheHeadRandom(Tables):
+    def __init__(self, vocab_size, d_model):
+        super().__init__(vocab_size, d_model)
+        nn.init.normal_(self.head.weight)
+        nn.init.normal_(self.wte.weight)
+
+
+@wrong("4.3", "softmax-twice")
+class GivesProbabilitiesToTheLoss(Tables):
+    def loss(self, neighbours, hidden):
+        return F.cross_entropy(self(neighbours).softmax(dim=1), hidden)
+
+
+@wrong("4.3", "no-softmax")
+class TakesMinusTheScores(Tables):
+    def loss(self, neighbours, hidden):
+        return F.nll_loss(self(neighbours), hidden)
+
+
+@wrong("4.3", "total")
+class AddsTheLossesUp(Tables):
+    def loss(self, neighbours, hidden):
+        return F.cross_entropy(self(neighbours), hidden, reduction="sum")
+
+
+@wrong("4.3", "per-gap")
+class KeepsALossForEachGap(Tables):
+    def loss(self, neighbours, hidden):
+        return F.cross_entropy(self(neighbours), hidden, reduction="none")
+
+
+@wrong("4.3", "loss-tensor")
+class MakesTheLossANumber(Tables):
+    def loss(self, neighbours, hidden):
+        return F.cross_entropy(self(neighbours), hidden).item()
+
+
+@wrong("4.3", "gradient")
+class DetachesTheVectors(Tables):
+    def forward(self, neighbours):
+        return self.head(self.wte(neighbours).mean(dim=1).detach())
+
+
+@wrong("4.3", "gradient")
+class LooksUpInTheData(Tables):
+    def forward(self, neighbours):
+        return self.head(self.wte.weight.data[neighbours].mean(dim=1))
+
+
+# --- 4.4 nearest
 
 
 def _cosines(table, i):
@@ -89,52 +222,66 @@ def _cosines(table, i):
     return unit @ unit[i]
 
 
-@wrong("4.3", "itself")
+@wrong("4.4", "itself")
 def finds_the_row_itself(table, i, k):
     return _cosines(table, i).topk(k).indices.tolist()
 
 
-@wrong("4.3", "dot-product")
+@wrong("4.4", "dot-product")
 def takes_the_dot_product(table, i, k):
     similar = table @ table[i]
     similar[i] = -torch.inf
     return similar.topk(k).indices.tolist()
 
 
-@wrong("4.3", "farthest")
+@wrong("4.4", "farthest")
 def sorts_upwards(table, i, k):
     similar = _cosines(table, i)
     similar[i] = torch.inf
     return similar.argsort()[:k].tolist()
 
 
-@wrong("4.3", "order")
+@wrong("4.4", "order")
 def puts_the_closest_last(table, i, k):
     similar = _cosines(table, i)
     similar[i] = -torch.inf
     return similar.topk(k).indices.tolist()[::-1]
 
 
-@wrong("4.3", "sign")
+@wrong("4.4", "sign")
 def takes_the_absolute_value(table, i, k):
     similar = _cosines(table, i).abs()
     similar[i] = -torch.inf
     return similar.topk(k).indices.tolist()
 
 
-@wrong("4.3", "two")
+@wrong("4.4", "two")
 def leaves_out_itself_after_topk(table, i, k):
     return [j for j in _cosines(table, i).topk(k).indices.tolist() if j != i]
 
 
-@wrong("4.3", "random")
+@wrong("4.4", "random")
 def centres_although_it_was_not_asked(table, i, k):
     similar = _cosines(table - 0.3 * table.mean(dim=0), i)
     similar[i] = -torch.inf
     return similar.topk(k).indices.tolist()
 
 
-# --- 4.4 analogy
+@wrong("4.4", "all-far")
+def marks_itself_with_a_zero(table, i, k):
+    similar = _cosines(table, i)
+    similar[i] = 0
+    return similar.topk(k).indices.tolist()
+
+
+@wrong("4.4", "two")
+def returns_the_cosines(table, i, k):
+    similar = _cosines(table, i)
+    similar[i] = -torch.inf
+    return similar.topk(k).values.tolist()
+
+
+# --- 4.5 analogy
 
 
 def _answer(table, a, b, c, centre=True, sign=1, unit=True, leave=(0, 1, 2)):
@@ -146,48 +293,48 @@ def _answer(table, a, b, c, centre=True, sign=1, unit=True, leave=(0, 1, 2)):
     return int(similar.argmax())
 
 
-@wrong("4.4", "excluded")
+@wrong("4.5", "excluded")
 def answers_with_a_given_word(table, a, b, c):
     return _answer(table, a, b, c, leave=())
 
 
-@wrong("4.4", "excluded")
+@wrong("4.5", "excluded")
 def leaves_out_only_c(table, a, b, c):
     return _answer(table, a, b, c, leave=(2,))
 
 
-@wrong("4.4", "centre")
+@wrong("4.5", "centre")
 def does_not_centre(table, a, b, c):
     return _answer(table, a, b, c, centre=False)
 
 
-@wrong("4.4", "sign")
+@wrong("4.5", "sign")
 def goes_from_b_to_a(table, a, b, c):
     return _answer(table, a, b, c, sign=-1)
 
 
-@wrong("4.4", "cosine")
+@wrong("4.5", "cosine")
 def takes_the_dot_product_of_the_sum(table, a, b, c):
     return _answer(table, a, b, c, unit=False)
 
 
-@wrong("4.4", "centre-number")
+@wrong("4.5", "centre-number")
 def centres_by_one_number(table, a, b, c):
     return _answer(table - table.mean(), a, b, c, centre=False)
 
 
-@wrong("4.4", "unit-first")
+@wrong("4.5", "unit-first")
 def normalises_before_the_sum(table, a, b, c):
     return _answer(F.normalize(table - table.mean(dim=0), dim=1), a, b, c, centre=False)
 
 
-@wrong("4.4", "random")
+@wrong("4.5", "random")
 def centres_each_vector_by_its_own_mean(table, a, b, c):
     centred = table - table.mean(dim=1, keepdim=True)
     return _answer(centred, a, b, c, centre=False)
 
 
-# --- 4.5 add_positions
+# --- 4.6 add_positions
 
 
 def _refuse(tokens, table):
@@ -195,62 +342,62 @@ def _refuse(tokens, table):
         raise ValueError("too long")
 
 
-@wrong("4.5", "twice")
+@wrong("4.6", "twice")
 def adds_them_twice(tokens, table):
     _refuse(tokens, table)
     x = tokens + table[: tokens.shape[1]]
     return x + table[: tokens.shape[1]]
 
 
-@wrong("4.5", "raised")
+@wrong("4.6", "raised")
 def adds_the_whole_table(tokens, table):
     return tokens + table
 
 
-@wrong("4.5", "raised")
+@wrong("4.6", "raised")
 def cuts_the_table_by_the_batch(tokens, table):
     return tokens + table[: tokens.shape[0]]
 
 
-@wrong("4.5", "batch-for-time")
+@wrong("4.6", "batch-for-time")
 def gives_each_row_of_the_batch_a_position(tokens, table):
     return tokens + table[: tokens.shape[0], None]
 
 
-@wrong("4.5", "one-row")
+@wrong("4.6", "one-row")
 def adds_the_first_position_everywhere(tokens, table):
     return tokens + table[0]
 
 
-@wrong("4.5", "off-by-one")
+@wrong("4.6", "off-by-one")
 def starts_at_position_one(tokens, table):
     return tokens + table[1 : tokens.shape[1] + 1]
 
 
-@wrong("4.5", "last-rows")
+@wrong("4.6", "last-rows")
 def takes_the_last_rows(tokens, table):
     return tokens + table[-tokens.shape[1] :]
 
 
-@wrong("4.5", "changes-input")
+@wrong("4.6", "changes-input")
 def adds_in_place(tokens, table):
     _refuse(tokens, table)
     tokens += table[: tokens.shape[1]]
     return tokens
 
 
-@wrong("4.5", "too-long")
+@wrong("4.6", "too-long")
 def lets_torch_complain(tokens, table):
     return tokens + table[: tokens.shape[1]]
 
 
-@wrong("4.5", "too-long")
+@wrong("4.6", "too-long")
 def cuts_what_is_too_long(tokens, table):
     tokens = tokens[:, : len(table)]
     return tokens + table[: tokens.shape[1]]
 
 
-# --- 4.6 sinusoid_table
+# --- 4.7 sinusoids
 
 
 def _table(length, d_model, exponent, first=0, base=10000.0, swap=False):
@@ -263,45 +410,170 @@ def _two_i(d_model):
     return torch.arange(0, d_model, 2) / d_model
 
 
-@wrong("4.6", "swapped")
+@wrong("4.7", "swapped")
 def puts_cosines_first(length, d_model):
     return _table(length, d_model, _two_i(d_model), swap=True)
 
 
-@wrong("4.6", "halves")
+@wrong("4.7", "halves")
 def puts_them_in_two_halves(length, d_model):
     angle = torch.arange(length)[:, None] / 10000 ** _two_i(d_model)
     return torch.cat([angle.sin(), angle.cos()], dim=1)
 
 
-@wrong("4.6", "off-by-one")
+@wrong("4.7", "off-by-one")
 def starts_at_one(length, d_model):
     return _table(length, d_model, _two_i(d_model), first=1)
 
 
-@wrong("4.6", "exponent")
+@wrong("4.7", "exponent")
 def takes_i_for_two_i(length, d_model):
     return _table(length, d_model, torch.arange(d_model // 2) / d_model)
 
 
-@wrong("4.6", "twice-two")
+@wrong("4.7", "twice-two")
 def doubles_two_i(length, d_model):
     return _table(length, d_model, 2 * _two_i(d_model))
 
 
-@wrong("4.6", "inverse")
+@wrong("4.7", "inverse")
 def multiplies_by_the_power(length, d_model):
     return _table(length, d_model, -_two_i(d_model))
 
 
-@wrong("4.6", "base")
+@wrong("4.7", "base")
 def takes_another_base(length, d_model):
     return _table(length, d_model, _two_i(d_model), base=1000.0)
 
 
-@wrong("4.6", "pairs")
+@wrong("4.7", "pairs")
 def gives_each_column_its_own_angle(length, d_model):
     angle = torch.arange(length)[:, None] / 10000 ** (torch.arange(d_model) / d_model)
     table = angle.sin()
     table[:, 1::2] = angle[:, 1::2].cos()
     return table
+
+
+@wrong("4.7", "two-pi")
+def turns_once_a_position(length, d_model):
+    angle = 2 * math.pi * torch.arange(length)[:, None] / 10000 ** _two_i(d_model)
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
+
+
+@wrong("4.7", "off-by-one")
+def starts_before_the_first(length, d_model):
+    return _table(length, d_model, _two_i(d_model), first=-1)
+
+
+@wrong("4.7", "denominator")
+def divides_by_one_less(length, d_model):
+    return _table(length, d_model, torch.arange(0, d_model, 2) / (d_model - 1))
+
+
+@wrong("4.7", "denominator")
+def lets_the_last_wave_be_the_slowest(length, d_model):
+    return _table(length, d_model, torch.linspace(0, 1, d_model // 2))
+
+
+@wrong("4.7", "halves")
+def puts_cosines_first_in_two_halves(length, d_model):
+    angle = torch.arange(length)[:, None] / 10000 ** _two_i(d_model)
+    return torch.cat([angle.cos(), angle.sin()], dim=1)
+
+
+@wrong("4.7", "fractions")
+def lets_positions_run_from_0_to_1(length, d_model):
+    angle = torch.linspace(0, 1, length)[:, None] / 10000 ** _two_i(d_model)
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
+
+
+@wrong("4.7", "degrees")
+def takes_angles_for_degrees(length, d_model):
+    angle = torch.deg2rad(torch.arange(length)[:, None] / 10000 ** _two_i(d_model))
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1)
+
+
+@wrong("4.7", "shape")
+def exchanges_rows_and_columns(length, d_model):
+    return _table(length, d_model, _two_i(d_model)).T
+
+
+@wrong("4.7", "dtype")
+def computes_in_double_precision(length, d_model):
+    return _table(length, d_model, _two_i(d_model)).double()
+
+
+@wrong("4.7", "long")
+def computes_in_half_precision(length, d_model):
+    angle = torch.arange(length).bfloat16()[:, None] / 10000 ** _two_i(d_model)
+    return torch.stack([angle.sin(), angle.cos()], dim=-1).flatten(1).float()
+
+
+# --- 4.8 shift_matrix
+
+
+def _moving(k, d_model, angle_of, signs=(1, -1, 1, 1)):
+    R = torch.zeros(d_model, d_model)
+    for i in range(0, d_model, 2):
+        cos, sin = math.cos(angle_of(i)), math.sin(angle_of(i))
+        values = torch.tensor([cos, sin, sin, cos]) * torch.tensor(signs)
+        R[i : i + 2, i : i + 2] = values.reshape(2, 2)
+    return R
+
+
+@wrong("4.8", "transposed")
+def moves_back(k, d_model):
+    return _moving(k, d_model, lambda i: k / 10000 ** (i / d_model)).T
+
+
+@wrong("4.8", "one-angle")
+def turns_all_pairs_alike(k, d_model):
+    return _moving(k, d_model, lambda i: k)
+
+
+@wrong("4.8", "exponent")
+def counts_pairs_for_columns(k, d_model):
+    return _moving(k, d_model, lambda i: k / 10000 ** (i / 2 / d_model))
+
+
+@wrong("4.8", "inverse")
+def multiplies_the_angle(k, d_model):
+    return _moving(k, d_model, lambda i: k * 10000 ** (i / d_model))
+
+
+@wrong("4.8", "one-step")
+def forgets_how_far(k, d_model):
+    return _moving(k, d_model, lambda i: 1 / 10000 ** (i / d_model))
+
+
+@wrong("4.8", "signs")
+def forgets_the_minus_of_a_formula(k, d_model):
+    return _moving(k, d_model, lambda i: k / 10000 ** (i / d_model), (1, 1, 1, 1))
+
+
+@wrong("4.8", "signs")
+def puts_a_minus_on_both(k, d_model):
+    return _moving(k, d_model, lambda i: k / 10000 ** (i / d_model), (1, -1, -1, 1))
+
+
+@wrong("4.8", "halves")
+def thinks_of_two_halves(k, d_model):
+    angle = k / 10000 ** _two_i(d_model)
+    cos, sin = angle.cos().diag(), angle.sin().diag()
+    return torch.cat([torch.cat([cos, -sin], dim=1), torch.cat([sin, cos], dim=1)])
+
+
+@wrong("4.8", "dtype")
+def moves_in_double_precision(k, d_model):
+    return _moving(k, d_model, lambda i: k / 10000 ** (i / d_model)).double()
+
+
+@wrong("4.8", "other-steps")
+def moves_forward_only(k, d_model):
+    return _moving(k, d_model, lambda i: abs(k) / 10000 ** (i / d_model))
+
+
+@wrong("4.8", "shape")
+def makes_a_block_a_pair(k, d_model):
+    angle = k / 10000 ** _two_i(d_model)
+    return torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], dim=1).reshape(-1, 2, 2)
