@@ -2,6 +2,7 @@
 
 import ast
 import copy
+import dataclasses
 import math
 import re
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from course.checks.cells import definitions
 from course.site import notebooks
 from helpers.dataset import StorySampler, tokenize_stories
 from helpers.export import to_transformers
@@ -22,22 +24,9 @@ SMALL = GPTConfig(vocab_size=2048, context_length=32, n_layer=3, n_head=2, d_mod
 
 @pytest.fixture(scope="module")
 def taught():
-    """The notebook's imports, functions, classes and constants."""
-    kept = []
-    for cell in notebooks.read(PATH).cells:
-        if cell.cell_type != "code" or "setup" in notebooks.tags_of(cell):
-            continue
-        for statement in ast.parse(cell.source).body:
-            if isinstance(statement, ast.Import | ast.ImportFrom | ast.FunctionDef | ast.ClassDef):
-                kept.append(statement)
-            elif isinstance(statement, ast.Assign) and getattr(statement.targets[0], "id", "") in (
-                "THEIRS",
-                "CONV1D",
-                "PIRATE",
-                "FINE_TUNING",
-            ):
-                kept.append(statement)
+    """What the notebook imports and defines, constants and the course's own parts included."""
     scope = {"__name__": "notebook"}
+    kept = definitions(notebooks.read(PATH).cells)
     exec(compile(ast.Module(kept, type_ignores=[]), "<notebook 12>", "exec"), scope)
     return scope
 
@@ -55,30 +44,19 @@ def model():
 
 def test_the_taught_map_is_the_helpers(taught, model):
     equivalent = to_transformers(model)
-    state = taught["translated"](equivalent.state_dict(), list(model.state_dict()))
+    state = taught["convert_state"](equivalent.state_dict())
     ours = from_transformers_state(equivalent.state_dict(), SMALL).state_dict()
     assert state.keys() == ours.keys()
     for name, tensor in ours.items():
         assert torch.equal(state[name], tensor) and torch.equal(model.state_dict()[name], tensor)
 
 
-def solution(name: str, taught: dict):
-    """The folded solution of an exercise, as the notebook prints it."""
-    for cell in notebooks.read(PATH).cells:
-        folded = cell.source.partition("<summary>Solution</summary>")[2]
-        if f"def {name}(" in folded:
-            scope = dict(taught)
-            exec(folded.split("```python\n")[1].split("```")[0], scope)
-            return scope[name]
-    raise AssertionError(name)
-
-
 def test_the_solutions_are_the_helpers_too(taught, model):
     expected = to_transformers_state(model)
-    exported = solution("to_theirs", taught)(dict(model.named_parameters()))
+    exported = taught["for_transformers"](dict(model.named_parameters()))
     assert exported.keys() == expected.keys()
     assert all(torch.equal(exported[name], expected[name]) and exported[name].is_contiguous() for name in expected)
-    name = solution("our_name", taught)
+    name = taught["our_name"]
     assert all(name(transformers_name(ours)[0]) == ours for ours in model.state_dict())
 
 
@@ -115,11 +93,36 @@ def test_the_stand_in_has_openais_layout_and_random_biases(taught, tmp_path):
     assert GPT.from_pretrained(tmp_path / "1").config.n_layer == 2
 
 
-def test_only_what_is_named_learns(taught, model):
-    parameters = taught["train_only"](model, ["blocks.2.", "ln_f."])
-    learning = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
-    assert learning == {name for name, _ in model.named_parameters() if name.startswith(("blocks.2.", "ln_f."))}
-    assert sum(p.numel() for p in parameters) == solution("freeze", taught)(model, 1)
+def test_an_untied_model_is_exported_whole(taught):
+    model = GPT(dataclasses.replace(SMALL, tied_head=False))
+    exported = taught["for_transformers"](dict(model.named_parameters()))
+    assert exported.keys() == to_transformers_state(model).keys() and "lm_head.weight" in exported
+    assert torch.equal(exported["lm_head.weight"], model.head.weight)
+    assert torch.equal(taught["convert_state"](exported)["head.weight"], model.head.weight)
+
+
+def test_adapters_learn_and_are_merged_into_a_plain_model(taught, model, tmp_path):
+    plain = copy.deepcopy(model)
+    tokens = tokenize_stories(["Tom had a ball."] * 4, load_tokenizer(), tmp_path, progress=False)
+    parameters = taught["add_lora"](model, 2, 4)
+    taught["fine_tune"](model.train(), parameters, StorySampler(tokens, 2, 8, 0), 3, 1e-2)
+    batch = torch.tensor([[1, 5, 7, 9]])
+    learned = model.eval()(batch)
+    assert not torch.allclose(learned, plain(batch), atol=1e-4)
+    for name, layer in list(model.named_modules()):
+        if isinstance(layer, taught["LoRA"]):
+            model.set_submodule(name, layer.merge())
+    assert torch.allclose(learned, model(batch), atol=1e-5)
+    assert model.state_dict().keys() == plain.state_dict().keys()
+
+
+def test_the_optimizer_keeps_two_moments_for_what_learns(taught, model):
+    taught["freeze"](model, 1)
+    model(torch.tensor([[1, 5, 7]]), torch.tensor([[5, 7, 9]]))[1].backward()
+    before = copy.deepcopy(model.state_dict())
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    assert taught["optimizer_bytes"](learning) == 2 * 4 * sum(parameter.numel() for parameter in learning)
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
 
 
 def test_fine_tuning_moves_what_learns_and_nothing_else(taught, model, tmp_path):
@@ -127,7 +130,8 @@ def test_fine_tuning_moves_what_learns_and_nothing_else(taught, model, tmp_path)
     tokens = tokenize_stories(stories, load_tokenizer(), tmp_path, progress=False)
     before = copy.deepcopy(model.state_dict())
     seen = []
-    parameters = taught["train_only"](model, ["blocks.2.", "ln_f."])
+    taught["freeze"](model, 1)
+    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     losses = taught["fine_tune"](model, parameters, StorySampler(tokens, 2, 16, 0), 8, 1e-2, seen.append)
     assert seen == list(range(9)) and len(losses) == 8 and losses[-1] < losses[0]
     for name, parameter in model.named_parameters():
@@ -182,6 +186,9 @@ def test_the_stored_run_shows_what_the_prose_says():
     for said in (
         "148 of 148 tensors are equal",
         "equal: True",
+        "their names, translated, are ours: True",
+        "in float64 within 0.00000000001: True",
+        "the same first choice at every position: True",
         "ids equal: True   logits within 0.0001: True",
         "greedy text equal: True",
         "back again, bit for bit: True",
@@ -197,7 +204,20 @@ def test_the_stored_run_shows_what_the_prose_says():
         }
     pirate, plain = learned["pirate stories"], learned["plain stories"]
     assert pirate["all layers"] < pirate["a quarter plain"] < pirate["last block"] < pirate["before"]
-    assert plain["before"] < plain["a quarter plain"] < plain["last block"] < plain["all layers"]
+    assert plain["before"] < plain["a quarter plain"] < min(plain["last block"], plain["all layers"])
+
+
+def test_the_stored_run_shows_what_is_said_of_lora():
+    rows = re.findall(
+        r"^(all layers|last block|LoRA) +([\d,]+) +(\S+) +(\S+) MB +(\S+) +(\S+)$", outputs(), re.MULTILINE
+    )
+    count, rate, memory, pirate, plain = ({row[0]: float(row[i].replace(",", "")) for row in rows} for i in range(1, 6))
+    assert count["LoRA"] < count["last block"] / 6 and memory["LoRA"] < memory["all layers"] / 20
+    assert pirate["all layers"] < pirate["last block"] < pirate["LoRA"] < 1.2 * pirate["last block"]
+    assert plain["LoRA"] < min(plain["last block"], plain["all layers"])
+    assert rate["all layers"] < rate["LoRA"]
+    for said in ("bit for bit: True", "within 0.0001: True", "names of a plain model: True", "the same values: True"):
+        assert said in outputs(), said
 
 
 def test_an_untrained_model_is_about_as_good_as_a_guess():

@@ -33,7 +33,7 @@ LITERAL = [
     (PRETRAINED, "THEIRS", "helpers.pretrained", "THEIRS"),
     (PRETRAINED, "CONV1D", "helpers.pretrained", "CONV1D"),
     (PRETRAINED, "transformers_name", "helpers.pretrained", "transformers_name"),
-    (PRETRAINED, "to_theirs", "helpers.pretrained", "for_transformers"),  # solution of exercise 12.6
+    (PRETRAINED, "for_transformers", "helpers.pretrained", "for_transformers"),
 ]
 # By their results, because the notebook builds a simpler thing on purpose; the test that compares them.
 NUMERICAL = {
@@ -45,7 +45,7 @@ NUMERICAL = {
         "stream_nats",
     ): "test_notebook_09.py::test_a_stream_in_overlapping_windows_is_scored_as_evaluate_scores_it",
     (SAMPLING, "positions_and_mask"): "test_taught_code_09_12.py::test_the_simple_mask_is_that_of_the_cache",
-    (PRETRAINED, "translated"): "test_notebook_12.py::test_the_taught_map_is_the_helpers",
+    (PRETRAINED, "convert_state"): "test_notebook_12.py::test_the_taught_map_is_the_helpers",
     (PRETRAINED, "our_name"): "test_notebook_12.py::test_the_solutions_are_the_helpers_too",
 }
 
