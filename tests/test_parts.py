@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from course.checks import kept, parts
+from course.checks.registry import all_exercises
 from course.checks.source import names_missing, renamed, source_of
 from course.site import notebooks
 
@@ -212,14 +213,28 @@ def test_names_that_are_missing_are_named():
 
 # ---------------------------------------------------------------------- in a notebook
 
-NOTEBOOK = """\
+NOTEBOOK = f"""\
 import sys
-sys.path.insert(0, {root!r})
-from course.checks import nb01
+sys.path.insert(0, {str(notebooks.repository_root())!r})
+import course.checks.exercise as nb99
+nb99.course_part = lambda number: "def double(x):\\n    return 2 * x\\n"
+@nb99.exercise("99.5", title="Double", minutes=1, difficulty=1)
+def doubled(answer, check):
+    check.equal(answer(2), 4, slug="two", hint="Twice.")
+doubled.ask.__name__ = "double"
 """
+STUB = "def my_double(x):\n    raise NotImplementedError\n"
+WRONG = "def my_double(x):\n    return x\n"
+RIGHT = """\
+def my_double(x):
+    if x == 999:
+        raise KeyError("nobody saw this coming")
+    return x + x
+"""
+HAND_OVER, USE = "double = doubled.use(my_double)", "print(double(4), my_double.__name__)"
 
 
-def run_cells(*sources: str, environment: dict | None = None) -> list[str]:
+def run_cells(*sources: str) -> list[str]:
     """Run cells in a kernel; what each showed."""
     import nbformat
 
@@ -232,18 +247,6 @@ def run_cells(*sources: str, environment: dict | None = None) -> list[str]:
     ]
 
 
-RIGHT = """\
-def my_count_pairs(pieces):
-    counts = {}
-    for piece, times in pieces.items():
-        for pair in zip(piece, piece[1:]):
-            if pair[0] == 999:
-                raise KeyError("nobody saw this coming")
-            counts[pair] = counts.get(pair, 0) + times
-    return counts
-"""
-
-
 @pytest.fixture
 def runs(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_RUNS", str(tmp_path))
@@ -251,27 +254,26 @@ def runs(tmp_path, monkeypatch):
 
 
 def test_a_notebook_goes_on_with_an_answer_or_without_one_in_any_order(runs):
-    start = NOTEBOOK.format(root=str(notebooks.repository_root()))
-    stub = "def my_count_pairs(pieces):\n    raise NotImplementedError\n"
-    hand_over = "count_pairs = nb01.count_pairs.use(my_count_pairs)"
-    use = "print(dict(count_pairs({(1, 2, 1, 2): 1})), my_count_pairs.__name__)"
-    late = "print(dict(count_pairs({(999, 1): 1})))"
-    wrong = "def my_count_pairs(pieces):\n    return {}\n"
-    shown = run_cells(
-        start, stub, hand_over, use, hand_over, wrong, hand_over, use, RIGHT, use, hand_over, hand_over, use, late, late
-    )
-    counted = "{(1, 2): 2, (2, 1): 1} my_count_pairs"
-    assert "not attempted yet; the course's own `count_pairs` stands in" in shown[2] and shown[4] == shown[2]
-    assert "not right yet" in shown[6] and "the course's own `count_pairs` stands in until it is" in shown[6]
-    assert [shown[i].strip() for i in (3, 7, 9, 12)] == [counted] * 4
-    assert "from here on `count_pairs` is yours" in shown[10] and shown[10] == shown[11]
-    assert "KeyError" in shown[13] and "exercise 1.1" in shown[13] and shown[13].endswith("{(999, 1): 1}\n")
-    assert shown[14] == "{(999, 1): 1}\n"
-    assert kept.kept("1.1", "count_pairs") is None, "what has failed is kept no longer"
+    late = "print(double(999))"
+    first = NOTEBOOK, STUB, HAND_OVER, USE, HAND_OVER, WRONG, HAND_OVER, USE
+    shown = run_cells(*first, RIGHT, USE, HAND_OVER, HAND_OVER, USE, late, late)
+    assert "not attempted yet; the course's own `double` stands in" in shown[2] and shown[4] == shown[2]
+    assert "not right yet" in shown[6] and "the course's own `double` stands in until it is" in shown[6]
+    assert [shown[i].strip() for i in (3, 7, 9, 12)] == ["8 my_double"] * 4
+    assert "from here on `double` is yours" in shown[10] and shown[10] == shown[11]
+    assert "KeyError" in shown[13] and "exercise 99.5" in shown[13] and shown[13].endswith("1998\n")
+    assert shown[14] == "1998\n"
+    assert kept.kept("99.5", "double") is None, "what has failed is kept no longer"
 
 
 def test_an_answer_is_kept_under_its_parts_name(runs):
-    start = NOTEBOOK.format(root=str(notebooks.repository_root()))
-    run_cells(start, RIGHT, "count_pairs = nb01.count_pairs.use(my_count_pairs)")
-    assert kept.kept("1.1", "count_pairs").startswith("def count_pairs(pieces):")
-    assert kept.forget("1.1", "count_pairs") and not kept.forget("1.1", "count_pairs")
+    run_cells(NOTEBOOK, RIGHT, HAND_OVER)
+    assert kept.kept("99.5", "double").startswith("def double(x):")
+    assert kept.forget("99.5", "double") and not kept.forget("99.5", "double")
+
+
+def test_after_a_restart_a_part_finds_what_the_cells_above_would_have_made(runs):
+    number = next(iter(all_exercises()))
+    scope: dict = {"__name__": "__main__"}
+    part = all_exercises()[number].course_part(scope)
+    assert callable(part) and all_exercises()[number](part).state == "right"
