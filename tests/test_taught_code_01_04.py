@@ -6,7 +6,8 @@ The same values, because the notebook builds something simpler, or shows another
 
 | notebook | taught | used | tested in |
 |---|---|---|---|
-| 01 | the solutions `encode_with_ranks`, `decode_ids` (a piece, a list of bytes) | `helpers.bpe` | test_notebook_01 |
+| 01 | the solution `merge_all` (all pairs again for each merge) | `helpers.bpe.merge_all` (a heap) | test_notebook_01 |
+| 01 | the solution `decode` (a list of bytes) | `helpers.bpe.BytePairEncoder.decode` | test_notebook_01 |
 | 01 | `BytePairEncoder`, `train` | `helpers.tokenizer` (the `tokenizers` library) | test_bpe, test_tokenizer |
 | 02 | the solution `split_by_text` | `helpers.stories.split_stories` | test_notebook_02 |
 | 02 | the solution `pack_stream` (a list) | `helpers.dataset` (a file that is mapped) | test_notebook_02 |
@@ -30,13 +31,9 @@ SAME_CODE = [  # notebook, what it teaches, module, what is used (None: the same
     ("01_tokenization", "SPLIT_PATTERN", "helpers.bpe", None, ()),
     ("01_tokenization", "splitter", "helpers.bpe", None, ()),
     ("01_tokenization", "split_pieces", "helpers.bpe", None, ()),
-    ("01_tokenization", "pair_counts", "helpers.bpe", None, ()),
-    ("01_tokenization", "count_pairs", "helpers.bpe", "pair_counts", ()),  # the solution of exercise 1.1
+    ("01_tokenization", "pair_counts", "helpers.bpe", None, ()),  # here and below: folded solutions
     ("01_tokenization", "merge", "helpers.bpe", None, ()),
-    ("01_tokenization", "merge_pair", "helpers.bpe", "merge", ()),  # the solution of exercise 1.2
     ("01_tokenization", "train", "helpers.bpe", None, ()),
-    ("01_tokenization", "merge_steps", "helpers.bpe", None, ()),
-    ("01_tokenization", "merge_all", "helpers.bpe", None, ()),
     ("01_tokenization", "BytePairEncoder", "helpers.bpe", None, NOT_SHOWN_01),
     ("02_dataset_eda", "words_of", "helpers.corpus", None, ()),
     ("02_dataset_eda", "sentences_of", "helpers.corpus", None, ()),
@@ -44,7 +41,7 @@ SAME_CODE = [  # notebook, what it teaches, module, what is used (None: the same
     ("02_dataset_eda", "growth", "helpers.corpus", None, ()),
     ("02_dataset_eda", "seen_fraction", "helpers.corpus", None, ()),
     ("03_baselines", "discount_of", "helpers.ngrams", None, ()),
-    ("04_embeddings_and_positions", "sinusoid_table", "helpers.model", "sinusoids", ()),  # the solution of exercise 4.6
+    ("04_embeddings_and_positions", "sinusoids", "helpers.model", None, ()),  # the solution of exercise 4.7
 ]
 
 

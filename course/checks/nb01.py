@@ -1,12 +1,28 @@
-"""The exercises of notebook 01: counting pairs, merging, encoding, decoding, and where a text may be cut."""
+"""The exercises of notebook 01: pairs, encoding, decoding, and where a text may be cut; the tokenizers
+themselves are in `tokenizers_made`.
+"""
 
+import re
 from collections import Counter
 
 from course.checks.exercise import exercise
+from course.checks.tokenizers_made import BytePairEncoder, WordTokenizer, train
+
+__all__ = [
+    "BytePairEncoder",
+    "WordTokenizer",
+    "decode",
+    "longest_first",
+    "merge",
+    "merge_all",
+    "pair_counts",
+    "safe_cuts",
+    "train",
+]
 
 
-@exercise("1.1", title="Count the pairs", minutes=6, difficulty=1)
-def count_pairs(answer, check):
+@exercise("1.2", title="Count the pairs", minutes=6, difficulty=1)
+def pair_counts(answer, check):
     got = dict(answer({(5, 6, 5, 6, 7): 1}))
     right, once = {(5, 6): 2, (6, 5): 1, (6, 7): 1}, {(5, 6): 1, (6, 5): 1, (6, 7): 1}
     check.that(
@@ -52,8 +68,8 @@ def count_pairs(answer, check):
         check.equal(dict(answer(words)), dict(flat), slug="random", hint="Count one word by hand and compare.")
 
 
-@exercise("1.2", title="Merge a pair", minutes=8, difficulty=2)
-def merge_pair(answer, check):
+@exercise("1.3", title="Merge a pair", minutes=8, difficulty=2)
+def merge(answer, check):
     got = answer([3, 1, 2], (1, 2), 9)
     check.that(
         got != [3, 1, 2], slug="not-found", problem="expected [3, 9], got [3, 1, 2]: nothing was merged",
@@ -76,6 +92,10 @@ def merge_pair(answer, check):
         hint="What happens to the last id, which has no right neighbour?",
     )  # fmt: skip
     check.equal(answer([3, 1], (1, 2), 9), [3, 1], slug="last-id", hint="The last id has no right neighbour.")
+    check.equal(
+        answer((3, 1, 2), (1, 2), 9), [3, 9], slug="tuple",
+        hint="The ids may be a tuple, as in the table of words: what works on both? A new list, filled with append.",
+    )  # fmt: skip
     check.equal(answer([], (1, 2), 9), [], slug="empty", hint="No ids in, no ids out.")
     check.equal(
         answer([1, 1, 1], (1, 1), 9), [9, 1], slug="overlap",
@@ -100,8 +120,8 @@ def merge_pair(answer, check):
         check.equal(answer(ids, (0, 1), 99), expected, slug="random", hint="Do this one by hand and compare.")
 
 
-@exercise("1.3", title="Encode with merge ranks", minutes=12, difficulty=3)
-def encode_with_ranks(answer, check):
+@exercise("1.5", title="Encode with merge ranks", minutes=12, difficulty=3)
+def merge_all(answer, check):
     # 1 2 3 4 stand for four letters; rank: (2, 3) before (1, 2) before (23, 4) ...
     ranks = {(2, 3): 0, (1, 2): 1, (23, 4): 2, (12, 3): 3}
     merged = {(2, 3): 23, (1, 2): 12, (23, 4): 234, (12, 3): 123}
@@ -149,10 +169,22 @@ def encode_with_ranks(answer, check):
             answer([vocab[letter] for letter in text], ranks, merged), expected, slug="library",
             hint="The library merges otherwise here. Write down all pairs' ranks, step by step.",
         )  # fmt: skip
+    text = "".join(check.random.choice("abc") for _ in range(300)) + "abc" * 900
+    try:
+        got = answer([vocab[letter] for letter in text], ranks, merged)
+    except RecursionError:
+        check.fail(
+            "with a piece of 3,000 ids: RecursionError, a call inside a call for each merge", slug="long",
+            hint="Python allows a thousand calls inside each other, and a piece may need more merges: use a loop.",
+        )  # fmt: skip
+    check.equal(
+        got, [token.id for token in library.tokenize(text)], slug="long", when="with a piece of 3,000 ids",
+        hint="A piece may be long: is there a limit to the number of rounds?",
+    )  # fmt: skip
 
 
-@exercise("1.4", title="Decode broken bytes", minutes=5, difficulty=1)
-def decode_ids(answer, check):
+@exercise("1.6", title="Decode broken bytes", minutes=5, difficulty=1)
+def decode(answer, check):
     tokens = [b"a", b" kite", b"\xc3", b"\xa9", b"\xff", "é".encode(), b"\xf0\x9f", b"\x99\x82", b""]
     check.equal(
         answer([0, 1], tokens),
@@ -191,7 +223,41 @@ def decode_ids(answer, check):
         check.equal(answer(ids, tokens), str(data, "utf-8", "replace"), slug="random", hint="Join, then decode.")
 
 
-@exercise("1.5", title='Why " the" is not "the"', minutes=8, difficulty=2)
+@exercise("1.8", title="The longest first", minutes=6, difficulty=2)
+def longest_first(answer, check):
+    single = {bytes([byte]) for byte in b"abcde"}
+    check.equal(
+        answer(b"ab", single), [b"a", b"b"], slug="bytes",
+        hint="A token is a bytes object: data[0:1], not data[0], which is a number.",
+    )  # fmt: skip
+    check.equal(
+        answer(b"abc", single | {b"ab", b"abc"}),
+        [b"abc"],
+        slug="longest",
+        hint="Of all tokens that fit take the longest.",
+    )
+    check.equal(
+        answer(b"cabab", single | {b"ab"}), [b"c", b"ab", b"ab"], slug="go-on",
+        hint="Go on behind the token that was taken, until nothing is left.",
+    )  # fmt: skip
+    check.equal(
+        answer(b"abcd", single | {b"ab", b"bcd"}), [b"ab", b"c", b"d"], slug="greedy",
+        hint="From the left, without looking ahead: 'ab' is taken first, though 'bcd' is longer.",
+    )  # fmt: skip
+    check.equal(
+        answer(b"abc", single | {b"abc"}), [b"abc"], slug="gap",
+        hint="'ab' is not known, and 'abc' is: do not stop at the first length that does not fit.",
+    )  # fmt: skip
+    check.equal(answer(b"", single), [], slug="empty", hint="Nothing to cut.")
+    for _ in range(30):
+        known = single | {bytes(check.random.choices(b"abc", k=check.random.randint(2, 4))) for _ in range(6)}
+        data = b"".join(check.random.choices(sorted(known), k=6))
+        # A regular expression takes the first alternative that fits: here the longest.
+        pattern = b"|".join(sorted(known, key=len, reverse=True))
+        check.equal(answer(data, known), re.findall(pattern, data), slug="random", hint="Cut this one by hand.")
+
+
+@exercise("1.9", title='Why " the" is not "the"', minutes=8, difficulty=2)
 def safe_cuts(answer, check):
     from helpers.bpe import BytePairEncoder
 
