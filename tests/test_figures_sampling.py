@@ -14,6 +14,10 @@ def pictures():
         ["from 4.00 nats", "0.50 with 64", "16: 1.70, 64: 2.50", "it is 1.60"],
     )
     yield (
+        figures.sliding([12, 36], {"all of the text": [0.3, 0.25], "window, from position 0": [0.4, 2.5]}, 64),
+        ["window of 64 tokens", "about 12, 36 tokens", "all of the text 0.30, 0.25", "position 0 0.40, 2.50"],
+    )
+    yield (
         figures.suspects(
             {"softmax twice": 950, "untrained": 2100, "shifted twice": 3e7, "right": 1.6}, 2048, [43030, 42385], 50257
         ),

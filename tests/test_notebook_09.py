@@ -10,7 +10,8 @@ from torch.nn import functional as F
 
 from course.site import notebooks
 from helpers.evaluation import batches_of_windows, score_rows
-from helpers.kv_cache import WithoutCache
+from helpers.generation import generate
+from helpers.kv_cache import KVCache, WithoutCache
 from helpers.model import GPT, GPTConfig
 from helpers.ngrams import NGramModel
 from tests.taught import taught_code
@@ -55,7 +56,7 @@ def test_windows_are_those_of_evaluate_where_both_overlap_by_half(taught, length
     config = GPTConfig(V, context_length=12, n_layer=1, n_head=1, d_model=4)
     (batch,) = batches_of_windows([[0] * (length + 1)], config)
     expected = sorted((start, end, first) for _, first, start, end in batch)
-    assert list(taught["spans"](length, 12, 6)) == expected
+    assert taught["overlapping_windows"](length, 12, 6) == expected
 
 
 def test_a_stream_in_overlapping_windows_is_scored_as_evaluate_scores_it(taught, model):
@@ -99,19 +100,53 @@ def test_softmax_twice_stays_in_its_range_whatever_the_logits(vocab_size):
             assert vocab_size / math.e < reported < vocab_size + math.e
 
 
-def test_the_taught_cache_is_right_for_sequences_of_unequal_length_and_past_the_context(taught, model):
+def test_the_taught_cache_is_that_of_helpers_for_one_sequence_also_past_the_context(taught, model):
     generator = torch.Generator().manual_seed(7)
-    sequences = [torch.randint(V, (length,), generator=generator).tolist() for length in (1, 5, 12, 8)]
-    cache, without = taught["KVCache"](model), WithoutCache(model)
-    got, expected = cache.start(sequences), without.start(sequences)
-    for step in range(20):  # the third one slides from the first step on, the others later
-        assert torch.allclose(got, expected, atol=1e-3), step
-        tokens = torch.randint(V, (len(got),), generator=generator).tolist()
-        if step == 3:  # one leaves, one goes on as two
-            for one in (cache, without):
-                one.reorder([2, 0, 0])
-            tokens = tokens[:3]
-        got, expected = cache.append(tokens), without.append(tokens)
+    for length in (1, 5, 12, 17):
+        ids = torch.randint(V, (length,), generator=generator).tolist()
+        cache, theirs, without = taught["KVCache"](model), KVCache(model), WithoutCache(model)
+        got, expected, slow = cache.start(ids), theirs.start([ids]), without.start([ids])
+        for step in range(16):
+            assert torch.allclose(got, expected[0], atol=1e-5), step
+            assert torch.allclose(got, slow[0], atol=1e-3), step
+            token = int(torch.randint(V, (1,), generator=generator))
+            got, expected, slow = cache.append(token), theirs.append([token]), without.append([token])
+
+
+def test_the_taught_search_follows_the_likeliest_of_all_where_it_may(taught, model):
+    scope = taught["fixed_length_search"].__globals__
+    scope["model"] = model
+    after = taught["next_log_probs"]
+    every = [[a, b] for a in range(V) for b in range(V)]
+    sums = [float(after([[3, 5]])[0, a] + after([[3, 5, a]])[0, b]) for a, b in every]
+    total, new = taught["fixed_length_search"](after, [3, 5], V, 2)
+    assert new == every[sums.index(max(sums))] and total == pytest.approx(max(sums), abs=1e-5)
+    greedy = list(generate(model, [3, 5], 6, greedy=True))
+    assert taught["fixed_length_search"](after, [3, 5], 1, 6)[1] == greedy
+
+
+def test_the_taught_story_is_that_of_helpers_from_the_same_seed(taught, model):
+    for how in ({}, {"temperature": 0.7, "top_k": 5}, {"top_p": 0.8, "min_p": 0.02}):
+        for seed in range(3):
+            expected = list(generate(model, [END, 4], 15, seed=seed, eos_token_id=END, **how))
+            assert taught["tell"](model, [END, 4], 15, seed=seed, **how) == expected
+
+
+def test_windows_at_their_own_positions_are_the_text_where_nothing_has_slid(taught, model):
+    windows = torch.tensor([[1, 2, 3, 4], [4, 3, 2, 1]])
+    got = taught["read_windows"](model, windows, torch.tensor([0, 0]))
+    with torch.no_grad():
+        assert torch.allclose(got, model(windows)[:, -1], atol=1e-5)
+    moved = taught["read_windows"](model, windows, torch.tensor([0, 3]))
+    assert torch.allclose(moved[0], got[0], atol=1e-5) and not torch.allclose(moved[1], got[1], atol=1e-3)
+
+
+def test_kappa_is_one_for_equal_verdicts_and_nothing_by_chance(taught):
+    kappa = taught["kappa"]
+    yes = torch.tensor([True, True, False, False])
+    assert kappa(yes, yes) == pytest.approx(1) and kappa(yes, ~yes) == pytest.approx(-1)
+    assert kappa(yes, torch.tensor([True, False, True, False])) == pytest.approx(0)
+    assert math.isnan(kappa(yes | True, yes | True))
 
 
 def test_what_is_sampled_has_the_frequencies_of_its_distribution(taught):

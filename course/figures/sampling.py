@@ -83,6 +83,23 @@ def by_context(context: Sequence[int], nats: Sequence[float], overlaps: Mapping[
 
 
 @style.figure
+def sliding(slid: Sequence[int], losses: Mapping[str, Sequence[float]], window: int):
+    """Loss by how many tokens a window of `window` tokens has slid: all of the text, and the window read in two ways."""
+    fig, ax = style.canvas(height=3.1)
+    for i, (name, values) in enumerate(losses.items()):
+        ax.plot(
+            slid, values, color=style.COLOURS[i], linestyle=style.LINESTYLES[i], marker=style.MARKERS[i], label=name
+        )
+    ax.set(xlabel="tokens by which the window has slid", ylabel="nats per token", ylim=(0, None))
+    ax.set_title(f"What a window of {window} tokens loses")
+    ax.set_xticks(slid)
+    ax.legend(loc="upper left")
+    said = "; ".join(f"{name} " + ", ".join(f"{value:.2f}" for value in values) for name, values in losses.items())
+    by = ", ".join(str(each) for each in slid)
+    return fig, f"Nats per token after a window of {window} tokens has slid by about {by} tokens: {said}."
+
+
+@style.figure
 def suspects(measured: Mapping[str, float], vocab_size: int, case: Sequence[float], case_vocab: int):
     """Perplexity over vocabulary for several mistakes, with the range that softmax twice can reach, and the case."""
     fig, ax = style.canvas(height=0.4 * len(measured) + 1.5)
