@@ -1,6 +1,5 @@
 """What notebook 04 defines computes what torch and `helpers` compute; its solutions are what GPT uses."""
 
-import re
 from types import SimpleNamespace
 
 import pytest
@@ -8,17 +7,11 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from course.site import notebooks
 from helpers.evaluation import score_rows
 from helpers.model import GPT, GPTConfig, sinusoids
 from tests.taught import taught_code
 
 V, END = 12, 0
-
-
-@pytest.fixture(scope="module")
-def book():
-    return notebooks.read(notebooks.folder() / "04_embeddings_and_positions.ipynb")
 
 
 @pytest.fixture(scope="module")
@@ -28,14 +21,9 @@ def taught():
 
 
 @pytest.fixture(scope="module")
-def solved(book, taught):
-    """The functions of the folded solutions."""
-    scope = dict(taught)
-    for cell in book.cells:
-        _, found, rest = cell.source.partition("<summary>Solution</summary>")
-        if found:
-            exec(re.search(r"```python\n(.*?)```", rest, flags=re.DOTALL).group(1), scope)
-    return SimpleNamespace(**{name: scope[name] for name in scope if not name.startswith("__")})
+def solved(taught):
+    """The course's own parts, which are the folded solutions."""
+    return SimpleNamespace(**{name: taught[name] for name in taught if not name.startswith("__")})
 
 
 def model(**options) -> GPT:
@@ -49,7 +37,7 @@ def test_the_solved_parts_put_together_are_what_gpt_reads(solved):
     assert torch.equal(solved.add_positions(looked_up, gpt.wpe.weight), gpt.embed(ids))
     gpt = model(positions="sinusoidal")
     looked_up = solved.lookup_by_one_hot(ids, gpt.wte.weight) * 8**0.5
-    torch.testing.assert_close(solved.add_positions(looked_up, solved.sinusoid_table(9, 8)), gpt.embed(ids))
+    torch.testing.assert_close(solved.add_positions(looked_up, solved.sinusoids(9, 8)), gpt.embed(ids))
 
 
 def test_their_gradients_are_gpts(solved):
@@ -62,7 +50,7 @@ def test_their_gradients_are_gpts(solved):
 
 
 def test_the_sinusoids_are_the_helpers(solved):
-    torch.testing.assert_close(solved.sinusoid_table(300, 64), sinusoids(300, 64), atol=1e-4, rtol=0)
+    torch.testing.assert_close(solved.sinusoids(300, 64), sinusoids(300, 64), atol=1e-4, rtol=0)
 
 
 def test_the_counted_parameters_are_gpts(solved):
@@ -86,6 +74,8 @@ def test_cbow_is_torchs_embedding_bag(taught):
     around = torch.randint(V, (5, 8))
     bag = F.embedding_bag(around, cbow.wte.weight, mode="mean")
     torch.testing.assert_close(cbow(around), bag @ cbow.head.weight.T)
+    hidden = torch.randint(V, (5,))
+    torch.testing.assert_close(cbow.loss(around, hidden), F.cross_entropy(bag @ cbow.head.weight.T, hidden))
 
 
 def test_gaps_leave_out_the_hidden_token(taught):

@@ -34,6 +34,15 @@ def add_positions(answer, check):
         check.that(not close(got, wrong, 1e-5), slug=slug, problem="the sum is not right", hint=hint)
     check.close(got, tokens + table[torch.arange(3)].expand(2, 3, 4), slug="sum",
                 hint="The vector of the token at time t, plus row t of the table.")  # fmt: skip
+    slope = table.clone().requires_grad_()
+    result = answer(tokens, slope)
+    if result.requires_grad:
+        result.sum().backward()
+    check.that(
+        slope.grad is not None and close(slope.grad[:, 0], [2.0, 2, 2, 0, 0, 0], 1e-5), slug="gradient",
+        problem="the table of positions does not get its gradient",
+        hint="The positions are learned, too: no detach, no .data. A row used by two sequences collects two gradients.",
+    )  # fmt: skip
     square = numbers(check, 3, 3, 4)
     check.close(
         answer(square, table), torch.stack([row + table[:3] for row in square]), slug="broadcast",

@@ -386,6 +386,12 @@ def adds_in_place(tokens, table):
     return tokens
 
 
+@wrong("4.6", "gradient")
+def does_not_let_the_positions_learn(tokens, table):
+    _refuse(tokens, table)
+    return tokens + table[: tokens.shape[1]].detach()
+
+
 @wrong("4.6", "too-long")
 def lets_torch_complain(tokens, table):
     return tokens + table[: tokens.shape[1]]
