@@ -1,4 +1,5 @@
-"""The steps of notebook 05 give what `helpers` and torch compute: same weights, same outputs, same gradients.
+"""The steps of notebook 05, most of them solutions of its exercises, give what `helpers` and torch compute: same
+weights, same outputs, same gradients.
 
 That the class in which they end is `helpers`' own text is tested in `test_taught_code_05_06.py`.
 """
@@ -37,9 +38,9 @@ def test_the_loop_is_a_running_mean(taught):
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 9, 8), (1, 1, 1, 4), (6, 5)])
-def test_the_map_is_that_of_torchs_attention(taught, shape):
+def test_masked_attention_is_torchs(taught, shape):
     q, k, v = (torch.randn(shape) for _ in range(3))
-    mixed = taught["attention_map"](q, k) @ v
+    mixed = taught["masked_attention"](q, k, v)
     torch.testing.assert_close(mixed, F.scaled_dot_product_attention(q, k, v, is_causal=True), atol=1e-5, rtol=1e-4)
 
 
@@ -48,13 +49,15 @@ def test_one_hot_values_give_the_map(taught, n_head):
     layer = taught["CausalSelfAttention"](config(n_head=n_head))
     x = torch.randn(2, 10, 24)
     q, k, _ = layer.heads(x)
-    torch.testing.assert_close(layer.weights(x), taught["attention_map"](q, k), atol=1e-6, rtol=1e-5)
+    one_hot = torch.eye(10).expand(2, n_head, 10, 10)
+    torch.testing.assert_close(layer.weights(x), taught["masked_attention"](q, k, one_hot), atol=1e-6, rtol=1e-5)
 
 
 def test_the_open_head_is_attention_without_scale_and_mask(taught):
     head, x = taught["SelfAttention"](6, 4), torch.randn(2, 5, 6)
     expected = F.scaled_dot_product_attention(head.query(x), head.key(x), head.value(x), scale=1.0)
     assert torch.allclose(head(x), expected, atol=1e-6)
+    assert torch.allclose(head.weights(x).sum(-1), torch.ones(2, 5))
 
 
 def test_the_causal_head_is_torchs(taught):
@@ -65,7 +68,7 @@ def test_the_causal_head_is_torchs(taught):
 
 @pytest.mark.parametrize("n_head", [1, 3, 8])
 def test_many_heads_are_the_helpers_with_their_gradients(taught, n_head):
-    ours, theirs = taught["MultiHeadAttention"](24, n_head), CausalSelfAttention(config(n_head=n_head))
+    ours, theirs = taught["CausalSelfAttention"](config(n_head=n_head)), CausalSelfAttention(config(n_head=n_head))
     theirs.load_state_dict(ours.state_dict())  # the same names
     x, weight = torch.randn(2, 10, 24), torch.randn(2, 10, 24)
     results = []
@@ -75,19 +78,18 @@ def test_many_heads_are_the_helpers_with_their_gradients(taught, n_head):
         (out * weight).sum().backward()
         results.append([out, given.grad, *(p.grad for p in layer.parameters())])
     for one, other in zip(*results, strict=True):
-        assert torch.allclose(one, other, atol=1e-4)
+        assert torch.equal(one, other)
 
 
-def test_both_cut_the_heads_alike(taught):
-    ours, theirs = taught["MultiHeadAttention"](24, 3), CausalSelfAttention(config())
-    theirs.load_state_dict(ours.state_dict())
+def test_split_and_merged_is_as_it_was(taught):
     x = torch.randn(2, 10, 24)
-    for one, other in zip(ours.heads(x), theirs.heads(x), strict=True):
-        assert one.shape == (2, 3, 10, 8) and torch.equal(one, other)
+    split = taught["split_heads"](x, 3)
+    assert split.shape == (2, 3, 10, 8)
+    assert torch.equal(split, torch.stack(x.chunk(3, dim=-1), dim=1)) and torch.equal(taught["merge_heads"](split), x)
 
 
 def test_the_loop_over_heads_is_the_same_with_gradients(taught):
-    loop, all_heads = taught["HeadsInALoop"](12, 4), taught["MultiHeadAttention"](12, 4)
+    loop, all_heads = taught["HeadsInALoop"](12, 4), taught["CausalSelfAttention"](config(12, 4))
     with torch.no_grad():
         parts = [getattr(head, part).weight for part in ("query", "key", "value") for head in loop.heads]
         all_heads.qkv.weight.copy_(torch.cat(parts))
@@ -128,7 +130,7 @@ def test_hooks_see_the_maps_that_the_model_uses(taught):
     x = model.embed(torch.tensor([[1, 2, 3, 4]]))
     for block, maps in zip(model.blocks, seen, strict=True):
         q, k, _ = block.attn.heads(block.ln_1(x))
-        assert torch.allclose(maps, taught["attention_map"](q, k)[0], atol=1e-6)
+        assert torch.allclose(maps, taught["masked_attention"](q, k, torch.eye(4).expand(1, 2, 4, 4))[0], atol=1e-6)
         x = block(x)
     assert not any(block.attn._forward_hooks for block in model.blocks)  # they were taken off again
 

@@ -2,10 +2,10 @@
 
 | taught | used | equality |
 |---|---|---|
-| 05, 06: `CausalSelfAttention` | `helpers.model.CausalSelfAttention` | of the text |
+| 05: `split_heads`, `merge_heads`; 05, 06: `CausalSelfAttention` | `helpers.model` | of the text |
 | 06: `MLP`, `Block`, `FixedPositions`, `GPT`, `initialize` | `helpers.model` | of the text |
-| 05: `SelfAttention`, `CausalHead`, `HeadsInALoop`, `MultiHeadAttention` | steps on the way | numerical |
-| 05: `attention_map` | `F.scaled_dot_product_attention`, `CausalSelfAttention.weights` | numerical |
+| 05: `SelfAttention`, `CausalHead`, `HeadsInALoop` | steps on the way | numerical |
+| 05: `masked_attention` | `F.scaled_dot_product_attention`, `CausalSelfAttention.weights` | numerical |
 | 06: `LayerNorm`, `gelu_tanh`, `gelu_exact` | `nn.LayerNorm`, `nn.GELU` | numerical |
 
 What is equal in numbers is compared in `test_notebook_05.py` and `test_notebook_06.py`. `sinusoids` is notebook 04's.
@@ -21,6 +21,8 @@ from tests.taught import assert_same_code, taught_definition
 
 ATTENTION, DECODER, MODEL = "05_self_attention", "06_gpt2_decoder", "helpers.model"
 SAME = [
+    (ATTENTION, "split_heads"),
+    (ATTENTION, "merge_heads"),
     (ATTENTION, "CausalSelfAttention"),
     (DECODER, "CausalSelfAttention"),
     (DECODER, "MLP"),

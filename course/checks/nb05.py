@@ -1,39 +1,53 @@
-"""The exercises of notebook 05: causal averages, softmax, scaling, the causal mask, merging heads, all of attention.
+"""The exercises of notebook 05: causal averages, softmax, scaling, the causal mask; and, brought in, the others.
 
-Longer than other modules: a notebook has one module of checks, in which each stands by itself.
+Those on a single head and on heads in a loop are in `attention`; on splitting, merging and the whole layer, in
+`attention_layer`.
 """
 
 import math
 
 import torch
-import torch.nn.functional as F
 
+from course.checks.attention import (
+    Called,
+    HeadsInALoop,
+    SelfAttention,
+    masked_attention,
+    near,
+    none_of,
+    rows_sum_to_one,
+)  # fmt: skip
+from course.checks.attention_layer import CausalSelfAttention, merge_heads, split_heads
 from course.checks.exercise import exercise
 
-
-def _near(got, expected) -> bool:
-    """Whether two tensors of one shape agree; False for anything else."""
-    return isinstance(got, torch.Tensor) and got.shape == expected.shape and torch.allclose(got, expected, atol=1e-4)
+__all__ = [
+    "CausalSelfAttention", "HeadsInALoop", "SelfAttention", "averaging_matrix", "causal_weights", "masked_attention",
+    "merge_heads", "scaled_scores", "softmax", "split_heads",
+]  # fmt: skip
 
 
 @exercise("5.1", title="The average as a matrix", minutes=8, difficulty=1)
 def averaging_matrix(answer, check):
     got = answer(3)
     check.shape(got, (3, 3), slug="shape", hint="A row for each token that takes, a column for each that gives.")
+    check.that(
+        got.dtype == torch.float32, slug="type", problem=f"the matrix is {type(got).__name__} of type {got.dtype}",
+        hint="It shall multiply vectors of torch.float32, torch's usual type; torch multiplies only like with like.",
+    )  # fmt: skip
     got = got.double()
     check.that(
-        not _near(got, torch.full((3, 3), 1 / 3).double()), slug="future", problem="row 0 takes from tokens 1 and 2",
+        not near(got, torch.full((3, 3), 1 / 3).double()), slug="future", problem="row 0 takes from tokens 1 and 2",
         hint="Token 0 has seen nothing but itself. Columns to the right of the diagonal are the future: zeros.",
     )  # fmt: skip
     check.that(
-        not _near(got, torch.tensor([[1 / 3, 1 / 3, 1 / 3], [0, 1 / 2, 1 / 2], [0, 0, 1]]).double()),
+        not near(got, torch.tensor([[1 / 3, 1 / 3, 1 / 3], [0, 1 / 2, 1 / 2], [0, 0, 1]]).double()),
         slug="upside-down",
         problem="row 0 takes from all, the last row from itself alone",
         hint="That is upper triangular: each token averages its future. The past lies to the left: `torch.tril`.",
     )  # fmt: skip
     columns = torch.ones(3, 3).double().tril()
     check.that(
-        not _near(got, columns / columns.sum(0)), slug="columns",
+        not near(got, columns / columns.sum(0)), slug="columns",
         problem="each column sums to one, not each row",
         hint="A row is one token's recipe, so divide by the row's sum: sum over the last axis, and keep that axis.",
     )  # fmt: skip
@@ -41,35 +55,35 @@ def averaging_matrix(answer, check):
         got[0, 0] != 0, slug="itself", problem="token 0 takes nothing from anything",
         hint="A token counts itself among what it has seen: the diagonal belongs to it.",
     )  # fmt: skip
-    check.close(
-        got.sum(1), [1.0, 1.0, 1.0], slug="sums-to-one",
-        hint="Weights of an average sum to one: row i divides 1 among its i + 1 tokens.",
-    )  # fmt: skip
+    rows_sum_to_one(got, check, "Weights of an average sum to one: row i divides 1 among its i + 1 tokens.")
     check.close(
         got, [[1, 0, 0], [1 / 2, 1 / 2, 0], [1 / 3, 1 / 3, 1 / 3]], slug="even",
         hint="A plain average: all that a token has seen weighs the same.",
     )  # fmt: skip
     x = torch.randn(6, 4)
     running = torch.stack([x[: i + 1].mean(0) for i in range(6)])
+    got = answer(6)
+    check.shape(got, (6, 6), slug="average", hint="T rows and T columns, whatever T is.")
     check.close(
-        answer(6).float() @ x, running, slug="average", tolerance=1e-4,
+        got @ x, running, slug="average", tolerance=1e-4, when="what my_averaging_matrix(6) makes of six vectors",
         hint="Your matrix times the vectors must be what the loop gave. Look at a size other than 3.",
     )  # fmt: skip
     check.close(answer(1), [[1.0]], slug="one", hint="A sequence of one token: it is its own average.")
 
 
 @exercise("5.2", title="Softmax over the right axis", minutes=10, difficulty=2)
-def softmax_rows(answer, check):
+def softmax(answer, check):
     scores = torch.tensor([[0.0, math.log(2), math.log(5)], [0.0, 0.0, math.log(2)]])
-    got = answer(scores)
+    with Called() as called:
+        got = answer(scores)
     check.shape(got, (2, 3), slug="shape", hint="As many weights as scores: keep the axis that you sum over as a 1.")
     check.that(
-        not _near(got, scores.softmax(0)), slug="queries", problem="each column sums to one, not each row",
+        not near(got, scores.softmax(0)), slug="queries", problem="each column sums to one, not each row",
         hint="That is a softmax over the queries. A row belongs to one query, and its weights are "
         "divided among the keys: the last axis.",
     )  # fmt: skip
     check.that(
-        not _near(got, scores.flatten().softmax(0).view(2, 3)), slug="everything",
+        not near(got, scores.flatten().softmax(0).view(2, 3)), slug="everything",
         problem="all six weights together sum to one",
         hint="Every row is a distribution of its own: sum over the last axis only.",
     )  # fmt: skip
@@ -78,11 +92,11 @@ def softmax_rows(answer, check):
         hint="Weights are exp(score) divided by a sum: never below zero. A log-softmax is something else.",
     )  # fmt: skip
     check.that(
-        not _near(got, scores / scores.sum(-1, keepdim=True)), slug="no-exp",
+        not near(got, scores / scores.sum(-1, keepdim=True)), slug="no-exp",
         problem="the scores were divided by their sum",
         hint="First the exponential of every score, then divide. Scores may be negative, weights may not.",
     )  # fmt: skip
-    check.close(got.sum(-1), [1.0, 1.0], slug="sums-to-one", hint="Each row must sum to one.")
+    rows_sum_to_one(got, check, "Divide the exponentials of a row by their sum.")
     check.close(
         got, [[1 / 8, 2 / 8, 5 / 8], [1 / 4, 1 / 4, 2 / 4]], slug="by-hand",
         hint="By hand: exp of the first row is 1, 2, 5, together 8.",
@@ -98,19 +112,46 @@ def softmax_rows(answer, check):
         hint="exp(1000) is too large for a float. Taking the row's largest score off first changes no weight.",
     )  # fmt: skip
     check.close(
-        got, [[0.5, 0.5], [0.5, 0.5]], slug="largest-of-all",
+        got, [[0.5, 0.5], [0.5, 0.5]], slug="largest-of-all", tolerance=1e-3,
         hint="Take off the largest score of each row, not of all: a row far below would become 0 / 0.",
+    )  # fmt: skip
+    for scores, weights in (
+        ([[1000.0, 999.0], [0.0, 1.0]], [[0.731059, 0.268941], [0.268941, 0.731059]]),
+        ([[-1000.0, -1001.0], [0.0, 1.0]], [[0.731059, 0.268941], [0.268941, 0.731059]]),
+    ):
+        check.close(
+            answer(torch.tensor(scores)), weights, slug="clamped", tolerance=1e-3,
+            hint="Two scores that differ by 1 get the same weights wherever they lie: 1 and 0, or 1000 and 999. Cut "
+            "nothing off, subtract.",
+        )  # fmt: skip
+    got = answer(torch.tensor([[0.0, 0.0, 600.0]]))
+    check.close(
+        got, [[0.0, 0.0, 1.0]], slug="not-the-largest",
+        hint="What is taken off must be the row's largest score: after its mean is taken off, 400 are still left here.",
     )  # fmt: skip
     got = answer(torch.tensor([[2.0, -math.inf, 2.0]]))
     check.close(got, [[0.5, 0.0, 0.5]], slug="minus-infinity", hint="A score of minus infinity must get the weight 0.")
+    check.that(
+        float(got[0, 1]) == 0, slug="minus-infinity", problem=f"minus infinity got the weight {float(got[0, 1]):.2g}",
+        hint="exp(-inf) is exactly 0. Leave the score as it is.",
+    )  # fmt: skip
     many = torch.randn(2, 3, 4, 4)
     check.close(
         answer(many), many.softmax(-1), slug="batch",
         hint="In front there may be a batch and heads. The axis of the keys is the last: `dim=-1`, not `dim=1`.",
     )  # fmt: skip
+    wild = 300 * many
+    check.close(
+        answer(wild), wild.softmax(-1), slug="largest-of-all", tolerance=1e-3,
+        hint="Each row of each head takes off its own largest score: a row far below another's would become 0 / 0.",
+    )  # fmt: skip
+    check.that(
+        not any("softmax" in name for name in called.names), slug="torchs-own", problem="torch's softmax was called",
+        hint="Right, and not yours: here it is to be made of exponentials and a sum.",
+    )  # fmt: skip
 
 
-@exercise("5.3", title="Why the root", minutes=10, difficulty=2)
+@exercise("5.4", title="Why the root", minutes=10, difficulty=2)
 def scaled_scores(answer, check):
     q, k = torch.randn(3, 5, 4), torch.randn(3, 5, 4)  # (n_head, time, d_head)
     raw = q @ k.transpose(-2, -1)
@@ -143,14 +184,13 @@ def scaled_scores(answer, check):
             raw * 2, "the scores were multiplied by the root", "Wild scores should become calm: divide.",
         ),
     }  # fmt: skip
-    for slug, (values, problem, hint) in wrong.items():
-        check.that(not _near(got, values), slug=slug, problem=problem, hint=hint)
+    none_of(wrong, got, check)
     check.that(
-        not _near(got, raw.transpose(-2, -1) / 2), slug="swapped", problem="row i holds the scores of key i",
+        not near(got, raw.transpose(-2, -1) / 2), slug="swapped", problem="row i holds the scores of key i",
         hint="Rows are queries, columns are keys: q stands on the left of the matmul.",
     )  # fmt: skip
     check.that(
-        not _near(got, (raw / 2).softmax(-1)), slug="softmax", problem="these are weights already",
+        not near(got, (raw / 2).softmax(-1)), slug="softmax", problem="these are weights already",
         hint="Only the scores are asked for: the softmax comes later.",
     )  # fmt: skip
     check.close(
@@ -167,9 +207,14 @@ def scaled_scores(answer, check):
         answer(q, k), torch.einsum("bhid,bhjd->bhij", q, k) / 3, slug="batch", tolerance=1e-4,
         hint="There may be a batch in front, and fewer queries than keys: count axes from the end, with -1 and -2.",
     )  # fmt: skip
+    q, k = torch.randn(4, 12), torch.randn(6, 12)
+    check.close(
+        answer(q, k), torch.einsum("id,jd->ij", q, k) / 12**0.5, slug="alone", tolerance=1e-4,
+        hint="There may be nothing in front, neither batch nor heads, and a root need not be a whole number.",
+    )  # fmt: skip
 
 
-@exercise("5.4", title="The causal mask", minutes=12, difficulty=2)
+@exercise("5.5", title="The causal mask", minutes=12, difficulty=2)
 def causal_weights(answer, check):
     scores = torch.tensor([[0.5, 2.0, -1.0], [1.0, 0.0, 3.0], [0.0, 1.0, -0.5]])
     T = 3
@@ -218,148 +263,42 @@ def causal_weights(answer, check):
             "A visible score can happen to be 0. Hide by position, with the mask itself, and not by value.",
         ),
     }  # fmt: skip
-    for slug, (values, problem, hint) in wrong.items():
-        check.that(not _near(got, values), slug=slug, problem=problem, hint=hint)
+    none_of(wrong, got, check)
     check.that(
         float(got.triu(1).abs().max()) == 0, slug="small", problem="hidden positions still have weight",
         hint="Exactly 0 is asked for: the score that hides is minus infinity, not a negative number.",
     )  # fmt: skip
-    check.close(got.sum(-1), [1.0] * T, slug="sums-to-one", hint="Each row of weights must sum to one.")
+    rows_sum_to_one(got, check, "Each row of weights is divided among what is not hidden.")
     check.close(
         got, right, slug="value", hint="Hide the future's scores, leave the others as they are, take the softmax."
     )
+    ahead = scores.clone()
+    ahead[0, 2], ahead[1, 2] = 1000.0, 60.0
+    got = answer(ahead)
+    check.that(
+        near(got, right), slug="renormalized",
+        problem="row 0 is not a number" if bool(torch.isnan(got[0]).any()) else "the weights of the past changed",
+        when="with scores of 1000 and 60 in the future",
+        hint="The future must have no say at all. If it takes part in the softmax and is removed afterwards, a large "
+        "score there leaves the past nothing but zeros to be divided. Hide before the exponentials.",
+    )  # fmt: skip
+    wild = torch.tensor([[1000.0, 0.0], [1000.0, 999.0]])
+    check.close(
+        answer(wild), [[1.0, 0.0], [0.731059, 0.268941]], slug="overflow",
+        hint="exp(1000) is too large for a float. A softmax takes the row's largest score off first.",
+    )  # fmt: skip
     large = torch.randn(4, 4) - 2e9
     check.that(
         float(answer(large).triu(1).abs().max()) == 0, slug="small",
         problem="with scores far below zero, hidden positions have weight again",
         hint="However negative a number is, a score can be lower: hide with -math.inf.",
     )  # fmt: skip
+    check.close(
+        answer(torch.tensor([[3.0]])), [[1.0]], slug="one", hint="One token alone: all its weight is on itself."
+    )
     many = torch.randn(2, 3, 6, 6)
     hidden = torch.ones(6, 6, dtype=torch.bool).triu(1)
     check.close(
         answer(many), many.masked_fill(hidden, -math.inf).softmax(-1), slug="batch",
         hint="In front there may be a batch and heads: one (time, time) mask serves all. Count axes from the end.",
-    )  # fmt: skip
-
-
-@exercise("5.5", title="Merge the heads", minutes=10, difficulty=2)
-def merge_heads(answer, check):
-    B, H, T, d = 2, 3, 4, 5
-    whole = torch.arange(B * T * H * d, dtype=torch.float32).view(B, T, H * d)
-    split = whole.view(B, T, H, d).transpose(1, 2)
-    got = answer(split)
-    check.that(
-        tuple(getattr(got, "shape", ())) != (B, T, d), slug="added",
-        problem=f"got shape {(B, T, d)}: the heads were added up",
-        hint="The heads' results stand side by side: n_head of them, each d_head wide, make d_model.",
-    )  # fmt: skip
-    check.shape(got, (B, T, H * d), slug="shape", hint="One vector for each token: (batch, time, d_model).")
-    check.that(
-        not _near(got, split.reshape(B, T, H * d)), slug="no-transpose",
-        problem="a token's vector holds features of other tokens",
-        hint="The shape is right, the contents are not: reshape reads in the order of the axes, and there head "
-        "stands before "
-        "time. Transpose first.",
-    )  # fmt: skip
-    check.that(
-        not _near(got, split.permute(0, 2, 3, 1).reshape(B, T, H * d)), slug="interleaved",
-        problem="the heads are interleaved, feature by feature",
-        hint="Head 0's features come first, all together: the order is (batch, time, n_head, d_head).",
-    )  # fmt: skip
-    check.that(
-        not _near(got, whole.view(B, T, H, d).flip(2).reshape(B, T, H * d)), slug="order",
-        problem="the last head came first", hint="Head 0 stands on the left.",
-    )  # fmt: skip
-    check.close(got, whole, slug="value", hint="Merging must undo splitting, feature by feature.")
-    square = torch.randn(2, 4, 4, 4)
-    expected = torch.cat([square[:, head] for head in range(4)], dim=-1)
-    check.close(
-        answer(square), expected, slug="square",
-        hint="With as many heads as tokens a wrong order of axes has the right shape. Name each axis, and compare.",
-    )  # fmt: skip
-    check.close(
-        answer(split[:1, :, :1]), whole[:1, :1], slug="single",
-        hint="A batch of one and a sequence of one token must keep their axes: no `squeeze`.",
-    )  # fmt: skip
-
-
-@exercise("5.6", title="Masked attention from scratch", minutes=20, difficulty=3)
-def masked_attention(answer, check):
-    B, H, T, d = 2, 3, 5, 4
-    q, k, v = (torch.randn(B, H, T, d) for _ in range(3))
-    right = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-    past = torch.ones(T, T, dtype=torch.bool).tril()
-    raw = q @ k.transpose(-2, -1)
-
-    def mixed(scores, mask=past, dim=-1):
-        return scores.masked_fill(~mask, -math.inf).softmax(dim) @ v
-
-    got = answer(q, k, v)
-    check.shape(got, (B, H, T, d), slug="shape", hint="One mixture of values for each token of each head.")
-    check.that(
-        not bool(torch.isnan(got).all()), slug="zero-times-infinity", problem="not one of the results is a number",
-        hint="0 times infinity is not a number. Do not multiply a mask by infinity: `masked_fill` puts it in place.",
-    )  # fmt: skip
-    check.that(
-        not bool(torch.isnan(got).any()), slug="itself",
-        problem="some results are not numbers: a token saw nothing at all",
-        hint="A token sees itself. The mask begins one right of the diagonal: `triu(diagonal=1)`.",
-    )  # fmt: skip
-    wrong = {
-        "no-mask": ((raw / 2).softmax(-1) @ v, "the future was not hidden",
-        "Hide what comes later, before the softmax."),
-        "after-softmax": (
-            ((raw / 2).softmax(-1) * past) @ v, "the weights of a row do not sum to one",
-            "The mask came after the softmax. The future took its weight first: mask the scores, with minus infinity.",
-        ),
-        "wrong-way": (
-            mixed(raw / 2, past.T), "each token takes from its future",
-            "The mask is the wrong way round: hidden is where the column (key) is greater than the row (query).",
-        ),
-        "queries": (
-            mixed(raw / 2, dim=-2), "the weights of a column sum to one, not those of a row",
-            "The softmax goes over the keys, dim=-1: each query divides one whole.",
-        ),
-        "not-scaled": (mixed(raw), "the scores were not scaled", "Divide the scores by the root of d_head."),
-        "d-head": (mixed(raw / d), "the scores were divided by d_head",
-        "By its root: the variance of a score is d_head."),
-        "d-model": (
-            mixed(raw / math.sqrt(H * d)), "the scores were divided by the root of d_model",
-            "A head's score sums over d_head terms, q.shape[-1]: take the root of that.",
-        ),
-        "swapped": (
-            mixed(raw.transpose(-2, -1) / 2), "the keys ask and the queries answer",
-            "Rows of the scores are queries: q stands on the left, k is transposed.",
-        ),
-        "mixes-keys": (
-            (raw / 2).masked_fill(~past, -math.inf).softmax(-1) @ k, "the keys were mixed",
-            "Keys say where to look. What is taken from there are the values.",
-        ),
-        "scaled-late": (
-            (mixed(raw)) / 2, "the result was scaled, not the scores",
-            "The root belongs to the scores, before the softmax: there it keeps the weights from becoming all or "
-            "nothing.",
-        ),
-    }  # fmt: skip
-    for slug, (values, problem, hint) in wrong.items():
-        check.that(not _near(got, values), slug=slug, problem=problem, hint=hint)
-    check.close(
-        got, right, slug="value", tolerance=1e-4,
-        hint="In order: scores, divided by the root of d_head; hide the future; softmax over the keys; times the "
-        "values.",
-    )  # fmt: skip
-    check.that(
-        torch.equal(got[:, :, 0], v[:, :, 0]) or torch.allclose(got[:, :, 0], v[:, :, 0], atol=1e-6), slug="value",
-        problem="the first token does not get its own value",
-        hint="The first token sees itself alone: all weight on it.",
-    )  # fmt: skip
-    wild = 200 * q
-    check.close(
-        answer(wild, k, v), F.scaled_dot_product_attention(wild, k, v, is_causal=True), slug="overflow", tolerance=1e-3,
-        hint="Large scores overflow exp. torch's softmax takes the row's largest off first.",
-    )  # fmt: skip
-    q, k, v = torch.randn(1, 2, 7, 9), torch.randn(1, 2, 7, 9), torch.randn(1, 2, 7, 9)
-    check.close(
-        answer(q, k, v), F.scaled_dot_product_attention(q, k, v, is_causal=True), slug="other-sizes", tolerance=1e-4,
-        hint="It works for one size only. Read time and d_head from q's shape.",
     )  # fmt: skip
