@@ -6,14 +6,15 @@ By their results, because the notebook builds a simpler thing, or one that a lib
 
 | notebook | taught | used | compared in |
 |---|---|---|---|
-| 07 | `inputs_and_targets` (a padded batch) | `helpers.dataset.StorySampler` | test_notebook_07 |
+| 07 | the solution `collate` (a padded batch) | `helpers.dataset.StorySampler` | test_notebook_07 |
 | 07 | `HandAdamW`, the solution `adamw_step` | `torch.optim.AdamW`, in `helpers.optimizers` | test_notebook_07 |
 | 07 | `Muon` itself (the text is the helpers') | `torch.optim.Muon` | test_optimizers |
 | 07 | the solution `lr_at` (steps, one shape) | `helpers.settings.schedule` (fractions, four shapes) | here |
 | 07 | the solution `clip_by_norm` | `torch.nn.utils.clip_grad_norm_`, in `TrainStep.step` | here |
-| 07 | the solution `accumulate`, and `gradient_of` | `helpers.optimizers.TrainStep` | here, test_notebook_07 |
-| 07 | the solution `everything` | `Trainer.state_dict` and its checkpoint | test_training |
-| 08 | `ChunkedLoss`, the solution `chunked_cross_entropy` | `helpers.optimizers.chunked_loss` | here |
+| 07 | the solutions `accumulate` and `update` | `helpers.optimizers.TrainStep` | here, the notebook itself |
+| 07 | the solution `train` (one optimizer, counted in steps) | `helpers.training.Trainer` | test_notebook_07 |
+| 07 | the solutions `checkpoint` and `resume` | `Trainer.state_dict` and its checkpoint | test_training |
+| 08 | `ChunkedLoss`, with the solution `loss_and_gradients` | `helpers.optimizers.chunked_loss` | here |
 | 08 | the solution `unscaled_and_clipped` | `torch.amp.GradScaler`, in `TrainStep.step` | here |
 | 08 | `memory_budget`, `block_bytes` | the plain model, counted tensor by tensor | test_notebook_08 |
 | 08 | `flops_by_part`, the solution `mfu` | `course.bench.planning` | test_notebook_08, course.checks.nb08 |
@@ -37,10 +38,6 @@ LITERAL = [  # notebook, what it teaches, module
     (TRAINING, "QUINTIC", "helpers.optimizers"),
     (TRAINING, "orthogonalize", "helpers.optimizers"),
     (TRAINING, "Muon", "helpers.optimizers"),
-    (TRAINING, "schedule", "helpers.settings"),
-    (TRAINING, "TrainStep.step", "helpers.optimizers"),  # the class has two cells
-    (TRAINING, "TrainStep.batches", "helpers.optimizers"),
-    (TRAINING, "TrainStep.backward", "helpers.optimizers"),  # accumulation: weighed by tokens
 ]
 SMALL = GPTConfig(vocab_size=50, context_length=16, n_layer=1, n_head=2, d_model=16)
 
@@ -50,9 +47,9 @@ def test_it_is_the_same_code(notebook, name, module):
     assert_same_code(notebook, name, module)
 
 
-def solution(notebook: str, name: str):
-    """A function of the notebook, executed by itself."""
-    scope = {"torch": torch, "Tensor": torch.Tensor, "math": math, "F": F}
+def solution(notebook: str, name: str, **given):
+    """A function or class of the notebook, executed by itself, among the names that are `given`."""
+    scope = {"torch": torch, "Tensor": torch.Tensor, "math": math, "F": F} | given
     exec(ast.unparse(taught_definition(notebook, name).node), scope)
     return scope[name]
 
@@ -120,13 +117,11 @@ def test_the_solution_of_clipping_is_what_the_course_hands_to_its_optimizer():
 @pytest.mark.skipif(not hasattr(F, "linear_cross_entropy"), reason="this torch has no chunked loss")
 def test_the_chunked_loss_of_the_notebook_is_the_courses():
     model, ((ids, targets),) = GPT(SMALL), batches(19)
+    taught = solution(GPU, "ChunkedLoss", loss_and_gradients=solution(GPU, "loss_and_gradients"))
     gradients = []
     for loss in (
         chunked_loss(model, ids, targets),
-        solution(GPU, "ChunkedLoss").apply(model.hidden(ids).flatten(0, 1), model.head.weight, targets.flatten(), 5),
-        solution(GPU, "chunked_cross_entropy")(
-            model.hidden(ids).flatten(0, 1), model.head.weight, targets.flatten(), 5
-        ),
+        taught.apply(model.hidden(ids).flatten(0, 1), model.head.weight, targets.flatten(), 5),
         model.loss(ids, targets),
     ):
         model.zero_grad(set_to_none=True)

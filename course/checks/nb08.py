@@ -1,4 +1,7 @@
-"""The exercises of notebook 08: bytes of a training step, MFU, time, loss scaling, chunked loss, padded vocabulary."""
+"""The exercises of notebook 08: bytes of a training step, MFU, time, loss scaling, chunked loss, padded vocabulary.
+
+Longer than other modules: a notebook has one module of checks, in which each stands by itself.
+"""
 
 import math
 
@@ -64,7 +67,7 @@ def state_bytes(answer, check):
 
 @exercise("8.2", title="MFU", minutes=10, difficulty=2)
 def mfu(answer, check):
-    speed, L, d, T, V, peak = 1000.0, 2, 64, 32, 500, 1e9
+    speed, L, d, T, V, peak = 1000.0, 5, 64, 32, 500, 1e9
     got = answer(speed, L, d, T, V, peak)
     blocks, head, attention = 6 * L * 12 * d * d, 6 * V * d, 12 * L * d * T
     mistakes = (
@@ -78,6 +81,8 @@ def mfu(answer, check):
          "The head is a matmul like the others, with vocabulary times d weights."),
         (speed * (blocks + head + attention / L) / peak, "one-layer", "attention is counted for one layer",
          "Every layer has its own attention matmuls."),
+        (speed * (blocks + head + attention / 2) / peak, "halved", "only half of attention's scores are counted",
+         "A causal kernel may skip the masked half. MFU counts all T x T, as the paper does: 12 L d T a token."),
         (speed * (blocks / L + head + attention) / peak, "one-block", "the weights are those of one block",
          "There are n_layer blocks of 12 d² weights each."),
         (speed * (blocks + head + 6 * attention) / peak, "six-twice", "attention is multiplied by six once more",
@@ -132,6 +137,11 @@ def steps_within(answer, check):
         hint="Return a whole number, with int() or //.",
     )  # fmt: skip
     check.close(got, 3, slug="rounded", tolerance=1e-9, hint=hint)
+    got = answer(0.5, 1000.0, 0.5, 10, 20)  # 30 seconds
+    hint = "Minutes need not be whole: only the steps are rounded, at the very end."
+    check.that(not near(got, 0), slug="whole-minutes", problem="half a minute bought no step at all", hint=hint)
+    check.close(got, 75, slug="whole-minutes", tolerance=1e-9, hint=hint)
+    check.close(answer(2.75, 1000.0, 0.5, 10, 20), 412, slug="whole-minutes", tolerance=1e-9, hint=hint)
     check.close(answer(60, 65e12, 0.25, 854_000_000, 32768), int(3600 * 65e12 * 0.25 / (854_000_000 * 32768)),
                 slug="large", tolerance=1e-9, hint="Try it with the numbers of a real GPU.")  # fmt: skip
 
@@ -183,6 +193,10 @@ def unscaled_and_clipped(answer, check):
         check.close(
             mine, right / 5, slug="clipped", hint="All are multiplied by the same limit / norm.", tolerance=1e-4
         )
+    fine, after = answer([torch.tensor([3e6, 4e6])], 1e6, 10.0)
+    check.that(fine is not None and near(after, 1e6), slug="large-but-finite",
+               problem="finite gradients, the largest of 4,000,000, were taken for an overflow",
+               hint="Gradients come in float32. Only what is infinite or NaN has overflowed.")  # fmt: skip
     for bad in (math.inf, math.nan, -math.inf):
         broken = [torch.tensor([1.0, 2.0]), torch.tensor([[bad]])]
         got, after = answer(broken, scale, 1.0)
@@ -201,63 +215,115 @@ def unscaled_and_clipped(answer, check):
                hint="A norm of zero must not be divided by.")  # fmt: skip
 
 
-@exercise("8.5", title="Cross-entropy, chunk by chunk", minutes=12, difficulty=2)
-def chunked_cross_entropy(answer, check):
+@exercise("8.5", title="The loss in chunks, and its gradients", minutes=20, difficulty=3)
+def loss_and_gradients(answer, check):
     torch.manual_seed(5)
     hidden, weight = torch.randn(12, 8), torch.randn(20, 8)
     targets = torch.randint(20, (12,))
-    logits = hidden @ weight.T
-    expected = F.cross_entropy(logits, targets)
-    got = answer(hidden, weight, targets, 4)
-    check.shape(got, (), slug="scalar", hint="One number for all positions: a tensor without dimensions.")
-    check.that(not near(float(got), 12 * float(expected)), slug="sum", problem="that is the sum, not the mean",
+    losses = F.cross_entropy(hidden @ weight.T, targets, reduction="none")
+    expected = losses.mean()
+
+    def ask(hidden, weight, targets, size) -> tuple:
+        with torch.no_grad():  # as inside a torch.autograd.Function
+            got = answer(hidden, weight, targets, size)
+        check.that(
+            isinstance(got, tuple | list) and len(got) == 3 or got is None, slug="three",
+            problem="that is not three things", hint="Return the loss, its gradient by hidden, its gradient by weight.",
+        )  # fmt: skip
+        return (hidden.new_zeros(()),) * 3 if got is None else got
+
+    loss, to_hidden, to_weight = ask(hidden, weight, targets, 4)
+    check.shape(loss, (), slug="scalar", when="the loss", hint="One number for all positions, without dimensions.")
+    check.that(not near(float(loss), 12 * float(expected)), slug="sum", problem="the loss is the sum, not the mean",
                hint="Divide by the number of scored positions.")  # fmt: skip
-    check.that(not near(float(got), float(expected) / 4) and not near(float(got), 4 * float(expected)), slug="divisor",
-               problem="the mean was multiplied or divided by the size of a chunk",
+    check.that(not near(float(loss), float(expected) / 4) and not near(float(loss), 4 * float(expected)),
+               slug="divisor", problem="the mean was multiplied or divided by the size of a chunk",
                hint="Divide once, by the number of scored positions of all chunks.")  # fmt: skip
-    check.that(not near(float(got), 3 * float(expected)), slug="sum-of-means",
+    check.that(not near(float(loss), 3 * float(expected)), slug="sum-of-means",
                problem="the chunks' means were added up", hint="Add up sums, and divide once at the end.")  # fmt: skip
-    check.close(got, expected, slug="even", hint="Three chunks of four, each with its own targets.")
-    got, hint = answer(hidden[:10], weight, targets[:10], 4), "Positions that do not fill a last chunk count as well."
-    dropped = F.cross_entropy(logits[:8], targets[:8])
-    short = F.cross_entropy(logits[:8], targets[:8], reduction="sum") / 10
-    check.that(not near(float(got), float(dropped)) and not near(float(got), float(short)), slug="last-chunk",
-               problem="the last two of ten positions are missing", hint=hint)  # fmt: skip
-    means = [F.cross_entropy(logits[i : min(i + 4, 10)], targets[i : min(i + 4, 10)]) for i in (0, 4, 8)]
-    check.that(not near(float(got), float(sum(means)) / 3), slug="mean-of-means",
+    check.close(loss, expected, slug="even", when="the loss", hint="Three chunks of four, each with its own targets.")
+    _gradients_of(check, (hidden, weight, targets), to_hidden, to_weight)
+    hint = "Positions that do not fill a last chunk count as well."
+    part = hidden[:10], weight, targets[:10]
+    loss, *found = ask(*part, 4)
+    check.that(not near(float(loss), float(losses[:8].mean())) and not near(float(loss), float(losses[:8].sum() / 10)),
+               slug="last-chunk", problem="the last two of ten positions are missing", hint=hint)  # fmt: skip
+    means = [losses[i : min(i + 4, 10)].mean() for i in (0, 4, 8)]
+    check.that(not near(float(loss), float(sum(means)) / 3), slug="mean-of-means",
                problem="a chunk of two positions counted as much as one of four",
                hint="A mean of means is wrong where chunks differ. Add up sums, divide once.")  # fmt: skip
-    check.close(got, F.cross_entropy(logits[:10], targets[:10]), slug="uneven", hint=hint)
+    check.close(loss, losses[:10].mean(), slug="uneven", when="the loss of ten positions", hint=hint)
+    _close_gradients(check, found, _by_autograd(*part), "uneven", "ten positions, chunks of 4", hint)
     masked = targets.clone()
     masked[:5] = -100
     hint = "The mean is over the scored positions: divide by (targets != -100).sum()."
-    got = answer(hidden, weight, masked, 4)
-    check.that(not bool(torch.isnan(got)), slug="ignored", problem="a chunk in which nothing is scored gave nan",
+    loss, *found = ask(hidden, weight, masked, 4)
+    check.that(not bool(torch.isnan(loss)), slug="ignored", problem="a chunk in which nothing is scored gave nan",
                hint="A mean of nothing is nan. Take sums, and divide once at the end.")  # fmt: skip
-    expected_masked = F.cross_entropy(logits, masked)
-    check.that(not near(float(got), float(expected_masked) * 7 / 12), slug="divided-by-all",
-               problem="5 of 12 positions are not scored, and it was divided by 12", hint=hint)  # fmt: skip
-    everything = F.cross_entropy(logits, masked.clamp(min=0), reduction="sum") / 7
-    check.that(not near(float(got), float(everything)), slug="scored-as-zero",
+    check.that(not near(float(loss), float(losses[5:].sum() / 12)), slug="divided-by-all",
+               problem="5 of 12 positions are not scored, and the loss was divided by 12", hint=hint)  # fmt: skip
+    everything = F.cross_entropy(hidden @ weight.T, masked.clamp(min=0), reduction="sum") / 7
+    check.that(not near(float(loss), float(everything)), slug="scored-as-zero",
                problem="positions with target -100 were scored as if their target were id 0",
-               hint="Leave them out of the sum too, as `F.cross_entropy` does by itself.")  # fmt: skip
-    check.close(got, expected_masked, slug="ignored", hint=hint)
-    check.close(
-        answer(hidden, weight, targets, 100),
-        expected,
-        slug="one-chunk",
-        hint="A chunk may be larger than all there is.",
-    )
-    given = hidden.clone().requires_grad_()
-    got = answer(given, weight, targets, 5)
-    check.that(got.requires_grad, slug="no-gradient", problem="no gradient flows back to hidden",
-               hint="Stay with tensors: .item(), float() and .detach() cut the way back.")  # fmt: skip
+               hint="Leave them out of the sum.")  # fmt: skip
+    check.close(loss, losses[5:].mean(), slug="ignored", when="the loss, 5 of 12 positions not scored", hint=hint)
+    check.that(not bool(found[0][:5].any()), slug="masked-gradient",
+               problem="a position that is not scored has a gradient",
+               hint="What does not count in the loss gets no gradient: its row of `error` is 0.")  # fmt: skip
+    _close_gradients(check, found, _by_autograd(hidden, weight, masked), "masked-gradient",
+                     "5 of 12 positions not scored",
+                     "What is not scored adds nothing, and all is divided by the number that are scored.")  # fmt: skip
+    loss, *found = ask(hidden, weight, targets, 100)
+    hint = "A chunk may be larger than all there is."
+    check.close(loss, expected, slug="one-chunk", when="one chunk of 100: the loss", hint=hint)
+    _close_gradients(check, found, _by_autograd(hidden, weight, targets), "one-chunk", "one chunk of 100", hint)
     hint = "Only a chunk's logits may exist at a time: multiply inside the loop, not before it."
     hidden, weight, targets = torch.randn(512, 8), torch.randn(1000, 8), torch.randint(1000, (512,))
-    with torch.no_grad():
-        taken = peak_bytes(lambda: answer(hidden, weight, targets, 32))
+    taken = peak_bytes(lambda: ask(hidden, weight, targets, 32))
     check.that(taken < 512 * 1000 * 4, slug="whole-logits",
                problem=f"the logits of 512 positions were there at once: {taken:,} bytes", hint=hint)  # fmt: skip
+
+
+def _by_autograd(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:
+    """The gradients of the mean loss, from whole logits."""
+    with torch.enable_grad():
+        given = [each.detach().clone().requires_grad_() for each in (hidden, weight)]
+        return list(torch.autograd.grad(F.cross_entropy(given[0] @ given[1].T, targets), given))
+
+
+def _close_gradients(check, found, expected, slug: str, when: str, hint: str) -> None:
+    for name, got, right in zip(("hidden", "weight"), found, expected, strict=True):
+        check.close(got, right, slug=slug, when=f"{when}: the gradient by {name}", hint=hint, tolerance=1e-4)
+
+
+def _gradients_of(check, given: tuple, to_hidden: torch.Tensor, to_weight: torch.Tensor) -> None:
+    """Three even chunks, everything scored: the shapes of the gradients, and which mistake explains other values."""
+    hidden, weight, targets = given
+    for name, got, of in (("hidden", to_hidden, hidden), ("weight", to_weight, weight)):
+        hint = f"A gradient has the shape of what it belongs to: {tuple(of.shape)}."
+        check.shape(got, tuple(of.shape), slug="gradient-shapes", when=f"the gradient by {name}", hint=hint)
+    error = (hidden @ weight.T).softmax(-1)
+    for name, got, probabilities, right in zip(
+        ("hidden", "weight"), (to_hidden, to_weight), (error @ weight, error.T @ hidden), _by_autograd(*given),
+        strict=True,
+    ):  # fmt: skip
+        mistakes = (
+            (-right, "sign", "has the other sign", "p less one at the target, not one at the target less p."),
+            (12 * right, "not-divided", "is that of the sum", "The loss is a mean: its gradients are divided as well."),
+            (3 * right, "not-divided", "is that of the chunks' means added up", "Divide once, by all that are scored."),
+            (probabilities / 12, "no-target", "does not know the targets", "At the target it is p less one."),
+        )
+        for wrong, slug, said, hint in mistakes:
+            same = torch.allclose(got.float(), wrong, atol=1e-5, rtol=1e-4)
+            check.that(not same, slug=slug, problem=f"the gradient by {name} {said}", hint=hint)
+    last = error[8:] - F.one_hot(targets[8:], 20)
+    check.that(
+        not torch.allclose(to_weight.float(), last.T @ hidden[8:] / 12, atol=1e-5, rtol=1e-4), slug="only-the-last",
+        problem="the gradient by weight is that of the last chunk alone",
+        hint="Every chunk uses the whole weight: what each adds to its gradient is summed.",
+    )  # fmt: skip
+    _close_gradients(check, (to_hidden, to_weight), _by_autograd(*given), "gradient", "three chunks of four",
+                     "error is p less one at the target; by hidden error @ weight, by weight error.T @ x.")  # fmt: skip
 
 
 @exercise("8.6", title="Pad the vocabulary", minutes=10, difficulty=2)
@@ -291,6 +357,11 @@ def padded_head(answer, check):
     check.that(bool((added[:10] == 0).all()), slug="real-logits", problem="the logits of real tokens are changed",
                hint="Real tokens get 0 added, the new ones minus infinity.")  # fmt: skip
     check.that(bool((after[:, 10:] == 0).all()), slug="left-over", problem="a new row still gets some probability",
+               hint="Use minus infinity, not a negative number of your choice.")  # fmt: skip
+    low = torch.full((10, 4), -1e5)
+    padded, added = answer(low, 8)
+    check.that(not bool((torch.ones(1, 4) @ padded.T + added).softmax(-1)[:, 10:].any()), slug="left-over",
+               problem="where all real logits are very low, the new rows get all the probability",
                hint="Use minus infinity, not a negative number of your choice.")  # fmt: skip
     check.close(after[:, :10], before, slug="probabilities", when="the probabilities of the real tokens",
                 hint="Adding nothing must change nothing.")  # fmt: skip

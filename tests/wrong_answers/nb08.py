@@ -108,6 +108,11 @@ def has_attention_in_one_layer(speed, L, d, T, V, peak):
     return speed * (6 * (L * 12 * d * d + V * d) + 12 * d * T) / peak
 
 
+@wrong("8.2", "halved")
+def counts_what_a_causal_kernel_does(speed, L, d, T, V, peak):
+    return speed * (6 * (L * 12 * d * d + V * d) + 6 * L * d * T) / peak
+
+
 @wrong("8.2", "looked-up")
 def counts_the_embeddings(speed, L, d, T, V, peak):
     return speed * (6 * (L * 12 * d * d + 2 * V * d + T * d) + 12 * L * d * T) / peak
@@ -201,6 +206,16 @@ def forgets_to_put_brackets(minutes, peak, mfu, flops_per_token, tokens_per_step
     return int(60 * minutes * peak * mfu / flops_per_token * tokens_per_step)
 
 
+@wrong("8.3", "whole-minutes")
+def rounds_the_minutes(minutes, peak, mfu, flops_per_token, tokens_per_step):
+    return int(60 * int(minutes) * peak * mfu / (flops_per_token * tokens_per_step))
+
+
+@wrong("8.3", "whole-minutes")
+def rounds_the_minutes_up(minutes, peak, mfu, flops_per_token, tokens_per_step):
+    return int(60 * math.ceil(minutes) * peak * mfu / (flops_per_token * tokens_per_step))
+
+
 # --- 8.4 unscaled_and_clipped
 
 
@@ -273,6 +288,13 @@ def does_not_see_nan(gradients, scale, limit):
     return right(gradients, scale, limit), scale
 
 
+@wrong("8.4", "large-but-finite")
+def takes_float16s_largest_for_the_limit(gradients, scale, limit):
+    if any((g.abs() > 65504).any() or g.isnan().any() for g in gradients):
+        return None, scale / 2
+    return right(gradients, scale, limit), scale
+
+
 @wrong("8.4", "scale-not-lowered")
 def keeps_the_scale(gradients, scale, limit):
     return (None if not all_finite(gradients) else right(gradients, scale, limit)), scale
@@ -315,7 +337,28 @@ def hands_gradients_to_torchs_clipping(gradients, scale, limit):
     return true, scale
 
 
-# --- 8.5 chunked_cross_entropy
+# --- 8.5 loss_and_gradients
+
+
+def scored_in(targets):
+    return int((targets != -100).sum())
+
+
+def pieces(hidden, weight, targets, size):
+    """For each chunk the sum of its losses, and the error: p less one at the target, 0 where nothing is scored."""
+    found = []
+    for x, target in zip(hidden.split(size), targets.split(size), strict=True):
+        log_p = (x @ weight.T).log_softmax(-1)
+        keep = (target != -100)[:, None].float()
+        one = F.one_hot(target.clamp(min=0), len(weight))
+        found.append((-(log_p * one * keep).sum(), (log_p.exp() - one) * keep, x))
+    return found
+
+
+def together(found, weight, count):
+    loss = torch.stack([loss for loss, _, _ in found]).sum() / count
+    to_hidden = torch.cat([error @ weight for _, error, _ in found]) / count
+    return loss, to_hidden, sum(error.T @ x for _, error, x in found) / count
 
 
 def chunks(hidden, weight, targets, size, reduction):
@@ -325,81 +368,125 @@ def chunks(hidden, weight, targets, size, reduction):
     ]
 
 
+def with_loss(loss, hidden, weight, targets, size):
+    """Right gradients beside another loss."""
+    return loss, *together(pieces(hidden, weight, targets, size), weight, scored_in(targets))[1:]
+
+
 @wrong("8.5", "mean-of-means")
 def takes_the_mean_of_means(hidden, weight, targets, size):
-    return torch.stack(chunks(hidden, weight, targets, size, "mean")).mean()
+    loss = torch.stack(chunks(hidden, weight, targets, size, "mean")).mean()
+    return with_loss(loss, hidden, weight, targets, size)
 
 
 @wrong("8.5", "sum-of-means")
 def adds_up_means(hidden, weight, targets, size):
-    return torch.stack(chunks(hidden, weight, targets, size, "mean")).sum()
+    loss = torch.stack(chunks(hidden, weight, targets, size, "mean")).sum()
+    return with_loss(loss, hidden, weight, targets, size)
 
 
 @wrong("8.5", "sum")
 def gives_the_sum(hidden, weight, targets, size):
-    return torch.stack(chunks(hidden, weight, targets, size, "sum")).sum()
+    return together(pieces(hidden, weight, targets, size), weight, 1)
 
 
 @wrong("8.5", "last-chunk")
 def drops_the_last_chunk(hidden, weight, targets, size):
-    whole = len(hidden) // size * size
-    whole = whole or len(hidden)
-    return torch.stack(chunks(hidden[:whole], weight, targets[:whole], size, "sum")).sum() / whole
+    whole = len(hidden) // size * size or len(hidden)
+    return together(pieces(hidden[:whole], weight, targets[:whole], size), weight, scored_in(targets[:whole]))
 
 
 @wrong("8.5", "last-chunk")
 def drops_it_and_counts_it(hidden, weight, targets, size):
-    whole = len(hidden) // size * size
-    return torch.stack(chunks(hidden[:whole], weight, targets[:whole], size, "sum")).sum() / len(hidden)
+    whole = len(hidden) // size * size or len(hidden)
+    return together(pieces(hidden[:whole], weight, targets[:whole], size), weight, scored_in(targets))
 
 
 @wrong("8.5", "divided-by-all")
 def counts_what_is_not_scored(hidden, weight, targets, size):
-    return torch.stack(chunks(hidden, weight, targets, size, "sum")).sum() / len(targets)
+    return together(pieces(hidden, weight, targets, size), weight, len(targets))
 
 
 @wrong("8.5", "ignored")
 def weights_means_by_length(hidden, weight, targets, size):
     means = chunks(hidden, weight, targets, size, "mean")
     lengths = [len(part) for part in targets.split(size)]
-    return sum(mean * length for mean, length in zip(means, lengths, strict=True)) / len(targets)
-
-
-@wrong("8.5", "no-gradient")
-def adds_up_plain_numbers(hidden, weight, targets, size):
-    total = sum(part.item() for part in chunks(hidden, weight, targets, size, "sum"))
-    return torch.tensor(total / int((targets != -100).sum()))
+    loss = sum(mean * length for mean, length in zip(means, lengths, strict=True)) / len(targets)
+    return with_loss(loss, hidden, weight, targets, size)
 
 
 @wrong("8.5", "whole-logits")
 def multiplies_before_the_loop(hidden, weight, targets, size):
-    logits, total = hidden @ weight.T, hidden.new_zeros(())
+    logits, count, rows, total, by_weight = hidden @ weight.T, scored_in(targets), [], 0.0, torch.zeros_like(weight)
     for i in range(0, len(hidden), size):
-        total = total + F.cross_entropy(logits[i : i + size], targets[i : i + size], reduction="sum")
-    return total / (targets != -100).sum()
+        loss, error, x = pieces(hidden[i : i + size], weight, targets[i : i + size], size)[0]
+        total, by_weight = total + loss + 0 * logits[0, 0], by_weight + error.T @ x
+        rows.append(error @ weight)
+    return total / count, torch.cat(rows) / count, by_weight / count
 
 
 @wrong("8.5", "whole-logits")
 def does_not_chunk(hidden, weight, targets, size):
-    return F.cross_entropy(hidden @ weight.T, targets)
+    return together(pieces(hidden, weight, targets, len(hidden)), weight, scored_in(targets))
 
 
 @wrong("8.5", "scalar")
 def gives_a_loss_for_each_position(hidden, weight, targets, size):
-    return torch.cat(chunks(hidden, weight, targets, size, "none"))
+    return with_loss(torch.cat(chunks(hidden, weight, targets, size, "none")), hidden, weight, targets, size)
 
 
 @wrong("8.5", "divisor")
 def divides_by_the_size(hidden, weight, targets, size):
-    return torch.stack(chunks(hidden, weight, targets, size, "mean")).mean() / size
+    loss = torch.stack(chunks(hidden, weight, targets, size, "mean")).mean() / size
+    return with_loss(loss, hidden, weight, targets, size)
 
 
 @wrong("8.5", "scored-as-zero")
 def clamps_and_forgets(hidden, weight, targets, size):
-    total = 0.0
-    for x, target in zip(hidden.split(size), targets.clamp(min=0).split(size), strict=True):
-        total = total + F.cross_entropy(x @ weight.T, target, reduction="sum")
-    return total / (targets != -100).sum()
+    return together(pieces(hidden, weight, targets.clamp(min=0), size), weight, scored_in(targets))
+
+
+@wrong("8.5", "three")
+def gives_the_loss_alone(hidden, weight, targets, size):
+    return together(pieces(hidden, weight, targets, size), weight, scored_in(targets))[0]
+
+
+@wrong("8.5", "sign")
+def takes_p_from_one(hidden, weight, targets, size):
+    loss, to_hidden, to_weight = together(pieces(hidden, weight, targets, size), weight, scored_in(targets))
+    return loss, -to_hidden, -to_weight
+
+
+@wrong("8.5", "not-divided")
+def divides_the_loss_alone(hidden, weight, targets, size):
+    loss = together(pieces(hidden, weight, targets, size), weight, scored_in(targets))[0]
+    return loss, *together(pieces(hidden, weight, targets, size), weight, 1)[1:]
+
+
+@wrong("8.5", "no-target")
+def takes_the_probabilities_for_the_gradient(hidden, weight, targets, size):
+    loss = together(pieces(hidden, weight, targets, size), weight, scored_in(targets))[0]
+    p = (hidden @ weight.T).softmax(-1) * (targets != -100)[:, None]
+    return loss, p @ weight / scored_in(targets), p.T @ hidden / scored_in(targets)
+
+
+@wrong("8.5", "only-the-last")
+def writes_over_the_gradient_by_weight(hidden, weight, targets, size):
+    found, count = pieces(hidden, weight, targets, size), scored_in(targets)
+    loss, to_hidden, _ = together(found, weight, count)
+    return loss, to_hidden, found[-1][1].T @ found[-1][2] / count
+
+
+@wrong("8.5", "gradient-shapes")
+def transposes_the_gradient_by_weight(hidden, weight, targets, size):
+    loss, to_hidden, to_weight = together(pieces(hidden, weight, targets, size), weight, scored_in(targets))
+    return loss, to_hidden, to_weight.T
+
+
+@wrong("8.5", "masked-gradient")
+def gives_gradients_to_what_is_not_scored(hidden, weight, targets, size):
+    loss = together(pieces(hidden, weight, targets, size), weight, scored_in(targets))[0]
+    return loss, *together(pieces(hidden, weight, targets.clamp(min=0), size), weight, scored_in(targets))[1:]
 
 
 # --- 8.6 padded_head
@@ -429,6 +516,12 @@ def adds_plus_infinity(weight, multiple):
 def adds_something_negative(weight, multiple):
     extra = -len(weight) % multiple
     return zeros(weight, extra), added(len(weight), extra, -20.0)
+
+
+@wrong("8.6", "left-over")
+def adds_something_very_negative(weight, multiple):
+    extra = -len(weight) % multiple
+    return zeros(weight, extra), added(len(weight), extra, -1e4)
 
 
 @wrong("8.6", "already")
