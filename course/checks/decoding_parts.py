@@ -234,6 +234,10 @@ def LayerCache(answer, check):
         isinstance(got, tuple | list) and len(got) == 3, slug="form", problem=f"`extend` returned {shown(got)}",
         hint="Three things: all keys, all values, and the mask, which the cache knows.",
     )  # fmt: skip
+    check.that(
+        owner.length == 0, slug="counts", problem=f"`self.cache.length` was 0 and is {owner.length} after `extend`",
+        hint="All blocks share it, and each would count again: the whole model's cache counts, when all have read.",
+    )  # fmt: skip
     first = "the first four tokens"
     check.shape(got[0], (2, 3, 4, 4), slug="shape", when=first, hint="(batch, n_head, tokens so far, d_head).")
     check.that(not near(got[0], v[:, :, :4]), slug="swapped", problem="the keys are the values",

@@ -939,6 +939,14 @@ class GivesNoMask(_Keeps):
         return self.keys, self.values, None
 
 
+@wrong("9.12", "counts")
+class CountsInEveryBlock(_Keeps):
+    def extend(self, k, v):
+        self.keep(k, v)
+        self.cache.length += k.shape[2]
+        return self.keys, self.values, self.cache.mask
+
+
 @wrong("9.12", "form")
 class ForgetsTheMask(_Keeps):
     def extend(self, k, v):
