@@ -50,11 +50,13 @@ def prepare(
     device: str | torch.device = "cpu",
     progress: bool = True,
     start_from: str | Path | None = None,
+    model_class: type[GPT] = GPT,
 ) -> Prepared:
     """Load stories and tokenizer, tokenize (once; kept in the runs folder), build the model from its seed.
 
     Args:
         start_from: a model's folder; training goes on from its weights, with new optimizers and a new schedule.
+        model_class: makes the model of its configuration; a learner's own (`course.mine`) has the same parameters.
 
     Raises:
         CourseError: that model has another shape than the recipe's, or another tokenizer.
@@ -69,7 +71,7 @@ def prepare(
     tokens = tokenize_stories(train, tokenizer, runs_folder() / "tokens", progress=progress)
     config, settings = recipe.config(tokenizer.vocab_size), recipe.training
     torch.manual_seed(settings.seed)
-    model = GPT(config).to(device)
+    model = model_class(config).to(device)
     if start_from is not None:
         put_weights(model, _weights_of(start_from, recipe, tokenizer))
     sampler = make_sampler(tokens, settings, config.context_length)
@@ -142,7 +144,7 @@ def make_sampler(tokens: TokenFile, settings: TrainingSettings, context_length: 
     return StorySampler(tokens, data.batch_size, context_length, settings.seed, packed=data.packing == "packed")
 
 
-def prepare_again(folder: str | Path, device: str | torch.device = "cpu", progress: bool = True) -> Prepared:
+def prepare_again(folder: str | Path, device="cpu", progress: bool = True, model_class: type[GPT] = GPT) -> Prepared:
     """What an interrupted run needs to go on exactly.
 
     Raises:
@@ -150,7 +152,7 @@ def prepare_again(folder: str | Path, device: str | torch.device = "cpu", progre
     """
     state, notes = load_checkpoint(folder)
     recipe = _recipe_in(state, folder)
-    prepared = prepare(_found_again(recipe, state["started_in"]), device, progress)
+    prepared = prepare(_found_again(recipe, state["started_in"]), device, progress, model_class=model_class)
     prepared.recipe = recipe  # as it was written: the checkpoint goes on with the same words
     prepared.state, prepared.notes = state, notes
     return prepared
@@ -180,21 +182,22 @@ def train_recipe(
     return prepared, trainer_of(prepared, folder, **options).run()
 
 
-def resume(folder: str | Path, device: str | torch.device = "cpu", **options) -> Trainer:
+def resume(folder: str | Path, device="cpu", model_class: type[GPT] = GPT, **options) -> Trainer:
     """The run of a folder, ready to go on where it stopped: call its `run`. Its `notes` say what was found."""
-    return trainer_of(prepare_again(folder, device, options.get("progress", True)), folder, **options)
+    return trainer_of(prepare_again(folder, device, options.get("progress", True), model_class), folder, **options)
 
 
-def start_or_resume(recipe: Recipe, folder: str | Path, device: str | torch.device = "cpu", **options) -> Trainer:
+def start_or_resume(recipe: Recipe, folder: str | Path, device="cpu", model_class=GPT, **options) -> Trainer:
     """The run of a recipe in a folder, ready to `run`: what was interrupted goes on, anything else starts anew.
 
     So a notebook's cell can be run again after an interruption. What a finished run, or one of another recipe, left in
     the folder is written over.
     """
     if saved_checkpoints(folder) and _recipe_in(load_checkpoint(folder)[0], folder) == recipe:
-        return resume(folder, device, **options)
+        return resume(folder, device, model_class, **options)
     remove_checkpoints(folder)
-    return trainer_of(prepare(recipe, device, options.get("progress", True)), folder, **options)
+    prepared = prepare(recipe, device, options.get("progress", True), model_class=model_class)
+    return trainer_of(prepared, folder, **options)
 
 
 def _recipe_in(state: dict, folder: str | Path) -> Recipe:

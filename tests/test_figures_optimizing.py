@@ -35,7 +35,8 @@ def pictures():
     )
     yield figures.curves({"one": [1.0, 3.0, 2.0]}, "Alone", x=range(0, 30, 10)), ["one from 1 to 2"]
     paths = {"straight": [(-2.0, 0.5), (-1.0, 0.2), (0.0, 0.0)], "none": [(-2.0, 0.0), (-2.0, 0.0)]}
-    yield figures.valley(paths, (1.0, 40.0)), ["straight is 0.00 away", "after 2 steps", "none is 2.00 away"]
+    long = {"along": ([[1.0, 0.0], [0.0, 40.0]], paths), "turned": ([[20.5, -19.5], [-19.5, 20.5]], paths)}
+    yield figures.valleys(long), ["along: straight is 0 away", "after 2 steps", "turned: none is 2 away"]
     yield (
         figures.spectra({"loud": [8.0, 2.0, 0.08], "even": [1.0, 1.0, 1.0]}, "Sizes"),
         ["loud: the middle one is 0.25", "even: the middle one is 1"],

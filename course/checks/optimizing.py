@@ -25,7 +25,7 @@ def is_pair(got) -> bool:
 
 
 def adamw(p, g, m, v, step, lr, betas, eps, decay, *, fix_m=True, fix_v=True, coupled=0.0, bare=0.0,
-          eps_inside=False, count=0, late=False):  # fmt: skip
+          eps_inside=False, outside=False, count=0, late=False):  # fmt: skip
     """One step of AdamW: the new parameter, m and v. The keywords are ways to get it wrong.
 
     Source: Loshchilov and Hutter, "Decoupled Weight Decay Regularization", algorithm 2, as torch.optim.AdamW has it.
@@ -35,7 +35,8 @@ def adamw(p, g, m, v, step, lr, betas, eps, decay, *, fix_m=True, fix_v=True, co
     m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g * g
     first = m / (1 - b1 ** (step + count)) if fix_m else m
     second = v / (1 - b2 ** (step + count)) if fix_v else v
-    move = lr * first / ((second + eps).sqrt() if eps_inside else second.sqrt() + eps)
+    root = v.sqrt() / (1 - b2 ** (step + count)) if outside else second.sqrt()
+    move = lr * first / ((second + eps).sqrt() if eps_inside else root + eps)
     shrink = 1 - (bare or lr * decay)
     return ((p - move) * shrink if late else p * shrink - move), m, v
 
@@ -50,6 +51,8 @@ def wrong_moves(*given) -> list[tuple]:
          "v began at zero as well, and is too small for even longer than m."),
         ("v-correction-only", {"fix_m": False}, "only v was corrected",
          "m began at zero as well: divide it by 1 - beta1**step."),
+        ("outside-the-root", {"outside": True}, "v's correction was applied to its root",
+         "1 - beta2**step corrects v itself: divide first, and take the root of what comes out."),
         ("count", {"count": 1}, "the correction is that of the next step",
          "The first step is step 1, and is given as 1."),
         ("eps-inside", {"eps_inside": True}, "eps was added under the root", "First the root of v, then eps is added."),

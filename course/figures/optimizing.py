@@ -67,13 +67,13 @@ def first_losses(losses: Mapping[str, np.ndarray], ln_v: float):
 @style.figure
 def curves(lines: Mapping[str, Sequence[float]], title: str, ylabel: str = "nats per token", *,
            xlabel: str = "steps", x: Sequence[float] | None = None, levels: Mapping[str, float] | None = None,
-           marks: Mapping[str, float] | None = None, log: bool = False):  # fmt: skip
+           marks: Mapping[str, float] | None = None, log: bool = False, zero: bool = False):  # fmt: skip
     """Several lines over steps, told apart by colour and dashes.
 
     Args:
         lines: named values; x: where they stand, 1, 2, 3, ... if None.
         levels: named horizontal lines; marks: named vertical ones.
-        log: a logarithmic scale.
+        log: a logarithmic scale; zero: a scale that begins at zero. Otherwise it holds what is drawn and no more.
     """
     fig, ax = style.canvas(height=3.3)
     said = []
@@ -94,7 +94,7 @@ def curves(lines: Mapping[str, Sequence[float]], title: str, ylabel: str = "nats
         ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=12))
         ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         ax.yaxis.set_minor_formatter(NullFormatter())
-    else:
+    elif zero:
         ax.set_ylim(bottom=0)
     if len(lines) > 1:
         ax.legend()
@@ -102,30 +102,34 @@ def curves(lines: Mapping[str, Sequence[float]], title: str, ylabel: str = "nats
 
 
 @style.figure
-def valley(paths: Mapping[str, Sequence[tuple[float, float]]], steepness: tuple[float, float]):
-    """The ways that optimizers take down a long valley, on a map of the loss.
+def valleys(valleys: Mapping[str, tuple[Sequence, Mapping[str, Sequence]]]):
+    """The ways that optimizers take down long valleys, on maps of the loss: a row for each valley.
 
     Args:
-        paths: for each optimizer the points it visits.
-        steepness: of the loss (a x² + b y²) / 2 along its two axes.
+        valleys: for each the matrix H of its loss, point @ H @ point / 2, and for each optimizer the points it visits.
     """
-    fig, axes = style.canvas(1, len(paths), height=2.6, squeeze=False, sharey=True)
-    points = np.concatenate([np.asarray(path, dtype=float) for path in paths.values()])
-    wide, high = 1.12 * np.abs(points).max(0)
-    x, y = np.meshgrid(np.linspace(-wide, wide, 80), np.linspace(-high, high, 60))
-    loss = (steepness[0] * x**2 + steepness[1] * y**2) / 2
+    columns = max(len(paths) for _, paths in valleys.values())
+    fig, axes = style.canvas(len(valleys), columns, height=2.3 * len(valleys), squeeze=False, sharex=True, sharey="row")
     said = []
-    for ax, (name, path) in zip(axes[0], paths.items(), strict=True):
-        ax.contourf(x, y, np.sqrt(loss), levels=9, cmap=style.HEAT, alpha=0.55)
-        path = np.asarray(path, dtype=float)
-        ax.plot(*path.T, color=style.BERRY, linestyle="-", marker="o", markersize=3, linewidth=1.3)
-        ax.plot(0, 0, marker="P", color=style.INK, markersize=8)
-        style.panel_title(ax, name)
-        ax.grid(visible=False)
-        left = float(np.hypot(*path[-1]))
-        said.append(f"{name} is {left:.2f} away from the lowest point after {len(path) - 1} steps")
+    for row, (place, (curvature, paths)) in zip(axes, valleys.items(), strict=True):
+        points = np.concatenate([np.asarray(path, dtype=float) for path in paths.values()])
+        wide, high = 2.4, 1.15 * max(np.abs(points[:, 1]).max(), 0.5)
+        x, y = np.meshgrid(np.linspace(-wide, wide, 80), np.linspace(-high, high, 60))
+        (a, b), (_, d) = np.asarray(curvature, dtype=float)
+        loss = (a * x**2 + 2 * b * x * y + d * y**2) / 2
+        for ax, (name, path) in zip(row, paths.items(), strict=True):
+            ax.contourf(x, y, np.sqrt(loss), levels=9, cmap=style.HEAT, alpha=0.55)
+            path = np.asarray(path, dtype=float)
+            ax.plot(*path.T, color=style.BERRY, linestyle="-", marker="o", markersize=3, linewidth=1.3)
+            ax.plot(0, 0, marker="P", color=style.INK, markersize=8)
+            style.panel_title(ax, name)
+            ax.grid(visible=False)
+            ax.set(xlim=(-wide, wide), ylim=(-high, high))
+            left = float(np.hypot(*path[-1]))
+            said.append(f"{place}: {name} is {left:.2g} away from the lowest point after {len(path) - 1} steps")
+        row[0].set_ylabel(place)
     style.headline(fig, "Down a long valley")
-    return fig, f"Paths on a map of a loss that is steep in one direction and flat in the other. {'; '.join(said)}."
+    return fig, f"Paths on maps of a loss that is steep in one direction and flat in the other. {'; '.join(said)}."
 
 
 @style.figure
