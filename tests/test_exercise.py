@@ -81,6 +81,11 @@ def half_written(numbers):
     return doubled
 
 
+@functools.wraps(documented_stub)
+def decorated(numbers):
+    return documented_stub(numbers) + 1
+
+
 class StubOfAClass:
     def __init__(self, width):
         self.width = width
@@ -98,6 +103,7 @@ class StubOfAClass:
         stub_with_a_message,
         scaffolded_stub,
         half_written,
+        decorated,
         StubOfAClass,
     ],
 )

@@ -4,12 +4,15 @@ import ast
 import re
 
 import pytest
+from nbformat import v4
 
 from course.__main__ import main
 from course.checks.answer import is_untouched
-from course.checks.cells import filled, without_solution
-from course.checks.exercise import REGISTRY
+from course.checks.cells import exercise_cells, surroundings, without_solution
+from course.checks.exercise import REGISTRY, RIGHT
+from course.checks.registry import load_checks
 from course.classroom import nbgrader_set
+from course.classroom.filling import filled
 from course.cli import handout
 from course.site import notebooks
 from helpers.errors import CourseError
@@ -32,9 +35,17 @@ def solutions(path) -> dict[str, str]:
     }
 
 
-def body(solution: str) -> str:
-    function = ast.parse(solution).body[-1]
-    return "\n".join(solution.split("\n")[function.body[0].lineno - 1 : function.end_lineno])
+def bodies(solution: str, stub: str) -> list[str]:
+    """The lines of a solution below its `def`; of a class, those of the methods that the stub leaves open."""
+    answer, asked = ast.parse(solution).body[-1], ast.parse(stub).body[-1]
+    if isinstance(answer, ast.FunctionDef):
+        return ["\n".join(solution.split("\n")[answer.body[0].lineno - 1 : answer.end_lineno])]
+    given = {
+        each.name for each in asked.body if isinstance(each, ast.FunctionDef) and "NotImpl" not in ast.unparse(each)
+    }
+    methods = [each for each in answer.body if isinstance(each, ast.FunctionDef) and each.name not in given]
+    lines = solution.split("\n")
+    return ["\n".join(lines[each.body[0].lineno - 1 : each.end_lineno]) for each in methods]
 
 
 # ---------------------------------------------------------------------- students' copies
@@ -48,9 +59,9 @@ def test_a_students_copy_has_the_stub_the_hints_and_no_solution(path):
     stubs, stored = tagged(copy), tagged(original)
     assert stubs.keys() == stored.keys()
     for number, solution in solutions(path).items():
-        if number not in handout.taught_later(path):
-            assert body(solution) not in text, f"the solution of {number} still stands there"
         stub, hints = copy.cells[stubs[number]], copy.cells[stubs[number] + 2]
+        for lines in bodies(solution, stub.source):
+            assert lines not in text, f"the solution of {number} still stands there"
         assert stub.source == original.cells[stored[number]].source
         assert hints.source.count("<summary>Hint") == hints.source.count("</details>") >= 1
         assert "```python" not in hints.source or "Hint" in hints.source.split("```python")[0]
@@ -58,29 +69,44 @@ def test_a_students_copy_has_the_stub_the_hints_and_no_solution(path):
 
 
 @each_notebook
-def test_the_outputs_of_taught_cells_are_kept_and_those_of_exercises_are_not(path):
-    original, copy = notebooks.read(path), handout.make("student", path)
+@pytest.mark.parametrize("kind", handout.KINDS)
+def test_outputs_of_taught_cells_are_kept_those_of_exercises_and_predictions_are_not(kind, path):
+    original, copy = notebooks.read(path), handout.make(kind, path)
     kept = {cell.id: cell.outputs for cell in original.cells if cell.cell_type == "code"}
     own = {i + offset for i in tagged(copy).values() for offset in (0, 1)}
     for i, cell in enumerate(copy.cells):
         if cell.cell_type == "code":
-            assert cell.outputs == ([] if i in own else kept[cell.id])
+            predicted = "predicted" in cell.metadata.get("tags", []) and kind != "key"
+            assert cell.outputs == ([] if i in own or predicted else kept[cell.id])
 
 
-@each_notebook
-def test_only_a_taught_cell_below_an_exercise_may_show_its_answer(path):
-    copy = handout.make("student", path)
-    own = {i + offset for i in tagged(copy).values() for offset in (-1, 0, 1, 2)}
-    for number in handout.taught_later(path):
-        answer, at = body(solutions(path)[number]), tagged(copy)[number]
-        places = [i for i, cell in enumerate(copy.cells) if answer in cell.source]
-        assert places and min(places) > at and not own & set(places)
+def predicted_notebook(tmp_path, monkeypatch):
+    """A notebook without exercises and with one prediction, stored as it would be."""
+    output = v4.new_output("stream", name="stdout", text="2\n")
+    cells = [
+        v4.new_markdown_cell("# 98 · A draft"),
+        v4.new_code_cell("print(2)", outputs=[output], metadata={"slideshow": {"slide_type": "-"}}),
+        v4.new_markdown_cell("**Predict:** what is one and one?"),
+        v4.new_code_cell("print(1 + 1)", outputs=[output], metadata={"tags": ["predicted"]}),
+    ]
+    book = v4.new_notebook(cells=cells)
+    notebooks.clean(book)
+    path = tmp_path / "98_draft.ipynb"
+    path.write_text(notebooks.as_text(book), encoding="utf-8")
+    monkeypatch.setattr(handout, "load_checks", lambda number: {})
+    return path
 
 
-def test_the_command_says_which_answers_are_taught_later(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(handout, "taught_later", lambda path: ["1.2", "1.5"])
-    assert main(["handout", "--out", str(tmp_path), "--kind", "student", "01"]) == 0
-    assert "is the answer to 1.2, 1.5" in capsys.readouterr().out
+def test_what_is_to_be_predicted_is_not_in_a_students_copy(tmp_path, monkeypatch):
+    path = predicted_notebook(tmp_path, monkeypatch)
+    assert notebooks.read(path).cells[3].metadata.jupyter.outputs_hidden, "and folded in the notebook itself"
+    for kind, shown in (("student", 0), ("nbgrader", 0), ("key", 1)):
+        cell = handout.make(kind, path).cells[3]
+        assert len(cell.outputs) == shown
+        assert ("jupyter" in cell.metadata) == bool(shown), "what a student runs is seen at once"
+        assert len(handout.make(kind, path).cells[1].outputs) == 1
+    assert len(handout.make("student", path, outputs="all").cells[3].outputs) == 1
+    assert len(handout.make("key", path, outputs="none").cells[3].outputs) == 0
 
 
 def test_outputs_can_all_be_kept_or_none():
@@ -149,11 +175,26 @@ def test_a_key_has_every_stub_filled_and_keeps_its_signature(path):
     original, key = notebooks.read(path), handout.make("key", path)
     stubs, stored = tagged(key), tagged(original)
     for number, solution in solutions(path).items():
-        before = ast.parse(original.cells[stored[number]].source).body[-1]
-        after = ast.parse(key.cells[stubs[number]].source).body[-1]
-        assert ast.dump(after.args) == ast.dump(before.args) and after.name == before.name
-        assert ast.get_docstring(after) == ast.get_docstring(before)
-        assert body(solution) in key.cells[stubs[number]].source
+        stub, answer = original.cells[stored[number]].source, key.cells[stubs[number]].source
+        before, after = ast.parse(stub).body[-1], ast.parse(answer).body[-1]
+        assert after.name == before.name and ast.get_docstring(after) == ast.get_docstring(before)
+        for one in ast.walk(before):
+            if isinstance(one, ast.FunctionDef):
+                other = next(n for n in ast.walk(after) if isinstance(n, ast.FunctionDef) and n.name == one.name)
+                assert ast.dump(other.args) == ast.dump(one.args)
+                assert ast.get_docstring(other) == ast.get_docstring(one)
+        assert all(lines in answer for lines in bodies(solution, stub))
+
+
+@each_notebook
+def test_every_class_in_a_key_passes_its_check(path):
+    """As `filled` puts it together; that functions do is for tests/test_exercises.py."""
+    original, key = notebooks.read(path), handout.make("key", path)
+    for number, one in load_checks(path.name[:2]).items():
+        if one.part[0].isupper():
+            scope = surroundings(original, exercise_cells(original)[number].stub)
+            exec(compile(key.cells[tagged(key)[number]].source, "<key>", "exec"), scope)
+            assert one(scope[one.name]).state == RIGHT, one(scope[one.name])
 
 
 def test_a_key_that_is_executed_passes_all_its_checks(tmp_path, capsys):
@@ -167,13 +208,11 @@ def test_a_key_that_is_executed_passes_all_its_checks(tmp_path, capsys):
 def test_a_key_with_a_wrong_answer_is_noticed(tmp_path, monkeypatch, capsys):
     def pretend(book):
         for cell in book.cells:
-            if cell.source.endswith("count_words(count_words)"):
+            if cell.source.endswith("count_words.use(my_count_words)"):
                 text = "[!] Exercise 0.1, Count the words: not right yet (2 checks passed before this one)"
                 cell.outputs = [notebooks_output(text)]
 
     def notebooks_output(text):
-        from nbformat import v4
-
         return v4.new_output("execute_result", {"text/plain": text})
 
     monkeypatch.setattr(notebooks, "execute", pretend)
@@ -213,17 +252,32 @@ def test_what_nbgrader_gives_to_students_is_the_courses_own_stub_and_check(path)
 
     for number, i in tagged(book).items():
         at = tagged(original)[number]
-        scope = {}
-        function = ast.parse(released(book.cells[i].source)).body[-1]
-        function.args, function.returns, function.decorator_list = (
-            ast.parse("lambda: 0", mode="eval").body.args,
-            None,
-            [],
-        )
-        exec(compile(ast.Module([function], []), "<stub>", "exec"), scope)
-        assert is_untouched(scope[function.name])
+        stub = released(book.cells[i].source)
+        scope = surroundings(original, original.cells[at])
+        exec(compile(stub, "<stub>", "exec"), scope)
+        assert is_untouched(scope[REGISTRY[number].name])
         assert released(book.cells[i + 1].source) == original.cells[at + 1].source
-        assert solutions(path)[number].strip() not in released(book.cells[i].source)
+        assert not any(lines in stub for lines in bodies(solutions(path)[number], original.cells[at].source))
+
+
+def test_of_a_class_only_what_is_open_is_filled_in():
+    stub = (
+        'class A:\n    def f(self):\n        return 1\n\n    def g(self, x: int):\n        """Its words."""\n'
+        "        raise NotImplementedError\n\n    def h(self):\n        ..."
+    )
+    solution = (
+        "import math\n\n\nclass A:\n    def f(self): return 1\n\n    def g(self, x):\n        # why\n        y = x\n\n"
+        "        return y\n\n    def h(self):\n        return self._k()\n\n    def _k(self):\n        return 2"
+    )
+    expected = (
+        'class A:\n    def f(self):\n        return 1\n\n    def g(self, x: int):\n        """Its words."""\n'
+        "        # in\n        import math\n        # why\n        y = x\n\n        return y\n        # out\n\n"
+        "    def h(self):\n        # in\n        import math\n        return self._k()\n\n"
+        "    def _k(self):\n        return 2\n        # out"
+    )
+    assert filled(stub, solution, "# in", "# out") == expected
+    with pytest.raises(CourseError, match="has no h"):
+        filled(stub, solution.replace("def h", "def i"))
 
 
 def test_points_are_the_exercises_own():
@@ -245,13 +299,18 @@ def test_the_command_writes_a_folder_for_each_kind_and_never_over_anything(tmp_p
         *(f"nbgrader/source/{name}/{name}.ipynb" for name in names),
         "nbgrader/nbgrader_config.py",
     }
-    assert "5 exercises, no solutions" in capsys.readouterr().out
+    assert f"{len(load_checks('01'))} exercises, no solutions" in capsys.readouterr().out
     mine = tmp_path / "student" / "01_tokenization.ipynb"
     mine.write_text("edited", encoding="utf-8")
     assert main(["handout", "--out", str(tmp_path), "--kind", "student", "01"]) == 2
     assert "--overwrite" in capsys.readouterr().err
     assert mine.read_text(encoding="utf-8") == "edited"
     assert main(["handout", "--out", str(tmp_path), "--kind", "student", "--overwrite", "01"]) == 0
+
+
+def test_where_to_write_must_be_said(capsys):
+    assert main(["handout", "01"]) == 2
+    assert "--out" in capsys.readouterr().err
 
 
 def test_a_notebook_that_is_not_there(tmp_path, capsys):

@@ -27,6 +27,12 @@ def f(x): ...
 import ipywidgets
 
 ipywidgets.IntSlider()
+
+# %% [markdown]
+# **Predict:** what is one and one?
+
+# %% tags=["predicted"]
+print(1 + 1)
 """
 
 
@@ -54,7 +60,7 @@ def test_setup_cell_and_badge_are_filled_in(stored):
 
 def test_it_was_executed_and_what_a_cell_prints_is_one_output(stored):
     cells = [cell for cell in notebooks.read(stored).cells if cell.cell_type == "code"]
-    assert [cell.execution_count for cell in cells] == [1, 2, 3, 4]
+    assert [cell.execution_count for cell in cells] == [1, 2, 3, 4, 5]
     assert len(cells[1].outputs) == 1 and cells[1].outputs[0].text.startswith("0 1 2 ")
 
 
@@ -83,6 +89,27 @@ def test_a_cell_that_fails_leaves_the_file_as_it_was(refresh, stored, tmp_path, 
     assert refresh.main([str(stored), "--source", str(draft)]) == 1
     assert "ZeroDivisionError" in capsys.readouterr().err
     assert stored.read_bytes() == before
+
+
+def test_what_is_to_be_predicted_is_folded_and_nothing_else(stored):
+    *others, cell = [cell for cell in notebooks.read(stored).cells if cell.cell_type == "code"]
+    assert cell.metadata.jupyter == {"outputs_hidden": True} and cell.outputs[0].text == "2\n"
+    assert notebooks.tags_of(cell) == ["predicted", "hide-output"]  # the second is for the web book
+    assert not any("jupyter" in other.metadata or "hide-output" in notebooks.tags_of(other) for other in others)
+
+
+def test_folding_follows_the_tag_and_can_be_done_again():
+    cell = nbformat.v4.new_code_cell("1", metadata={"tags": ["a", "predicted"], "slideshow": {"slide_type": "-"}})
+    other = nbformat.v4.new_code_cell("2", metadata={"jupyter": {"source_hidden": True, "outputs_hidden": True}})
+    book = nbformat.v4.new_notebook(cells=[cell, other])
+    for _ in range(2):
+        notebooks.clean(book)
+    assert notebooks.tags_of(cell) == ["a", "predicted", "hide-output"]
+    assert cell.metadata.slideshow.slide_type == "fragment", "the answer waits for a key"
+    assert other.metadata == {"jupyter": {"source_hidden": True}}
+    cell.metadata["tags"].remove("predicted")
+    notebooks.clean(book)
+    assert notebooks.tags_of(cell) == ["a"] and "jupyter" not in cell.metadata
 
 
 def test_equal_cells_have_different_ids_that_do_not_depend_on_the_run():

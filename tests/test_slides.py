@@ -104,6 +104,27 @@ def test_no_slide_is_empty(path):
         assert shown or any(shown_source(c) or shown_text(c) or c.outputs for c in cells if c.cell_type == "code"), text
 
 
+@each
+def test_a_prediction_stands_right_before_its_answer(path):
+    """In one form of words, so that a reader knows it; the cell that answers is tagged, and folded."""
+    cells = notebooks.read(path).cells
+    for cell, after in zip(cells, [*cells[1:], None], strict=True):
+        if cell.cell_type == "markdown":
+            odd = re.search(
+                r"\*\*(?:Guess|Predict(?!:)|Question)|\b(?:Make a guess|Guess first)|^What do you expect",
+                cell.source,
+                re.M,
+            )
+            assert odd is None, f"a prediction in other words: {cell.source}"
+            assert "**Predict:**" not in cell.source.removeprefix("**Predict:**"), cell.source
+        asked = cell.cell_type == "markdown" and cell.source.startswith("**Predict:**")
+        answers = after is not None and after.cell_type == "code" and notebooks.PREDICTED in tags(after)
+        assert asked == answers, cell.source
+        if answers:
+            assert slide_type(after) != "-", "on a slide the answer waits for a key"
+            assert after.metadata.get("jupyter", {}).get("outputs_hidden"), "python docs/tools/refresh.py folds it"
+
+
 def remote_parts(page: str) -> list[str]:
     """Everything that a browser would fetch from elsewhere to show the page; links to click are not among it."""
     fetched = re.findall(r"<(?:script|link|img|iframe|source)\b[^>]*(?:src|href)=\"([^\"]+)\"", page)

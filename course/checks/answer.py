@@ -121,7 +121,7 @@ def is_untouched(answer) -> bool:
     """
     if isinstance(answer, type):
         return any(is_untouched(member) for member in vars(answer).values() if inspect.isfunction(member))
-    code = getattr(answer, "__code__", None)
+    code = getattr(inspect.unwrap(answer) if callable(answer) else answer, "__code__", None)  # below its decorators
     if code is None:
         return False
     steps = [step for step in dis.get_instructions(code) if step.opname not in ("RESUME", "NOP", "CACHE", "POP_TOP")]

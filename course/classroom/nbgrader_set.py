@@ -5,8 +5,9 @@ The format: https://nbgrader.readthedocs.io/en/stable/contributor_guide/metadata
 
 from pathlib import Path
 
-from course.checks.cells import ExerciseCells, filled
+from course.checks.cells import ExerciseCells
 from course.checks.exercise import Exercise
+from course.classroom.filling import filled
 from course.classroom.points import points_of
 from helpers.files import write_atomically
 

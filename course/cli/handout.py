@@ -6,15 +6,17 @@ examples:
   python -m course handout --out runs/handouts 05
   python -m course handout --out runs/handouts --kind student --no-hints 01 02 03
   python -m course handout --out runs/handouts --kind key --execute 01
+  python -m course handout --check 05 06
 """
 
 import argparse
 import copy
 from pathlib import Path
 
-from course.checks.cells import body_of, exercise_cells, filled, solution_of, without_solution
+from course.checks.cells import exercise_cells, solution_of, without_solution
 from course.checks.registry import load_checks
-from course.classroom import nbgrader_set
+from course.classroom import giveaways, nbgrader_set
+from course.classroom.filling import filled
 from course.classroom.points import SCALES
 from course.site import notebooks
 from helpers.errors import CourseError
@@ -26,12 +28,12 @@ TAUGHT, ALL, NONE = "taught", "all", "none"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("numbers", metavar="NN", nargs="*", help="notebooks by their numbers; all if none is named")
-    parser.add_argument("--out", metavar="FOLDER", required=True, help="where to write; a folder for each kind")
+    parser.add_argument("--out", metavar="FOLDER", help="where to write; a folder for each kind")
     parser.add_argument("--kind", choices=[*KINDS, "all"], default="all", help="what to make (default all)")
     parser.add_argument("--no-hints", action="store_true", help="leave the hints away, too (never in the key)")
     parser.add_argument(
         "--outputs", choices=[TAUGHT, ALL, NONE], default=TAUGHT,
-        help="stored outputs to keep: those of the taught cells (default), all, or none",
+        help="stored outputs to keep: those of taught cells but of what is to be predicted (default), all, none",
     )  # fmt: skip
     parser.add_argument(
         "--points",
@@ -41,11 +43,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--execute", action="store_true", help="run each key, and see that every check says right")
     parser.add_argument("--overwrite", action="store_true", help="write over handouts that are there already")
+    parser.add_argument(
+        "--check", action="store_true",
+        help="write nothing, but try all in the visible cells as answers to the exercises, and say what passes",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
-    out, kinds = Path(arguments.out), KINDS if arguments.kind == "all" else (arguments.kind,)
     chosen = notebooks.chosen(arguments.numbers)
+    if arguments.check:
+        return _check(chosen)
+    if not arguments.out:
+        raise CourseError("say where to write: --out FOLDER")
+    out, kinds = Path(arguments.out), KINDS if arguments.kind == "all" else (arguments.kind,)
     targets = {(kind, path): _target(out, kind, path.stem) for path in chosen for kind in kinds}
     there = next((target for target in targets.values() if target.exists()), None)
     if there and not arguments.overwrite:
@@ -56,12 +66,20 @@ def run(arguments: argparse.Namespace) -> int:
             _execute(book, path.stem)
         write_atomically(target, notebooks.as_text(book))
         print(f"{target}: {_summary(kind, path)}", flush=True)
-    for path in chosen if set(kinds) - {"key"} else []:
-        if numbers := taught_later(path):
-            print(f"note: the course's own code further down in {path.stem} is the answer to {', '.join(numbers)}")
     if "nbgrader" in kinds:
         print(nbgrader_set.write_config(out / "nbgrader"))
     return 0
+
+
+def _check(chosen: list[Path]) -> int:
+    """Say what the visible cells give away; 1 if it is anything."""
+    found = giveaways.findings(chosen)
+    for each in found:
+        print(each)
+    if not found:
+        count = sum(len(load_checks(path.name[:2])) for path in chosen)
+        print(f"nothing in the visible cells is an answer to any of the {count} exercises")
+    return 1 if found else 0
 
 
 def _target(out: Path, kind: str, name: str) -> Path:
@@ -81,7 +99,8 @@ def make(kind: str, path: Path, hints: bool = True, outputs: str = TAUGHT, point
     Args:
         kind: "student", "key" or "nbgrader".
         hints: whether the hints stay (a key keeps them always); the solution goes in any case.
-        outputs: "taught" keeps the stored outputs of all cells but those of exercises, or "all", or "none".
+        outputs: "taught" keeps the stored outputs of all cells but those of exercises, and in all but the key those
+            that a prediction is about; or "all", or "none".
         points: the scale of the points that nbgrader gives, one of `course.classroom.points.SCALES`.
 
     Raises:
@@ -109,22 +128,13 @@ def make(kind: str, path: Path, hints: bool = True, outputs: str = TAUGHT, point
         if cell.cell_type == "code":
             cell.execution_count = None
             cell.outputs = [] if outputs == NONE else cell.outputs
+            if kind != "key" and notebooks.PREDICTED in notebooks.tags_of(cell):
+                notebooks.unfold(cell)  # there is nothing to fold before the student runs it
+                cell.outputs = cell.outputs if outputs == ALL else []
         else:
             cell.source = _without_badge(cell.source)
     book.metadata["course"] = {"notebook": path.stem, "kind": kind}
     return book
-
-
-def taught_later(path: Path) -> list[str]:
-    """The exercises of a notebook whose solution stands, line by line, in a cell that is taught: no handout can do
-    without that cell, as others build on it.
-    """
-    book = notebooks.read(path)
-    cells = exercise_cells(book)
-    taught = "\n".join(
-        cell.source for cell in book.cells if cell.cell_type == "code" and "exercise" not in notebooks.tags_of(cell)
-    )
-    return [number for number, each in cells.items() if body_of(solution_of(each.hints)) in taught]
 
 
 def _without_badge(text: str) -> str:

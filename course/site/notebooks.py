@@ -12,6 +12,8 @@ from helpers.errors import CourseError
 from helpers.files import repository_root
 
 CELL_SECONDS = 900  # no single cell may run longer
+PREDICTED = "predicted"  # the tag of a code cell whose output a reader should guess first
+_FOLDED_IN_THE_BOOK = "hide-output"  # MyST-NB's own tag
 _WIDGET = "application/vnd.jupyter.widget"
 _VARYING = ("execution", "ExecuteTime", "collapsed", "scrolled", "lines_to_next_cell")  # cell metadata
 
@@ -128,6 +130,7 @@ def clean(book) -> None:
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
     }
+    fold_predictions(book)
     used: set[str] = set()
     for cell in book.cells:
         for key in _VARYING:
@@ -135,6 +138,31 @@ def clean(book) -> None:
         cell.id = _identity(cell, used)
         if cell.cell_type == "code":
             cell.outputs = [output for output in map(_clean_output, cell.outputs) if output is not None]
+
+
+def fold_predictions(book) -> None:
+    """Fold the outputs of the cells tagged `predicted`, and of no others: in Jupyter, in the web book; on a slide the
+    answer waits for the next key.
+    """
+    for cell in book.cells:
+        if cell.cell_type != "code":
+            continue
+        unfold(cell)
+        if PREDICTED in tags_of(cell):
+            cell.metadata.setdefault("jupyter", {})["outputs_hidden"] = True
+            cell.metadata["tags"] = [*tags_of(cell), _FOLDED_IN_THE_BOOK]
+            if cell.metadata.get("slideshow", {}).get("slide_type") == "-":
+                cell.metadata["slideshow"]["slide_type"] = "fragment"
+
+
+def unfold(cell) -> None:
+    """Let a cell show its output again."""
+    jupyter = cell.metadata.get("jupyter", {})
+    jupyter.pop("outputs_hidden", None)
+    if not jupyter:
+        cell.metadata.pop("jupyter", None)
+    if _FOLDED_IN_THE_BOOK in tags_of(cell):
+        cell.metadata["tags"] = [tag for tag in tags_of(cell) if tag != _FOLDED_IN_THE_BOOK]
 
 
 def _identity(cell, used: set[str]) -> str:
