@@ -66,7 +66,7 @@ def test_layer_norm_is_torchs(taught):
 def test_gelu_is_torchs(taught):
     x = torch.linspace(-8, 8, 201).requires_grad_()
     results = []
-    for function in (taught["gelu_tanh"], taught["ByHand"](), lambda x: F.gelu(x, approximate="tanh")):
+    for function in (taught["gelu"], taught["ByHand"](), lambda x: F.gelu(x, approximate="tanh")):
         y = function(x)
         results.append((y, *torch.autograd.grad(y.sum(), x)))
     for other in results[1:]:
@@ -175,8 +175,8 @@ def test_every_parameter_is_counted(taught, size):
     config = GPTConfig.gpt2(size)
     with torch.device("meta"):
         reference = model.GPT(config)
-    assert taught["by_formula"](config) == taught["by_code"](reference)
-    assert sum(taught["by_formula"](config).values()) == reference.parameter_count()
+    formula = taught["count_parameters"](config.vocab_size, config.context_length, config.n_layer, config.d_model)
+    assert formula == sum(taught["by_code"](reference).values()) == reference.parameter_count()
 
 
 def test_flops_are_those_of_every_matmul(taught):
@@ -193,6 +193,26 @@ def test_what_is_kept_for_the_backward_pass_is_counted_once(taught):
     with taught["saved_tensors_hooks"](kept.keep, lambda tensor: tensor):
         (layer(x) + layer(x)).square().sum()
     assert kept.bytes() == 4 * (7 * 10 + 7 * 5)  # the input once, and what was squared; the weights are not counted
+
+
+def test_the_loop_writes_what_the_course_generates(taught):
+    from helpers.generation import generate
+
+    torch.manual_seed(3)
+    network = model.GPT(SMALL).eval()
+    shake(network)
+    prompt = some_ids(1, 5)
+    got = taught["generate"](network, prompt, 30, taught["greedily"])  # longer than the context of 24
+    assert got[0].tolist() == prompt[0].tolist() + list(generate(network, prompt[0].tolist(), 30, greedy=True))
+    assert taught["by_chance"](torch.tensor([[0.0, 90.0], [90.0, 0.0]])).tolist() == [1, 0]
+
+
+def test_two_swapped_positions_are_noticed_between_them_alone(taught):
+    """What the page says of attention without positions: the same tokens in another order make no difference."""
+    attention, x = taught["CausalSelfAttention"](SMALL), some_vectors()[:1]
+    order = [0, 3, 2, 1, *range(4, 9)]
+    before, after = attention(x)[0], attention(x[:, order])[0]
+    assert [i for i in range(9) if torch.allclose(before[i], after[i], atol=1e-5)] == [0, *range(4, 9)]
 
 
 def test_the_untrained_model_stands_beside_uniform_in_the_stored_board():

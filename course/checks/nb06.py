@@ -1,22 +1,47 @@
-"""The exercises of notebook 06: LayerNorm, GELU, the block, pre against post, initialization, first loss, counting.
-
-Longer than other modules: a notebook has one module of checks, in which each stands by itself.
+"""The exercises of notebook 06: LayerNorm, GELU, pre against post, first loss, counting; and those of the modules
+`decoder_parts` (MLP, block), `decoder_model` (GPT) and `decoder_whole` (initialization, generating).
 """
 
 import math
+from dataclasses import replace
 
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from course.checks.decoder_model import GPT
+from course.checks.decoder_parts import CONFIG, MLP, Block, Sublayer, on_one_thread, refuse, shake
+from course.checks.decoder_whole import generate, initialize
 from course.checks.exercise import exercise
+from helpers import model as reference
+
+__all__ = [
+    "layer_norm", "gelu", "MLP", "Block", "order_of", "GPT", "initialize", "first_loss", "count_parameters", "generate",
+]  # fmt: skip
 
 
-def refuse(check, got, mistakes, tolerance: float = 1e-5) -> None:
-    """Recognize known mistakes by what they give: each is (slug, the wrong value, what is wrong, where to look)."""
-    for slug, wrong, problem, hint in mistakes:
-        same = isinstance(got, torch.Tensor) and got.shape == wrong.shape and torch.allclose(got, wrong, atol=tolerance)
-        check.that(not same, slug=slug, problem=problem, hint=hint)
+class _Operations(TorchDispatchMode):
+    """Remembers which of torch's operations were used."""
+
+    def __init__(self):
+        super().__init__()
+        self.used = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.used.add(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+_NORMS = {"native_layer_norm", "native_group_norm", "native_batch_norm", "_native_batch_norm_legit", "_fused_rms_norm"}
+
+
+def _written_by_hand(check, call, ready_made: set[str], what: str) -> None:
+    with _Operations() as operations:
+        call()
+    found = operations.used & ready_made
+    hint = f"Torch's {what} is what yours will be compared with. Write it with means, roots, tanh and arithmetic."
+    check.that(not found, slug="ready-made", problem=f"that is torch's own: {', '.join(sorted(found))}", hint=hint)
 
 
 @exercise("6.1", title="LayerNorm", minutes=12, difficulty=2)
@@ -35,6 +60,8 @@ def layer_norm(answer, check):
          "told otherwise."),
         ("no-root", (x - 5) / 4, "divided by the variance, 4, where the standard deviation is 2",
          "Divide by the standard deviation: the root of the variance."),
+        ("gain", (x - 5), "with a weight of 1 the result was twice as large as it should be",
+         "The weight itself is the factor, not 1 + weight: it starts at 1, and not at 0."),
     ])  # fmt: skip
     hint = "By hand: the mean is 5, the standard deviation 2. Take the mean off, then divide."
     check.close(got, [[by_hand]], slug="by-hand", hint=hint)
@@ -43,30 +70,62 @@ def layer_norm(answer, check):
     check.close(answer(two, ones, zeros, 0.0)[0, 1], by_hand, slug="axis", hint=hint)
     hint = "Another sequence of the batch must not matter: mean and variance are taken over the last axis alone."
     check.close(answer(two.transpose(0, 1), ones, zeros, 0.0)[1, 0], by_hand, slug="axis", hint=hint)
-    got = answer(torch.full((1, 1, d), 3.0), ones, zeros, 1e-5)
-    hint = "A vector of equal values has variance 0. eps is there so that nothing is divided by zero."
-    check.that(bool(torch.isfinite(got).all()), slug="eps-missing", problem="equal features gave 0 / 0", hint=hint)
-    narrow = x / 1000
-    got, outside = answer(narrow, ones, zeros, 1e-5), (narrow - 5 / 1000) / (2 / 1000 + 1e-5)
-    refuse(check, got, [
-        ("eps-outside", outside, "eps was added after the root",
-         "eps stands under the root: it is added to the variance, not to the standard deviation."),
-    ], tolerance=1e-3)  # fmt: skip
-    hint = "eps is added to the variance, under the root."
-    check.close(got, F.layer_norm(narrow, (d,), eps=1e-5), slug="eps-missing", tolerance=1e-4, hint=hint)
+    hint = "The features are the last axis, however many there are before it: dim=-1."
+    for any_shape in (two[0, 0], two[0], two[None]):
+        got = answer(any_shape, ones, zeros, 0.0)
+        check.close(got.flatten()[-d:], by_hand, slug="any-shape", hint=hint)
+    _epsilon(check, answer, x, ones, zeros)
     weight, bias = torch.linspace(0.5, 2, d), torch.linspace(-1, 1, d)
     check.close(
         answer(x, weight, bias, 0.0), F.layer_norm(x, (d,), weight, bias, eps=0.0),
         slug="weight-and-bias", tolerance=1e-4,
         hint="First normalize; then multiply by the weight, feature by feature; then add the bias.",
     )  # fmt: skip
-    for _ in range(5):
-        x = torch.randn(3, 4, d) * check.random.uniform(0.1, 9) + check.random.uniform(-5, 5)
-        weight, bias = torch.randn(d), torch.randn(d)
+    for dtype in (torch.float32,) * 4 + (torch.float64,):
+        x = torch.randn(3, 4, d, dtype=dtype) * check.random.uniform(0.1, 9) + check.random.uniform(-5, 5)
+        weight, bias = torch.randn(d, dtype=dtype), torch.randn(d, dtype=dtype)
         check.close(
             answer(x, weight, bias, 1e-5), F.layer_norm(x, (d,), weight, bias, eps=1e-5), slug="random", tolerance=1e-4,
             hint="Compare one position with torch's F.layer_norm.",
         )  # fmt: skip
+    _slopes(check, answer, d)
+    _written_by_hand(check, lambda: answer(x, weight, bias, 1e-5), _NORMS, "LayerNorm")
+
+
+def _epsilon(check, answer, x, ones, zeros) -> None:
+    """That eps is there, is the one that was given, and stands under the root."""
+    got = answer(torch.full((1, 1, len(ones)), 3.0), ones, zeros, 1e-5)
+    hint = "A vector of equal values has variance 0. eps is there so that nothing is divided by zero."
+    check.that(bool(torch.isfinite(got).all()), slug="eps-missing", problem="equal features gave 0 / 0", hint=hint)
+    for scale, eps in ((1e-3, 2e-3), (1e-3, 1e-5), (1.0, 0.5), (1.0, 5.0)):
+        narrow, std = scale * x, scale * 2.0
+        got, plain = answer(narrow, ones, zeros, eps), (narrow - 5 * scale)
+        refuse(check, got, [
+            ("eps-outside", plain / (std + eps), "eps was added after the root",
+             "eps stands under the root: it is added to the variance, not to the standard deviation."),
+            ("eps-squared", plain / math.sqrt(std**2 + eps**2), "the square of eps was added to the variance",
+             "eps itself is added to the variance, under the root."),
+            *[("eps-fixed", plain / math.sqrt(std**2 + fixed), f"the result is that of eps = {fixed:g}",
+               "eps is an argument: the one that is given counts, and no other.")
+              for fixed in (1e-5, 1e-6, 1e-8) if abs(fixed - eps) > eps / 2 and eps > 1e-5],
+            ("eps-missing", plain / std, "eps made no difference", "eps is added to the variance, under the root."),
+        ], tolerance=1e-4)  # fmt: skip
+        hint = "eps is added to the variance, under the root, and the variance is not cut off at it."
+        check.close(got, plain / math.sqrt(std**2 + eps), slug="eps", tolerance=1e-4, hint=hint)
+
+
+def _slopes(check, answer, d: int) -> None:
+    given = [torch.randn(2, 3, d), torch.randn(d), torch.randn(d)]
+    results = []
+    for function in (answer, lambda x, weight, bias, eps: F.layer_norm(x, (d,), weight, bias, eps)):
+        leaves = [each.clone().requires_grad_() for each in given]
+        y = function(*leaves, 1e-5)
+        hint = "Gradients must flow through all of it: through the mean and the variance, too. Nothing is detached."
+        check.that(y.requires_grad, slug="gradients", problem="the result carries no gradient", hint=hint)
+        results.append(torch.autograd.grad((y * y.detach().cos()).sum(), leaves, allow_unused=True))
+    for name, mine, theirs in zip(("x", "weight", "bias"), *results, strict=True):
+        same = mine is not None and torch.allclose(mine, theirs, atol=1e-4)
+        check.that(same, slug="gradients", problem=f"the gradient with respect to {name} is wrong", hint=hint)
 
 
 @exercise("6.2", title="The tanh form of GELU", minutes=8, difficulty=1)
@@ -89,107 +148,38 @@ def gelu(answer, check):
         ("bracket", 0.5 * x * (1 + torch.tanh(root * x + 0.044715 * x**3)), "the root multiplies x, but not the cube",
          "The root of 2 / pi multiplies the whole sum, x and the cube alike."),
     ], tolerance=1e-6)  # fmt: skip
-    hint = "x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x**3))): compare the constants one by one."
-    check.close(got, F.gelu(x, approximate="tanh"), slug="values", hint=hint)
+    hint = "Compare the constants with those of the formula, one by one, and what the root stands around."
+    expected = F.gelu(x, approximate="tanh")
+    check.close(got, expected, slug="values", hint=hint, tolerance=2e-6)
     x = torch.randn(2, 3, 4)
     hint = "Every value on its own, in any shape."
     check.close(answer(x), F.gelu(x, approximate="tanh"), slug="any-shape", hint=hint)
+    x = torch.linspace(-6, 6, 49).requires_grad_()
+    y = answer(x)
+    hint = "Gradients must flow through it: tensors and torch's functions from beginning to end."
+    check.that(y.requires_grad, slug="gradients", problem="the result carries no gradient", hint=hint)
+    slopes = [torch.autograd.grad(each.sum(), x)[0] for each in (y, F.gelu(x, approximate="tanh"))]
+    problem = "its slope is not that of the formula"
+    check.that(torch.allclose(*slopes, atol=1e-5), slug="gradients", problem=problem, hint=hint)
+    _written_by_hand(check, lambda: answer(x), {"gelu", "gelu_"}, "GELU")
 
 
-class _Sublayer(nn.Module):
-    """A stand-in for attention or the MLP: remembers what it was given, answers with something unmistakable."""
-
-    def __init__(self, matrix):
-        super().__init__()
-        self.matrix, self.given = matrix, []
-
-    def forward(self, x):
-        self.given.append(x.detach().clone())
-        return x @ self.matrix
-
-
-def _parts(d: int):
+def _parts(d: int, scale: float = 1.0):
     """Two LayerNorms with weights and biases of their own, and two sublayers that remember."""
     norms = [nn.LayerNorm(d), nn.LayerNorm(d)]
     with torch.no_grad():
         for norm in norms:
-            norm.weight.copy_(torch.rand(d) + 0.5), norm.bias.copy_(torch.randn(d))
-    return norms[0], _Sublayer(torch.randn(d, d)), norms[1], _Sublayer(torch.randn(d, d))
+            norm.weight.copy_(scale * (torch.rand(d) + 0.5)), norm.bias.copy_(torch.randn(d))
+    return norms[0], Sublayer(torch.randn(d, d)), norms[1], Sublayer(torch.randn(d, d))
 
 
-@exercise("6.3", title="The block", minutes=10, difficulty=2)
-def pre_ln_block(answer, check):
-    d = 6
-    for _ in range(3):
-        ln_1, attn, ln_2, mlp = _parts(d)
-        x = torch.randn(2, 3, d) * 3
-        with torch.no_grad():
-            got = answer(x, ln_1, attn, ln_2, mlp)
-            check.shape(
-                got, x.shape, slug="shape", hint="A block returns the shape it was given, or none could follow it."
-            )
-            check.that(
-                len(attn.given) == 1 and len(mlp.given) == 1, slug="each-once",
-                problem=f"attention was called {len(attn.given)} times, the MLP {len(mlp.given)} times",
-                hint="Each of the two sublayers is used once.",
-            )  # fmt: skip
-            _attention_reads(check, attn.given[0], x, ln_1)
-            branch = attn.given[0] @ attn.matrix
-            _mlp_reads(check, mlp.given[0], x, branch, ln_1, ln_2)
-            _result(check, got, x, x + branch, mlp.given[0], mlp.given[0] @ mlp.matrix, (ln_1, ln_2))
-
-
-def _attention_reads(check, given, x, ln_1) -> None:
-    refuse(check, given, [
-        ("attention-not-normalized", x, "attention was given x itself",
-         "In a pre-LN block attention reads LayerNorm ln_1 of x, not x."),
-    ])  # fmt: skip
-    check.close(
-        given, ln_1(x), slug="attention-input", hint="Attention reads ln_1(x), the first of the two norms.",
-        when="what attention was given",
-    )  # fmt: skip
-
-
-def _mlp_reads(check, given, x, branch, ln_1, ln_2) -> None:
-    stream = x + branch
-    refuse(check, given, [
-        ("mlp-not-normalized", stream, "the MLP was given the stream itself",
-         "The MLP too reads a normalized copy: ln_2 of the stream, after attention was added."),
-        ("same-norm-twice", ln_1(stream), "the MLP was given ln_1 of the stream",
-         "A block has two LayerNorms, each with a weight and a bias of its own. The second is ln_2."),
-        ("parallel", ln_2(x), "the MLP was given ln_2 of the x that came in, without what attention added",
-         "The MLP comes after attention: it reads the stream to which attention has already been added."),
-        ("residual-forgotten", ln_2(branch), "the MLP was given attention's output alone; x is lost",
-         "A sublayer's output is added to the stream: x + attn(...). Without x the straight way is cut."),
-        ("stream-normalized", ln_2(ln_1(x) + branch), "attention's output was added to ln_1(x), not to x",
-         "Only the branch is normalized. If x is overwritten by ln_1(x), the stream itself is."),
-    ], tolerance=1e-4)  # fmt: skip
-    check.close(
-        given, ln_2(stream), slug="mlp-input", tolerance=1e-4, when="what the MLP was given",
-        hint="First x = x + attn(ln_1(x)); the MLP then reads ln_2(x).",
-    )  # fmt: skip
-
-
-def _result(check, got, x, stream, read, out, norms) -> None:
-    refuse(check, got, [
-        ("residual-forgotten", out, "the MLP's output replaced the stream",
-         "The MLP's output, too, is added to the stream."),
-        ("stream-normalized", read + out, "the MLP's output was added to ln_2 of the stream, not to the stream",
-         "Only the branch is normalized. What is added to is the stream as it was before ln_2."),
-        ("attention-lost", x + out, "what attention added is missing",
-         "The MLP's output is added to the stream that already holds attention's output."),
-        *[("norm-after-sum", norm(stream + out), "the sum was normalized at the end",
-           "In a pre-LN block nothing normalizes the stream.") for norm in norms],
-    ], tolerance=1e-4)  # fmt: skip
-    check.close(got, stream + out, slug="result", tolerance=1e-4, hint="Two sums and nothing else on the stream.")
-
-
-@exercise("6.4", title="Pre or post?", minutes=12, difficulty=3)
+@exercise("6.5", title="Pre or post?", minutes=12, difficulty=3)
+@on_one_thread
 def order_of(answer, check):
     d = 16
 
-    def block(order, size, trained):
-        ln_1, attn, ln_2, mlp = _parts(d)
+    def block(order, size, trained, scale=1.0):
+        ln_1, attn, ln_2, mlp = _parts(d, scale)
         if not trained:
             ln_1, ln_2 = nn.LayerNorm(d), nn.LayerNorm(d)
         attn.matrix, mlp.matrix = attn.matrix * size, mlp.matrix * size
@@ -233,50 +223,19 @@ def order_of(answer, check):
     for order in ("pre", "post") * 4:
         when = f"a {order}-LN block with large weights"
         check.equal(answer(block(order, 3.0, True), d), order, slug="large-weights", when=when, hint=hint)
+    hint = "In a trained block the LayerNorms' weights may be large: what size a normalized vector has, nobody knows."
+    for order in ("pre", "post") * 3:
+        when = f"a {order}-LN block whose LayerNorms' weights are about 20"
+        check.equal(answer(block(order, 0.1, True, 20.0), d), order, slug="trained", when=when, hint=hint)
+    hint = "Attention and MLP are not linear: of a real block no two outputs are equal. How large they are tells more."
+    for order, size in (("pre", 0.05), ("post", 0.05), ("pre", 0.5), ("post", 0.5)) * 2:
+        real = reference.Block(replace(CONFIG, norm=order)).eval()
+        shake(real, size)
+        when = f"a real {order}-LN block, with attention and MLP"
+        check.equal(answer(torch.no_grad()(real), d), order, slug="real", when=when, hint=hint)
 
 
-@exercise("6.5", title="Initialization", minutes=8, difficulty=2)
-def initialization(answer, check):
-    def ask(name, n_layer, mean, std, slug, hint):
-        got = answer(name, n_layer)
-        check.that(
-            isinstance(got, tuple | list) and len(got) == 2, slug="a-pair", problem=f"for {name!r} it was {got!r}",
-            hint="Return two values: the mean and the standard deviation.",
-        )  # fmt: skip
-        check.close(got, [mean, std], slug=slug, tolerance=1e-9, hint=hint)
-
-    ask("wte.weight", 12, 0.0, 0.02, "embedding", "Token vectors start at mean 0, standard deviation 0.02.")
-    ask(
-        "wpe.weight",
-        12,
-        0.0,
-        0.01,
-        "positions",
-        "The released code starts position vectors at 0.01, half of the others.",
-    )
-    for part in ("attn.qkv", "attn.proj", "mlp.fc", "mlp.proj"):
-        ask(f"blocks.3.{part}.bias", 12, 0.0, 0.0, "bias", "Every bias starts at exactly 0.")
-    for norm in ("blocks.0.ln_1", "blocks.11.ln_2", "ln_f"):
-        hint = "A LayerNorm's weight starts at exactly 1. At 0 nothing would pass; at random, features are distorted."
-        ask(f"{norm}.weight", 12, 1.0, 0.0, "norm-weight", hint)
-        ask(f"{norm}.bias", 12, 0.0, 0.0, "bias", "A LayerNorm's bias starts at 0, like every other bias.")
-    for part in ("attn.qkv", "mlp.fc"):
-        hint = f"{part} does not write into the stream, so it keeps 0.02."
-        ask(f"blocks.0.{part}.weight", 12, 0.0, 0.02, "not-residual", hint)
-    check.that(
-        not math.isclose(answer("blocks.0.attn.proj.weight", 12)[1], 0.02), slug="residual-unscaled",
-        problem="attn.proj got 0.02, like all others",
-        hint="The matrices that write into the stream, both called proj, start smaller: divided by sqrt(2 * n_layer).",
-    )  # fmt: skip
-    hint = "A block writes to the stream twice, and variances add: the divisor is the root of 2 * n_layer."
-    ask("blocks.0.attn.proj.weight", 8, 0.0, 0.02 / 4, "residual", hint)
-    hint = "The MLP's last matrix writes into the stream too."
-    ask("blocks.7.mlp.proj.weight", 8, 0.0, 0.02 / 4, "both-projections", hint)
-    hint = "The divisor is sqrt(2 * n_layer), for any depth."
-    ask("blocks.40.mlp.proj.weight", 48, 0.0, 0.02 / math.sqrt(96), "residual", hint)
-
-
-@exercise("6.6", title="The first loss", minutes=10, difficulty=2)
+@exercise("6.8", title="The first loss", minutes=10, difficulty=2)
 def first_loss(answer, check):
     without, wide, even = answer(1000, 400, 0.0), answer(1000, 400, 0.1), math.log(1000)
     check.that(
@@ -289,16 +248,18 @@ def first_loss(answer, check):
         hint="With standard deviation 0 all logits are 0, every token has probability 1 / V, and the loss is in nats: "
         "a natural logarithm.",
     )  # fmt: skip
+    wide = answer(1000, 400, 0.1)
     for slug, value, hint in (
-        ("no-spread", even, "The logits are not all equal. Their variance costs something: add half of it."),
-        ("half", even + 4.0, "Half of the variance is added, not all of it."),
-        ("root", even + 1.0, "Half of the variance, not half of the standard deviation."),
+        ("no-spread", even, "The logits are not all equal: what is random costs more, on average, than what is even."),
+        ("half", even + 4.0, "Right but for a factor: look at the exponent in the mean of exp(logit) again."),
+        ("root", even + 1.0, "In the exponent stands a variance, not a standard deviation."),
         ("sign", even - 2.0, "To be unsure and uneven is worse than to be unsure and even: the loss rises."),
         ("width", even + 0.005, "A logit is a sum of d_model terms: its variance is d_model times std squared."),
     ):
-        problem = f"first_loss(1000, 400, 0.1) was {wide:.4f}"
+        problem = f"the loss was {wide:.4f}"
         check.that(not math.isclose(wide, value, rel_tol=1e-6), slug=slug, problem=problem, hint=hint)
-    check.close(wide, even + 2.0, slug="value", tolerance=1e-6, hint="The variance of a logit is d_model * std**2.")
+    check.close(wide, even + 2.0, slug="value", tolerance=1e-6,
+                hint="A logit is a sum of d_model products of a number of size 1 and one of this std.")  # fmt: skip
     for _ in range(5):
         V, d, std = (
             check.random.randrange(100, 60_000),
@@ -314,7 +275,7 @@ def first_loss(answer, check):
         check.close(answer(V, d, std), math.log(V * mean_exp), slug="random", tolerance=1e-4, hint=hint)
 
 
-@exercise("6.7", title="Count the parameters", minutes=15, difficulty=2)
+@exercise("6.9", title="Count the parameters", minutes=15, difficulty=2)
 def count_parameters(answer, check):
     V, C, d = 101, 10, 7
     bottom, block = V * d + C * d + 2 * d, 12 * d * d + 13 * d
@@ -326,24 +287,39 @@ def count_parameters(answer, check):
         ("positions", bottom - C * d, "Each of the context_length positions has a vector of its own."),
         ("norm-biases", bottom - d, "A LayerNorm has a weight and a bias: two values for each feature."),
     ])  # fmt: skip
-    hint = "Without blocks: V * d + C * d for the embeddings, and 2 * d for ln_f."
+    hint = "Without blocks there are the two tables at the bottom, and ln_f."
     check.equal(got, bottom, slug="without-blocks", hint=hint)
     one = answer(V, C, 1, d) - bottom
-    _count(check, one, f"a block of width {d}: expected {block}, got {one}", [
-        ("biases", 12 * d * d + 4 * d, "Linear layers have biases: 3 d, d, 4 d and d of them."),
-        ("norms", 12 * d * d + 9 * d, "Each block has two LayerNorms, each with a weight and a bias."),
-        ("one-norm", 12 * d * d + 11 * d, "Each block has two LayerNorms, each with a weight and a bias."),
+    problem = f"a block of width {d}: expected {block}, got {one}"
+    _count(check, one, problem, [
         ("attention-output", 11 * d * d + 12 * d, "After the heads are merged comes attn.proj: d * d and a bias."),
         ("mlp-back", 8 * d * d + 12 * d, "The MLP has two matrices: d to 4 d, and 4 d back to d."),
         ("narrow-mlp", 6 * d * d + 10 * d, "The MLP is four times as wide inside as the stream."),
+        *[(slug, block - short * d, f"The matrices are all there; {short} * {d} small values are missing. {hint}")
+          for short, (slug, hint) in _SMALL.items()],
     ])  # fmt: skip
-    hint = "12 * d**2 for the matrices, and 13 * d for biases and LayerNorms."
+    hint = "Go through the block's four matrices, their four biases and the two LayerNorms, one after the other."
     check.equal(one, block, slug="block", when="one block", hint=hint)
     hint = "Every block counts the same; ln_f is there once."
     check.equal(answer(V, C, 5, d), bottom + 5 * block, slug="layers", hint=hint)
     for shape in ((50257, 1024, 12, 768), (50257, 1024, 48, 1600), (2048, 256, 4, 96)):
         hint = "Compare with sum(p.numel() for p in model.parameters())."
         check.equal(answer(*shape), _built(*shape), slug="gpt2", hint=hint)
+
+
+_SMALL = {  # by how many times d a block is short: the slug, and what has so many values
+    1: ("biases", "Each of the two matrices called proj has a bias of its own."),
+    2: (
+        "one-norm",
+        "Each block has two LayerNorms, each with a weight and a bias; each matrix called proj has a bias.",
+    ),
+    3: ("biases", "qkv has a bias for each of its outputs, of which there are three times d."),
+    4: ("norms", "So many are in the two LayerNorms of a block, or in the biases of fc."),
+    5: ("biases", "So many biases are in the MLP: some inside, some behind."),
+    8: ("biases", "Nearly all biases of the linear layers."),
+    9: ("biases", "Linear layers have biases, one value for each output: qkv, proj, fc, proj."),
+    13: ("biases", "Neither the biases of the linear layers nor the LayerNorms are counted."),
+}
 
 
 def _count(check, got, problem, mistakes) -> None:
@@ -353,7 +329,5 @@ def _count(check, got, problem, mistakes) -> None:
 
 def _built(V: int, C: int, L: int, d: int) -> int:
     """The parameters of a model that is really built, though without memory."""
-    from helpers.model import GPT, GPTConfig
-
     with torch.device("meta"):
-        return GPT(GPTConfig(vocab_size=V, context_length=C, n_layer=L, n_head=1, d_model=d)).parameter_count()
+        return reference.GPT(reference.GPTConfig(V, C, n_layer=L, n_head=1, d_model=d)).parameter_count()

@@ -1,11 +1,13 @@
-"""Wrong answers to the exercises of notebook 06."""
+"""Wrong answers to the exercises of notebook 06 that ask for a function and are no parts of the model: those are in
+`decoder`.
+"""
 
 import math
 
 import torch
 import torch.nn.functional as F
 
-from tests.wrong_answers import wrong
+from tests.wrong_answers import decoder, wrong  # noqa: F401 (it plants its own)
 
 # --- 6.1 layer_norm
 
@@ -81,6 +83,59 @@ def adds_before_it_multiplies(x, weight, bias, eps):
     return (normal(x, eps) + bias) * weight
 
 
+@wrong("6.1", "gain")
+def takes_the_weight_for_what_is_added_to_1(x, weight, bias, eps):
+    return normal(x, eps) * (1 + weight) + bias
+
+
+@wrong("6.1", "eps-fixed")
+def has_an_eps_of_its_own(x, weight, bias, eps):
+    return normal(x, 1e-5 if eps else 0.0) * weight + bias
+
+
+@wrong("6.1", "eps-fixed")
+def has_another_eps_of_its_own(x, weight, bias, eps):
+    return normal(x, 1e-8) * weight + bias
+
+
+@wrong("6.1", "eps-squared")
+def adds_the_square_of_eps(x, weight, bias, eps):
+    return normal(x, eps**2) * weight + bias
+
+
+@wrong("6.1", "eps")
+def cuts_the_variance_off_at_eps(x, weight, bias, eps):
+    mean = x.mean(-1, keepdim=True)
+    return (x - mean) / x.var(-1, correction=0, keepdim=True).clamp(min=eps).sqrt() * weight + bias
+
+
+@wrong("6.1", "any-shape")
+def normalizes_the_third_axis(x, weight, bias, eps):
+    return normal(x, eps, 2 if x.dim() > 2 else -1) * weight + bias
+
+
+@wrong("6.1", "gradients")
+def detaches_mean_and_variance(x, weight, bias, eps):
+    mean, variance = x.mean(-1, keepdim=True).detach(), x.var(-1, correction=0, keepdim=True).detach()
+    return (x - mean) / torch.sqrt(variance + eps) * weight + bias
+
+
+@wrong("6.1", "gradients")
+def goes_without_gradients(x, weight, bias, eps):
+    with torch.no_grad():
+        return normal(x, eps) * weight + bias
+
+
+@wrong("6.1", "ready-made")
+def calls_torchs_own(x, weight, bias, eps):
+    return F.layer_norm(x, x.shape[-1:], weight, bias, eps)
+
+
+@wrong("6.1", "ready-made")
+def takes_a_group_of_all_features(x, weight, bias, eps):
+    return F.group_norm(x.reshape(-1, x.shape[-1]), 1, weight, bias, eps).reshape(x.shape)
+
+
 @wrong("6.1", "raised")
 def loses_the_last_dimension(x, weight, bias, eps):
     return (x - x.mean(-1)) / torch.sqrt(x.var(-1, correction=0) + eps) * weight + bias
@@ -146,271 +201,137 @@ def is_relu(x):
     return torch.relu(x)
 
 
-# --- 6.3 pre_ln_block
+@wrong("6.2", "ready-made")
+def calls_torchs_gelu(x):
+    return torch.nn.GELU(approximate="tanh")(x)
 
 
-@wrong("6.3", "residual-forgotten")
-def forgets_both_residuals(x, ln_1, attn, ln_2, mlp):
-    return mlp(ln_2(attn(ln_1(x))))
+@wrong("6.2", "gradients")
+def goes_through_numpy(x):
+    y = x.detach().numpy()
+    return torch.from_numpy(y * 0.5) * (1 + torch.tanh(ROOT * (x.detach() + 0.044715 * x.detach() ** 3)))
 
 
-@wrong("6.3", "residual-forgotten")
-def forgets_the_second_residual(x, ln_1, attn, ln_2, mlp):
-    x = x + attn(ln_1(x))
-    return mlp(ln_2(x))
+@wrong("6.2", "values")
+def rounds_the_constant(x):
+    return 0.5 * x * (1 + torch.tanh(0.8 * (x + 0.0447 * x**3)))
 
 
-@wrong("6.3", "attention-not-normalized")
-def normalizes_after_the_sum_as_in_2017(x, ln_1, attn, ln_2, mlp):
-    x = ln_1(x + attn(x))
-    return ln_2(x + mlp(x))
+# --- 6.5 order_of
 
 
-@wrong("6.3", "attention-not-normalized")
-def normalizes_what_attention_returns(x, ln_1, attn, ln_2, mlp):
-    x = x + ln_1(attn(x))
-    return x + ln_2(mlp(x))
+@wrong("6.5", "real")
+def expects_a_post_block_not_to_see_the_size(block, d_model):
+    x = torch.randn(1, 4, d_model)
+    return "post" if torch.allclose(block(2 * x), block(x), atol=1e-3) else "pre"
 
 
-@wrong("6.3", "mlp-not-normalized")
-def feeds_the_stream_itself_to_the_mlp(x, ln_1, attn, ln_2, mlp):
-    x = x + attn(ln_1(x))
-    return x + mlp(x)
-
-
-@wrong("6.3", "same-norm-twice")
-def uses_one_norm_for_both(x, ln_1, attn, ln_2, mlp):
-    x = x + attn(ln_1(x))
-    return x + mlp(ln_1(x))
-
-
-@wrong("6.3", "parallel")
-def runs_both_side_by_side(x, ln_1, attn, ln_2, mlp):
-    return x + attn(ln_1(x)) + mlp(ln_2(x))
-
-
-@wrong("6.3", "stream-normalized")
-def overwrites_the_stream_by_its_norm(x, ln_1, attn, ln_2, mlp):
-    x = ln_1(x)
-    x = x + attn(x)
-    x = ln_2(x)
-    return x + mlp(x)
-
-
-@wrong("6.3", "stream-normalized")
-def overwrites_the_stream_before_the_mlp(x, ln_1, attn, ln_2, mlp):
-    x = x + attn(ln_1(x))
-    x = ln_2(x)
-    return x + mlp(x)
-
-
-@wrong("6.3", "norm-after-sum")
-def normalizes_the_end_too(x, ln_1, attn, ln_2, mlp):
-    x = x + attn(ln_1(x))
-    return ln_2(x + mlp(ln_2(x)))
-
-
-@wrong("6.3", "attention-lost")
-def adds_the_mlp_to_the_old_x(x, ln_1, attn, ln_2, mlp):
-    after = x + attn(ln_1(x))
-    return x + mlp(ln_2(after))
-
-
-@wrong("6.3", "attention-input")
-def swaps_the_norms(x, ln_1, attn, ln_2, mlp):
-    x = x + attn(ln_2(x))
-    return x + mlp(ln_1(x))
-
-
-@wrong("6.3", "each-once")
-def forgets_the_mlp(x, ln_1, attn, ln_2, mlp):
-    return x + attn(ln_1(x))
-
-
-# --- 6.4 order_of
-
-
-@wrong("6.4", "always-the-same")
+@wrong("6.5", "always-the-same")
 def always_says_pre(block, d_model):
     return "pre"
 
 
-@wrong("6.4", "swapped")
+@wrong("6.5", "swapped")
 def takes_growth_for_post(block, d_model):
     x = torch.randn(1, 4, d_model)
     return "post" if block(1e6 * x).norm() / block(x).norm() > 100 else "pre"
 
 
-@wrong("6.4", "trained")
+@wrong("6.5", "trained")
 def looks_for_mean_0_and_variance_1(block, d_model):
     y = block(10 * torch.randn(1, 4, d_model) + 5)
     normal = y.mean(-1).abs().max() < 0.1 and (y.var(-1, correction=0) - 1).abs().max() < 0.1
     return "post" if normal else "pre"
 
 
-@wrong("6.4", "always-the-same")
+@wrong("6.5", "always-the-same")
 def expects_a_pre_block_to_be_linear(block, d_model):
     x = torch.randn(1, 4, d_model)
     return "pre" if torch.allclose(block(2 * x), 2 * block(x)) else "post"
 
 
-@wrong("6.4", "large-weights")
+@wrong("6.5", "large-weights")
 def expects_a_pre_block_to_change_little(block, d_model):
     x = 5 * torch.randn(1, 4, d_model)
     return "pre" if (block(x) - x).norm() < x.norm() / 2 else "post"
 
 
-@wrong("6.4", "always-the-same")
+@wrong("6.5", "always-the-same")
 def asks_only_for_the_same_shape(block, d_model):
     x = torch.randn(1, 4, d_model)
     return "pre" if block(x).shape == x.shape else "post"
 
 
-@wrong("6.4", "answer")
+@wrong("6.5", "trained")
+def knows_how_large_a_normalized_vector_is(block, d_model):
+    return "post" if block(10 * torch.randn(1, 50, d_model)).std() < 3 else "pre"
+
+
+@wrong("6.5", "answer")
 def answers_with_a_truth_value(block, d_model):
     x = torch.randn(1, 4, d_model)
     return bool(block(1e6 * x).norm() / block(x).norm() > 100)
 
 
-@wrong("6.4", "always-the-same")
+@wrong("6.5", "always-the-same")
 def puts_in_zeros_alone(block, d_model):
     return "post" if block(torch.zeros(1, 4, d_model)).norm() > 1 else "pre"
 
 
-# --- 6.5 initialization
+# --- 6.8 first_loss
 
 
-def start(name, n_layer, *, residual=None, embedding=0.02, positions=0.01, norm=(1.0, 0.0), bias=(0.0, 0.0), ends=None):
-    if name.endswith("bias"):
-        return bias
-    if "ln_" in name:
-        return norm
-    if name == "wpe.weight":
-        return 0.0, positions
-    if name.endswith(ends or "proj.weight"):
-        return 0.0, 0.02 / math.sqrt(2 * n_layer) if residual is None else residual(n_layer)
-    return 0.0, embedding if name == "wte.weight" else 0.02
-
-
-@wrong("6.5", "residual-unscaled")
-def starts_all_matrices_alike(name, n_layer):
-    return start(name, n_layer, residual=lambda n: 0.02)
-
-
-@wrong("6.5", "residual")
-def forgets_that_a_block_adds_twice(name, n_layer):
-    return start(name, n_layer, residual=lambda n: 0.02 / math.sqrt(n))
-
-
-@wrong("6.5", "residual")
-def forgets_the_root(name, n_layer):
-    return start(name, n_layer, residual=lambda n: 0.02 / (2 * n))
-
-
-@wrong("6.5", "residual")
-def multiplies_by_the_root(name, n_layer):
-    return start(name, n_layer, residual=lambda n: 0.02 * math.sqrt(2 * n))
-
-
-@wrong("6.5", "residual")
-def takes_the_root_of_n_layer_alone(name, n_layer):
-    return start(name, n_layer, residual=lambda n: 0.02 / (2 * math.sqrt(n)))
-
-
-@wrong("6.5", "both-projections")
-def scales_attention_alone(name, n_layer):
-    return start(name, n_layer, ends="attn.proj.weight")
-
-
-@wrong("6.5", "not-residual")
-def scales_every_matrix_of_a_block(name, n_layer):
-    return start(name, n_layer, ends=("proj.weight", "qkv.weight", "fc.weight"))
-
-
-@wrong("6.5", "positions")
-def starts_positions_like_tokens(name, n_layer):
-    return start(name, n_layer, positions=0.02)
-
-
-@wrong("6.5", "norm-weight")
-def starts_norm_weights_at_random(name, n_layer):
-    return start(name, n_layer, norm=(0.0, 0.02))
-
-
-@wrong("6.5", "norm-weight")
-def starts_norm_weights_at_zero(name, n_layer):
-    return start(name, n_layer, norm=(0.0, 0.0))
-
-
-@wrong("6.5", "bias")
-def starts_biases_at_random(name, n_layer):
-    return start(name, n_layer, bias=(0.0, 0.02))
-
-
-@wrong("6.5", "embedding")
-def leaves_torchs_embedding(name, n_layer):
-    return start(name, n_layer, embedding=1.0)
-
-
-@wrong("6.5", "a-pair")
-def returns_the_standard_deviation_alone(name, n_layer):
-    return start(name, n_layer)[1]
-
-
-# --- 6.6 first_loss
-
-
-@wrong("6.6", "no-spread")
+@wrong("6.8", "no-spread")
 def takes_ln_v_alone(vocab_size, d_model, std):
     return math.log(vocab_size)
 
 
-@wrong("6.6", "uniform")
+@wrong("6.8", "uniform")
 def counts_in_bits(vocab_size, d_model, std):
     return math.log2(vocab_size) + d_model * std**2 / 2
 
 
-@wrong("6.6", "uniform")
+@wrong("6.8", "uniform")
 def takes_the_common_logarithm(vocab_size, d_model, std):
     return math.log10(vocab_size) + d_model * std**2 / 2
 
 
-@wrong("6.6", "fixed-std")
+@wrong("6.8", "fixed-std")
 def takes_gpt2s_standard_deviation_for_every_model(vocab_size, d_model, std):
     return math.log(vocab_size) + d_model * 0.02**2 / 2
 
 
-@wrong("6.6", "half")
+@wrong("6.8", "half")
 def adds_the_whole_variance(vocab_size, d_model, std):
     return math.log(vocab_size) + d_model * std**2
 
 
-@wrong("6.6", "root")
+@wrong("6.8", "root")
 def adds_half_the_standard_deviation(vocab_size, d_model, std):
     return math.log(vocab_size) + math.sqrt(d_model) * std / 2
 
 
-@wrong("6.6", "sign")
+@wrong("6.8", "sign")
 def takes_the_spread_off(vocab_size, d_model, std):
     return math.log(vocab_size) - d_model * std**2 / 2
 
 
-@wrong("6.6", "width")
+@wrong("6.8", "width")
 def forgets_the_width(vocab_size, d_model, std):
     return math.log(vocab_size) + std**2 / 2
 
 
-@wrong("6.6", "value")
+@wrong("6.8", "value")
 def multiplies_by_the_width_twice(vocab_size, d_model, std):
     return math.log(vocab_size) + (d_model * std) ** 2 / 2
 
 
-@wrong("6.6", "uniform")
+@wrong("6.8", "uniform")
 def returns_a_perplexity(vocab_size, d_model, std):
     return vocab_size * math.exp(d_model * std**2 / 2)
 
 
-# --- 6.7 count_parameters
+# --- 6.9 count_parameters
 
 
 def count(V, C, L, d, *, head=0, block=None, final=None, positions=None):
@@ -418,61 +339,76 @@ def count(V, C, L, d, *, head=0, block=None, final=None, positions=None):
     return V * d + head + (C * d if positions is None else positions) + L * block + (2 * d if final is None else final)
 
 
-@wrong("6.7", "head-twice")
+@wrong("6.9", "head-twice")
 def counts_the_tied_head_again(vocab_size, context_length, n_layer, d_model):
     return count(vocab_size, context_length, n_layer, d_model, head=vocab_size * d_model)
 
 
-@wrong("6.7", "biases")
+@wrong("6.9", "biases")
 def forgets_the_biases(vocab_size, context_length, n_layer, d_model):
     return count(vocab_size, context_length, n_layer, d_model, block=12 * d_model**2 + 4 * d_model)
 
 
-@wrong("6.7", "final-norm")
+@wrong("6.9", "biases")
+def forgets_the_biases_of_qkv(vocab_size, context_length, n_layer, d_model):
+    return count(vocab_size, context_length, n_layer, d_model, block=12 * d_model**2 + 10 * d_model)
+
+
+@wrong("6.9", "biases")
+def forgets_the_biases_of_the_mlp(vocab_size, context_length, n_layer, d_model):
+    return count(vocab_size, context_length, n_layer, d_model, block=12 * d_model**2 + 8 * d_model)
+
+
+@wrong("6.9", "biases")
+def counts_the_matrices_of_a_block_alone(vocab_size, context_length, n_layer, d_model):
+    return count(vocab_size, context_length, n_layer, d_model, block=12 * d_model**2)
+
+
+@wrong("6.9", "final-norm")
 def forgets_the_last_norm(vocab_size, context_length, n_layer, d_model):
     return count(vocab_size, context_length, n_layer, d_model, final=0)
 
 
-@wrong("6.7", "norms")
+@wrong("6.9", "norms")
 def forgets_the_norms_of_the_blocks(vocab_size, context_length, n_layer, d_model):
     return count(vocab_size, context_length, n_layer, d_model, block=12 * d_model**2 + 9 * d_model)
 
 
-@wrong("6.7", "one-norm")
+@wrong("6.9", "one-norm")
 def has_one_norm_a_block(vocab_size, context_length, n_layer, d_model):
     return count(vocab_size, context_length, n_layer, d_model, block=12 * d_model**2 + 11 * d_model)
 
 
-@wrong("6.7", "norm-biases")
+@wrong("6.9", "norm-biases")
 def gives_norms_a_weight_alone(vocab_size, context_length, n_layer, d_model):
     return count(vocab_size, context_length, n_layer, d_model, block=12 * d_model**2 + 11 * d_model, final=d_model)
 
 
-@wrong("6.7", "attention-output")
+@wrong("6.9", "attention-output")
 def forgets_attentions_own_projection(vocab_size, context_length, n_layer, d_model):
     return count(vocab_size, context_length, n_layer, d_model, block=11 * d_model**2 + 12 * d_model)
 
 
-@wrong("6.7", "mlp-back")
+@wrong("6.9", "mlp-back")
 def forgets_the_way_back_in_the_mlp(vocab_size, context_length, n_layer, d_model):
     return count(vocab_size, context_length, n_layer, d_model, block=8 * d_model**2 + 12 * d_model)
 
 
-@wrong("6.7", "narrow-mlp")
+@wrong("6.9", "narrow-mlp")
 def has_no_wider_mlp(vocab_size, context_length, n_layer, d_model):
     return count(vocab_size, context_length, n_layer, d_model, block=6 * d_model**2 + 10 * d_model)
 
 
-@wrong("6.7", "positions")
+@wrong("6.9", "positions")
 def forgets_the_positions(vocab_size, context_length, n_layer, d_model):
     return count(vocab_size, context_length, n_layer, d_model, positions=0)
 
 
-@wrong("6.7", "layers")
+@wrong("6.9", "layers")
 def counts_the_last_norm_in_every_block(vocab_size, context_length, n_layer, d_model):
     return count(vocab_size, context_length, n_layer, d_model, final=2 * d_model * max(1, n_layer))
 
 
-@wrong("6.7", "block")
+@wrong("6.9", "block")
 def counts_a_head_matrix_for_each_head(vocab_size, context_length, n_layer, d_model):
     return count(vocab_size, context_length, n_layer, d_model, block=(3 * 12 + 9) * d_model**2 + 13 * d_model)
