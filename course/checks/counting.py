@@ -63,8 +63,16 @@ def count_bigrams(answer, check):
 _TWO_BYTES = "In uint16, 299 * 300 runs over 65,535 and starts again from zero. Make the ids int64 first."
 
 
+def _must_be_array(check, got) -> None:
+    check.that(
+        isinstance(got, np.ndarray) and np.issubdtype(got.dtype, np.floating), slug="array",
+        problem=f"expected a NumPy array of floats, got {_kind(got)}",
+        hint="The following cells work with NumPy: return an array of it, not a list and not a tensor.",
+    )  # fmt: skip
+
+
 def _kind(value) -> str:
-    return f"an array of {value.dtype}" if hasattr(value, "dtype") else f"a {type(value).__name__}"
+    return f"an array of {value.dtype}" if isinstance(value, np.ndarray) else f"a {type(value).__name__}"
 
 
 @exercise("3.6", title="Add-k smoothing", minutes=10, difficulty=2)
@@ -80,6 +88,7 @@ def add_k(answer, check):
             hint="Leave `counts` as it was: `counts + k` makes a new array.",
         )  # fmt: skip
     check.shape(got, (3, 3), slug="shape", hint="A row for each token before, a column for each token after it.")
+    _must_be_array(check, answer(counts, 1.0))
     check.that(
         np.isfinite(got).all(), slug="unseen-context", problem="there are numbers that are not finite",
         hint="The last token was never met before another. Its row of zeros must become even, not 0 / 0.",
@@ -134,6 +143,7 @@ def interpolate(answer, check):
     bigram = counts / counts.sum(axis=1, keepdims=True)
     got = np.asarray(answer(counts, unigram, 1.0), dtype=float)
     check.shape(got, (3, 3), slug="shape", hint="One row for each token before.")
+    _must_be_array(check, answer(counts, unigram, 1.0))
     check.close(
         got, bigram, slug="which-weight", tolerance=1e-6,
         hint="With a weight of 1 only the bigram counts: its relative frequencies. With 0 only the unigram.",
@@ -199,8 +209,7 @@ def back_off(answer, check):
     D = [0.5, 0.25, 0.75]
     expected = [0.05, 2.5 / 4 + 0.05, 0.05, 0.5 / 4 + 0.05, 0.05]  # what is saved, 1 of 4, is shared by five
     got = answer((), alone, D, V)
-    check.that(hasattr(got, "shape") or isinstance(got, list), slug="array", problem=f"got {_kind(got)}",
-               hint="The probabilities of all tokens, in an array.")  # fmt: skip
+    _must_be_array(check, got)
     got = np.asarray(got, dtype=float)
     check.shape(
         got, (V,), slug="shape", hint="One probability for each of the vocabulary, those that never followed too."

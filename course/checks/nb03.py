@@ -14,6 +14,14 @@ from course.checks.exercise import exercise
 END = 0  # in these exercises as in the course's tokenizer
 
 
+def _must_be_number(check, got) -> None:
+    check.that(
+        isinstance(got, int | float | np.number), slug="number",
+        problem=f"expected a number, got a {type(got).__name__}",
+        hint="One number of Python or NumPy: `.item()` takes it out of a tensor or an array.",
+    )  # fmt: skip
+
+
 @exercise("3.1", title="The chain rule", minutes=10, difficulty=2)
 def story_log_prob(answer, check):
     flat = lambda before: [0.25] * 4  # noqa: E731
@@ -24,6 +32,7 @@ def story_log_prob(answer, check):
     )  # fmt: skip
     only_end = lambda before: [0.5, 0.25, 0.25]  # noqa: E731
     got = answer([], only_end)
+    _must_be_number(check, got)
     check.that(
         not close(got, -1.0, 1e-5), slug="nats", problem=f"expected about {math.log(0.5):.6f}, got {got}",
         hint="That is in bits. With the natural logarithm, math.log, it is in nats.",
@@ -82,6 +91,7 @@ def story_log_prob(answer, check):
 def perplexity(answer, check):
     log = math.log
     got = answer([[log(0.5), log(0.25), log(0.125)]])
+    _must_be_number(check, got)
     for mistaken, slug, hint in (
         (1 / 4, "sign", "A perplexity is never below one: log-probabilities are negative. Where does the sign change?"),
         (14 / 3, "mean-last", "Take the mean of the logarithms first, and e to that mean after it, not before."),
@@ -121,6 +131,7 @@ def perplexity(answer, check):
 def bits_per_byte(answer, check):
     ln2 = math.log(2)
     got = answer(ln2, 10, ["abcdefghij"])
+    _must_be_number(check, got)
     for mistaken, slug, hint in (
         (ln2, "still-nats", "That is in nats per byte. One bit is ln 2 nats."),
         (ln2**2, "nats-to-bits", "A bit is less than a nat, so there are more bits than nats: divide by ln 2."),
@@ -167,6 +178,7 @@ def cross_entropy(answer, check):
         not isinstance(got, np.ndarray) or got.ndim == 0, slug="one-number",
         problem="expected one number, got an array", hint="One number for the whole text: sum over rows and columns.",
     )  # fmt: skip
+    _must_be_number(check, got)
     got = float(got)
     check.that(
         not math.isnan(got), slug="zero-times-infinity", problem="expected a number, got nan",

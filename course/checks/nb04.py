@@ -235,14 +235,14 @@ def nearest(answer, check):
     got = answer(table, 0, 2)
     check.that(not (len(got) and got[0] == 0), slug="itself", problem=f"got {got}",
                hint="A row is always nearest to itself: leave i out.")  # fmt: skip
-    check.that(list(got) != [2, 1], slug="dot-product", problem="[2, 1] are the largest dot products",
+    check.that(list(got) != [2, 1], slug="dot-product", problem="got [2, 1]: they have the largest dot products",
                hint="Row 2 is long, not near in direction. Divide every row by its length.")  # fmt: skip
-    check.that(list(got) not in ([3, 5], [3, 2]), slug="farthest", problem=f"{list(got)} point the other way",
+    check.that(list(got) not in ([3, 5], [3, 2]), slug="farthest", problem=f"got {list(got)}: they point the other way",
                hint="A large cosine is near: sort from the largest down.")  # fmt: skip
-    check.that(list(got) != [4, 1], slug="order", problem="the right two, the farther first",
+    check.that(list(got) != [4, 1], slug="order", problem="got [4, 1]: the right two, the farther first",
                hint="The closest comes first.")  # fmt: skip
     check.that(
-        list(got) != [3, 1], slug="sign", problem="row 3 points the opposite way",
+        list(got) != [3, 1], slug="sign", problem="got [3, 1]: row 3 points the opposite way",
         hint="A cosine of -1 is as far as can be: do not take abs().",
     )  # fmt: skip
     check.equal(got, [1, 4], slug="two", hint="The rows that point most nearly along (1, 0) are 1 and 4.")
@@ -298,15 +298,22 @@ def analogy(answer, check):
         table = numbers(check, 12, 3) * numbers(check, 12, 1).exp() + torch.tensor([2.0, -1.0, 1.0])
         a, b, c = check.random.sample(range(12), 3)
         cases.append((table, a, b, c))
-    got = [answer(*case) for case in cases]
+    got = [int(answer(*case)) for case in cases]
     expected = [_analogy(*case) for case in cases]
+
+    def first_odd(which):
+        """Of the first case that `which` picks: what was asked, and the difference."""
+        table, a, b, c = cases[which]
+        return dict(
+            when=f"in a table of {len(table)} rows with a = {a}, b = {b}, c = {c}",
+            problem=f"expected row {expected[which]}, got row {got[which]}",
+        )
+
+    odd = next((at for at in range(len(cases)) if got[at] != expected[at]), 0)
     for slug, (options, hint) in ways.items():
-        check.that(
-            got != [_analogy(*case, **options) for case in cases], slug=slug, problem="that is not the right word",
-            hint=hint,
-        )  # fmt: skip
-    check.that(
-        not any(word in case[1:] for word, case in zip(got, cases, strict=True)), slug="excluded",
-        problem="one of the three given words was the answer", hint=ways["excluded"][1],
-    )  # fmt: skip
-    check.equal(got, expected, slug="random", hint="Centre all rows, b - a + c, the largest cosine among the others.")
+        mistaken = [_analogy(*case, **options) for case in cases]
+        check.that(got != mistaken, slug=slug, hint=hint, **first_odd(odd))
+    given = next((at for at, case in enumerate(cases) if got[at] in case[1:]), None)
+    check.that(given is None, slug="excluded", hint=ways["excluded"][1], **first_odd(given or 0))
+    check.that(got == expected, slug="random", **first_odd(odd),
+               hint="Centre all rows, b - a + c, the largest cosine among the others.")  # fmt: skip

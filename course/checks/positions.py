@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from course.checks.compare import close
+from course.checks.compare import close, first_difference
 from course.checks.exercise import exercise
 
 
@@ -18,6 +18,7 @@ def add_positions(answer, check):
     tokens, table = numbers(check, 2, 3, 4), numbers(check, 6, 4)
     got = answer(tokens, table)
     check.shape(got, (2, 3, 4), slug="shape", hint="The sum has the shape of `tokens`.")
+    right = tokens + table[torch.arange(3)].expand(2, 3, 4)
     for wrong, slug, hint in (
         (tokens, "none", "The positions were not added."),
         (tokens + 2 * table[:3], "twice", "The positions were added twice. Once is enough."),
@@ -31,8 +32,8 @@ def add_positions(answer, check):
         (tokens + table[0], "one-row", "Each token gets the row of its own position, not all the first."),
         (tokens * table[:3], "product", "Positions are added, not multiplied."),
     ):
-        check.that(not close(got, wrong, 1e-5), slug=slug, problem="the sum is not right", hint=hint)
-    check.close(got, tokens + table[torch.arange(3)].expand(2, 3, 4), slug="sum",
+        check.that(not close(got, wrong, 1e-5), slug=slug, problem=first_difference(got, right, 1e-5), hint=hint)
+    check.close(got, right, slug="sum",
                 hint="The vector of the token at time t, plus row t of the table.")  # fmt: skip
     slope = table.clone().requires_grad_()
     result = answer(tokens, slope)
@@ -187,7 +188,7 @@ def shift_matrix(answer, check):
         check.that(
             off < 1e-3,
             slug="moves" if k > 0 else "other-steps",
-            problem=f"PE(t) @ R is up to {off:.3g} away from PE(t + {k})",
+            problem=f"PE(t) @ R is up to {off:.3g} away from PE(t {'-' if k < 0 else '+'} {abs(k)})",
             hint="Write one pair out on paper: (sin, cos) @ [[a, b], [c, d]] must be the two formulas."
             if k > 0
             else "With k = 0 nothing moves; with k below 0 everything goes back.",
