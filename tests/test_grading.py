@@ -1,5 +1,6 @@
 """Grading: what a class hands in, good, wrong, broken or hostile, gives exactly the expected table."""
 
+import ast
 import csv
 import inspect
 import json
@@ -15,6 +16,8 @@ import psutil
 import pytest
 
 from course.__main__ import main
+from course.checks import kept
+from course.checks.cells import exercise_cells
 from course.checks.registry import load_checks
 from course.classroom import marking, sandbox, submissions
 from course.classroom.points import halves_of
@@ -24,12 +27,11 @@ from course.site import notebooks
 from helpers.errors import CourseError
 from tests.wrong_answers import PLANTED, nb01
 
-NAMES = {
-    "1.1": "count_pairs(words)", "1.2": "merge_pair(ids, pair, new_id)", "1.4": "decode_ids(ids, token_bytes)",
-    "1.5": "safe_cuts(encode, text)",
-}  # fmt: skip
-NUMBERS = ("1.1", "1.2", "1.4", "1.5")
-WORTH = {"1.1": 1, "1.2": 2, "1.4": 1, "1.5": 2}  # the difficulty on their cards
+PARTS = ("pair_counts", "merge", "decode", "safe_cuts")  # exercises of notebook 01, by what they build
+_ALL = {one.part: one for one in load_checks("01").values()}
+NUMBER = {part: _ALL[part].number for part in PARTS}  # as the notebook counts them today
+NUMBERS = tuple(NUMBER.values())
+WORTH = {number: one.difficulty for number, one in load_checks("01").items() if number in NUMBERS}
 
 
 def small(kind: str):
@@ -50,8 +52,11 @@ def cell_of(book, number: str):
     return next(cell for cell in book.cells if cell.metadata.get("exercise") == number)
 
 
-def define(number: str, body: str) -> str:
-    return f"def {NAMES[number]}:\n" + "\n".join(f"    {line}" for line in body.split("\n"))
+def define(part: str, body: str) -> str:
+    """An answer with the stub's own signature, hints of types left out, and this body."""
+    cells = exercise_cells(notebooks.read(notebooks.folder() / "01_tokenization.ipynb"))[NUMBER[part]]
+    arguments = ", ".join(each.arg for each in ast.parse(cells.stub.source).body[-1].args.args)
+    return f"def my_{part}({arguments}):\n" + "\n".join(f"    {line}" for line in body.split("\n"))
 
 
 class Class:
@@ -69,10 +74,10 @@ class Class:
         nbformat.write(trusted, self.key / "01_tokenization.ipynb")
 
     def hand_in(self, path: str, kind: str = "key", change=None, **answers: str) -> None:
-        """`answers` are by number with an underscore, such as _1_2; `change(book)` does the rest."""
+        """`answers` are by what the exercise builds; `change(book)` does the rest."""
         book = small(kind)
-        for number, source in answers.items():
-            cell_of(book, number.strip("_").replace("_", ".")).source = source
+        for part, source in answers.items():
+            cell_of(book, NUMBER[part]).source = source
         if change:
             change(book)
         (self.folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -86,16 +91,13 @@ class Class:
 
 
 def planted_answers(k: int) -> dict[str, tuple[str, str]]:
-    """The k-th planted wrong answer to each exercise, as a learner would have typed it: source and slug."""
+    """The k-th planted wrong answer to each exercise, as a learner would have typed it: source and slug, by part."""
     found = {}
-    for number in NUMBERS:
-        slug, answer = [
-            (slug, answer) for n, slug, answer in PLANTED if n == number and answer.__module__ == nb01.__name__
-        ][k]
-        source = re.sub(r"^@wrong.*\n", "", inspect.getsource(answer)).replace(
-            answer.__name__, NAMES[number].split("(")[0]
-        )
-        found[number] = f"from collections import Counter\nfrom itertools import pairwise\n\n\n{source}", slug
+    for part, number in NUMBER.items():
+        own = [(slug, answer) for n, slug, answer in PLANTED if n == number and answer.__module__ == nb01.__name__]
+        slug, answer = own[k]
+        source = re.sub(r"^@wrong.*\n", "", inspect.getsource(answer)).replace(answer.__name__, f"my_{part}")
+        found[part] = f"from collections import Counter\nfrom itertools import pairwise\n\n\n{source}", slug
     return found
 
 
@@ -137,24 +139,24 @@ def graded(tmp_path_factory):
     group.hand_in("ada.ipynb")
     group.hand_in("untouched_01_tokenization.ipynb", "student")
     for k in range(2):
-        sources = {f"_{n}": source for n, (source, _) in planted_answers(k).items()}
-        group.hand_in(f"planted{k}.ipynb", **{name.replace(".", "_"): source for name, source in sources.items()})
+        sources = {part: source for part, (source, _) in planted_answers(k).items()}
+        group.hand_in(f"planted{k}.ipynb", **sources)
     group.hand_in(
         "quitter.ipynb",
-        _1_1=define("1.1", "import os\nos._exit(0)"),
-        _1_2=define("1.2", "import sys\nsys.exit(0)"),
-        _1_4=f"import sys\n{define('1.4', 'return 0')}\nsys.exit(1)",
+        pair_counts=define("pair_counts", "import os\nos._exit(0)"),
+        merge=define("merge", "import sys\nsys.exit(0)"),
+        decode="import sys\n" + define("decode", "return 0") + "\nsys.exit(1)",
     )
-    group.hand_in("forger.ipynb", _1_1=define("1.1", FORGER))
+    group.hand_in("forger.ipynb", pair_counts=define("pair_counts", FORGER))
     group.hand_in(
         "typist.ipynb",
-        _1_1="def count_pairs(words:\n    return",
-        _1_2=define("1.2", "return nosuch.f(ids)").replace("def", "import nosuch\ndef", 1),
-        _1_4="def decode(ids, token_bytes):\n    return 1",
-        _1_5="",
+        pair_counts="def my_pair_counts(words:\n    return",
+        merge=define("merge", "return nosuch.f(ids)").replace("def", "import nosuch\ndef", 1),
+        decode="def decode(ids, token_bytes):\n    return 1",
+        safe_cuts="",
     )
     group.hand_in("mover/my homework.ipynb", change=move_an_answer)
-    group.hand_in("cutter.ipynb", change=lambda book: book.cells.remove(cell_of(book, "1.2")))
+    group.hand_in("cutter.ipynb", change=lambda book: book.cells.remove(cell_of(book, NUMBER["merge"])))
     group.hand_in("twice.ipynb", change=answer_again)
     group.hand_in("helper.ipynb", change=with_own_helper)
     (group.folder / "broken.ipynb").write_text('{"cells": [', encoding="utf-8")
@@ -163,15 +165,15 @@ def graded(tmp_path_factory):
     with socket.create_server(("127.0.0.1", 0)) as server, pytest.MonkeyPatch.context() as patch:
         patch.setenv("SECRET_TOKEN", "hush-hush")
         port = server.getsockname()[1]
-        group.hand_in("spy.ipynb", _1_1=SPY.replace("PORT", str(port)) + define("1.1", "spy()"))
+        group.hand_in("spy.ipynb", pair_counts=SPY.replace("PORT", str(port)) + define("pair_counts", "spy()"))
         rows = group.grade(folder / "out" / "grades.csv", "--jobs", "2")
     pages = {path.stem: path.read_text(encoding="utf-8") for path in (folder / "out" / "grades_feedback").iterdir()}
     return rows, pages, sandbox.best_confinement()
 
 
 def move_an_answer(book) -> None:
-    """As a tool leaves it that keeps no metadata, the answer to 1.2 at the end."""
-    answer = cell_of(book, "1.2")
+    """As a tool leaves it that keeps no metadata, an answer at the end."""
+    answer = cell_of(book, NUMBER["merge"])
     book.cells.append(book.cells.pop(book.cells.index(answer)))
     book.metadata.clear()
     for cell in book.cells:
@@ -179,15 +181,15 @@ def move_an_answer(book) -> None:
 
 
 def answer_again(book) -> None:
-    book.cells.append(nbformat.v4.new_code_cell(define("1.1", "return {}")))
+    book.cells.append(nbformat.v4.new_code_cell(define("pair_counts", "return {}")))
 
 
 def with_own_helper(book) -> None:
     """Calls a function of the student's own, and one of the course's that the student has changed."""
     own = "import nosuchmodule\nimport codecs\n\n\ndef mine(data):\n    return codecs.decode(data, errors='replace')"
     book.cells.insert(0, nbformat.v4.new_code_cell(f"{own}\n\n\ndef taught():\n    return 'the student'"))
-    cell_of(book, "1.4").source = define(
-        "1.4", "assert taught() == 'the course'\nreturn mine(b''.join(token_bytes[i] for i in ids))"
+    cell_of(book, NUMBER["decode"]).source = define(
+        "decode", "assert taught() == 'the course'\nreturn mine(b''.join(token_bytes[i] for i in ids))"
     )
 
 
@@ -219,7 +221,7 @@ def test_the_row_of(student, graded):
     assert cells(row) == EXPECTED[student]
     right = [number for number in NUMBERS if row[number] == "right"]
     assert (int(row["right"]), int(row["points"])) == (len(right), sum(WORTH[number] for number in right))
-    assert row["out_of"] == "6"
+    assert row["out_of"] == str(sum(WORTH.values()))
 
 
 @pytest.mark.parametrize("k", range(2))
@@ -245,14 +247,15 @@ def test_notes_say_what_was_odd_about_the_files(graded):
 
 
 def test_a_page_has_the_checks_own_words(graded):
-    source, slug = planted_answers(0)["1.2"]
+    source, slug = planted_answers(0)["merge"]
     scope = {}
     exec(source, scope)
-    result = load_checks("01")["1.2"](scope["merge_pair"])
+    result = _ALL["merge"](scope["my_merge"])
     assert result.slug == slug
     page = graded[1]["planted0"]
     assert result.problem.split("\n")[0] in page and result.hint in page
-    assert "## 1.2 Merge a pair: wrong" in page and "0 of 2 points" in page
+    assert f"## {NUMBER['merge']} {_ALL['merge'].title}: wrong" in page
+    assert f"0 of {_ALL['merge'].difficulty} points" in page
 
 
 def test_what_a_students_code_sees_and_leaves(graded):
@@ -278,10 +281,10 @@ def test_what_never_ends_is_stopped_with_all_that_it_started(tmp_path):
     )
     group.hand_in(
         "loop.ipynb",
-        _1_1=f"{start}\nwhile True: pass",
-        _1_2=define("1.2", "while True:\n    try:\n        while True: pass\n    except BaseException: pass"),
-        _1_4="",
-        _1_5="",
+        pair_counts=f"{start}\nwhile True: pass",
+        merge=define("merge", "while True:\n    try:\n        while True: pass\n    except BaseException: pass"),
+        decode="",
+        safe_cuts="",
     )
     rows = group.grade(tmp_path / "grades.csv", "--seconds", "2")
     assert cells(rows["loop"]) == ["time out", "time out", N, N]
@@ -294,10 +297,10 @@ def test_memory_and_files_have_limits(tmp_path):
     group = Class(tmp_path)
     group.hand_in(
         "greedy.ipynb",
-        _1_1=define("1.1", "return bytearray(2**30)"),
-        _1_2=define("1.2", "open('large', 'wb').write(bytes(200 * 2**20))\nreturn []"),
-        _1_4="",
-        _1_5="",
+        pair_counts=define("pair_counts", "return bytearray(2**30)"),
+        merge=define("merge", "open('large', 'wb').write(bytes(200 * 2**20))\nreturn []"),
+        decode="",
+        safe_cuts="",
     )
     group.grade(tmp_path / "grades.csv", "--memory-gb", "0.5")
     page = (tmp_path / "grades_feedback" / "greedy.md").read_text(encoding="utf-8")
@@ -317,7 +320,7 @@ def test_a_process_that_does_not_start_is_no_students_fault(monkeypatch):
 
 
 def test_every_way_to_start_that_works_here_gives_the_same_verdict():
-    right = "def count_words(story):\n    return len(story.split())"
+    right = "def my_count_words(story):\n    return len(story.split())"
     order = {"number": "0.1", "above": "", "own": [], "source": right}
     for one in {sandbox.best_confinement(), sandbox.Confinement("none", lambda folder: [])}:
         with sandbox.Marker(one, sandbox.Limits(), "00") as marker:
@@ -343,49 +346,95 @@ def test_the_table_holds_no_formula_and_the_page_no_escape():
 
 
 def test_halves_are_those_of_the_teaching_plan_and_of_wrong_answers_alone(monkeypatch):
-    assert halves_of("01")["1.1"] == {"weights", "short-words"} and "overlap" in halves_of("01")["1.2"]
+    assert halves_of("01")[NUMBER["pair_counts"]] == {"weights", "short-words"}
+    assert "overlap" in halves_of("01")[NUMBER["merge"]]
     with pytest.raises(CourseError, match="no table of marks.* without --halves"):
         halves_of("98")
     half, nothing = Verdict("wrong", "overlap", half=True), Verdict("wrong", "basic")
     row = Row("ada", ["a.ipynb"], {"1.1": Verdict("right"), "1.2": half, "1.4": nothing, "1.5": half}, [])
-    worth = WORTH | {"1.5": 1}
+    worth = {"1.1": 1, "1.2": 2, "1.4": 1, "1.5": 1}
     assert row.points(worth) == 1 + 1 + 0 + 0.5
     assert as_csv([row], worth).split("\n")[1] == (
         "ada,right,wrong: overlap,wrong: basic,wrong: overlap,1,2.5,5,a.ipynb,"
     )
-    assert "(0.5 of 1 point)" in feedback(row, load_checks("01"), worth)
+    titles = dict(zip(worth, load_checks("01").values(), strict=False))
+    assert "(0.5 of 1 point)" in feedback(row, titles, worth)
     assert re.search(r"^ada +x +h +! +h 2\.5/5$", summary([row], worth), re.MULTILINE)
 
 
 def test_a_class_is_marked_with_halves_only_where_they_are_asked_for(tmp_path):
     group = Class(tmp_path)
-    answers = {number: source for number, (source, slug) in planted_answers(0).items()}
-    group.hand_in("ada.ipynb", **{f"_{n.replace('.', '_')}": source for n, source in answers.items()})
+    group.hand_in("ada.ipynb", **{part: source for part, (source, slug) in planted_answers(0).items()})
     row = group.grade(tmp_path / "grades.csv", "--halves")["ada"]
-    assert (
-        float(row["points"])
-        == sum(WORTH[n] / 2 for n, (_, slug) in planted_answers(0).items() if slug in halves_of("01")[n])
-        > 0
-    )
+    halves = {number: slugs for number, slugs in halves_of("01").items() if number in NUMBERS}
+    earned = [WORTH[NUMBER[p]] / 2 for p, (_, slug) in planted_answers(0).items() if slug in halves[NUMBER[p]]]
+    assert float(row["points"]) == sum(earned) > 0
     assert group.grade(tmp_path / "grades.csv")["ada"]["points"] == "0"
 
 
 def test_only_the_exercises_that_were_set_are_marked(tmp_path, capsys):
     group = Class(tmp_path)
-    group.hand_in("ada.ipynb", _1_1="raise SystemExit", _1_4=define("1.4", "return ''"))
+    group.hand_in("ada.ipynb", pair_counts="raise SystemExit", decode=define("decode", "return ''"))
     table = tmp_path / "grades.csv"
 
     def marked(*numbers: str) -> dict:
         assert main(["grade", str(group.folder), *numbers, "--key", str(group.key), "--out", str(table)]) == 0
         return next(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
 
-    row = marked("1.2", "01.4")
-    assert "1.1" not in row and "1.5" not in row
-    assert (row["1.2"], row["1.4"][:5], row["points"], row["out_of"]) == ("right", "wrong", "2", "3")
-    assert "1.1" not in (tmp_path / "grades_feedback" / "ada.md").read_text(encoding="utf-8")
+    first, second, third = NUMBER["pair_counts"], NUMBER["merge"], NUMBER["decode"]
+    row = marked(second, f"0{third}")
+    assert first not in row and NUMBER["safe_cuts"] not in row
+    worth = WORTH[second], WORTH[second] + WORTH[third]
+    assert (row[second], row[third][:5], row["points"], row["out_of"]) == ("right", "wrong", *map(str, worth))
+    page = (tmp_path / "grades_feedback" / "ada.md").read_text(encoding="utf-8")
+    assert f"## {second} " in page and f"## {first} " not in page
     assert set(NUMBERS) <= marked("1").keys()
-    assert main(["grade", str(group.folder), "1.9", "--key", str(group.key)]) == 2
-    assert "no exercise 1.9" in capsys.readouterr().err
+    assert main(["grade", str(group.folder), "1.99", "--key", str(group.key)]) == 2
+    assert "no exercise 1.99" in capsys.readouterr().err
+
+
+def test_kept_answers_are_neither_read_nor_run_nor_written(tmp_path, monkeypatch):
+    """What lies in runs/ belongs to whoever marks: a learner of the course, too."""
+    runs = tmp_path / "runs"
+    monkeypatch.setenv("COURSE_RUNS", str(runs))
+    trap = f"open({str(tmp_path / 'was run')!r}, 'w').close()\n"
+    for part, number in NUMBER.items():
+        kept.keep(number, part, f"my_{part}", trap + define(part, "return None"))
+    (runs / "my_gpt.py").write_text(trap, encoding="utf-8")
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in runs.rglob("*") if path.is_file()}
+    assert len(before) == len(PARTS) + 1
+
+    group = Class(tmp_path)
+    group.hand_in("ada.ipynb")
+    group.hand_in("untouched.ipynb", "student")
+    looks = (
+        "from course import mine\nfrom course.checks import kept\n"
+        f"assert kept.kept({NUMBER['merge']!r}, 'merge') is None and mine.count()[0] == 0\n"
+        "kept.keep('1.99', 'nothing', 'my_nothing', 'x = 1')\nreturn 0"
+    )
+    group.hand_in("curious.ipynb", merge=define("merge", looks))
+    rows = group.grade(tmp_path / "grades.csv")
+    assert cells(rows["ada"]) == [R, R, R, R] and cells(rows["untouched"]) == [N, N, N, N]
+    assert cells(rows["curious"])[1] == "wrong: basic", "no line of it failed"
+    after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in runs.rglob("*") if path.is_file()}
+    assert after == before and not (tmp_path / "was run").exists()
+
+
+def test_a_later_exercise_is_marked_with_the_courses_parts_and_not_with_the_students(tmp_path):
+    group = Class(tmp_path)
+    right = "return b''.join(token_bytes[i] for i in ids).decode('utf-8', 'replace')"
+    asks = f"assert merge([1, 2], (1, 2), 9) == [9]\n{right}"
+    group.hand_in("ada.ipynb", merge=define("merge", "return []"), decode=define("decode", asks))
+
+    def own_merge(book) -> None:
+        """Under the part's own name, and handed over by hand."""
+        book.cells.insert(0, nbformat.v4.new_code_cell("def merge(ids, pair, new_id):\n    return []"))
+        cell_of(book, NUMBER["decode"]).source = define("decode", asks)
+
+    group.hand_in("ben.ipynb", change=own_merge)
+    rows = group.grade(tmp_path / "grades.csv")
+    assert rows["ada"][NUMBER["merge"]] == "wrong: basic" and rows["ada"][NUMBER["decode"]] == "right"
+    assert rows["ben"][NUMBER["decode"]] == "right"
 
 
 def test_where_files_are_said_to_be_read_only_a_hostile_process_writes_none(tmp_path):
@@ -425,15 +474,15 @@ def test_own_helpers_count_and_the_courses_names_are_not_taken():
 
 
 def test_ipython_commands_in_an_answer_are_no_errors():
-    source = "%time x = 1\n!pip install x\ndef count_words(story):\n    return len(story.split())"
+    source = "%time x = 1\n!pip install x\ndef my_count_words(story):\n    return len(story.split())"
     load_checks("00")
     assert marking.mark("0.1", "", [], source)["state"] == "right"
 
 
 def test_an_error_names_the_line_of_the_cell():
     load_checks("00")
-    said = marking.mark("0.1", "", [], "x = 1\n\ndef count_words(story):\n    y = 0\n    return 1 // y")
-    assert said["slug"] == "raised" and "line 3 of count_words: return 1 // y" in said["problem"]
+    said = marking.mark("0.1", "", [], "x = 1\n\ndef my_count_words(story):\n    y = 0\n    return 1 // y")
+    assert said["slug"] == "raised" and "line 3 of my_count_words: return 1 // y" in said["problem"]
 
 
 def test_a_folder_with_nothing_in_it(tmp_path, capsys):
