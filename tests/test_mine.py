@@ -15,7 +15,7 @@ from helpers.files import repository_root
 
 OF_THE_MODEL = [one for one in all_exercises().values() if one.of_the_model]
 NAMES = (
-    "sinusoids split_heads merge_heads CausalSelfAttention MLP Block initialize GPT generate apply_temperature "
+    "sinusoids split_heads merge_heads CausalSelfAttention MLP Block GPT initialize generate apply_temperature "
     "keep_top_k keep_top_p sample_by_inversion beam_step"
 ).split()
 CONFIG = reference.GPTConfig(vocab_size=50, context_length=16, n_layer=2, n_head=2, d_model=16)
@@ -103,8 +103,9 @@ def test_another_way_of_adding_up_is_no_fault():
     [
         ("Block", "self.ln_2(x)", "self.ln_1(x)", "away from the course's"),
         ("MLP", "self.fc", "self.up", "parameters are not those"),
-        ("merge_heads", ".transpose(1, 2)", "", "away from the course's"),
-        ("MLP", "return ", "return my_helper(", "SyntaxError"),
+        ("merge_heads", ".transpose(1, 2)", "", "RuntimeError"),
+        ("split_heads", "B, T, n_head, d_model // n_head).transpose(1, 2)", "B, n_head, T, d_model // n_head)", "RuntimeError"),
+        ("MLP", "return ", "return my_helper(", "not valid Python"),
         ("GPT", "self.ln_f(x)", "x", "away from the course's"),
     ],
 )
@@ -112,7 +113,7 @@ def test_a_part_that_does_not_fit_is_left_out_and_the_others_stay(name, old, new
     keep_all()
     source = course_part(by_name(name).number)
     assert old in source
-    keep(name, source.replace(old, new)) if says != "SyntaxError" else kept.path_of(
+    keep(name, source.replace(old, new)) if says != "not valid Python" else kept.path_of(
         by_name(name).number, name
     ).write_text("def MLP(:\n", encoding="utf-8")
     found = mine.parts()

@@ -7,7 +7,7 @@ ADDRESS = "OWNER/NAME"
 UNSET = "OWNER/" + "NAME"  # in two parts: the `publish` command must not rewrite this one
 
 _CELL = """\
-# Setup: finds the course, or on Colab fetches it; the same in every notebook but for the number.
+# @title Setup: finds the course, or on Colab fetches it; the same in every notebook but for the number
 import subprocess
 import sys
 from pathlib import Path
