@@ -1,6 +1,8 @@
-"""The exercises of notebook 09: perplexity, windows, a case; two more modules hold those on sampling."""
+"""The exercises of notebook 09: perplexity, windows, a case, the penalty; two more modules hold those on sampling."""
 
 import math
+
+import torch
 
 from course.checks.decoding_parts import (  # noqa: F401
     KVCache,
@@ -15,7 +17,6 @@ from course.checks.sampling_parts import (  # noqa: F401
     keep_top_k,
     keep_top_p,
     near,
-    penalize_repetition,
     sample_by_inversion,
 )
 
@@ -160,3 +161,65 @@ def case_file(answer, check):
             problem=f"a perplexity of {perplexity} over {vocab:,} is {why}, and the mean probability came out as {got}",
             hint="A mean probability lies between 0 and 1. Where it does not, this mistake explains nothing: None.",
         )  # fmt: skip
+
+
+@exercise("9.7", title="The repetition penalty", minutes=10, difficulty=2)
+def penalize_repetition(answer, check):
+    logits = torch.tensor([[2.0, -1.0, 3.0, -4.0, 0.0]])
+    got = answer(logits, torch.tensor([[0, 1]]), 2.0)
+    check.shape(got, (1, 5), slug="shape", hint="As many logits as came in, a row for each sequence.")
+    wrong = {
+        "sign": (
+            [1.0, -0.5, 3.0, -4.0, 0.0], "token 1 was said, and now it is likelier than before",
+            "Dividing -1 by 2 gives -0.5, which is more. A negative logit becomes smaller when it is *multiplied*.",
+        ),
+        "multiplied": (
+            [4.0, -2.0, 3.0, -4.0, 0.0], "token 0 was said, and now it is likelier than before",
+            "Multiplying a positive logit raises it: divide where it is positive.",
+        ),
+        "swapped": (
+            [4.0, -0.5, 3.0, -4.0, 0.0], "both tokens that were said are likelier now",
+            "It is the other way round: positive logits are divided, negative ones multiplied.",
+        ),
+        "others": (
+            [2.0, -1.0, 1.5, -8.0, 0.0], "the tokens that were not said were punished",
+            "Only tokens that occur in `ids` change.",
+        ),
+        "everything": (
+            [1.0, -2.0, 1.5, -8.0, 0.0], "every token was punished",
+            "Only tokens that occur in `ids` change. A punishment for all is none.",
+        ),
+        "subtracted": (
+            [0.0, -3.0, 3.0, -4.0, 0.0], "2 was taken off",
+            "That is another method (a presence penalty). Here logits are divided or multiplied.",
+        ),
+        "forbidden": (
+            [-math.inf, -math.inf, 3.0, -4.0, 0.0], "what was said is forbidden now",
+            "A penalty makes a token less likely, not impossible: a story needs its \"the\" again.",
+        ),
+    }  # fmt: skip
+    for slug, (value, problem, hint) in wrong.items():
+        check.that(not near(got, torch.tensor([value])), slug=slug, problem=problem, hint=hint)
+    check.close(
+        got, [[1.0, -2.0, 3.0, -4.0, 0.0]], slug="value", hint="2 / 2 for token 0, -1 * 2 for token 1, the rest stays."
+    )
+    check.close(
+        answer(logits, torch.tensor([[0, 0, 0, 3]]), 2.0), [[1.0, -1.0, 3.0, -8.0, 0.0]], slug="again",
+        hint="A token that was said three times is punished once, not three times.",
+    )  # fmt: skip
+    nothing = torch.zeros(1, 0, dtype=torch.long)
+    check.close(answer(logits, nothing, 2.0), logits, slug="nothing-said", hint="Nothing was said: nothing changes.")
+    check.close(answer(logits, torch.tensor([[2, 4]]), 1.0), logits, slug="one", hint="A penalty of 1 changes nothing.")
+    check.close(
+        answer(logits.repeat(2, 1), torch.tensor([[0, 1], [3, 3]]), 2.0),
+        [[1.0, -2.0, 3.0, -4.0, 0.0], [2.0, -1.0, 3.0, -8.0, 0.0]], slug="each-its-own",
+        hint="What one sequence said is nothing to the other: row i of `ids` belongs to row i of the logits.",
+    )  # fmt: skip
+    from transformers import RepetitionPenaltyLogitsProcessor
+
+    many = torch.randn(3, 60)
+    ids = torch.tensor([[check.random.randrange(60) for _ in range(30)] for _ in range(3)])
+    check.close(
+        answer(many, ids, 1.3), RepetitionPenaltyLogitsProcessor(1.3)(ids, many.clone()),
+        slug="library", hint="It must equal the repetition penalty of `transformers`.",
+    )  # fmt: skip

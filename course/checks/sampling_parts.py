@@ -1,4 +1,4 @@
-"""Exercises of notebook 09 on the next token: temperature, top-k, top-p, the repetition penalty, sampling."""
+"""Exercises of notebook 09 on the next token: temperature, top-k, top-p, sampling."""
 
 import math
 
@@ -67,6 +67,12 @@ def apply_temperature(answer, check):
             when=said.format(f"apply_temperature(logits of shape (2, 3, 7), {temperature})"),
             hint="Every row is a distribution of its own, and its vocabulary is the last axis.",
         )  # fmt: skip
+    exact = many.double()
+    power = exact.softmax(-1) ** (1 / 1.3)
+    check.close(
+        answer(exact, 1.3).softmax(-1), power / power.sum(-1, keepdim=True), slug="precision", tolerance=1e-11,
+        when="a softmax of apply_temperature(float64 logits, 1.3)", hint="Logits in double precision must stay so.",
+    )  # fmt: skip
     cut = torch.tensor([[1.0, -math.inf, 2.0]])
     got = answer(cut, 2.0)
     check.that(
@@ -236,68 +242,6 @@ def keep_top_p(answer, check):
             when=f"logits of shape {shape}", hint="The vocabulary is the *last* axis, however many stand before it: "
             "`dim=-1`, and `[..., 0]` for the first of each row.",
         )  # fmt: skip
-
-
-@exercise("9.7", title="The repetition penalty", minutes=10, difficulty=2)
-def penalize_repetition(answer, check):
-    logits = torch.tensor([[2.0, -1.0, 3.0, -4.0, 0.0]])
-    got = answer(logits, torch.tensor([[0, 1]]), 2.0)
-    check.shape(got, (1, 5), slug="shape", hint="As many logits as came in, a row for each sequence.")
-    wrong = {
-        "sign": (
-            [1.0, -0.5, 3.0, -4.0, 0.0], "token 1 was said, and now it is likelier than before",
-            "Dividing -1 by 2 gives -0.5, which is more. A negative logit becomes smaller when it is *multiplied*.",
-        ),
-        "multiplied": (
-            [4.0, -2.0, 3.0, -4.0, 0.0], "token 0 was said, and now it is likelier than before",
-            "Multiplying a positive logit raises it: divide where it is positive.",
-        ),
-        "swapped": (
-            [4.0, -0.5, 3.0, -4.0, 0.0], "both tokens that were said are likelier now",
-            "It is the other way round: positive logits are divided, negative ones multiplied.",
-        ),
-        "others": (
-            [2.0, -1.0, 1.5, -8.0, 0.0], "the tokens that were not said were punished",
-            "Only tokens that occur in `ids` change.",
-        ),
-        "everything": (
-            [1.0, -2.0, 1.5, -8.0, 0.0], "every token was punished",
-            "Only tokens that occur in `ids` change. A punishment for all is none.",
-        ),
-        "subtracted": (
-            [0.0, -3.0, 3.0, -4.0, 0.0], "2 was taken off",
-            "That is another method (a presence penalty). Here logits are divided or multiplied.",
-        ),
-        "forbidden": (
-            [-math.inf, -math.inf, 3.0, -4.0, 0.0], "what was said is forbidden now",
-            "A penalty makes a token less likely, not impossible: a story needs its \"the\" again.",
-        ),
-    }  # fmt: skip
-    for slug, (value, problem, hint) in wrong.items():
-        check.that(not near(got, torch.tensor([value])), slug=slug, problem=problem, hint=hint)
-    check.close(
-        got, [[1.0, -2.0, 3.0, -4.0, 0.0]], slug="value", hint="2 / 2 for token 0, -1 * 2 for token 1, the rest stays."
-    )
-    check.close(
-        answer(logits, torch.tensor([[0, 0, 0, 3]]), 2.0), [[1.0, -1.0, 3.0, -8.0, 0.0]], slug="again",
-        hint="A token that was said three times is punished once, not three times.",
-    )  # fmt: skip
-    nothing = torch.zeros(1, 0, dtype=torch.long)
-    check.close(answer(logits, nothing, 2.0), logits, slug="nothing-said", hint="Nothing was said: nothing changes.")
-    check.close(answer(logits, torch.tensor([[2, 4]]), 1.0), logits, slug="one", hint="A penalty of 1 changes nothing.")
-    check.close(
-        answer(logits.repeat(2, 1), torch.tensor([[0, 1], [3, 3]]), 2.0),
-        [[1.0, -2.0, 3.0, -4.0, 0.0], [2.0, -1.0, 3.0, -8.0, 0.0]], slug="each-its-own",
-        hint="What one sequence said is nothing to the other: row i of `ids` belongs to row i of the logits.",
-    )  # fmt: skip
-    from transformers import RepetitionPenaltyLogitsProcessor
-
-    many = torch.randn(3, 60)
-    ids = torch.tensor([[check.random.randrange(60) for _ in range(30)] for _ in range(3)])
-    check.close(
-        answer(many, ids, 1.3), RepetitionPenaltyLogitsProcessor(1.3)(ids, many.clone()),
-        slug="library", hint="It must equal the repetition penalty of `transformers`.",
-    )  # fmt: skip
 
 
 @exercise("9.8", title="Sampling by inversion", minutes=20, difficulty=3, of_the_model=True)

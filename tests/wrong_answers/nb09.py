@@ -246,6 +246,11 @@ def normalizes_the_first_axis(logits, temperature):
     return logits.log_softmax(0) / temperature if logits.dim() > 2 else logits / temperature
 
 
+@wrong("9.4", "precision")
+def computes_in_single_precision(logits, temperature):
+    return logits.float() / temperature
+
+
 @wrong("9.4", "shape")
 def gives_the_first_row(logits, temperature):
     return logits[0] / temperature
