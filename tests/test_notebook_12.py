@@ -26,7 +26,11 @@ SMALL = GPTConfig(vocab_size=2048, context_length=32, n_layer=3, n_head=2, d_mod
 def taught():
     """What the notebook imports and defines, constants and the course's own parts included."""
     scope = {"__name__": "notebook"}
-    kept = definitions(notebooks.read(PATH).cells)
+    cells = notebooks.read(PATH).cells
+    kept = definitions(cells)
+    for statement in [s for cell in cells if "FINE_TUNING =" in cell.source for s in ast.parse(cell.source).body]:
+        if isinstance(statement, ast.Assign):  # not a literal
+            kept.append(statement)
     exec(compile(ast.Module(kept, type_ignores=[]), "<notebook 12>", "exec"), scope)
     return scope
 
