@@ -5,6 +5,7 @@ themselves are in `tokenizers_made`.
 import re
 from collections import Counter
 
+from course.checks.compare import same
 from course.checks.exercise import exercise
 from course.checks.tokenizers_made import BytePairEncoder, WordTokenizer, train
 
@@ -72,7 +73,7 @@ def pair_counts(answer, check):
 def merge(answer, check):
     got = answer([3, 1, 2], (1, 2), 9)
     check.that(
-        got != [3, 1, 2], slug="not-found", problem="expected [3, 9], got [3, 1, 2]: nothing was merged",
+        not same(got, [3, 1, 2]), slug="not-found", problem="expected [3, 9], got [3, 1, 2]: nothing was merged",
         hint="`pair` is a tuple, and a list never equals a tuple: compare ids[i] and ids[i + 1] with its two parts.",
     )  # fmt: skip
     check.equal(
@@ -92,6 +93,10 @@ def merge(answer, check):
         hint="What happens to the last id, which has no right neighbour?",
     )  # fmt: skip
     check.equal(answer([3, 1], (1, 2), 9), [3, 1], slug="last-id", hint="The last id has no right neighbour.")
+    check.equal(
+        answer([11, 2, 1, 21], (1, 2), 9), [11, 2, 1, 21], slug="whole-ids",
+        hint="11 is not 1, and 21 is not 2: compare numbers, not the signs they are written with.",
+    )  # fmt: skip
     check.equal(
         answer((3, 1, 2), (1, 2), 9), [3, 9], slug="tuple",
         hint="The ids may be a tuple, as in the table of words: what works on both? A new list, filled with append.",

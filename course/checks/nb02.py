@@ -55,6 +55,10 @@ def words_of(answer, check):
         slug="what-divides", hint="What is no letter divides words: dashes, line ends, digits, underscores.",
     )  # fmt: skip
     check.equal(
+        answer("the cook''s pot, rock' n' roll"), ["the", "cook", "s", "pot", "rock", "n", "roll"], slug="edges",
+        hint="Of two apostrophes in a row neither stands between two letters, and a space is no letter.",
+    )  # fmt: skip
+    check.equal(
         answer("Zoé naïve ÄRGER"), ["zoé", "naïve", "ärger"], slug="languages",
         hint="é, ï and Ä are letters, too: [a-z] is English alone.",
     )  # fmt: skip
@@ -105,8 +109,8 @@ def mend_characters(learners, check):
         hint="A character that Windows-1252 does not have is not broken: leave it, and mend the rest.",
     )  # fmt: skip
     check.equal(
-        answer("pâté, Âge, 10 €, œuf ™"), "pâté, Âge, 10 €, œuf ™", slug="looks-broken",
-        hint="â, €, œ and ™ are characters of their own; only whole broken forms may be replaced.",
+        answer("pâté, Âge, JOÃO, 10 €, œuf ™"), "pâté, Âge, JOÃO, 10 €, œuf ™", slug="looks-broken",
+        hint="â, Ã, €, œ and ™ are characters of their own; only whole broken forms may be replaced.",
     )  # fmt: skip
     for mark in _BREAKABLE:
         check.equal(
@@ -162,6 +166,11 @@ def split_by_text(answer, check):
     check.random.shuffle(copies)
     left, right = split(copies)
     check.that(
+        Counter(left + right) == Counter(copies), slug="complete", when="with three copies of each story",
+        problem=f"{len(copies)} stories went in, {len(left) + len(right)} came out",
+        hint="Every story goes to one side, copies too: to find copies is another task.",
+    )  # fmt: skip
+    check.that(
         not set(left) & set(right), slug="both-sides", when="with three copies of each story",
         problem="some stories stand on both sides",
         hint="Equal texts must go the same way: decide by the text itself, not by its position or by chance.",
@@ -201,7 +210,7 @@ def split_by_text(answer, check):
 @exercise("2.8", title="Pack a stream", minutes=10, difficulty=2)
 def pack_stream(answer, check):
     def rows(stories, context_length, eos_token_id=0):
-        return [list(row) for row in answer(stories, context_length, eos_token_id)]
+        return [[int(i) for i in row] for row in answer(stories, context_length, eos_token_id)]
 
     check.equal(
         rows([[1, 2, 3]], 4),
@@ -236,6 +245,10 @@ def pack_stream(answer, check):
     )
     check.equal(rows([[1]], 4), [], slug="rest", hint="Less than one row is no row.")
     check.equal(rows([], 4), [], slug="empty", hint="No stories, no rows.")
+    check.equal(
+        rows([[1], [], [2, 3]], 3), [[1, 0, 0], [2, 3, 0]], slug="end-token",
+        hint="A story without ids is a story, too: its end token stands in the stream.",
+    )  # fmt: skip
     check.equal(
         rows([[1, 2], [3, 4]], 3, eos_token_id=9),
         [[1, 2, 9], [3, 4, 9]],

@@ -48,6 +48,12 @@ def find_duplicates(answer, check):
         groups(["the big big dog", "the big dog"]), [], slug="repeated-words",
         hint="A word that comes twice counts twice: compare sequences, not sets.",
     )  # fmt: skip
+    long = "the kite flew " * 40
+    check.equal(
+        groups([long + "home", long + "away", long + "home"]), [[0, 2]], slug="whole-story",
+        when="with stories of 121 words that differ in the last one",
+        hint="The whole story counts, to its last word.",
+    )  # fmt: skip
     check.equal(
         groups(["a red kite", "are dk ite"]), [], slug="word-borders",
         hint="Where a word ends is part of the story: do not glue the words together without a space.",

@@ -284,6 +284,12 @@ def appends_the_new_id_and_keeps_the_right_one(ids, pair, new_id):
     return [new_id if tuple(ids[i : i + 2]) == pair else ids[i] for i in range(len(ids))]
 
 
+@wrong("1.3", "whole-ids")
+def replaces_signs_in_a_string(ids, pair, new_id):
+    text = ",".join(map(str, ids)).replace(f"{pair[0]},{pair[1]}", str(new_id))
+    return [int(one) for one in text.split(",") if one]
+
+
 @wrong("1.3", "new-ids")
 def merges_what_it_has_just_made(ids, pair, new_id):
     out = []
@@ -712,6 +718,16 @@ class AlwaysAllowsTheEndToken(_Encoder):
 class NeverAllowsTheEndToken(_Encoder):
     def encode(self, text, allowed_special=False):
         return super().encode(text)
+
+
+@wrong("1.7", "special")
+class LooksForTheNameAmongTheIds(_Encoder):
+    def encode(self, text, allowed_special=False):
+        ids, name, found = super().encode(text), super().encode(END), []
+        while allowed_special and ids:
+            hit = ids[: len(name)] == name
+            found, ids = [*found, self.eos_token_id if hit else ids[0]], ids[len(name) if hit else 1 :]
+        return found or ids
 
 
 @wrong("1.7", "special")

@@ -62,6 +62,11 @@ def takes_quotes_for_apostrophes(text):
     return re.findall(r"[^\W\d_’'][^\W\d_]*[^\W\d_]*(?:['’][^\W\d_]*)*", text.lower())
 
 
+@wrong("2.1", "edges")
+def takes_apostrophes_in_a_row(text):
+    return [found.strip("'’") for found in re.findall(r"[^\W\d_](?:[^\W\d_]|['’])*", text.lower())]
+
+
 @wrong("2.1", "curly")
 def knows_the_straight_apostrophe_alone(text):
     return re.findall(r"[^\W\d_]+(?:'[^\W\d_]+)*", text.lower())
@@ -116,6 +121,11 @@ def forgets_capitals(texts):
 @wrong("2.2", "punctuation")
 def forgets_punctuation(texts):
     return _groups(texts, lambda text: " ".join(text.lower().split()))
+
+
+@wrong("2.2", "whole-story")
+def compares_the_first_twenty_words(texts):
+    return _groups(texts, lambda text: tuple(_words(text)[:20]))
 
 
 @wrong("2.2", "word-order")
@@ -476,6 +486,12 @@ def mends_by_hand_what_it_saw(text):
 
 
 @wrong("2.6", "looks-broken")
+def drops_what_is_left_of_broken_letters(text):
+    forms = "|".join(re.escape(form) for form in sorted(_TABLE, key=len, reverse=True))
+    return re.sub(forms, lambda match: _TABLE[match.group()], text).replace("Ã", "")
+
+
+@wrong("2.6", "looks-broken")
 def replaces_single_characters_too(text):
     return _replaced(text, sorted(_TABLE, key=len, reverse=True)).replace("â", "”").replace("™", "’")
 
@@ -573,6 +589,12 @@ def knows_a_tenth_and_a_half(texts, fraction):
     return _split(texts, lambda text: _share(" ".join(text.split())) < (0.1 if fraction < 0.3 else 0.5))
 
 
+@wrong("2.7", "complete")
+def keeps_one_of_each(texts, fraction):
+    train, validation = _split(texts, lambda text: _share(" ".join(text.split())) < fraction)
+    return list(dict.fromkeys(train)), validation
+
+
 @wrong("2.7", "too-coarse")
 def looks_at_one_byte(texts, fraction):
     return _split(texts, lambda text: hashlib.sha256(" ".join(text.split()).encode()).digest()[0] / 256 < fraction)
@@ -600,6 +622,11 @@ def moves_by_one_id(stories, context_length, eos_token_id):
 def loses_a_last_row_that_is_just_full(stories, context_length, eos_token_id):
     stream = [i for story in stories for i in (*story, eos_token_id)]
     return [stream[i : i + context_length] for i in range(0, len(stream) - context_length, context_length)]
+
+
+@wrong("2.8", "end-token")
+def passes_over_empty_stories(stories, context_length, eos_token_id):
+    return _cut([i for story in stories if story for i in [*story, eos_token_id]], context_length)
 
 
 @wrong("2.8", "end-token")
