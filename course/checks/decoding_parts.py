@@ -247,7 +247,11 @@ def LayerCache(answer, check):
                     hint="With nothing kept what comes back is what was given.")  # fmt: skip
     owner.length = 4
     for at in (4, 5, 6):
-        got = layer.extend(k[:, :, at : at + 1], v[:, :, at : at + 1])
+        try:
+            got = layer.extend(k[:, :, at : at + 1], v[:, :, at : at + 1])
+        except RuntimeError as error:
+            hint = "Tokens stand on the third axis of (batch, n_head, tokens, d_head): that one grows."
+            check.fail(f"`extend` with one more token: {error}", slug="axis", hint=hint)
         owner.length = at + 1
         check.that(
             got[0].shape[2] != 1, slug="forgets", problem="only the new token's keys come back",
@@ -291,6 +295,7 @@ def KVCache(answer, check):
     model.eval().requires_grad_(False)
     for parameter in model.blocks.parameters():
         parameter.mul_(20) if parameter.dim() == 2 else None  # attention has a say: every mistake shows
+    model.wpe.weight.mul_(40)  # and so have positions
     read, original = [], model.hidden
 
     def hidden(ids, cache=None):

@@ -798,6 +798,16 @@ def gives_all_that_live(next_log_probs, ids, beams, count):
     return [*live, (0.0, [])]
 
 
+@wrong("9.10", "random")
+def looks_at_two_tokens_of_each(next_log_probs, ids, beams, count):
+    live = [(0.0, [])]
+    for _ in range(count):
+        best = next_log_probs([[*ids, *new] for _, new in live]).topk(2, dim=-1)
+        steps = _grow(best.values, [total for total, _ in live], beams)
+        live = [(total, [*live[i][1], int(best.indices[i, place])]) for total, i, place in steps]
+    return live[0]
+
+
 @wrong("9.10", "same-parent")
 def lets_each_story_go_on_once(next_log_probs, ids, beams, count):
     live = [(0.0, [])]
@@ -895,7 +905,7 @@ class GivesTheNewOnesBack(_Keeps):
         return k, v, self.cache.mask
 
 
-@wrong("9.12", "raised")
+@wrong("9.12", "axis")
 class JoinsTheHeads(_Keeps):
     def extend(self, k, v):
         self.keep(k, v, axis=1)
