@@ -63,7 +63,7 @@ def headings(name: str) -> set[str]:
 
 def exercises_named_with_minutes(text: str) -> list[tuple[list[str], int]]:
     """`exercise 5.4 (12 min)` and `1.3, 1.5 (20 min)`: the numbers, and the minutes."""
-    found = re.findall(r"((?:\d+\.\d, )*\d+\.\d) \((\d+) min\)", text)
+    found = re.findall(r"((?:\d+\.\d+, )*\d+\.\d+) \((\d+) min\)", text)
     return [(numbers.split(", "), int(minutes)) for numbers, minutes in found]
 
 

@@ -51,12 +51,21 @@ def definitions(cells: Sequence) -> list[ast.stmt]:
     for i, cell in enumerate(cells):
         if cell.cell_type != "code" or {"setup", "exercise"} & set(notebooks.tags_of(cell)):
             continue
-        found += [each for each in ast.parse(plain_python(cell.source)).body if is_definition(each)]
+        for each in ast.parse(plain_python(cell.source)).body:
+            found += [each] if is_definition(each) else _from_an_earlier_notebook(each)
         if i > 0 and "exercise" in notebooks.tags_of(cells[i - 1]) and i + 1 < len(cells):
             exercise = ExerciseCells(None, cells[i - 1], cell, cells[i + 1])
             own = _SOLUTION in exercise.hints.source  # else it is a student's copy
             found += ast.parse(part_source(exercise) if own else course_part(exercise.stub.metadata["exercise"])).body
     return found
+
+
+def _from_an_earlier_notebook(statement: ast.stmt) -> list[ast.stmt]:
+    """The course's own for what a cell takes from the learner's model: `MLP = mine.part("MLP")`."""
+    match statement:
+        case ast.Assign(value=ast.Call(func=ast.Attribute(ast.Name("mine"), "part"), args=[ast.Constant(name)])):
+            return ast.parse(f"from helpers.model import {name}").body
+    return []
 
 
 def surroundings(book, before) -> dict:

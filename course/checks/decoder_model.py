@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from course.checks.decoder_parts import CONFIG, agrees, has_the_parameters, is_module, on_one_thread, refuse, shake
+from course.checks.decoder_parts import CONFIG, agrees, has_the_parameters, is_module, refuse, shake
 from course.checks.exercise import exercise
 from helpers import model as reference
 from helpers.errors import CourseError
@@ -18,7 +18,6 @@ OPTIONS = ({}, {"norm": "post", "activation": "relu", "positions": "sinusoidal"}
 
 
 @exercise("6.6", title="GPT", minutes=20, difficulty=3, of_the_model=True)
-@on_one_thread
 def GPT(answer, check):
     is_module(check, answer)
     for name in GIVEN:

@@ -3,7 +3,6 @@
 What is expected comes from formulas, and from sublayers that remember what they were given.
 """
 
-import functools
 import math
 from dataclasses import replace
 
@@ -15,21 +14,6 @@ from course.checks.exercise import exercise
 from helpers import model as reference
 
 CONFIG = reference.GPTConfig(vocab_size=41, context_length=9, n_layer=3, n_head=2, d_model=16, d_ff=40)
-
-
-def on_one_thread(ask):
-    """A check with many small computations: on a busy machine threads would only wait for one another."""
-
-    @functools.wraps(ask)
-    def asked(answer, check):
-        threads = torch.get_num_threads()
-        torch.set_num_threads(1)
-        try:
-            ask(answer, check)
-        finally:
-            torch.set_num_threads(threads)
-
-    return asked
 
 
 def refuse(check, got, mistakes, tolerance: float = 1e-5) -> None:
@@ -93,7 +77,6 @@ def gelu_by_formula(x):
 
 
 @exercise("6.3", title="The MLP", minutes=12, difficulty=2, of_the_model=True)
-@on_one_thread
 def MLP(answer, check):
     is_module(check, answer)
     for options in ({}, {"activation": "relu"}, {"bias": False}):
@@ -185,7 +168,6 @@ class Sublayer(nn.Module):
 
 
 @exercise("6.4", title="The block", minutes=15, difficulty=3, of_the_model=True)
-@on_one_thread
 def Block(answer, check):
     is_module(check, answer)
     for norm in ("pre", "post"):

@@ -11,14 +11,13 @@ from itertools import combinations
 import torch
 from torch import nn
 
-from course.checks.decoder_parts import agrees, on_one_thread, refuse
+from course.checks.decoder_parts import agrees, refuse
 from course.checks.exercise import exercise
 from helpers import model as reference
 from helpers.errors import CourseError
 
 
 @exercise("6.7", title="Initialization", minutes=15, difficulty=2, may_return_none=True, of_the_model=True)
-@on_one_thread
 def initialize(answer, check):
     config = reference.GPTConfig(vocab_size=307, context_length=64, n_layer=8, n_head=4, d_model=64)
     for options in (
@@ -154,7 +153,6 @@ class _Choice:
 
 
 @exercise("6.10", title="Generate", minutes=12, difficulty=2, of_the_model=True)
-@on_one_thread
 def generate(answer, check):
     for batch, T, steps in ((1, 3, 1), (1, 2, 3), (2, 3, 2), (2, 4, 6), (1, 9, 4)):
         model, choice = _Reader(), _Choice(batch, steps)

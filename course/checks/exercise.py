@@ -265,7 +265,10 @@ def exercise(number: str, *, title: str, minutes: int, difficulty: int, **option
 
 @contextmanager
 def _own_random_numbers(seed: str):
-    """Fixed seeds inside; outside, the notebook's random numbers go on as if the check had never run."""
+    """Fixed seeds inside; outside, the notebook's random numbers go on as if the check had never run.
+
+    One thread, too: on tensors as small as a check's, several only wait for one another on a busy machine.
+    """
     kept = random.getstate()
     random.seed(seed)
     numpy, torch = sys.modules.get("numpy"), sys.modules.get("torch")
@@ -275,6 +278,8 @@ def _own_random_numbers(seed: str):
     if numpy:
         numpy.random.seed(number)
     if torch:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(1)
         torch.manual_seed(number)
     try:
         yield
@@ -284,6 +289,7 @@ def _own_random_numbers(seed: str):
             numpy.random.set_state(numpy_kept)
         if torch:
             torch.set_rng_state(torch_kept)
+            torch.set_num_threads(threads)
 
 
 def _short(text: str, lines: int = 10) -> str:

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from course.checks.decoder_model import GPT
-from course.checks.decoder_parts import CONFIG, MLP, Block, Sublayer, on_one_thread, refuse, shake
+from course.checks.decoder_parts import CONFIG, MLP, Block, Sublayer, refuse, shake
 from course.checks.decoder_whole import generate, initialize
 from course.checks.exercise import exercise
 from helpers import model as reference
@@ -174,7 +174,6 @@ def _parts(d: int, scale: float = 1.0):
 
 
 @exercise("6.5", title="Pre or post?", minutes=12, difficulty=3)
-@on_one_thread
 def order_of(answer, check):
     d = 16
 
