@@ -469,9 +469,10 @@ def test_whatever_differs_is_told_with_both_values_where_it_differs(got, expecte
     ("got", "expected", "said"),
     [
         (torch.zeros(9, 6), torch.zeros(6, 9), "expected shape (6, 9), got shape (9, 6)"),
-        ([1, 2], [1, 2, 3], "expected 3 entries, got 2; entry [2] is missing: 3"),
-        ([1, 2, 3], [1, 2], "expected 2 entries, got 3; entry [2] is one too many: 3"),
-        ([5, 2], [1, 2, 3], "expected 3 entries, got 2; entry [0]: expected 1, got 5"),
+        ([1, 2, 3, 4], [1, 2, 3, 4, 5], "expected 5 entries, got 4; entry [4] is missing: 5"),
+        ([1, 2, 3, 4, 5], [1, 2], "expected 2 entries, got 5; entry [2] is one too many: 3"),
+        ([5, 2], [1, 2, 3, 4, 5], "expected 5 entries, got 2; entry [0]: expected 1, got 5"),
+        ([9, 9, 1], [9, 1], ""),
         ([[1], [2]], [[1], [2, 3]], "entry [1]: expected 2 entries, got 1; its entry [1] is missing: 3"),
         ({"a": 1}, dict.fromkeys("abcde", 1), "expected 5 keys, got 1; the key 'b' is missing"),
         ({"f": 1} | dict.fromkeys("bcde", 1), dict.fromkeys("abcde", 1), "the key 'a' is missing"),

@@ -121,7 +121,7 @@ def _say_it_all(got, expected) -> bool:
     if not _has_entries(got) or not _has_entries(expected):
         return True
     inside = [each for both in (got, expected) for each in (both.values() if isinstance(both, Mapping) else both)]
-    return len(inside) <= 2 * FEW and len(got) == len(expected) and not any(map(_has_entries, inside))
+    return max(len(got), len(expected)) <= FEW and not any(map(_has_entries, inside))
 
 
 def _same_kind(got, expected) -> bool:
