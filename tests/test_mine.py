@@ -104,7 +104,7 @@ def test_another_way_of_adding_up_is_no_fault():
         ("Block", "self.ln_2(x)", "self.ln_1(x)", "away from the course's"),
         ("MLP", "self.fc", "self.up", "parameters are not those"),
         ("merge_heads", ".transpose(1, 2)", "", "RuntimeError"),
-        ("split_heads", "T, n_head, d_model // n_head).transpose(1, 2)", "n_head, T, d_model // n_head)", "RuntimeError"),
+        ("split_heads", "n_head, d_model // n_head).transpose(1, 2)", "n_head, -1)", "RuntimeError"),
         ("MLP", "return ", "return my_helper(", "not valid Python"),
         ("GPT", "self.ln_f(x)", "x", "away from the course's"),
     ],

@@ -84,7 +84,7 @@ def by_context(context: Sequence[int], nats: Sequence[float], overlaps: Mapping[
 
 @style.figure
 def sliding(slid: Sequence[int], losses: Mapping[str, Sequence[float]], window: int):
-    """Loss by how many tokens a window has slid: all of the text, and the window of `window` tokens read in two ways."""
+    """Loss by how far a window of `window` tokens has slid: all of the text, and the window read in two ways."""
     fig, ax = style.canvas(height=3.1)
     for i, (name, values) in enumerate(losses.items()):
         ax.plot(
