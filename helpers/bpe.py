@@ -13,7 +13,7 @@ Used in notebook 01 and its checks; `END` is used wherever stories are put toget
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
 from itertools import pairwise
 from pathlib import Path
@@ -105,7 +105,7 @@ def merge_all(ids: Sequence[int], ranks: dict[Pair, int], merges: dict[Pair, int
     """The ids of a piece after all merges, the lowest rank first, and the leftmost of equal ones.
 
     Pairs wait in a heap, and a merge adds only the pairs that it made. So a piece of n bytes takes about n log n steps
-    and not up to n * n, as it does where the piece is gone through again for each merge (`merge_steps`).
+    and not up to n * n, as in the notebook, where the piece is gone through again for each merge.
     """
     ids, last = list(ids), len(ids)
     before, after = list(range(-1, last - 1)), list(range(1, last + 1))  # where the neighbours of each id stand
@@ -124,19 +124,6 @@ def merge_all(ids: Sequence[int], ranks: dict[Pair, int], merges: dict[Pair, int
             if left >= 0 and after[left] < last and (ids[left], ids[after[left]]) in ranks:
                 heappush(waiting, (ranks[ids[left], ids[after[left]]], left))
     return [i for i in ids if i is not None]
-
-
-def merge_steps(ids: list[int], ranks: dict[Pair, int], merges: dict[Pair, int]) -> Iterator[list[int]]:
-    """The ids of a piece after 0, 1, 2, ... merges, the lowest rank first; the last ones are its encoding.
-
-    All positions of a pair are merged at once. That is right because a merge can only open the way to later ones, as
-    long as each token is made by one merge alone.
-    """
-    yield ids
-    while known := [pair for pair in pairwise(ids) if pair in ranks]:
-        best = min(known, key=ranks.get)
-        ids = merge(ids, best, merges[best])
-        yield ids
 
 
 class BytePairEncoder:

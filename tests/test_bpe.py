@@ -3,6 +3,7 @@
 import json
 import random
 import time
+from itertools import pairwise
 
 import pytest
 import tokenizers
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers, trainers
 
-from helpers.bpe import CHARACTERS, BytePairEncoder, merge, merge_all, merge_steps, pair_counts, split_pieces
+from helpers.bpe import CHARACTERS, BytePairEncoder, merge, merge_all, pair_counts, split_pieces
 from helpers.errors import CourseError
 from helpers.tokenizer import Tokenizer, train_tokenizer
 
@@ -231,6 +232,19 @@ def test_ten_times_the_letters_take_no_more_than_about_ten_times_the_work(encode
         merge_all([encoder.byte_id[byte] for byte in letters], ranks, encoder.merges)
         asked.append(ranks.asked)
     assert asked[1] < 12 * asked[0] and asked[1] < 4 * 20_000
+
+
+def merge_steps(ids, ranks, merges):
+    """The ids of a piece after 0, 1, 2, ... merges, the lowest rank first; the last ones are its encoding.
+
+    All positions of a pair are merged at once. That is right because a merge can only open the way to later ones, as
+    long as each token is made by one merge alone.
+    """
+    yield ids
+    while known := [pair for pair in pairwise(ids) if pair in ranks]:
+        best = min(known, key=ranks.get)
+        ids = merge(ids, best, merges[best])
+        yield ids
 
 
 @settings(max_examples=200, deadline=None)

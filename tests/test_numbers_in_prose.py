@@ -41,7 +41,7 @@ def readable(markdown: str) -> str:
     text = re.sub(r"```\w*", " ", text)  # what other languages stand in fences is shown as a result
     text = re.sub(r"`([^`]*)`", lambda code: code[1] if re.fullmatch(rf"{NUMBER}\s?[%x]?", code[1]) else " ", text)
     text = re.sub(
-        r"\b(?:[Ss]ection|[Ee]xercise|[Ff]igure|[Nn]otebooks?) \d+(?:\.\d)?(?: (?:to|and) \d\d)?\b", " ", text
+        r"\b(?:[Ss]ection|[Ee]xercise|[Ff]igure|[Nn]otebooks?) \d+(?:\.\d+)?(?: (?:to|and) \d\d)?\b", " ", text
     )
     text = re.sub(r"CC0 1\.0|Python 3\.\d+|Difficulty \d of \d - about \d+ minutes", " ", text)
     return re.sub(r"(?<![\w.,])(?:19|20)\d\d(?!\w|,\d|\.\d)", " ", text)  # years

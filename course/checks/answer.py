@@ -139,7 +139,7 @@ _HERE = str(Path(__file__).resolve().parent)
 
 
 def where_it_broke(error: BaseException, check_function) -> str | None:
-    """ "line 3 of merge_pair: `return ids[i + 1]`" for the innermost line of the learner's own code, or None.
+    """ "line 3 of merge: `return ids[i + 1]`" for the innermost line of the learner's own code, or None.
 
     The line is counted from the `def`, as the learner sees it in the cell.
     """

@@ -1,14 +1,14 @@
 """What stands behind every exercise: it calls the learner's answer, and says what is wrong and where to look.
 
     @exercise("1.2", title="Merge a pair", minutes=8, difficulty=2)
-    def merge_pair(answer, check):
+    def merge(answer, check):
         check.equal(answer([1, 2, 1, 2], (1, 2), 9), [9, 9], slug="basic", hint="Both pairs should become 9.")
 
 `answer` is the learner's function: it gets copies of its arguments, and every call is remembered, so that a
-message can say which call went wrong. The first check that fails ends the exercise. `merge_pair(f)` returns a
-`Result`. The learner writes `my_merge_pair` (a class: `MyBlock`), and the notebook goes on with
+message can say which call went wrong. The first check that fails ends the exercise. `merge(f)` returns a
+`Result`. The learner writes `my_merge` (a class: `MyBlock`), and the notebook goes on with
 
-    merge_pair = nb01.merge_pair.use(my_merge_pair)
+    merge = nb01.merge.use(my_merge)
 
 which is that answer if it is right, and the course's own part if it is not.
 """
