@@ -95,7 +95,8 @@ def test_what_is_to_be_predicted_is_folded_and_nothing_else(stored):
     *others, cell = [cell for cell in notebooks.read(stored).cells if cell.cell_type == "code"]
     assert cell.metadata.jupyter == {"outputs_hidden": True} and cell.outputs[0].text == "2\n"
     assert notebooks.tags_of(cell) == ["predicted", "hide-output"]  # the second is for the web book
-    assert not any("jupyter" in other.metadata or "hide-output" in notebooks.tags_of(other) for other in others)
+    assert not any("outputs_hidden" in other.metadata.get("jupyter", {}) for other in others)
+    assert not any("hide-output" in notebooks.tags_of(other) for other in others)
 
 
 def test_folding_follows_the_tag_and_can_be_done_again():
