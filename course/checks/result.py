@@ -1,6 +1,7 @@
 """The verdict on an answer, and how a notebook and a terminal show it."""
 
 import html
+import re
 import sys
 from dataclasses import dataclass
 
@@ -65,8 +66,13 @@ class Result:
         return (
             f'<div style="border-left:4px solid {colour};padding:4px 12px;margin:4px 0;line-height:1.45">'
             f"{mark} <strong>Exercise {self.number}, {html.escape(self.title)}:</strong> "
-            f"{self.verdict}{rows}</div>"
+            f"{_with_code(self.verdict)}{rows}</div>"
         )
+
+
+def _with_code(text: str) -> str:
+    """Text as HTML, what stands in backquotes as code."""
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
 def show(result: Result) -> None:
