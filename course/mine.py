@@ -5,11 +5,12 @@
 runs/my_gpt.py: 9 of 14 parts are yours ...
 >>> model = my_gpt.GPT(config)                                     # doctest: +SKIP
 
-A part that is missing, or does not fit the others, is the course's own. What is kept is run here, and in notebooks that
-load it, and nowhere else: `python -m course grade` knows nothing of it.
+A part that is missing, or does not fit the others, is the course's own, and imported: the file gives no answer away.
+What is kept is run here, and in notebooks that load it, and nowhere else: `python -m course grade` knows nothing of it.
 """
 
 import importlib.util
+import inspect
 import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from course.checks.exercise import Exercise
 from course.checks.registry import all_exercises
 from course.checks.source import names_missing
 from helpers import model as reference
+from helpers import sampling
 from helpers.files import runs_folder, write_atomically
 
 FILE = "my_gpt.py"
@@ -37,8 +39,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from course.mine import among_mine
 from helpers.errors import CourseError
-from helpers.model import IGNORED, FixedPositions, GPTConfig, check_ids, check_targets
+from helpers.model import IGNORED, GPTConfig, check_ids, check_targets
 """
 _KNOWN = set("math torch F Tensor nn CourseError IGNORED FixedPositions GPTConfig check_ids check_targets".split())
 
@@ -131,25 +134,54 @@ def _difference(module: ModuleType) -> str:
 
 
 def text_of(found: list[Part]) -> str:
-    """The file that these parts make."""
+    """The file that these parts make: the learner's as they wrote them, the course's without their text."""
     own, others = ([part for part in found if part.whose == whose] for whose in (YOURS, COURSE))
-    head = [
-        f'"""My GPT: {len(own)} of its {len(found)} parts are mine. Notebooks 07, 09 and 12 train it and use it.',
-        "",
-    ]
+    head = [f'"""My GPT: {len(own)} of its {len(found)} parts are mine. Notebooks 07, 09 and 12 use it.', ""]
     for title, some in (("Mine", own), ("The course's", others)):
         if some:
             head += _wrapped(f"{title}: " + ", ".join(f"{part.name} ({part.exercise.number})" for part in some) + ".")
     head += [
         "",
-        "This file is written anew whenever an answer passes its check: change the answer, in its notebook.",
+        "The course writes this file anew from the answers. To change a part, change its notebook.",
         '"""',
     ]
-    body = [PREAMBLE]
+    body, using_mine = [PREAMBLE], _that_use_mine(found)
     for part in found:
         where = f"exercise {part.exercise.number}" + (f"; not mine yet: {part.why}" if part.why else "")
-        body.append(f"\n# {'-' * 20} {part.name}: {part.whose} ({where})\n\n{part.source.strip(chr(10))}\n")
+        text = _text_of(part, part.name in using_mine)
+        body.append(f"\n# {'-' * 20} {part.name}: {part.whose} ({where})\n\n{text}\n")
     return "\n".join(["\n".join(head), "", *body])
+
+
+def _that_use_mine(found: list[Part]) -> set[str]:
+    """The course's parts that use one of the learner's, themselves or by another part."""
+    names = {part.name for part in found}
+    uses = {part.name: set(names_missing(part.source, set())) & names for part in found}
+    mine = {part.name for part in found if part.whose == YOURS}
+    reached, before = set(mine), set()
+    while reached != before:
+        before, reached = reached, reached | {name for name, used in uses.items() if used & reached}
+    return reached - mine
+
+
+def _text_of(part: Part, uses_mine: bool) -> str:
+    if part.whose == YOURS:
+        text = part.source.strip("\n")
+        if part.name == "sinusoids":  # what lets them stand where learned vectors do: notebook 06 shows it
+            text += "\n\n\n" + inspect.getsource(reference.FixedPositions).strip("\n")
+        return text
+    module = next((each for each in (reference, sampling) if hasattr(each, part.name)), None)
+    if module is not None and not uses_mine:
+        also = "FixedPositions, " if part.name == "sinusoids" else ""
+        return f"from {module.__name__} import {also}{part.name}"
+    return f'{part.name} = among_mine("{part.exercise.number}", globals())'
+
+
+def among_mine(number: str, scope: dict):
+    """The course's own part for an exercise, made so that it uses the parts of `scope`, a module's names."""
+    source, name = course_part(number), all_exercises()[number].part
+    exec(compile(source, f"<the course's {name}, exercise {number}>", "exec"), scope)
+    return scope[name]
 
 
 def _wrapped(text: str) -> list[str]:

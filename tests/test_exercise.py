@@ -499,3 +499,41 @@ def test_small_differences_count_only_where_there_is_no_tolerance():
     got, expected = [0.5] * 5 + [1.0], [0.5 + 1e-7] * 5 + [2.0]
     assert first_difference(got, expected) == "entry [0]: expected 0.5000001, got 0.5"
     assert first_difference(got, expected, 1e-5) == "entry [5]: expected 2.0, got 1.0"
+
+
+def test_an_error_of_torchs_own_is_an_attempt(double):
+    def asks_a_module_list(numbers):
+        return torch.nn.ModuleList()(torch.zeros(1))
+
+    result = double(asks_a_module_list)
+    assert (result.state, result.slug) == (WRONG, RAISED) and "NotImplementedError" in result.problem
+
+
+def test_of_a_class_that_was_begun_it_is_said_what_is_left(monkeypatch):
+    import course.checks.exercise as engine
+
+    monkeypatch.setattr(engine, "methods_to_write", lambda number: ["one", "two"])
+
+    @exercise("99.3", title="Two methods", minutes=1, difficulty=1)
+    def two(answer, check):
+        check.equal(answer().one() + answer().two(), 3, slug="sum", hint="One and two.")
+
+    class Untouched:
+        def one(self):
+            raise NotImplementedError
+
+        def two(self):
+            raise NotImplementedError
+
+    class Begun(Untouched):
+        def one(self):
+            return 1
+
+        def two(self):
+            raise NotImplementedError
+
+    try:
+        assert two(Untouched).problem == "" and two(Untouched).state == NOT_ATTEMPTED
+        assert two(Begun).problem == "still to write: two" and two(Begun).state == NOT_ATTEMPTED
+    finally:
+        del REGISTRY["99.3"]

@@ -121,6 +121,15 @@ def test_a_class_is_used_by_its_parts_name_and_keeps_its_weights_when_it_is_repl
     assert all(torch.equal(a, b) for a, b in zip(module.state_dict().values(), weights.values(), strict=True))
 
 
+def test_after_one_instance_has_failed_no_other_runs_the_answer():
+    told = []
+    part = parts.in_use(MyPart, "Course", stand_in(Course, told))
+    first, second = part(4), part(4)
+    first(torch.randn(3, 4))
+    second(torch.randn(3, 4))
+    assert len(told) == 1 and type(first) is Course and type(second) is Course and type(part(4)) is Course
+
+
 def test_a_class_that_cannot_be_made_is_replaced():
     told = []
     part = parts.in_use(MyPart, "Course", stand_in(Course, told))

@@ -118,6 +118,20 @@ def surroundings_of(number: str) -> dict:
     return surroundings(book, exercise_cells(book)[number].stub)
 
 
+def methods_to_write(number: str) -> list[str]:
+    """The methods that the stub of exercise `number` leaves open; none where it is a function."""
+    path = next((p for p in notebooks.all_notebooks() if int(p.name[:2]) == int(number.split(".")[0])), None)
+    found = _cells_of(path, path.stat().st_mtime_ns) if path else {}
+    if number not in found:
+        return []
+    stub = ast.parse(plain_python(found[number].stub.source)).body[-1]
+    return [each.name for each in getattr(stub, "body", []) if isinstance(each, ast.FunctionDef) and _is_open(each)]
+
+
+def _is_open(method: ast.FunctionDef) -> bool:
+    return isinstance(method.body[-1], ast.Raise) and "NotImplementedError" in ast.dump(method.body[-1])
+
+
 @lru_cache(maxsize=32)
 def _cells_of(path, _changed: int) -> dict[str, ExerciseCells]:
     return exercise_cells(notebooks.read(path))

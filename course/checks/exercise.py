@@ -22,8 +22,17 @@ from contextlib import contextmanager, nullcontext, redirect_stdout
 from dataclasses import dataclass, field, replace
 
 from course.checks import kept, parts
-from course.checks.answer import Answer, NotAttempted, TimeLimit, TooSlow, hint_for, is_untouched, where_it_broke
-from course.checks.cells import course_part, surroundings_of
+from course.checks.answer import (
+    Answer,
+    NotAttempted,
+    TimeLimit,
+    TooSlow,
+    hint_for,
+    is_untouched,
+    still_to_write,
+    where_it_broke,
+)
+from course.checks.cells import course_part, methods_to_write, surroundings_of
 from course.checks.compare import close, first_difference, same, shown
 from course.checks.result import NOT_ATTEMPTED, RIGHT, WRONG, Result, show
 from course.checks.source import names_missing, source_of
@@ -91,9 +100,9 @@ class Check:
         except error:
             self.passed += 1
             return
-        except NotImplementedError:
-            raise
         except Exception as other:
+            if isinstance(other, NotImplementedError) and not other.args:
+                raise
             problem = f"{self._after(None)}expected {error.__name__}, got {type(other).__name__}: {other}"
         else:
             problem = f"{self._after(None)}expected {error.__name__}, got {shown(got)}"
@@ -187,7 +196,7 @@ class Exercise:
 
     def __call__(self, answer) -> Result:
         if answer is None or answer is Ellipsis or is_untouched(answer):
-            return Result(self.number, self.title, NOT_ATTEMPTED)
+            return Result(self.number, self.title, NOT_ATTEMPTED, problem=self._what_is_left(answer))
         # A class is handed to the check as it is, which has so long for all of it; a function behind a stand-in that
         # watches over its calls, each of which has so long.
         watched = None if isinstance(answer, type) or not callable(answer) else self._watch(answer)
@@ -199,7 +208,7 @@ class Exercise:
                 with nullcontext() if watched else TimeLimit(self.seconds):
                     self.ask(watched or answer, check)
                 failed = self._bad_manners(watched)
-            except (NotAttempted, NotImplementedError):
+            except NotAttempted:
                 return Result(self.number, self.title, NOT_ATTEMPTED)
             except TooSlow:
                 call = watched.last_call if watched else self.name
@@ -211,11 +220,19 @@ class Exercise:
                 # That a call returned nothing, or changed its input, explains more than what follows from it.
                 failed = self._bad_manners(watched) or error
             except Exception as error:
+                if isinstance(error, NotImplementedError) and not error.args:  # the stub's; torch's own say something
+                    return Result(self.number, self.title, NOT_ATTEMPTED)
                 failed = self._bad_manners(watched) or _broke(error, watched, self.ask)
         if failed is None:
             return Result(self.number, self.title, RIGHT, check.passed)
         said = _short(printed.getvalue())
         return Result(self.number, self.title, WRONG, check.passed, failed.slug, failed.problem, failed.hint, said)
+
+    def _what_is_left(self, answer) -> str:
+        """Of a class that has been begun, which methods are still the stub's."""
+        left = still_to_write(answer) if isinstance(answer, type) else []
+        begun = 0 < len(left) < len(methods_to_write(self.number))
+        return f"still to write: {', '.join(left)}" if begun else ""
 
     def _watch(self, answer) -> Answer:
         return Answer(answer, self.seconds, hand_over_originals=self.may_change_input)

@@ -27,7 +27,11 @@ def source_of(answer) -> str | None:
         return None
     if not any(isinstance(s, ast.FunctionDef | ast.ClassDef) and s.name == name for s in tree.body):
         return None
-    return "\n".join(_segment(text, statement) for statement in tree.body if is_definition(statement)) + "\n"
+    kept, source = [statement for statement in tree.body if is_definition(statement)], ""
+    for before, statement in zip([None, *kept], kept, strict=False):
+        apart = before is not None and (hasattr(before, "body") or hasattr(statement, "body"))
+        source += ("\n\n" if apart else "") + _segment(text, statement) + "\n"
+    return source
 
 
 def _code(answer):
@@ -44,7 +48,7 @@ def _segment(text: str, statement: ast.stmt) -> str:
     first = min([statement.lineno, *(each.lineno for each in getattr(statement, "decorator_list", []))]) - 1
     while first > 0 and lines[first - 1].startswith("#"):
         first -= 1
-    return "\n".join(lines[first : statement.end_lineno]) + ("\n\n" if hasattr(statement, "body") else "")
+    return "\n".join(lines[first : statement.end_lineno])
 
 
 def is_definition(statement: ast.stmt) -> bool:
