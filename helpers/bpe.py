@@ -31,7 +31,7 @@ Pair = tuple[int, int]
 END = "<|endoftext|>"
 PRINTABLE = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
 BYTES = PRINTABLE + [byte for byte in range(256) if byte not in PRINTABLE]  # in GPT-2's order
-FIRST_TOKENS = [END.encode(), *(bytes([byte]) for byte in BYTES)]  # the bytes of the ids 0 to 256
+FIRST_TOKENS = (END.encode(), *(bytes([byte]) for byte in BYTES))  # the bytes of the ids 0 to 256
 BYTE_ID = {byte: i for i, byte in enumerate(BYTES, start=1)}
 
 # Bytes written as text, as a tokenizer.json does: printable bytes stand for themselves, the other 68 get the characters

@@ -80,6 +80,7 @@ def merge(answer, check):
         got, [3, 9], slug="basic",
         hint="Where ids[i] and ids[i + 1] are the pair, one new id takes the place of both.",
     )  # fmt: skip
+    _a_list(check, got)
     check.equal(
         answer([1, 2, 3, 1, 2], (1, 2), 9), [9, 3, 9], slug="every-place",
         hint="The pair may occur more than once, and at the very end.",
@@ -98,9 +99,10 @@ def merge(answer, check):
         hint="11 is not 1, and 21 is not 2: compare numbers, not the signs they are written with.",
     )  # fmt: skip
     check.equal(
-        answer((3, 1, 2), (1, 2), 9), [3, 9], slug="tuple",
+        got := answer((3, 1, 2), (1, 2), 9), [3, 9], slug="tuple",
         hint="The ids may be a tuple, as in the table of words: what works on both? A new list, filled with append.",
     )  # fmt: skip
+    _a_list(check, got)
     check.equal(answer([], (1, 2), 9), [], slug="empty", hint="No ids in, no ids out.")
     check.equal(
         answer([1, 1, 1], (1, 1), 9), [9, 1], slug="overlap",
@@ -125,15 +127,33 @@ def merge(answer, check):
         check.equal(answer(ids, (0, 1), 99), expected, slug="random", hint="Do this one by hand and compare.")
 
 
+def _a_list(check, got):
+    check.that(
+        isinstance(got, list), slug="list", problem=f"expected a list, got a {type(got).__name__}",
+        hint="The entries are right. Return them as a list, for later cells compare it with other lists.",
+    )  # fmt: skip
+
+
 @exercise("1.5", title="Encode with merge ranks", minutes=12, difficulty=3)
 def merge_all(answer, check):
     # 1 2 3 4 stand for four letters; rank: (2, 3) before (1, 2) before (23, 4) ...
     ranks = {(2, 3): 0, (1, 2): 1, (23, 4): 2, (12, 3): 3}
     merged = {(2, 3): 23, (1, 2): 12, (23, 4): 234, (12, 3): 123}
-    check.equal(answer([2, 3], ranks, merged), [23], slug="basic", hint="One pair, and it has a rank: merge it.")
+    got = answer([2, 3], ranks, merged)
+    check.equal(got, [23], slug="basic", hint="One pair, and it has a rank: merge it.")
+    _a_list(check, got)
     check.equal(
         answer([1, 2, 3], ranks, merged), [1, 23], slug="lowest-rank",
         hint="(1, 2) comes first in the text, and (2, 3) was learned first. Which one counts?",
+    )  # fmt: skip
+    turned = [dict(reversed(each.items())) for each in (ranks, merged)]
+    check.equal(
+        answer([1, 2, 3], *turned), [1, 23], slug="ranks",
+        hint="Here the two dictionaries list (1, 2) before (2, 3). The number in `ranks` decides, not that order.",
+    )  # fmt: skip
+    check.equal(
+        answer([2, 3, 4], {(2, 3): 0}, merged), [23, 4], slug="ranks",
+        hint="(23, 4) stands in `merges` and has no rank here: only pairs in `ranks` are merged.",
     )  # fmt: skip
     check.equal(
         answer([2, 3, 4], ranks, merged), [234], slug="again",
@@ -197,8 +217,13 @@ def decode(answer, check):
         slug="basic",
         hint="Put the tokens' bytes together, and decode them.",
     )
+    got = answer([2, 3], tokens)
+    check.that(
+        got != "Ã©", slug="one-byte-characters", problem="expected 'é', got 'Ã©'",
+        hint="The bytes were joined, and then each was read as a character of its own: the encoding is UTF-8.",
+    )  # fmt: skip
     check.equal(
-        answer([2, 3], tokens), "é", slug="join-first",
+        got, "é", slug="join-first",
         hint="A character may be spread over two tokens: join all bytes before you decode.",
     )  # fmt: skip
     check.equal(answer([6, 7, 5], tokens), "🙂é", slug="join-first", hint="Join all bytes before you decode.")
@@ -215,8 +240,13 @@ def decode(answer, check):
         got, "a\ufffd", slug="broken-end",
         hint="Half a character must not stop the story: look at the argument `errors` of bytes.decode.",
     )  # fmt: skip
+    got = answer([4, 0, 6, 1], tokens)
+    check.that(
+        got != "\ufffda\ufffd\ufffd kite", slug="one-sign", problem=f"two signs for {tokens[6]}",
+        hint="Two bytes of a smile are there, the beginning of one character: together they become one sign.",
+    )  # fmt: skip
     check.equal(
-        answer([4, 0, 6, 1], tokens), "\ufffda\ufffd kite", slug="replacement",
+        got, "\ufffda\ufffd kite", slug="replacement",
         hint="Show a sign where bytes are no character: U+FFFD, which Python calls 'replace'.",
     )  # fmt: skip
     check.equal(answer([], tokens), "", slug="empty", hint="No ids are the empty text.")
@@ -231,10 +261,12 @@ def decode(answer, check):
 @exercise("1.8", title="The longest first", minutes=6, difficulty=2)
 def longest_first(answer, check):
     single = {bytes([byte]) for byte in b"abcde"}
+    got = answer(b"ab", single)
     check.equal(
-        answer(b"ab", single), [b"a", b"b"], slug="bytes",
+        got, [b"a", b"b"], slug="bytes",
         hint="A token is a bytes object: data[0:1], not data[0], which is a number.",
     )  # fmt: skip
+    _a_list(check, got)
     check.equal(
         answer(b"abc", single | {b"ab", b"abc"}),
         [b"abc"],
@@ -254,6 +286,10 @@ def longest_first(answer, check):
         hint="'ab' is not known, and 'abc' is: do not stop at the first length that does not fit.",
     )  # fmt: skip
     check.equal(answer(b"", single), [], slug="empty", hint="Nothing to cut.")
+    check.equal(
+        answer(b"ab..", single | {b".", b".."}), [b"a", b"b", b".."], slug="special",
+        hint="Any byte may stand in a token. In a regular expression '.' would fit all of them, unless it is escaped.",
+    )  # fmt: skip
     for _ in range(30):
         known = single | {bytes(check.random.choices(b"abc", k=check.random.randint(2, 4))) for _ in range(6)}
         data = b"".join(check.random.choices(sorted(known), k=6))
@@ -275,11 +311,24 @@ def safe_cuts(answer, check):
             word += character
         return tokens + [word] if word else tokens
 
+    asked = []
+
     def by_letters(text):
+        asked.append(text)
         return [ord(character) for character in text]
 
+    got = answer(by_letters, "abc")
+    check.that(
+        not isinstance(got, set | frozenset), slug="order", problem="got a set, which has no order",
+        hint="The positions are wanted in rising order: return a list.",
+    )  # fmt: skip
+    got = list(got)
+    check.that(
+        asked, slug="not-asked", problem="`encode` was never called",
+        hint="Only the `encode` that is given can tell which cuts are safe: not the text alone, and no other encoder.",
+    )  # fmt: skip
     check.equal(
-        list(answer(by_letters, "abc")), [1, 2], slug="every-place",
+        got, [1, 2], slug="every-place",
         hint="With a token a character every cut is safe: 1 and 2. 0 and the text's length are no cuts.",
     )  # fmt: skip
     check.equal(

@@ -5,7 +5,7 @@ import math
 import torch
 from torch.nn import functional as F
 
-from course.checks.compare import close
+from course.checks.compare import close, same
 from course.checks.exercise import exercise
 from course.checks.positions import add_positions, numbers, shift_matrix, sinusoids  # noqa: F401
 
@@ -14,7 +14,28 @@ from course.checks.positions import add_positions, numbers, shift_matrix, sinuso
 def lookup_by_one_hot(answer, check):
     table = numbers(check, 7, 3)
     ids = torch.tensor([2, 0, 2, 5])
-    got = answer(ids, table)
+
+    def asked(of):
+        try:
+            return answer(ids, of)
+        except RuntimeError as error:
+            text = str(error)
+            slug, hint = (
+                "num-classes",
+                "Each one-hot row needs as many places as the table has rows: num_classes says so.",
+            )
+            if "dtype" in text or "scalar type" in text:
+                slug, hint = (
+                    "dtype",
+                    "One-hot rows are whole numbers, and the table is not: `.to(table.dtype)` turns them.",
+                )
+            elif "shapes" not in text:
+                raise
+            if of.dtype == torch.float64:
+                slug, hint = "precision", "`.to(table.dtype)` follows the table, whatever its type is."
+            check.fail(f"4 ids, the largest 5, and a table (7, 3) of {of.dtype}: {text}", slug=slug, hint=hint)
+
+    got = asked(table)
     check.that(
         not isinstance(got, torch.Tensor) or got.shape != (4, 7), slug="one-hot-only",
         problem="a result of shape (4, 7), with a column for each token and not for each of d_model",
@@ -30,6 +51,12 @@ def lookup_by_one_hot(answer, check):
         hint="Ids count from 0: the 1 stands at index `id`.",
     )  # fmt: skip
     check.close(got, table[ids], slug="rows", hint="Each result must be the table's row of that id.")
+    endless = table.clone()
+    endless[6] = math.inf  # 0 times infinity is no number, so a product shows that it met this row
+    check.that(
+        answer(ids, endless).isnan().all(), slug="lookup", problem="the rows were fetched, without a multiplication",
+        hint="That is the short way, with which the next cell compares yours: multiply one-hot rows by the table.",
+    )  # fmt: skip
     slope = table.clone().requires_grad_()
     result = answer(ids, slope)
     check.that(result.requires_grad, slug="gradient", problem="no gradient flows from the result to the table",
@@ -46,8 +73,7 @@ def lookup_by_one_hot(answer, check):
         answer(torch.tensor([[0, 1, 2], [6, 5, 6]]), table), table[torch.tensor([[0, 1, 2], [6, 5, 6]])], slug="batch",
         hint="(batch, time) ids give (batch, time, d_model). `@` works on the last two dimensions by itself.",
     )  # fmt: skip
-    double = table.double()
-    got = answer(ids, double)
+    got = asked(table.double())
     check.that(
         got.dtype == torch.float64, slug="precision", problem=f"a table of float64 gave {got.dtype}",
         hint="`.to(table.dtype)` follows the table, whatever its type is.",
@@ -159,8 +185,16 @@ def CBOW(answer, check):
         when="CBOW(11, 4) on a single gap",
         hint="A batch of one is still a batch: no squeeze().",
     )
-    got = model.loss(around, hidden)
     when = "the loss of these 5 gaps"
+    try:
+        got = model.loss(around, hidden)
+    except (NotImplementedError, RuntimeError) as error:
+        if "not implemented for" not in str(error):
+            raise
+        check.fail(
+            f"{when}: {type(error).__name__}: {error}", slug="swapped",
+            hint="What comes first in F.cross_entropy, the logits or the ids? Ids are whole numbers, 'Long'.",
+        )  # fmt: skip
     check.that(
         isinstance(got, torch.Tensor),
         slug="loss-tensor",
@@ -233,6 +267,10 @@ def nearest(answer, check):
     rows = [[1.0, 0.0], [0.9, 0.1], [10.0, 10.0], [-3.0, 0.0], [0.5, 0.2], [0.0, -0.1]]
     table = torch.tensor(rows)
     got = answer(table, 0, 2)
+    check.that(
+        list(got) != [0, 3], slug="shifted-ids", problem="got [0, 3] for the rows 1 and 4",
+        hint="When row i is taken out, the rows behind it move up. An id is the place in the whole table.",
+    )  # fmt: skip
     check.that(not (len(got) and got[0] == 0), slug="itself", problem=f"got {got}",
                hint="A row is always nearest to itself: leave i out.")  # fmt: skip
     check.that(list(got) != [2, 1], slug="dot-product", problem="got [2, 1]: they have the largest dot products",
@@ -246,6 +284,18 @@ def nearest(answer, check):
         hint="A cosine of -1 is as far as can be: do not take abs().",
     )  # fmt: skip
     check.equal(got, [1, 4], slug="two", hint="The rows that point most nearly along (1, 0) are 1 and 4.")
+    cases = [(numbers(check, 9, 4) * numbers(check, 9, 1).exp() + 1, check.random.randrange(9)) for _ in range(6)]
+    given = [answer(each, i, 8) for each, i in cases]
+    for slug, least_first, hint in (
+        ("distance", lambda table, i: (table - table[i]).norm(dim=1),
+         "Those are at the smallest distance. Wanted is the direction: a long row may be far and point alike."),
+        ("centred", lambda table, i: -F.cosine_similarity(table - table.mean(0), (table - table.mean(0))[i][None]),
+         "Compare the rows as they are: subtracting their mean is the caller's work, if wanted."),
+    ):  # fmt: skip
+        wrong = [[j for j in least_first(each, i).argsort().tolist() if j != i] for each, i in cases]
+        check.that(
+            not same(given, wrong), slug=slug, hint=hint, problem="in six tables, that is another order of the rows"
+        )
     away = torch.tensor([[1.0, 0.0], [-1.0, 0.1], [-1.0, 0.5]])
     check.equal(
         answer(away, 0, 2), [2, 1], slug="all-far", hint="Even if all others point away, the least far come, not i."
@@ -263,7 +313,7 @@ def nearest(answer, check):
                     hint="Cosine: dot product divided by both lengths; the k largest but i.")  # fmt: skip
 
 
-def _analogy(table, a, b, c, centre="rows", sign=1, unit=True, leave=True, unit_first=False) -> int:
+def _analogy(table, a, b, c, centre="rows", sign=1, unit=True, leave=True, unit_first=False, zero=False) -> int:
     """Every way to do it, right and wrong, one row at a time."""
     centred = table - {"rows": table.mean(dim=0), "one number": table.mean(), "no": 0.0}[centre]
     if unit_first:
@@ -271,8 +321,8 @@ def _analogy(table, a, b, c, centre="rows", sign=1, unit=True, leave=True, unit_
     wanted = sign * (centred[b] - centred[a]) + centred[c]
     best, at = -math.inf, -1
     for j, row in enumerate(centred):
-        value = (row @ wanted / (row.norm() if unit else 1)).item()
-        if value > best and not (leave and j in (a, b, c)):
+        value = 0.0 if zero and j in (a, b, c) else (row @ wanted / (row.norm() if unit else 1)).item()
+        if value > best and (zero or not (leave and j in (a, b, c))):
             best, at = value, j
     return at
 
@@ -281,6 +331,10 @@ def _analogy(table, a, b, c, centre="rows", sign=1, unit=True, leave=True, unit_
 def analogy(answer, check):
     ways = {
         "excluded": (dict(leave=False), "The three given words are no answers: leave them out before argmax."),
+        "zero": (
+            dict(zero=True),
+            "0 is not the least cosine: what is left out must stand below -1, at minus infinity.",
+        ),
         "centre": (dict(centre="no"), "Subtract the mean of all rows first."),
         "centre-number": (
             dict(centre="one number"),
@@ -295,9 +349,9 @@ def analogy(answer, check):
     }
     cases = []
     while len(cases) < 30:
-        table = numbers(check, 12, 3) * numbers(check, 12, 1).exp() + torch.tensor([2.0, -1.0, 1.0])
-        a, b, c = check.random.sample(range(12), 3)
-        cases.append((table, a, b, c))
+        rows = 12 if len(cases) < 24 else 4  # of four, one is left, and may point away
+        table = numbers(check, rows, 3) * numbers(check, rows, 1).exp() + torch.tensor([2.0, -1.0, 1.0])
+        cases.append((table, *check.random.sample(range(rows), 3)))
     got = [int(answer(*case)) for case in cases]
     expected = [_analogy(*case) for case in cases]
 

@@ -64,6 +64,10 @@ def sinusoids(answer, check):
         isinstance(got, torch.Tensor), slug="tensor", problem=f"got a {type(got).__name__}", hint="A torch tensor."
     )
     check.shape(got, (length, d), slug="shape", hint="A row for each position, a column for each of d_model.")
+    check.that(
+        not got.requires_grad, slug="parameter", problem="the table wants a gradient",
+        hint="These positions are computed, not learned: a plain tensor, no nn.Parameter.",
+    )  # fmt: skip
 
     def variant(**options):
         return _waves(length, d, **options)
@@ -106,11 +110,20 @@ def sinusoids(answer, check):
     row, column = next(
         ((t, c) for t in range(length) for c in range(d) if abs(got[t, c] - expected[t, c]) > 1e-4), (0, 0)
     )
+    in_order = [each.flatten().double().sort().values for each in (got, expected)]
+    check.that(
+        close(got, expected, 1e-4) or not close(*in_order, 1e-4), slug="layout",
+        problem=f"all values are there, but not in their places: row {row}, column {column} should be "
+        f"{expected[row, column]:.4f}, and is {got[row, column]:.4f}",
+        hint="A row belongs to one position. Look at the shape before the last reshape or flatten: which numbers "
+        "stand side by side?",
+    )  # fmt: skip
     check.that(
         close(got, expected, 1e-4),
         slug="waves",
         problem=f"row {row}, column {column}: expected {expected[row, column]:.4f}, got {got[row, column]:.4f}",
-        hint="Compute row 1 by hand for d_model = 2: sin 1, cos 1.",
+        hint=f"Compute it by hand, with t = {row}: in column {column} stands the {('sine', 'cosine')[column % 2]} of "
+        f"pair i = {column // 2}.",
     )
     check.that(got.dtype == torch.float32, slug="dtype", problem=f"the values are {got.dtype}",
                hint="The table is float32.")  # fmt: skip

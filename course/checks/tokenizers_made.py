@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 
+from course.checks.answer import where_it_broke
 from course.checks.exercise import exercise
 
 
@@ -112,7 +113,16 @@ def train(answer, check):
         return tuple(BYTE_ID[byte] for byte in text.encode())
 
     def trained(pieces, size):
-        got = answer(pieces, size)
+        try:
+            got = answer(pieces, size)
+        except (AttributeError, TypeError) as error:
+            if "tuple" not in str(error) or "list" in str(error) and "concatenate" not in str(error):
+                raise
+            place = where_it_broke(error, train.ask)
+            check.fail(
+                f"{type(error).__name__}: {error}" + (f"\n{place}" if place else ""), slug="tuple",
+                hint="If this is FIRST_TOKENS: a tuple cannot be changed, so all can begin with it. Make a list of it.",
+            )  # fmt: skip
         check.that(
             isinstance(got, tuple | list) and len(got) == 2 and hasattr(got[1], "items"), slug="returns",
             problem="expected two things, the list of tokens and the dictionary of merges",
@@ -130,6 +140,11 @@ def train(answer, check):
         slug="first-tokens",
         hint="The tokens begin with all of FIRST_TOKENS, in their order.",
     )
+    check.that(
+        tokens[257:] != [FIRST_TOKENS[97] + FIRST_TOKENS[98]], slug="byte-ids",
+        problem=f"the pair of bytes 97 and 98 became the token {tokens[-1]}, expected b'ab'",
+        hint="A byte is not its id: 'a' is the byte 97 and has the id 65, which BYTE_ID tells.",
+    )  # fmt: skip
     check.equal(
         tokens[257:], [b"ab"], slug="bytes",
         hint="One token is learned. Its bytes are those of its two parts, joined: tokens[left] + tokens[right].",
@@ -170,6 +185,10 @@ def train(answer, check):
     check.equal(
         learned({"aaaa": 1}, 259), [b"aa", b"aaaa"], slug="overlap",
         hint="After 'aa' the piece is two tokens 'aa': merge from left to right, without overlap, as your merge does.",
+    )  # fmt: skip
+    check.equal(
+        learned({"é": 2}, 258), ["é".encode()], slug="utf-8", when="the token learned from {'é': 2}",
+        hint="'é' is one character and two bytes in UTF-8: encode gives its bytes, and ord its number in Unicode.",
     )  # fmt: skip
     try:
         got = learned({"ab": 1, "é": 2}, 300)

@@ -341,6 +341,16 @@ def adds_lists_to_the_ids(ids, pair, new_id):
     return ids
 
 
+@wrong("1.3", "list")
+def returns_a_tuple(ids, pair, new_id):
+    return tuple(bpe.merge(ids, pair, new_id))
+
+
+@wrong("1.3", "list")
+def returns_the_kind_it_was_given(ids, pair, new_id):
+    return type(ids)(bpe.merge(ids, pair, new_id))
+
+
 # --- 1.4 train
 
 
@@ -472,9 +482,44 @@ def takes_any_size(pieces, vocab_size):
     return _train(pieces, max(vocab_size, 257))
 
 
-@wrong("1.4", "early-end")
+@wrong("1.4", "utf-8")
 def writes_latin_1(pieces, vocab_size):
     return _train(pieces, vocab_size, code="latin-1")
+
+
+@wrong("1.4", "utf-8")
+def takes_code_points_for_bytes(pieces, vocab_size):
+    return _train_from(lambda piece: map(BYTE_ID.get, map(ord, piece)), pieces, vocab_size)
+
+
+@wrong("1.4", "byte-ids")
+def takes_bytes_for_ids(pieces, vocab_size):
+    return _train_from(lambda piece: piece.encode(), pieces, vocab_size)
+
+
+@wrong("1.4", "tuple")
+def appends_to_the_first_tokens_themselves(pieces, vocab_size):
+    return _train_from(lambda piece: map(BYTE_ID.get, piece.encode()), pieces, vocab_size, FIRST_TOKENS)
+
+
+@wrong("1.4", "tuple")
+def adds_a_list_to_a_slice_of_the_first_tokens(pieces, vocab_size):
+    tokens = FIRST_TOKENS[:]
+    tokens += [b"ab"]
+    return tokens, {}
+
+
+def _train_from(ids_of, pieces, vocab_size, first=None):
+    if vocab_size < len(FIRST_TOKENS):
+        raise CourseError("too small")
+    tokens, merges = list(FIRST_TOKENS) if first is None else first, {}
+    words = Counter({tuple(ids_of(piece)): n for piece, n in pieces.items()})
+    while len(tokens) < vocab_size and (counts := bpe.pair_counts(words)):
+        best = max(counts, key=lambda pair: (counts[pair], -pair[0], -pair[1]))
+        merges[best] = len(tokens)
+        tokens.append(tokens[best[0]] + tokens[best[1]])
+        words = {tuple(bpe.merge(word, best, merges[best])): n for word, n in words.items()}
+    return tokens, merges
 
 
 @wrong("1.4", "library")
@@ -598,6 +643,28 @@ def stops_after_a_hundred_rounds(ids, ranks, merges):
     return ids
 
 
+@wrong("1.5", "ranks")
+def merges_in_the_order_of_the_dictionary(ids, ranks, merges):
+    ids = list(ids)
+    for pair in merges:
+        ids = _merge(ids, pair, merges[pair])
+    return ids
+
+
+@wrong("1.5", "ranks")
+def merges_pairs_that_have_no_rank(ids, ranks, merges):
+    ids = list(ids)
+    while known := [p for p in pairwise(ids) if p in merges]:
+        pair = min(known, key=lambda p: ranks.get(p, 10**9))
+        ids = _merge(ids, pair, merges[pair])
+    return ids
+
+
+@wrong("1.5", "list")
+def returns_a_tuple_of_ids(ids, ranks, merges):
+    return tuple(bpe.merge_all(ids, ranks, merges))
+
+
 # --- 1.6 decode
 
 
@@ -621,7 +688,18 @@ def shows_broken_bytes_as_escapes(ids, token_bytes):
     return b"".join(token_bytes[i] for i in ids).decode("utf-8", errors="backslashreplace")
 
 
-@wrong("1.6", "join-first")
+@wrong("1.6", "one-sign")
+def writes_a_sign_for_each_byte(ids, token_bytes):
+    data, text = b"".join(token_bytes[i] for i in ids), ""
+    while data:
+        try:
+            return text + data.decode()
+        except UnicodeDecodeError as error:
+            text, data = text + data[: error.start].decode() + "\ufffd", data[error.start + 1 :]
+    return text
+
+
+@wrong("1.6", "one-byte-characters")
 def reads_bytes_as_latin_1(ids, token_bytes):
     return b"".join(token_bytes[i] for i in ids).decode("latin-1")
 
@@ -904,7 +982,26 @@ def knows_three_bytes_at_most(data, known):
     return tokens
 
 
+@wrong("1.8", "special")
+def puts_tokens_into_a_pattern_as_they_are(data, known):
+    return re.findall(b"|".join(sorted(known, key=len, reverse=True)), data)
+
+
 # --- 1.9 safe_cuts
+
+
+@wrong("1.9", "order")
+def returns_a_set(encode, text):
+    return {i for i in range(1, len(text)) if encode(text[:i]) + encode(text[i:]) == encode(text)}
+
+
+@wrong("1.9", "not-asked")
+def asks_another_encoder(encode, text):
+    other = _OTHER.encode
+    return [i for i in range(1, len(text)) if other(text[:i]) + other(text[i:]) == other(text)]
+
+
+_OTHER = bpe.BytePairEncoder.train(["the cat and the hat"], 262)
 
 
 @wrong("1.9", "every-place")
@@ -918,7 +1015,7 @@ def compares_only_how_many(encode, text):
     return [i for i in range(1, len(text)) if len(encode(text[:i])) + len(encode(text[i:])) == whole]
 
 
-@wrong("1.9", "every-place")
+@wrong("1.9", "not-asked")
 def cuts_at_spaces_without_asking(encode, text):
     return [i for i in range(1, len(text)) if text[i] == " "]
 

@@ -16,12 +16,27 @@ def stops_at_the_one_hot_rows(ids, table):
     return F.one_hot(ids, len(table)).to(table.dtype)
 
 
-@wrong("4.1", "raised")
+@wrong("4.1", "lookup")
+def indexes_the_table(ids, table):
+    return table[ids]
+
+
+@wrong("4.1", "lookup")
+def calls_torchs_lookup(ids, table):
+    return F.embedding(ids, table)
+
+
+@wrong("4.1", "precision")
+def makes_float32_of_the_rows(ids, table):
+    return F.one_hot(ids, len(table)).float() @ table
+
+
+@wrong("4.1", "dtype")
 def multiplies_whole_numbers_by_floats(ids, table):
     return F.one_hot(ids, len(table)) @ table
 
 
-@wrong("4.1", "raised")
+@wrong("4.1", "num-classes")
 def lets_the_largest_id_decide_the_length(ids, table):
     return F.one_hot(ids).to(table.dtype) @ table
 
@@ -214,6 +229,12 @@ class LooksUpInTheData(Tables):
         return self.head(self.wte.weight.data[neighbours].mean(dim=1))
 
 
+@wrong("4.3", "swapped")
+class GivesTheIdsFirst(Tables):
+    def loss(self, neighbours, hidden):
+        return F.cross_entropy(hidden, self(neighbours))
+
+
 # --- 4.4 nearest
 
 
@@ -281,6 +302,25 @@ def returns_the_cosines(table, i, k):
     return similar.topk(k).values.tolist()
 
 
+@wrong("4.4", "shifted-ids")
+def counts_without_the_row(table, i, k):
+    return F.cosine_similarity(torch.cat([table[:i], table[i + 1 :]]), table[i][None]).topk(k).indices.tolist()
+
+
+@wrong("4.4", "distance")
+def takes_the_distance(table, i, k):
+    far = (table - table[i]).norm(dim=1)
+    far[i] = torch.inf
+    return far.topk(k, largest=False).indices.tolist()
+
+
+@wrong("4.4", "centred")
+def centres_first(table, i, k):
+    similar = _cosines(table - table.mean(dim=0), i)
+    similar[i] = -torch.inf
+    return similar.topk(k).indices.tolist()
+
+
 # --- 4.5 analogy
 
 
@@ -311,6 +351,14 @@ def does_not_centre(table, a, b, c):
 @wrong("4.5", "sign")
 def goes_from_b_to_a(table, a, b, c):
     return _answer(table, a, b, c, sign=-1)
+
+
+@wrong("4.5", "zero")
+def marks_the_given_words_with_zeros(table, a, b, c):
+    centred = table - table.mean(dim=0)
+    similar = F.cosine_similarity(centred, (centred[b] - centred[a] + centred[c])[None])
+    similar[[a, b, c]] = 0
+    return int(similar.argmax())
 
 
 @wrong("4.5", "cosine")
@@ -414,6 +462,17 @@ def _table(length, d_model, exponent, first=0, base=10000.0, swap=False):
 
 def _two_i(d_model):
     return torch.arange(0, d_model, 2) / d_model
+
+
+@wrong("4.7", "parameter")
+def makes_it_a_parameter(length, d_model):
+    return nn.Parameter(_table(length, d_model, _two_i(d_model)))
+
+
+@wrong("4.7", "layout")
+def stacks_in_front(length, d_model):
+    angle = torch.arange(length)[:, None] / 10000 ** _two_i(d_model)
+    return torch.stack((angle.sin(), angle.cos())).reshape(length, -1)
 
 
 @wrong("4.7", "swapped")
