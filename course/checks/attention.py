@@ -1,12 +1,18 @@
 """Exercises of notebook 05 on a single head and on heads in a loop, and what all its checks ask with."""
 
+import dis
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch.overrides import TorchFunctionMode
 
 from course.checks.exercise import exercise
+from course.checks.source import names_missing, source_of
+
+NOT_IN_THE_MODEL = {"softmax", "scaled_scores", "causal_weights", "masked_attention", "SelfAttention", "HeadsInALoop"}
+IN_THE_MODEL = {"math", "torch", "F", "nn", "Tensor", "GPTConfig", "CourseError", "split_heads", "merge_heads"}
 
 
 class Called(TorchFunctionMode):
@@ -48,6 +54,35 @@ def parameters_are(layer, expected: dict[str, tuple], check) -> None:
         not odd, slug="parameters", when="", problem=f"`{odd}` is {got.get(odd, 'missing')}, not "
         f"{expected.get(odd, 'a parameter of this layer')}",
         hint="Leave `__init__` as it is given: with these names and shapes, weights can be handed from layer to layer.",
+    )  # fmt: skip
+
+
+def explained(answer, check, text: str, *, slug: str, hint: str) -> Callable:
+    """The answer; an error of torch's with this text in its message gets a hint of its own."""
+
+    def call(*args):
+        try:
+            return answer(*args)
+        except RuntimeError as error:
+            check.that(text not in str(error), slug=slug, problem=f"RuntimeError: {error}", hint=hint)
+            raise
+
+    return call
+
+
+def brings_all_along(answer, check) -> None:
+    """A class that goes into the learner's GPT uses nothing that stays behind in the notebook."""
+    used, codes = set(), [f.__code__ for f in vars(answer).values() if hasattr(f, "__code__")]
+    for code in codes:
+        codes += [inner for inner in code.co_consts if hasattr(inner, "co_code")]
+        used |= {step.argval for step in dis.get_instructions(code) if step.opname == "LOAD_GLOBAL"}
+    behind = sorted(used & (NOT_IN_THE_MODEL | {f"my_{name}" for name in NOT_IN_THE_MODEL}))
+    if not behind and (source := source_of(answer)):
+        behind = names_missing(source, IN_THE_MODEL | {f"my_{name}" for name in IN_THE_MODEL})
+    check.that(
+        not behind, slug="stays-behind", when="", problem=f"the class uses `{', '.join(behind)}`",
+        hint="The class goes into your GPT, and of this notebook only `split_heads` and `merge_heads` come along. "
+        "Write out what it needs, in the class or in its cell.",
     )  # fmt: skip
 
 
@@ -156,6 +191,11 @@ def masked_attention(answer, check):
     with Called() as called:
         got = answer(q, k, v)
     check.shape(got, (B, H, T, d), slug="shape", hint="One mixture of values for each token of each head.")
+    check.that(
+        not bool(torch.isnan(got[:, :, -1]).all()) or bool(torch.isnan(got[:, :, 0]).any()), slug="wrong-way",
+        problem="the last token, which may look everywhere, sees nothing at all",
+        hint="You hid the past. Hidden is where the column (key) is greater than the row (query): `triu`, not `tril`.",
+    )  # fmt: skip
     check.that(
         not bool(torch.isnan(got).all()), slug="zero-times-infinity", problem="not one of the results is a number",
         hint="0 times infinity is not a number. Do not multiply a mask by infinity: `masked_fill` puts it in place.",

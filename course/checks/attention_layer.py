@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from course.checks.attention import near, none_of, parameters_are, randomize
+from course.checks.attention import brings_all_along, explained, near, none_of, parameters_are, randomize
 from course.checks.exercise import exercise
 from helpers import model as reference
 
@@ -14,6 +14,11 @@ def split_heads(answer, check):
     B, H, T, d = 2, 3, 4, 5
     x = torch.arange(B * T * H * d, dtype=torch.float32).view(B, T, H * d)
     right = torch.stack(x.split(d, dim=-1), dim=1)
+    answer = explained(
+        answer, check, "view size is not compatible", slug="view",
+        hint="`view` cannot set new borders in what does not lie in order in memory, as after a transpose. First cut, "
+        "then swap.",
+    )  # fmt: skip
     got = answer(x, H)
     check.that(
         tuple(getattr(got, "shape", ())) != (B, T, H, d), slug="no-transpose",
@@ -64,6 +69,11 @@ def merge_heads(answer, check):
     B, H, T, d = 2, 3, 4, 5
     whole = torch.arange(B * T * H * d, dtype=torch.float32).view(B, T, H * d)
     split = whole.view(B, T, H, d).transpose(1, 2)
+    answer = explained(
+        answer, check, "view size is not compatible", slug="view",
+        hint="After a transpose the values do not lie in order in memory, and `view` copies nothing. `reshape` does, "
+        "where it must.",
+    )  # fmt: skip
     got = answer(split)
     check.that(
         tuple(getattr(got, "shape", ())) != (B, T, d), slug="added",
@@ -118,6 +128,7 @@ def CausalSelfAttention(answer, check):
     )  # fmt: skip
     _the_cache_is_asked(layer, judge, x, check)
     _it_drops_out_in_training_alone(answer, check)
+    brings_all_along(answer, check)
     if (got := layer(x)).requires_grad:
         got.square().sum().backward()
     judge(x).square().sum().backward()
@@ -272,6 +283,9 @@ class _FakeCache:
         self.mask = seen.expand(B, 1, T, 3 + T) if masked else None
         self.shapes = []
 
+    def __len__(self):  # as an empty cache: `if cache` is no question for one
+        return 0
+
     def extend(self, k, v):
         self.shapes.append((tuple(k.shape), tuple(v.shape)))
         return torch.cat((self.earlier[0], k), dim=2), torch.cat((self.earlier[1], v), dim=2), self.mask
@@ -296,7 +310,8 @@ def _the_cache_is_asked(layer, judge, x, check) -> None:
             )  # fmt: skip
         check.that(
             bool(cache.shapes), slug="cache-ignored", when=when, problem="`cache.extend` was not called",
-            hint="With a cache, earlier keys and values stand in front of the new ones: ask it for them.",
+            hint="With a cache, earlier keys and values stand in front of the new ones: ask it for them. Whether there "
+            "is one, `cache is not None` says; an empty one may count as False.",
         )  # fmt: skip
         check.that(
             cache.shapes == [(heads, heads)], slug="cache-shapes", when=when,
@@ -352,6 +367,13 @@ def _it_drops_out_in_training_alone(answer, check) -> None:
     check.that(
         single > p - 0.1, slug="probability", when=when, problem=f"a feature of the result is gone with {single:.0%}",
         hint="The probability of dropping is the configuration's: `self.dropout` knows it.",
+    )  # fmt: skip
+    with torch.no_grad():
+        layer.proj.weight.zero_(), layer.proj.bias.fill_(1)
+        after = float((layer(x) == 0).float().mean())
+    check.that(
+        after > p - 0.1, slug="dropout-place", when=when, problem="dropped was what goes into the output projection",
+        hint="The result is what the output projection gives: dropout comes last, after `self.proj`.",
     )  # fmt: skip
     check.that(
         single < p + 0.1, slug="dropped-twice", when=when,

@@ -204,6 +204,9 @@ class _Cache:
 
     extend = Layer.extend  # for who hands over the whole
 
+    def __len__(self):  # as an empty cache: `if cache` is no question for one
+        return 0
+
     def positions(self, ids):
         return self.first + torch.arange(ids.shape[1])
 
@@ -221,7 +224,8 @@ def _with_a_cache(check, answer) -> None:
         handed, hint = watch.caches(), "Block number i gets cache.layers[i]: each has keys and values of its own."
         check.that(
             not all(one is None for one in handed), slug="cache", problem=f"{how} got a cache, and no block did",
-            hint="forward hands its cache to hidden, and hidden a part of it to each block.",
+            hint="forward hands its cache to hidden, and hidden a part of it to each block, if it `is not None`: an "
+            "empty cache may count as False.",
         )  # fmt: skip
         check.that(
             not any(one is cache for one in handed), slug="cache", problem=f"{how}: a block was given the whole cache",

@@ -154,6 +154,9 @@ def _dropped(check, answer) -> None:
     agrees(check, dropped, scaled, "what was not dropped in training", slug="dropout-place", hint=hint)
 
 
+NO_CACHE = "none was handed over"
+
+
 class Sublayer(nn.Module):
     """A stand-in for attention or the MLP: remembers what it was given, answers with something unmistakable."""
 
@@ -161,7 +164,7 @@ class Sublayer(nn.Module):
         super().__init__()
         self.matrix, self.given, self.caches = matrix, [], []
 
-    def forward(self, x, cache="none was handed over"):
+    def forward(self, x, cache=NO_CACHE):
         self.given.append(x.detach().clone())
         self.caches.append(cache)
         return x @ self.matrix
@@ -177,7 +180,7 @@ def Block(answer, check):
         block = answer(replace(CONFIG, norm=norm)).eval()
         shake(block, 0.5)
         block.attn, block.mlp = (Sublayer(torch.randn(CONFIG.d_model, CONFIG.d_model)) for _ in range(2))
-        x, cache = 3 * torch.randn(2, 3, CONFIG.d_model), object()
+        x, cache = 3 * torch.randn(2, 3, CONFIG.d_model), []  # as empty as a cache can be: it counts as False
         before = x.clone()
         with torch.no_grad():
             got = block(x, cache)
@@ -187,6 +190,10 @@ def Block(answer, check):
                 len(block.attn.given) == len(block.mlp.given) == 1, slug="each-once",
                 problem=f"attention was called {len(block.attn.given)} times, the MLP {len(block.mlp.given)} times",
                 hint="Each of the two sublayers is used once.",
+            )  # fmt: skip
+            check.that(
+                block.mlp.caches == [NO_CACHE], slug="mlp-cache", problem="the MLP was given a second argument",
+                hint="`cache` is attention's alone. The MLP takes x and nothing else.",
             )  # fmt: skip
             (_in_pre_order if norm == "pre" else _in_post_order)(check, block, x, got)
         hint = "forward gets a cache, which may be None, and hands it to attention as the second argument."

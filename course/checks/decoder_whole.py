@@ -91,6 +91,11 @@ def _starts_as_it_should(check, name, values, config) -> None:
     expected, slug, hint = _expected(name, config)
     written = 0.02 if slug in ("residual", "both-projections") else expected
     said = f"{name} has standard deviation {std:.4f}; expected about {expected:.4f}"
+    check.that(
+        abs(std - 1) > 0.1, slug="std-one", problem=said,
+        hint="1 is the standard deviation of what torch's own embeddings start with, and of what is drawn where none "
+        "is named: `normal_(0.02)` names the mean. `normal_(std=...)` is meant.",
+    )  # fmt: skip
     if abs(std / written - 1) < 0.05 and written != expected:
         slug = "residual-unscaled" if "attn" in name else slug
     check.that(abs(std / expected - 1) < 0.08, slug=slug, problem=said, hint=hint)
@@ -162,6 +167,9 @@ def generate(answer, check):
         except CourseError as error:
             hint = "The model reads at most config.context_length tokens: give it the newest ones."
             check.fail(f"the model was given too much to read: {error}", slug="context", hint=hint)
+        except RuntimeError as error:
+            _ids_did_not_fit(check, choice, error)
+            raise
         if got is not None:
             _what_came_out(check, got, ids, steps, choice, model)
         grad = torch.is_grad_enabled()
@@ -171,6 +179,16 @@ def generate(answer, check):
     model, ids = _Reader(), torch.randint(11, (2, 4))
     got = answer(model, ids, 0, _Choice(2, 1))
     check.equal(got, ids, slug="how-many", hint="With max_new_tokens = 0 nothing is added.")
+
+
+def _ids_did_not_fit(check, choice, error) -> None:
+    hint = "choose gets the logits of the last position alone, (batch, vocab_size): of all positions, the last."
+    asked = choice.asked[-1] if choice.asked else torch.zeros(1, 1)
+    check.that(asked.dim() == 2, slug="last-position", hint=hint,
+               problem=f"choose was given a tensor of shape {tuple(asked.shape)}")  # fmt: skip
+    hint = "choose gives one id for each sequence, (batch,). As a column, (batch, 1), it fits behind ids: `[:, None]`."
+    check.that("ensors must have same number of dim" not in str(error), slug="column", hint=hint,
+               problem=f"RuntimeError: {error}")  # fmt: skip
 
 
 def _what_came_out(check, got, ids, steps, choice, model) -> None:

@@ -12,6 +12,7 @@ from course.checks.attention import (
     Called,
     HeadsInALoop,
     SelfAttention,
+    explained,
     masked_attention,
     near,
     none_of,
@@ -74,6 +75,10 @@ def averaging_matrix(answer, check):
 @exercise("5.2", title="Softmax over the right axis", minutes=10, difficulty=2)
 def softmax(answer, check):
     scores = torch.tensor([[0.0, math.log(2), math.log(5)], [0.0, 0.0, math.log(2)]])
+    answer = explained(
+        answer, check, "must match the size", slug="keepdim",
+        hint="A row's sum or largest score must stand as a column, so that it meets its own row: `keepdim=True`.",
+    )  # fmt: skip
     with Called() as called:
         got = answer(scores)
     check.shape(got, (2, 3), slug="shape", hint="As many weights as scores: keep the axis that you sum over as a 1.")
@@ -176,6 +181,14 @@ def scaled_scores(answer, check):
             raw / math.sqrt(5), "the scores were divided by the root of the number of tokens",
             "How many terms does one score sum up? As many as a vector has features, however long the sequence.",
         ),
+        "more-than-d-head": (
+            raw / math.sqrt(20), "the scores were divided by the root of 20, the number of tokens times d_head",
+            "d_head stands under the root alone: it is how many terms a score sums up.",
+        ),
+        "whole-d-model": (
+            raw / 12, "the scores were divided by d_model, 12",
+            "A score sums over the features of one head, d_head; and to divide by c divides the variance by c squared.",
+        ),
         "n-head": (
             raw / math.sqrt(3), "the scores were divided by the root of the number of heads",
             "A score knows one head only. It sums over its features, the last axis.",
@@ -222,6 +235,11 @@ def causal_weights(answer, check):
     right = scores.masked_fill(~past, -math.inf).softmax(-1)
     got = answer(scores)
     check.shape(got, (T, T), slug="shape", hint="As many weights as scores.")
+    check.that(
+        not bool(torch.isnan(got[-1]).all()) or bool(torch.isnan(got[0]).any()), slug="wrong-way",
+        problem="everything is hidden from the last row, and row 0 sees its future",
+        hint="You hid the past. Hide where the column is greater than the row: above the diagonal, `triu`, not `tril`.",
+    )  # fmt: skip
     check.that(
         not bool(torch.isnan(got[-1]).all()), slug="zero-times-infinity",
         problem="even the last row, from which nothing is hidden, is not a number",
@@ -284,7 +302,7 @@ def causal_weights(answer, check):
     )  # fmt: skip
     wild = torch.tensor([[1000.0, 0.0], [1000.0, 999.0]])
     check.close(
-        answer(wild), [[1.0, 0.0], [0.731059, 0.268941]], slug="overflow",
+        answer(wild), [[1.0, 0.0], [0.731059, 0.268941]], slug="overflow", tolerance=1e-3,
         hint="exp(1000) is too large for a float. A softmax takes the row's largest score off first.",
     )  # fmt: skip
     large = torch.randn(4, 4) - 2e9

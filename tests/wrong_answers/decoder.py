@@ -286,6 +286,20 @@ class ForgetsTheCacheInPost(Order):
         return super().in_post(x, None)
 
 
+@wrong("6.4", "mlp-cache")
+class HandsTheCacheToTheMlp(Order):
+    def in_pre(self, x, cache):
+        x = x + self.attn(self.ln_1(x), cache)
+        return x + self.mlp(self.ln_2(x), cache)
+
+
+@wrong("6.4", "cache")
+class AsksWhetherTheCacheIsTrue(Order):
+    def in_pre(self, x, cache):
+        x = x + self.attn(self.ln_1(x), cache if cache else None)
+        return x + self.mlp(self.ln_2(x))
+
+
 @wrong("6.4", "changes-input")
 class AddsInPlace(Order):
     def in_pre(self, x, cache):
@@ -715,7 +729,7 @@ def starts_biases_a_little_above_zero(model):
     start(model, bias=0.01)
 
 
-@wrong("6.7", "embedding")
+@wrong("6.7", "std-one")
 def leaves_torchs_embedding(model):
     start(model, embedding=1.0)
 
@@ -755,6 +769,15 @@ def draws_with_a_mean(model):
     for parameter in model.parameters():
         if parameter.dim() == 2:
             parameter.add_(0.01)
+
+
+@wrong("6.7", "std-one")
+@torch.no_grad()
+def takes_the_mean_for_the_deviation(model):
+    start(model)
+    for name, parameter in model.named_parameters():
+        if name.endswith("qkv.weight"):
+            parameter.normal_(0.02)
 
 
 @wrong("6.7", "untouched")
@@ -843,6 +866,24 @@ def asks_all_positions(model, ids, max_new_tokens, choose):
     for _ in range(max_new_tokens):
         new = choose(model(ids[:, -model.config.context_length :]))
         ids = torch.cat([ids, new[:, -1:]], dim=1)
+    return ids
+
+
+@wrong("6.10", "last-position")
+@torch.no_grad()
+def keeps_all_logits(model, ids, max_new_tokens, choose):
+    for _ in range(max_new_tokens):
+        logits = model(ids[:, -model.config.context_length :])
+        ids = torch.cat([ids, choose(logits)[:, None]], dim=1)
+    return ids
+
+
+@wrong("6.10", "column")
+@torch.no_grad()
+def joins_a_line_to_a_table(model, ids, max_new_tokens, choose):
+    for _ in range(max_new_tokens):
+        logits = model(ids[:, -model.config.context_length :])[:, -1]
+        ids = torch.cat([ids, choose(logits)], dim=1)
     return ids
 
 

@@ -209,6 +209,12 @@ def calls_torchs_log_softmax(scores):
     return F.log_softmax(scores, dim=-1).exp()
 
 
+@wrong("5.2", "keepdim")
+def loses_the_axis_it_sums_over(scores):
+    powers = scores.exp()
+    return powers / powers.sum(dim=-1)
+
+
 # --- 5.3 SelfAttention
 
 
@@ -347,6 +353,16 @@ def divides_by_the_root_of_d_model(q, k):
     return q @ k.transpose(-2, -1) / math.sqrt(q.shape[-3] * q.shape[-1])
 
 
+@wrong("5.4", "whole-d-model")
+def divides_by_d_model(q, k):
+    return q @ k.transpose(-2, -1) / (q.shape[-3] * q.shape[-1])
+
+
+@wrong("5.4", "more-than-d-head")
+def takes_the_axis_before_the_last_for_the_heads(q, k):
+    return q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1] * q.shape[1])
+
+
 @wrong("5.4", "time")
 def divides_by_the_root_of_time(q, k):
     return q @ k.transpose(-2, -1) / math.sqrt(q.shape[-2])
@@ -414,6 +430,12 @@ def throws_the_masked_scores_away(scores):
 @wrong("5.5", "wrong-way")
 def masks_the_past(scores):
     return scores.masked_fill(_hidden(scores.shape[-1]).T, -math.inf).softmax(-1)
+
+
+@wrong("5.5", "wrong-way")
+def hides_the_lower_triangle(scores):
+    T = scores.shape[-1]
+    return scores.masked_fill(torch.ones(T, T, dtype=torch.bool).tril(), -math.inf).softmax(-1)
 
 
 @wrong("5.5", "queries")
@@ -519,6 +541,12 @@ def masks_the_weights(q, k, v):
 def masks_what_came_before(q, k, v):
     scores = _scores(q, k)
     return scores.masked_fill(_hidden(scores.shape[-1]).T, -math.inf).softmax(-1) @ v
+
+
+@wrong("5.6", "wrong-way")
+def hides_the_past_and_itself(q, k, v):
+    T = q.shape[-2]
+    return _scores(q, k).masked_fill(torch.ones(T, T, dtype=torch.bool).tril(), -math.inf).softmax(-1) @ v
 
 
 @wrong("5.6", "queries")
@@ -749,6 +777,12 @@ def copies_by_way_of_a_list(x, n_head):
     return torch.tensor(x.tolist()).view(*x.shape[:2], n_head, -1).transpose(1, 2)
 
 
+@wrong("5.8", "view")
+def views_after_the_transpose(x, n_head):
+    B, T, d = x.shape
+    return x.transpose(1, 2).view(B, n_head, T, d // n_head)
+
+
 # --- 5.9 merge_heads
 
 
@@ -799,7 +833,7 @@ def squeezes(x):
     return x.transpose(1, 2).flatten(2).squeeze()
 
 
-@wrong("5.9", "raised")
+@wrong("5.9", "view")
 def views_what_does_not_lie_in_order(x):
     B, H, T, d = x.shape
     return x.contiguous().transpose(1, 2).view(B, T, H * d)
@@ -1109,3 +1143,33 @@ class WritesThreeHeads(_Layer):
         B, T, d = x.shape
         n_head = 3 if d % 3 == 0 else 4 if d == 32 else 2
         return tuple(part.view(B, T, n_head, d // n_head).transpose(1, 2) for part in self.chunks(x))
+
+
+def masked_attention(q, k, v):
+    return _masked(_scores(q, k)).softmax(-1) @ v
+
+
+@wrong("5.10", "stays-behind")
+class CallsAPartThatStaysBehind(_Layer):
+    def forward(self, x, cache=None):
+        if self.training or cache is not None:
+            return super().forward(x, cache)
+        return self.proj(self.merge(masked_attention(*self.heads(x))))
+
+
+@wrong("5.10", "dropout-place")
+class DropsBeforeTheProjection(_Layer):
+    def forward(self, x, cache=None):
+        q, k, v = self.heads(x)
+        mask = None
+        if cache is not None:
+            k, v, mask = cache.extend(k, v)
+        p = self.dropout.p if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(q, k, v, mask, p, is_causal=cache is None)
+        return self.proj(self.dropout(self.merge(mixed)))
+
+
+@wrong("5.10", "cache-ignored")
+class TakesAnEmptyCacheForNone(_Layer):
+    def forward(self, x, cache=None):
+        return super().forward(x, cache if cache else None)

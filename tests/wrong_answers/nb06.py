@@ -63,6 +63,16 @@ def normalizes_over_the_batch_as_batchnorm_does(x, weight, bias, eps):
     return normal(x, eps, (0, 2)) * weight + bias
 
 
+@wrong("6.1", "axis")
+def normalizes_over_the_batch(x, weight, bias, eps):
+    return normal(x, eps, 0) * weight + bias
+
+
+@wrong("6.1", "axis")
+def normalizes_over_dim_1(x, weight, bias, eps):
+    return normal(x, eps, 1) * weight + bias
+
+
 @wrong("6.1", "by-hand")
 def forgets_the_mean(x, weight, bias, eps):
     return x / torch.sqrt(x.var(-1, correction=0, keepdim=True) + eps) * weight + bias
