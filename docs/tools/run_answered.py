@@ -46,7 +46,6 @@ for name, recipe in recipes.RECIPES.items():
 
 # Lines of long cells, and what they are here.
 SHORTER = {
-    "04": {"for _step in range(600):": "for _step in range(60):"},
     "08": {'"steps=360", "eval_every=60"': '"steps=24", "eval_every=12"'},
     "12": {"PIRATE_STEPS, RATES = 60, (3e-3, 1e-2, 3e-2)": "PIRATE_STEPS, RATES = 4, (1e-2,)"},
 }
@@ -78,11 +77,11 @@ def planted(number: str, pick: int):
     """One of the wrong answers that are planted for an exercise."""
     import importlib
 
-    module = importlib.import_module(f"tests.wrong_answers.nb{int(number.split('.')[0]):02}")
+    importlib.import_module(f"tests.wrong_answers.nb{int(number.split('.')[0]):02}")
     from tests.wrong_answers import PLANTED
 
     known = [answer for planted_for, slug, answer in PLANTED if planted_for == number and slug != TOO_SLOW]
-    known = [answer for answer in known if getattr(module, answer.__name__, None) is answer]
+    known = [one for one in known if getattr(sys.modules[one.__module__], one.__name__, None) is one]  # can be imported
     return known[pick % len(known)]
 
 
