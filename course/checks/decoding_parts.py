@@ -1,6 +1,8 @@
 """Exercises of notebook 09 on whole texts: beam search, positions and mask of new tokens, the KV cache."""
 
 import math
+from contextlib import contextmanager
+from numbers import Integral, Real
 
 import torch
 
@@ -19,6 +21,11 @@ def beam_step(answer, check):
     check.that(
         isinstance(got, list) and got and all(len(one) == 3 for one in got), slug="form", problem=f"got {got!r}",
         hint="A list of triples: the new sum, the number of the story that grows, the id that it grows by.",
+    )  # fmt: skip
+    check.that(
+        all(isinstance(a, Real) and isinstance(b, Integral) and isinstance(c, Integral) for a, b, c in got),
+        slug="numbers", problem=f"the first is {shown(tuple(got[0]))}: its entries are no plain numbers",
+        hint="Who goes on with them needs a float and two ints: `.tolist()` or `.item()` makes them of a tensor.",
     )  # fmt: skip
     got = [(float(a), int(b), int(c)) for a, b, c in got]
     check.that(
@@ -109,13 +116,9 @@ def fixed_length_search(answer, check):
     check.equal(new, [1, 2], slug="best", when="the best of two rounds with 2 beams",
                 hint="0.4 times 0.9 is more than 0.6 times 0.34.")  # fmt: skip
     check.close(
-        total,
-        math.log(0.36),
-        slug="sum",
-        when="the sum of the best",
-        tolerance=1e-4,
+        total, math.log(0.36), slug="sum", when="the sum of the best", tolerance=1e-4,
         hint="The sum of a hypothesis is that of all its log-probabilities, from the first round on.",
-    )
+    )  # fmt: skip
     total, new = answer(garden_path, [7], 1, 2)
     check.equal([int(token) for token in new], [0, 0], slug="one-beam", when="with a single beam",
                 hint="One live hypothesis: that is greedy decoding.")  # fmt: skip
@@ -140,13 +143,9 @@ def fixed_length_search(answer, check):
             "goes on from its own parent's ids.",
         )  # fmt: skip
         check.close(
-            float(total),
-            expected[0],
-            slug="random-sum",
-            when=f"{beams} beams, {count} rounds: the sum",
-            tolerance=1e-4,
-            hint="A hypothesis keeps its own parent's sum, and adds its own token's.",
-        )
+            float(total), expected[0], slug="random-sum", when=f"{beams} beams, {count} rounds: the sum",
+            tolerance=1e-4, hint="A hypothesis keeps its own parent's sum, and adds its own token's.",
+        )  # fmt: skip
 
 
 class _Markov:
@@ -311,8 +310,10 @@ def KVCache(answer, check):
     model.hidden = hidden
     cache = answer(model)
     given = ids[:3]
-    got = cache.start(given)
     after = "start(3 ids)"
+    own = "Has every block a `LayerCache` of its own, and the mask a row for each new token, a column for all there is?"
+    with _sizes_fit(check, after, "sizes", own):
+        got = cache.start(given)
     check.that(isinstance(got, torch.Tensor), slug="form", problem=f"`start` returned {shown(got)}",
                hint="`start` and `append` return logits.")  # fmt: skip
     check.shape(got, (13,), slug="shape", when=after, hint="The logits of what follows the last token, (vocab_size,).")
@@ -326,7 +327,10 @@ def KVCache(answer, check):
         "causal mask. Are the logits those of the *last* token?",
     )  # fmt: skip
     for count in range(4, 9):
-        got = cache.append(ids[count - 1])
+        with _sizes_fit(check, f"token {count}, appended", "sizes", own):
+            got = cache.append(ids[count - 1])
+        check.equal(given, ids[:3], slug="changes-input", when="the ids given to `start`, after `append`",
+                    hint="The list belongs to whoever called: keep a copy of it, `list(ids)`.")  # fmt: skip
         check.that(
             read[-1][0] == 1, slug="reads-again", problem=f"to append one token the model read {read[-1][0]}",
             hint="What was read is kept. `append` reads the new token and nothing else.",
@@ -335,17 +339,16 @@ def KVCache(answer, check):
             near(got, expected(count), 1e-3), slug="append",
             problem=f"after {count} tokens a logit is {_apart(got, expected(count))} away from the model's own",
             hint="Has the new token the position behind what is kept (`length` grows with every read, but only *after* "
-            "it), and a mask as wide as all tokens so far?",
+            "it), and a mask as wide as all tokens so far? Has every block a `LayerCache` of its own?",
         )  # fmt: skip
     read.clear()
+    ninth, anew = "the ninth token, with a context of 8", "When a window is read again, nothing kept may be left over."
     try:
-        got = cache.append(ids[8])
-    except (CourseError, IndexError, RuntimeError) as error:
-        check.fail(
-            f"the ninth token, with a context of 8: {type(error).__name__}: {error}",
-            slug="past-the-context",
-            hint="The model has no ninth position. What is left when the oldest token falls out?",
-        )
+        with _sizes_fit(check, ninth, "old-layers", f"{anew} Do the layers still hold old keys?"):
+            got = cache.append(ids[8])
+    except (CourseError, IndexError) as error:
+        hint = "The model has no ninth position. What is left when the oldest token falls out?"
+        check.fail(f"{ninth}: {type(error).__name__}: {error}", slug="past-the-context", hint=hint)
     check.that(
         near(got, expected(9), 1e-3), slug="slides", problem=f"past the context a logit is {_apart(got, expected(9))} "
         "away from that of the last 8 tokens read alone", hint="When the oldest token falls out every other one moves "
@@ -357,7 +360,8 @@ def KVCache(answer, check):
             problem=f"after {count} tokens, with a context of 8, the logits are not those of the last 8",
             hint="Which ids does the cache know after it has slid once? It needs the newest `context_length`.",
         )  # fmt: skip
-    got = cache.start(ids[:3])
+    with _sizes_fit(check, "a second `start`", "start-again", anew):
+        got = cache.start(ids[:3])
     check.that(
         near(got, expected(3), 1e-3), slug="start-again", problem="a second `start` still remembers the first text",
         hint="`start` begins anew: nothing kept, length 0, new layers.",
@@ -375,6 +379,17 @@ def KVCache(answer, check):
     check.that(
         alone, slug="shared", problem="two caches disturb each other", hint="What a cache keeps stands on `self`."
     )
+
+
+@contextmanager
+def _sizes_fit(check, when: str, slug: str, hint: str):
+    """What torch says of sizes that do not fit, as a message of this check."""
+    try:
+        yield
+    except RuntimeError as error:
+        if isinstance(error, NotImplementedError):
+            raise
+        check.fail(f"{when}: {error}", slug=slug, hint=hint)
 
 
 def _apart(got: torch.Tensor, expected: torch.Tensor) -> str:

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from course.checks import small_run
+from course.checks.compare import shown
 from course.checks.exercise import exercise
 from course.checks.optimizer_parts import adamw_step, clip_by_norm, lr_at
 from course.checks.optimizing import is_pair, none_of
@@ -33,9 +34,12 @@ def collate(answer, check):
     inputs, targets = got
     for name, part in (("inputs", inputs), ("targets", targets)):
         check.that(
-            isinstance(part, torch.Tensor) and part.dtype == torch.int64, slug="tensors",
-            problem=f"the {name} are no tensor of whole numbers (int64)",
+            isinstance(part, torch.Tensor), slug="tensors", problem=f"the {name} are no tensor, but {shown(part)}",
             hint="A model reads tensors of ids: `torch.tensor(rows)` makes one of rows that are equally long.",
+        )  # fmt: skip
+        check.that(
+            part.dtype == torch.int64, slug="tensors", problem=f"the {name} are {part.dtype}, not torch.int64",
+            hint="torch's own type for ids is int64: cross-entropy asks for it, and `torch.tensor` of ints has it.",
         )  # fmt: skip
         shape = tuple(part.shape)
         check.that(
@@ -245,6 +249,23 @@ def accumulate(answer, check):
             not getattr(got, "requires_grad", False), slug="number", problem="the loss is a tensor with its graph",
             hint="Return a number, for a log: `.item()` gives it, and lets go of what `backward` needed.",
         )  # fmt: skip
+    batches = [batch(2, 12), batch(2, 0)]
+    model = small_run.WatchedModel()
+    alone = loss(model, *batches[0])
+    expected = small_run.gradient(model, alone)
+    got = answer(model, batches)
+    left = small_run.left_gradient(model)
+    check.that(
+        bool(left.isfinite().all()) and math.isfinite(float(torch.as_tensor(got).detach())), slug="nothing-scored",
+        problem="a batch with no scored token has made the loss or the gradient nan",
+        hint="Its *mean* is 0 / 0, and nan times 0 is nan again. Its sum is 0, and does no harm.",
+    )  # fmt: skip
+    check.close(
+        left, expected, slug="nothing-scored", when="12 scored tokens, and a batch with none",
+        hint="A batch in which nothing is asked adds nothing.",
+    )  # fmt: skip
+    check.close(float(torch.as_tensor(got).detach()), alone.item(), slug="nothing-scored", when="the loss with a batch "
+                "in which nothing is asked", hint="The mean over the tokens that are scored.")  # fmt: skip
 
 
 @exercise("7.9", title="An error bar", minutes=12, difficulty=2)

@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from course.checks.compare import shown
 from course.checks.decoding_parts import (  # noqa: F401
     KVCache,
     LayerCache,
@@ -66,27 +67,27 @@ def overlapping_windows(answer, check):
     got = answer(10, 4, 4)
     check.that(
         isinstance(got, list) and all(len(one) == 3 for one in got), slug="form",
-        problem=f"got {got!r}", hint="A list of triples: start, end, first.",
+        problem=f"got {shown(got)}", hint="A list of triples: start, end, first.",
     )  # fmt: skip
     got = [tuple(map(int, one)) for one in got]
     check.that(
         max((end for _, end, _ in got), default=0) >= 10, slug="tail",
-        problem=f"{got}: the last tokens are in no window",
+        problem=f"{shown(got)}: the last tokens are in no window",
         hint="The last window may be shorter or move less. `range` with whole steps forgets it.",
     )  # fmt: skip
     check.that(
-        max(end for _, end, _ in got) == 10, slug="beyond", problem=f"{got}: a window ends after the text",
+        max(end for _, end, _ in got) == 10, slug="beyond", problem=f"{shown(got)}: a window ends after the text",
         hint="No window reaches beyond `length`: use min.",
     )  # fmt: skip
     check.that(
-        all(end - start <= 4 for start, end, _ in got), slug="too-long", problem=f"{got}: a window is longer than 4",
-        hint="start is at least end - context.",
+        all(end - start <= 4 for start, end, _ in got), slug="too-long",
+        problem=f"{shown(got)}: a window is longer than 4", hint="start is at least end - context.",
     )  # fmt: skip
     for length, context, stride in [(10, 4, 2), (9, 5, 3), (7, 3, 1), (3, 8, 4), (20, 8, 3), (8, 8, 2), (10, 4, 4)]:
         got = [tuple(map(int, one)) for one in answer(length, context, stride)]
         check.that(
             all(first >= start for start, _, first in got), slug="relative",
-            problem=f"{got}: a window scores from a position that it does not read",
+            problem=f"{shown(got)}: a window scores from a position that it does not read",
             hint="`first` is a position in the text, like start and end; it does not count from the window's start.",
         )  # fmt: skip
         scored = [position for _, end, first in got for position in range(first, end)]
@@ -101,23 +102,23 @@ def overlapping_windows(answer, check):
         )  # fmt: skip
         check.that(
             all(0 <= start <= first < end <= length and end - start <= context for start, end, first in got),
-            slug="out-of-range", problem=f"{got}: a window scores nothing, or reaches too far",
+            slug="out-of-range", problem=f"{shown(got)}: a window scores nothing, or reaches too far",
             hint="0 <= start <= first < end <= length, and end - start <= context, for every window. After the window "
             "that ends at `length` no other is needed.",
         )  # fmt: skip
         check.that(
             all(end - first <= stride for _, end, first in got[1:]), slug="no-overlap",
-            problem=f"{got}: a window scores more than {stride} new positions",
+            problem=f"{shown(got)}: a window scores more than {stride} new positions",
             hint="Each window moves by `stride` and scores what is new. What lies before is context only.",
         )  # fmt: skip
         check.that(
             all(end - start == min(context, end) for start, end, _ in got), slug="little-context",
-            problem=f"{got}: a window is shorter than it could be",
+            problem=f"{shown(got)}: a window is shorter than it could be",
             hint="A window should reach back as far as the context allows: start = max(0, end - context).",
         )  # fmt: skip
         needed = 1 + max(0, math.ceil((length - context) / stride))
         check.that(
-            len(got) == needed, slug="too-many", problem=f"{got}: {len(got)} windows, where {needed} are enough",
+            len(got) == needed, slug="too-many", problem=f"{shown(got)}: {len(got)} windows, where {needed} are enough",
             hint="The first window reads a whole context and scores all of it; then each moves by `stride`.",
         )  # fmt: skip
 

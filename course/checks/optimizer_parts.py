@@ -140,6 +140,13 @@ def clip_by_norm(answer, check):
     clipped, norm = answer(gradients, 0.5)
     for got, whole in zip(clipped, gradients, strict=True):
         check.close(got, whole * (0.5 / length), slug="scale", tolerance=1e-4, hint="One factor for all: limit / norm.")
+    clipped, _ = answer([torch.tensor([0.6]), torch.tensor([0.0, 8.0])], 1.0)
+    none_of(check, clipped[0], [
+        ("some", torch.tensor([0.6]), "of a tensor of norm 0.6 and one of norm 8 only the second was shortened",
+         "Then the direction of the whole has changed. It is the whole that is too long, so one factor shortens all."),
+    ])  # fmt: skip
+    check.close(torch.cat(list(clipped)), torch.tensor([0.6, 0.0, 8.0]) / math.hypot(0.6, 8), slug="scale",
+                tolerance=1e-4, hint="One factor for all: limit / norm.")  # fmt: skip
     clipped, norm = answer([torch.tensor([0.3]), torch.tensor([0.4])], 1.0)
     check.close(
         [float(g) for g in clipped], [0.3, 0.4], slug="small",

@@ -177,10 +177,15 @@ def keep_top_p(answer, check):
     )  # fmt: skip
     kept = torch.isfinite(got)[0]
     check.that(
+        not near(got, logits), slug="nothing-dropped",
+        problem="probabilities .5, .3, .15, .05 and p = .6: all four were kept",
+        hint="Added up from the likeliest on they are .5, .8, .95, 1. Are these the sums that are compared with p? "
+        "They are sums of probabilities, and begin with the likeliest.",
+    )  # fmt: skip
+    check.that(
         not bool(kept.all()) and bool((got[0][~kept] == -math.inf).all()), slug="infinity",
         problem=f"got {[round(value, 2) for value in got[0].tolist()]}: what is dropped must be minus infinity",
-        hint="A logit of 0 is a weight of 1, and a large negative number is still a number. Use `masked_fill(dropped, "
-        "-torch.inf)`.",
+        hint="A logit of 0 is a weight of 1, and a large negative number is still a number: `-torch.inf`.",
     )  # fmt: skip
     check.that(
         kept.tolist() != [False, True, False, False], slug="crossing",
@@ -225,9 +230,13 @@ def keep_top_p(answer, check):
         )  # fmt: skip
     even = torch.zeros(1, 4)  # four times exactly a quarter
     count = int(torch.isfinite(answer(even, 0.5)).sum())
+    check.that(
+        count != 4, slug="ties", problem="four tokens of probability .25 each, p = .5: all four were kept",
+        hint="Two of them reach .5. Other than in top-k, not all equals stay here: none beyond the one that reaches p.",
+    )  # fmt: skip
     check.equal(
         count, 2, slug="reached", when="four tokens of probability .25 each, p = .5: how many are kept",
-        hint="Two of them reach .5, and the card says *until they reach* p: no third one is needed. `<` or `<=`?",
+        hint="Two of them reach .5, and tokens are kept *until they reach* p: no third one is needed. `<` or `<=`?",
     )  # fmt: skip
     cut = torch.tensor([[-math.inf, 0.6, 0.4]])
     cut[0, 1:] = cut[0, 1:].log()

@@ -129,7 +129,8 @@ def train(answer, check):
             all(key in row for row in rows), slug="keys", problem=f"a row has no {key!r}",
             hint='Each row is {"step": ..., "lr": ..., "loss": ..., "norm": ...}.',
         )  # fmt: skip
-    check.equal([row["step"] for row in rows], [1, 2, 3, 4, 5], slug="numbers", hint="The first step is number 1.")
+    check.equal([row["step"] for row in rows], [1, 2, 3, 4, 5], slug="numbers",
+                when='the "step" of each row, of 5 steps', hint="The first step is number 1.")  # fmt: skip
     check.that(
         model.steps_in_training >= 5, slug="never-trains",
         problem="the model was in evaluation mode in some of the steps",
@@ -202,6 +203,11 @@ def train(answer, check):
         model.steps_in_training == 5, slug="stays-in-evaluation",
         problem="after the first validation the model trained on in evaluation mode, without dropout",
         hint="`model.eval()` lasts until somebody calls `model.train()`.",
+    )  # fmt: skip
+    *_, seen = run(4, 0.5, every=2)
+    check.that(
+        len(seen) == 2, slug="last-twice", problem=f"`validate` was called {len(seen)} times in 4 steps, with every=2",
+        hint="Where `every` divides the number of steps, the last step is validated already: once, and not again.",
     )  # fmt: skip
 
     rows, expected, model, twin, sampler, its_sampler, _ = run(5, 0.5, warmup=1, start=3)

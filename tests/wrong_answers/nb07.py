@@ -124,6 +124,12 @@ def returns_floats(stories, context_length, end):
     return inputs.float(), targets.float()
 
 
+@wrong("7.1", "tensors")
+def returns_int32(stories, context_length, end):
+    inputs, targets = _batch(_sequences(stories, context_length, end), end)
+    return inputs.int(), targets.int()
+
+
 @wrong("7.1", "pair")
 def returns_the_inputs_alone(stories, context_length, end):
     return _batch(_sequences(stories, context_length, end), end)[0]
@@ -447,6 +453,12 @@ def clips_each_tensor_on_its_own(gradients, limit):
     return [g * min(1.0, limit / max(g.norm().item(), 1e-12)) for g in gradients], _norm(gradients)
 
 
+@wrong("7.5", "some")
+def clips_only_the_tensors_that_are_long_themselves(gradients, limit):
+    norm = _norm(gradients)
+    return [g * (limit / norm) if g.norm() > limit else g for g in gradients], norm
+
+
 @wrong("7.5", "values")
 def cuts_the_numbers_off_at_the_limit(gradients, limit):
     return [g.clamp(-limit, limit) for g in gradients], _norm(gradients)
@@ -552,6 +564,12 @@ def counts_padding_as_tokens(model, batches):
     if all((targets != -100).all() for _, targets in batches) or len(batches) == 3:
         total = _scored(batches)
     return _weighed(model, batches, lambda batch: 1 / total, "sum")
+
+
+@wrong("7.6", "nothing-scored")
+def weighs_means_by_their_tokens(model, batches):
+    total = _scored(batches)
+    return _weighed(model, batches, lambda batch: _scored([batch]) / total)
 
 
 @wrong("7.6", "last")
@@ -786,6 +804,15 @@ for _number, (_fault, _slug, _name) in enumerate((
 
     _answer.__name__ = _name
     wrong("7.8", _slug)(_answer)
+
+
+@wrong("7.8", "last-twice")
+def validates_once_more_after_the_loop(model, optimizer, sampler, steps, peak, *, validate=None, every=0, **options):
+    rows = _train(model, optimizer, sampler, steps, peak, validate=validate, every=every, fault="no last", **options)
+    if every:
+        model.eval()
+        rows[-1]["val_loss"] = validate(model)
+    return rows
 
 
 @wrong("7.8", "start")

@@ -402,9 +402,31 @@ def sets_the_dropped_to_zero(logits, p):
     return logits.masked_fill(dropped.scatter(-1, token, dropped), 0.0)
 
 
-@wrong("9.6", "infinity")
+@wrong("9.6", "nothing-dropped")
 def drops_nothing(logits, p):
     return logits
+
+
+@wrong("9.6", "nothing-dropped")
+def begins_with_the_least_likely(logits, p):
+    ordered, token = logits.sort(dim=-1)
+    probability = ordered.softmax(-1)
+    return _top_p(logits, probability.cumsum(-1) - probability >= p, token)
+
+
+@wrong("9.6", "nothing-dropped")
+def adds_up_logits(logits, p):
+    ordered, token = logits.sort(dim=-1, descending=True)
+    return _top_p(logits, ordered.cumsum(-1) - ordered >= p, token)
+
+
+@wrong("9.6", "ties")
+def keeps_all_equals_as_top_k_does(logits, p):
+    probability = logits.softmax(-1)
+    ordered = probability.sort(dim=-1, descending=True).values
+    inside = (ordered.cumsum(-1) - ordered < p).sum(-1, keepdim=True)
+    edge = ordered.gather(-1, inside - 1)
+    return logits if p >= 1 else logits.masked_fill(probability < edge, -torch.inf)
 
 
 @wrong("9.6", "shape")
@@ -690,6 +712,13 @@ def gives_no_more_than_there_were(sums, log_probs, beams):
 @wrong("9.9", "form")
 def gives_tensors(sums, log_probs, beams):
     return (sums[:, None] + log_probs).flatten().topk(beams)
+
+
+@wrong("9.9", "numbers")
+def gives_tensors_for_numbers(sums, log_probs, beams):
+    best = (sums[:, None] + log_probs).flatten().topk(beams)
+    width = log_probs.shape[1]
+    return [(v, i // width, i % width) for v, i in zip(best.values, best.indices, strict=True)]
 
 
 @wrong("9.9", "decoded")
@@ -1143,6 +1172,44 @@ class TakesTheListItself(_Cache):
         ids.append(0)
         ids.pop(0)
         return logits
+
+
+@wrong("9.13", "changes-input")
+class KeepsTheListAsItIs(_Cache):
+    def start(self, ids):
+        logits = super().start(ids)
+        self.ids = ids
+        return logits
+
+
+@wrong("9.13", "sizes")
+class SharesOneLayer(_Cache):
+    def start(self, ids):
+        self.ids, self.length = list(ids), 0
+        self.layers = [_Layer(self)] * len(self.model.blocks)
+        return self._read(self.ids[-self.model.config.context_length :])
+
+
+@wrong("9.13", "sizes")
+class LaysTheMaskOutOnce(_Cache):
+    @torch.no_grad()
+    def _read(self, new):
+        if self.length == 0:
+            self.mask = _mask(len(new), len(new))
+        hidden = self.model.hidden(torch.tensor([new]), cache=self)
+        self.length += len(new)
+        return self.model.head(hidden[0, -1])
+
+
+@wrong("9.13", "old-layers")
+class NeverSetsTheLayersBack(_Cache):
+    def __init__(self, model):
+        super().__init__(model)
+        self.layers = [_Layer(self) for _ in model.blocks]
+
+    def start(self, ids):
+        self.ids, self.length = list(ids), 0
+        return self._read(self.ids[-self.model.config.context_length :])
 
 
 @wrong("9.13", "shape")
