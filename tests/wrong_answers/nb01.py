@@ -997,11 +997,10 @@ def returns_a_set(encode, text):
 
 @wrong("1.9", "not-asked")
 def asks_another_encoder(encode, text):
-    other = _OTHER.encode
+    from helpers import bpe  # here: the answer is marked by its source alone, too
+
+    other = bpe.BytePairEncoder.train(["the cat and the hat"], 262).encode
     return [i for i in range(1, len(text)) if other(text[:i]) + other(text[i:]) == other(text)]
-
-
-_OTHER = bpe.BytePairEncoder.train(["the cat and the hat"], 262)
 
 
 @wrong("1.9", "every-place")
