@@ -12,6 +12,7 @@ What is kept is run here, and in notebooks that load it, and nowhere else: `pyth
 import importlib.util
 import inspect
 import sys
+import textwrap
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -185,8 +186,6 @@ def among_mine(number: str, scope: dict):
 
 
 def _wrapped(text: str) -> list[str]:
-    import textwrap
-
     return textwrap.wrap(text, 110, subsequent_indent="    ")
 
 
@@ -205,10 +204,7 @@ def write(found: list[Part] | None = None) -> Path:
 def load(quiet: bool = False) -> ModuleType:
     """`runs/my_gpt.py`, put together anew, as a module: `load().GPT` is the model. Says which parts are whose."""
     found = parts()
-    spec = importlib.util.spec_from_file_location("my_gpt", write(found))
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["my_gpt"] = module
-    spec.loader.exec_module(module)
+    module = _module(found)
     if not quiet:
         print(summary(found))
         for part in found:
@@ -219,12 +215,20 @@ def load(quiet: bool = False) -> ModuleType:
     return module
 
 
+def _module(found: list[Part]) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("my_gpt", write(found))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["my_gpt"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
 def part(name: str):
     """One part of it, by name: the learner's, or the course's; says which."""
-    module = load(quiet=True)
-    found = {each.name: each for each in parts()}
-    print(f"{name}: {found[name].whose}, exercise {found[name].exercise.number}")
-    return getattr(module, name)
+    found = parts()
+    asked = next(each for each in found if each.name == name)
+    print(f"{name}: {asked.whose}, exercise {asked.exercise.number}")
+    return getattr(_module(found), name)
 
 
 def summary(found: list[Part] | None = None) -> str:

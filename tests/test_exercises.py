@@ -10,8 +10,9 @@ from functools import cache
 
 import pytest
 
-from course.checks.cells import exercise_cells, filled, plain_python, solution_of, surroundings
+from course.checks.cells import exercise_cells, plain_python, solution_of, surroundings
 from course.checks.exercise import NOT_ATTEMPTED, REGISTRY, RIGHT, WRONG
+from course.classroom.filling import filled
 from course.site import notebooks
 from helpers.files import repository_root
 from tests.wrong_answers import PLANTED

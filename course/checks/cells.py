@@ -8,8 +8,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 
-from course.checks.source import is_definition, renamed
+from course.checks.source import is_definition, plain_python, renamed
 from course.site import notebooks
 from helpers.errors import CourseError
 
@@ -36,11 +37,6 @@ def exercise_cells(book) -> dict[str, ExerciseCells]:
         if "exercise" in notebooks.tags_of(cell):
             found[str(cell.metadata["exercise"])] = ExerciseCells(*book.cells[i - 1 : i + 3])
     return found
-
-
-def plain_python(source: str) -> str:
-    """A cell without IPython's own commands; the lines keep their numbers."""
-    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.split("\n"))
 
 
 def definitions(cells: Sequence) -> list[ast.stmt]:
@@ -98,7 +94,7 @@ def course_part(number: str) -> str:
     Raises:
         CourseError: the notebook has no such exercise, or no solution to it.
     """
-    path = next((p for p in notebooks.all_notebooks() if int(p.name[:2]) == int(number.split(".")[0])), None)
+    path = _notebook_of(number)
     found = _cells_of(path, path.stat().st_mtime_ns) if path else {}
     if number not in found:
         raise CourseError(f"the course's notebooks have no exercise {number}: are they of another version?")
@@ -113,23 +109,28 @@ def course_part(number: str) -> str:
 
 def surroundings_of(number: str) -> dict:
     """`surroundings` of exercise `number` in its notebook."""
-    path = next(p for p in notebooks.all_notebooks() if int(p.name[:2]) == int(number.split(".")[0]))
-    book = notebooks.read(path)
+    book = notebooks.read(_notebook_of(number))
     return surroundings(book, exercise_cells(book)[number].stub)
 
 
 def methods_to_write(number: str) -> list[str]:
     """The methods that the stub of exercise `number` leaves open; none where it is a function."""
-    path = next((p for p in notebooks.all_notebooks() if int(p.name[:2]) == int(number.split(".")[0])), None)
+    path = _notebook_of(number)
     found = _cells_of(path, path.stat().st_mtime_ns) if path else {}
     if number not in found:
         return []
     stub = ast.parse(plain_python(found[number].stub.source)).body[-1]
-    return [each.name for each in getattr(stub, "body", []) if isinstance(each, ast.FunctionDef) and _is_open(each)]
+    return [each.name for each in getattr(stub, "body", []) if isinstance(each, ast.FunctionDef) and is_open(each)]
 
 
-def _is_open(method: ast.FunctionDef) -> bool:
-    return isinstance(method.body[-1], ast.Raise) and "NotImplementedError" in ast.dump(method.body[-1])
+def is_open(method: ast.FunctionDef) -> bool:
+    """Whether a stub leaves a method to the learner."""
+    return ast.unparse(method.body[-1]).startswith(("raise NotImplementedError", "..."))
+
+
+def _notebook_of(number: str) -> Path | None:
+    """The notebook of the course that has exercise `number`, as far as its name says."""
+    return next((p for p in notebooks.all_notebooks() if int(p.name[:2]) == int(number.split(".")[0])), None)
 
 
 @lru_cache(maxsize=32)

@@ -22,7 +22,7 @@ def source_of(answer) -> str | None:
         return None
     text = "".join(linecache.getlines(code.co_filename))
     try:
-        tree = ast.parse("\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in text.split("\n")))
+        tree = ast.parse(plain_python(text))
     except (SyntaxError, ValueError):
         return None
     if not any(isinstance(s, ast.FunctionDef | ast.ClassDef) and s.name == name for s in tree.body):
@@ -49,6 +49,11 @@ def _segment(text: str, statement: ast.stmt) -> str:
     while first > 0 and lines[first - 1].startswith("#"):
         first -= 1
     return "\n".join(lines[first : statement.end_lineno])
+
+
+def plain_python(source: str) -> str:
+    """A cell without IPython's own commands; the lines keep their numbers."""
+    return "\n".join("" if line.lstrip().startswith(("%", "!")) else line for line in source.split("\n"))
 
 
 def is_definition(statement: ast.stmt) -> bool:

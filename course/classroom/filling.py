@@ -7,11 +7,6 @@ from course.checks import cells
 from helpers.errors import CourseError
 
 
-def is_open(method: ast.FunctionDef) -> bool:
-    """Whether a stub leaves a method to the learner."""
-    return ast.unparse(method.body[-1]).startswith(("raise NotImplementedError", "..."))
-
-
 def filled(stub: str, solution: str, begin: str = "", end: str = "") -> str:
     """As `course.checks.cells.filled`; of a class what the stub gives stays, and each method that it leaves open gets
     the lines of the solution. Methods that the solution has besides stand behind the last of them.
@@ -29,7 +24,7 @@ def filled(stub: str, solution: str, begin: str = "", end: str = "") -> str:
     if getattr(solved, "name", None) != asked.name:
         raise CourseError(f"a solution must define what its stub defines, {asked.name}")
     own, there = _methods(solved), _methods(asked)
-    left_open = [method for method in there.values() if is_open(method)]
+    left_open = [method for method in there.values() if cells.is_open(method)]
     if missing := [method.name for method in left_open if method.name not in own]:
         raise CourseError(f"the solution of {asked.name} has no {', '.join(missing)}")
     known = {ast.dump(statement) for statement in ast.parse(stub).body}

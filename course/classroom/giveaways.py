@@ -20,13 +20,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from course.checks.answer import TimeLimit, TooSlow
-from course.checks.cells import definitions, exercise_cells, plain_python, solution_of
+from course.checks.cells import definitions, exercise_cells, is_open, plain_python, solution_of
 from course.checks.compare import is_array
 from course.checks.exercise import RIGHT, Exercise
 from course.checks.registry import load_checks
 from course.classroom import inline
 from course.classroom.candidates import Candidate, candidates
-from course.classroom.filling import is_open
 from course.classroom.sandbox import environment
 from course.site import notebooks
 from helpers.errors import CourseError
