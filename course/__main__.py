@@ -5,6 +5,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from helpers.errors import CourseError
 
@@ -87,6 +88,20 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def leave(code: int) -> NoReturn:
+    """End the process with this exit code.
+
+    One of several that `torchrun` started ends at once when all is written. `DistributedDataParallel` keeps threads of
+    gloo alive, and one that still asks for Python's lock while the interpreter goes down aborts the process: a run that
+    has gone well would be reported as failed (pytorch/pytorch 179291).
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        sys.exit(code)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
 def _complain(error: Exception) -> int:
     print("error: " + " ".join(str(error).split()), file=sys.stderr)
     return 2
@@ -96,4 +111,4 @@ if __name__ == "__main__":
     # What a user's terminal cannot write is replaced, not fatal (Windows consoles).
     for each in (sys.stdout, sys.stderr):
         each.reconfigure(errors="replace")
-    sys.exit(main())
+    leave(main())

@@ -25,7 +25,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from helpers.checkpoint import load_checkpoint
 from helpers.errors import CourseError
-from helpers.optimizers import TrainStep
+from helpers.train_step import TrainStep
 from helpers.training import Trainer, TrainingResult
 
 
@@ -122,6 +122,8 @@ def processes(device: str = "auto"):
 
 class DistributedStep(TrainStep):
     """A step whose batches are divided among the processes, and whose gradients are those of all."""
+
+    may_split = False  # all would have to
 
     def __init__(self, model: nn.Module, sampler, settings, processes: Processes):
         super().__init__(model, sampler, settings)

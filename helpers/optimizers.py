@@ -1,27 +1,17 @@
-"""Built in notebook 07: one step of training: the loss of some batches, its gradients, and how the weights then move.
+"""Built in notebook 07: how the weights move: by AdamW, or by Muon in the blocks and AdamW for the rest.
 
-They move by AdamW alone, or by Muon for the matrices in the blocks and AdamW for the rest. AdamW (Loshchilov and
-Hutter, "Decoupled Weight Decay Regularization") scales every value by its own history. Muon (Jordan et al., "Muon: An
-optimizer for hidden layers in neural networks", 2024) treats a matrix as a whole: it moves along the orthogonal matrix
-nearest to its momentum buffer, so that all directions are learned at the same pace. Used in `helpers.training`.
+AdamW (Loshchilov and Hutter, "Decoupled Weight Decay Regularization") scales every value by its own history. Muon
+(Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024) treats a matrix as a whole: it moves
+along the orthogonal matrix nearest to its momentum buffer, so that all directions are learned at the same pace.
+
+Used in `helpers.train_step`, and in notebook 07.
 """
 
-import functools
-import math
-from collections.abc import Callable
-from contextlib import nullcontext
-from typing import NamedTuple
-
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.errors import CourseError
-from helpers.evaluation import LOGITS
-from helpers.model import GPT, IGNORED, check_targets
-from helpers.settings import OptimizerConfig, TrainingSettings
-
-PATIENCE = 30  # skipped steps in a row: float16's scale begins at 65,536, and halved that often nothing is left of it
+from helpers.settings import OptimizerConfig
 
 # The quintic of Muon's reference implementation. Its steps do not converge to 1; they carry singular values from
 # almost nothing to somewhere between 0.7 and 1.2 in five steps, and training needs no more.
@@ -137,164 +127,3 @@ class Muon(torch.optim.Optimizer):
                 parameter.mul_(1 - lr * group["weight_decay"])
                 parameter.add_(update, alpha=-lr * max(1, rows / columns) ** 0.5)
         return loss
-
-
-# ---------------------------------------------------------------------- one step
-
-
-def chunked_loss(model: GPT, ids: Tensor, targets: Tensor) -> Tensor:
-    """`GPT.loss`, some positions at a time: all logits, (B, T, V), never exist at once. For `backward()` alone."""
-    if not hasattr(F, "linear_cross_entropy"):
-        raise CourseError(f"loss=chunked needs torch 2.13 or newer, and this is {torch.__version__}: use loss=plain")
-    check_targets(targets, ids, model.config)
-    tied, weight = model.config.tied_head, model.head.weight
-    model.wte.sparse = tied  # its gradient holds only the tokens that were read, and is added to the head's in place
-    try:
-        hidden = model.hidden(ids).flatten(0, 1)  # (B * T, d_model)
-    finally:
-        model.wte.sparse = False
-    if tied and weight.requires_grad:
-        weight = _with_own_gradient(weight)
-    if torch.is_autocast_enabled(hidden.device.type):
-        dtype = torch.get_autocast_dtype(hidden.device.type)
-        hidden, weight = hidden.to(dtype), weight.to(dtype)
-    options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=max(1, LOGITS // weight.shape[0]))
-    losses = F.linear_cross_entropy(hidden, weight, targets.flatten(), reduction="none", options=options)
-    return losses.sum(dtype=torch.promote_types(losses.dtype, torch.float32)) / (targets != IGNORED).sum()
-
-
-def _with_own_gradient(weight: Tensor) -> Tensor:
-    """The same weight; its gradient becomes `weight`'s at once, where autograd would keep both and their sum."""
-    alias = weight.detach().requires_grad_()
-
-    def hand_over(alias: Tensor) -> None:
-        weight.grad = alias.grad if weight.grad is None else weight.grad.add_(alias.grad)
-        alias.grad = None
-
-    alias.register_post_accumulate_grad_hook(hand_over)
-    return alias
-
-
-class StepStats(NamedTuple):
-    loss: float  # nats per token
-    grad_norm: float  # the gradient's norm before clipping
-    tokens: int  # how many were scored
-    skipped: bool  # left out, because float16 had overflowed
-
-
-class TrainStep:
-    """Moves a model's weights, in place: the gradients of some batches, then one update.
-
-    `sampler` has `next_batch()` -> (ids, targets), (B, T) each; `StopIteration` says that the data have ended.
-    """
-
-    def __init__(self, model, sampler, settings: TrainingSettings):
-        self.model, self.sampler, self.settings = model, sampler, settings
-        self.device = next(model.parameters()).device
-        precision = settings.hardware.precision
-        half = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[precision]
-        if half is not None and self.device.type == "cpu":
-            raise CourseError(f"precision={precision} needs a GPU; on a CPU use float32")
-        self.loss = functools.partial(chunked_loss if settings.hardware.loss == "chunked" else GPT.loss, model)
-        self.optimizers = build_optimizer(model, settings.optimizer)
-        self.autocast = lambda: torch.autocast(self.device.type, half) if half else nullcontext()
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=precision == "float16")
-        self.skipped = self.skipped_in_all = 0  # steps that float16 left out: in a row up to now, and since the start
-        self.data_ended = False
-
-    def step(self, number: int, factor: Callable[[], float]) -> StepStats | None:
-        """Gradients of `accumulation` batches, one update. Each token weighs the same, in whatever batch it is.
-
-        Args:
-            number: of this step, for messages.
-            factor: asked, after the batches were drawn, for the learning rates as a fraction of their highest.
-
-        Returns:
-            None if the data had ended before the first batch.
-
-        Raises:
-            CourseError: loss or gradient is not a number, and the weights are as they were; under float16 only after
-                many steps in a row.
-        """
-        position = self._position()
-        batches = self.batches()
-        if not batches:
-            return None
-        tokens = int(self.total(sum(int((targets != IGNORED).sum()) for _, targets in batches)))
-        parts = [self.backward(*batch, tokens, last=batch is batches[-1]) for batch in batches]
-        losses = torch.stack(parts).tolist()
-        loss = self.total(sum(losses))
-        for optimizer in self.optimizers:
-            self.scaler.unscale_(optimizer)
-        limit = self.settings.optimizer.clip or math.inf
-        grad_norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
-        set_learning_rates(self.optimizers, factor())
-        fine = math.isfinite(loss) and math.isfinite(grad_norm)
-        if fine:
-            self.skipped = 0
-            for optimizer in self.optimizers:
-                self.scaler.step(optimizer)
-        else:  # no optimizer may step: a moment would keep what is not a number
-            self._skip(number, losses, grad_norm, position)
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
-        self.scaler.update()  # under float16, lowers the scale where a gradient overflowed
-        return StepStats(loss, grad_norm, tokens, not fine)
-
-    def batches(self) -> list[tuple[Tensor, Tensor]]:
-        """The batches of one step; fewer, or none, where the data end."""
-        batches = []
-        try:
-            for _ in range(self.settings.data.accumulation):
-                batches.append(self.sampler.next_batch())
-        except StopIteration:
-            self.data_ended = True
-        return batches
-
-    def backward(self, ids: Tensor, targets: Tensor, tokens: float, last: bool) -> Tensor:
-        """Add a batch's gradients to those before; returns its part of the mean loss over the step's `tokens`."""
-        weight = int((targets != IGNORED).sum()) / tokens
-        with self.autocast():
-            loss = self.loss(ids.to(self.device), targets.to(self.device)) * weight
-        self.scaler.scale(loss).backward()
-        return loss.detach()
-
-    def total(self, value: float) -> float:
-        """A count or a loss of these batches as one of the whole step."""
-        return value
-
-    def _skip(self, number: int, losses: list[float], grad_norm: float, position: str) -> None:
-        """Count a step that is left out; say what was wrong where this is not float16, or where it is so too often."""
-        bad = [i for i, loss in enumerate(losses, start=1) if not math.isfinite(loss)]
-        what = f"the loss became {losses[bad[0] - 1]}" if bad else f"the gradient's norm became {grad_norm}"
-        which = f", batch {bad[0]} of {len(losses)}" if bad and len(losses) > 1 else ""
-        said = f"{what} at step {number}{which}{position}"
-        self.skipped += 1
-        self.skipped_in_all += 1
-        if not self.scaler.is_enabled():
-            raise CourseError(
-                f"{said}: try a lower learning rate, a longer warm-up or stronger clipping; the weights and what was "
-                "saved are as they were before, and log.jsonl shows where it began to rise"
-            )
-        if self.skipped > PATIENCE:
-            raise CourseError(f"{said}, after {PATIENCE} steps in a row that float16 left out: use float32 or bfloat16")
-
-    def _position(self) -> str:
-        """Where the sampler stands, for a person who looks for the batch that did it."""
-        state = self.sampler.state_dict() if hasattr(self.sampler, "state_dict") else {}
-        known = [f"{name} {state[name]}" for name in ("epoch", "position", "step") if name in state]
-        return f" (the sampler stood at {', '.join(known)})" if known else ""
-
-    def state_dict(self) -> dict:
-        """What decides the coming steps, apart from the weights and the random numbers."""
-        optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
-        skipped, sampler = [self.skipped, self.skipped_in_all], self.sampler.state_dict()
-        return {"optimizers": optimizers, "scaler": self.scaler.state_dict(), "skipped": skipped, "sampler": sampler}
-
-    def load_state_dict(self, state: dict) -> None:
-        """Go on where `state_dict` was taken."""
-        self.sampler.load_state_dict(state["sampler"])
-        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
-            optimizer.load_state_dict(saved)
-        self.scaler.load_state_dict(state["scaler"])
-        self.skipped, self.skipped_in_all = state["skipped"]

@@ -28,10 +28,12 @@ class Recipe:
     stories: str = "bundled"  # a source of `load_stories`
     limit: int | None = None  # only the first so many stories
     validation_fraction: float | None = None  # None: the source's own validation split; or of the training stories
+    vocab_multiple: int = 1  # while it trains the vocabulary has so many extra rows that this divides it
 
     def config(self, vocab_size: int) -> GPTConfig:
-        """The model's configuration for a vocabulary."""
-        return GPTConfig(vocab_size=vocab_size, **self.model)
+        """The configuration of the model that is trained, for a tokenizer of so many entries."""
+        multiple = self.vocab_multiple
+        return GPTConfig(vocab_size=math.ceil(vocab_size / multiple) * multiple, **self.model)
 
     def as_dict(self) -> dict:
         """For JSON; `recipe_from` reads it."""
@@ -159,7 +161,9 @@ def get_recipe(name: str) -> Recipe:
 
 # ---------------------------------------------------------------------- changing a recipe
 
-OWN = {"stories": str, "tokenizer": str, "limit": int | None, "validation_fraction": float | None}
+OWN = {
+    "stories": str, "tokenizer": str, "limit": int | None, "validation_fraction": float | None, "vocab_multiple": int
+}  # fmt: skip
 MODEL = {each.name: each.type for each in fields(GPTConfig) if each.name != "vocab_size"}
 LENGTHS = ("steps", "epochs", "seconds")
 
@@ -195,9 +199,10 @@ def override(recipe: Recipe, assignments: Iterable[str]) -> Recipe:
     changed = replace(recipe, model=model, training=recipe.training.but(**training), **own)
     if changed.training.schedule.endless:
         raise CourseError("a run needs a length: set steps, epochs or seconds")
+    for name in ("limit", "vocab_multiple"):
+        if (value := getattr(changed, name)) is not None and value < 1:
+            raise CourseError(f"{name} must be at least 1, got {value}")
     changed.config(vocab_size=2)  # a shape that cannot be built is refused now
-    if changed.limit is not None and changed.limit < 1:
-        raise CourseError(f"limit must be at least 1, got {changed.limit}")
     fraction = changed.validation_fraction
     if fraction is not None and not 0 < fraction < 1:
         raise CourseError(f"validation_fraction must be between 0 and 1, got {fraction}")

@@ -114,14 +114,18 @@ class LoggingConfig:
 
 @dataclass(frozen=True)
 class HardwareConfig:
-    """How the same computation is carried out on this machine."""
+    """How the same computation is carried out; `helpers.train_step.choose` says what "auto" is on a device."""
 
-    precision: str = "float32"  # of activations: "float32", or on a GPU "bfloat16" or "float16"
-    loss: str = "plain"  # "chunked" never holds all logits at once: less memory, slower on a CPU
+    precision: str = "float32"  # of matrix multiplications and activations: "float32", "bfloat16", "float16", "auto"
+    matmul_precision: str = "auto"  # of float32 matrix multiplications: "highest", or "high", which is TF32 on a GPU
+    loss: str = "plain"  # "chunked" never holds all logits at once: less memory, slower on a CPU; or "auto"
+    compile: str = "off"  # "on": by torch.compile, whose start takes a minute; or "auto"
 
     def __post_init__(self):
-        _one_of(self, "precision", ("float32", "bfloat16", "float16"))
-        _one_of(self, "loss", ("plain", "chunked"))
+        _one_of(self, "precision", ("float32", "bfloat16", "float16", "auto"))
+        _one_of(self, "matmul_precision", ("highest", "high", "auto"))
+        _one_of(self, "loss", ("plain", "chunked", "auto"))
+        _one_of(self, "compile", ("on", "off", "auto"))
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from helpers.errors import CourseError
 from helpers.evaluation import loss_and_accuracy
 from helpers.generation import PROMPT, generate_text
 from helpers.model import GPT
-from helpers.optimizers import StepStats, TrainStep
 from helpers.run_log import RunLog, progress_bar, show_step, stop_on_interrupt, writing_to
 from helpers.settings import TrainingSettings, schedule
+from helpers.train_step import StepStats, TrainStep
 
 BEST = "best"  # the folder, inside a run's, of the model with the lowest validation loss
 COUNTED = ("step", "tokens", "seconds", "val_loss", "best_loss")  # what a `Trainer` counts
@@ -161,7 +161,9 @@ class Trainer:
         step, settings = self.train_step, self.settings
         more = {"lr": step.optimizers[0].param_groups[0]["lr"], "grad_norm": stats.grad_norm}
         row = self.log.row(self.step, self.tokens, self.seconds, step.device, **more)
-        if settings.hardware.precision == "float16":
+        if step.pieces > 1:
+            row["pieces"] = step.pieces
+        if step.scaler.is_enabled():
             row |= {"loss_scale": step.scaler.get_scale(), "skipped": step.skipped_in_all}
         if self.validation and (last or new_epoch or self.due("eval_every")):
             self.val_loss, row["val_accuracy"] = loss_and_accuracy(self.model, self.validation)

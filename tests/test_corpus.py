@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from helpers import corpus
+from course import corpus
 from helpers.files import data_folder, read_json
 
 

@@ -1,6 +1,6 @@
 """Notebook 02: its repairs, its near copies, its layouts of sequences, and solutions that have the helpers' results.
 
-That its measures are those of `helpers.corpus` is tested in test_taught_code_01_04.py.
+That its measures are those of `course.corpus` is tested in test_taught_code_01_04.py.
 """
 
 import ast

@@ -10,8 +10,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from course.bench import planning
 from course.bench.memory import peak_bytes
 from helpers.model import GPT, GPTConfig
-from helpers.optimizers import TrainStep
 from helpers.recipes import RECIPES, get_recipe, override
+from helpers.train_step import TrainStep
 
 SMALL = ["n_layer=2", "n_head=2", "d_model=32", "context_length=32", "batch_size=2", "steps=10"]
 

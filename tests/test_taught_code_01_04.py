@@ -35,11 +35,11 @@ SAME_CODE = [  # notebook, what it teaches, module, what is used (None: the same
     ("01_tokenization", "merge", "helpers.bpe", None, ()),
     ("01_tokenization", "train", "helpers.bpe", None, ()),
     ("01_tokenization", "BytePairEncoder", "helpers.bpe", None, NOT_SHOWN_01),
-    ("02_dataset_eda", "words_of", "helpers.corpus", None, ()),  # the solution of exercise 2.1
-    ("02_dataset_eda", "sentences_of", "helpers.corpus", None, ()),
-    ("02_dataset_eda", "rank_frequencies", "helpers.corpus", None, ()),
-    ("02_dataset_eda", "growth", "helpers.corpus", None, ()),  # the solution of exercise 2.9
-    ("02_dataset_eda", "seen_fraction", "helpers.corpus", None, ()),
+    ("02_dataset_eda", "words_of", "course.corpus", None, ()),  # the solution of exercise 2.1
+    ("02_dataset_eda", "sentences_of", "course.corpus", None, ()),
+    ("02_dataset_eda", "rank_frequencies", "course.corpus", None, ()),
+    ("02_dataset_eda", "growth", "course.corpus", None, ()),  # the solution of exercise 2.9
+    ("02_dataset_eda", "seen_fraction", "course.corpus", None, ()),
     ("03_baselines", "discount_of", "helpers.ngrams", None, ()),
     ("04_embeddings_and_positions", "sinusoids", "helpers.model", None, ()),  # the solution of exercise 4.7
 ]

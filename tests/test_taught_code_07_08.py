@@ -11,10 +11,10 @@ By their results, because the notebook builds a simpler thing, or one that a lib
 | 07 | `Muon` itself (the text is the helpers') | `torch.optim.Muon` | test_optimizers |
 | 07 | the solution `lr_at` (steps, one shape) | `helpers.settings.schedule` (fractions, four shapes) | here |
 | 07 | the solution `clip_by_norm` | `torch.nn.utils.clip_grad_norm_`, in `TrainStep.step` | here |
-| 07 | the solutions `accumulate` and `update` | `helpers.optimizers.TrainStep` | here, the notebook itself |
+| 07 | the solutions `accumulate` and `update` | `helpers.train_step.TrainStep` | here, the notebook itself |
 | 07 | the solution `train` (one optimizer, counted in steps) | `helpers.training.Trainer` | test_notebook_07 |
 | 07 | the solutions `checkpoint` and `resume` | `Trainer.state_dict` and its checkpoint | test_training |
-| 08 | `ChunkedLoss`, with the solution `loss_and_gradients` | `helpers.optimizers.chunked_loss` | here |
+| 08 | `ChunkedLoss`, with the solution `loss_and_gradients` | `helpers.train_step.chunked_loss` | here |
 | 08 | the solution `unscaled_and_clipped` | `torch.amp.GradScaler`, in `TrainStep.step` | here |
 | 08 | `memory_budget`, `block_bytes` | the plain model, counted tensor by tensor | test_notebook_08 |
 | 08 | `flops_by_part`, the solution `mfu` | `course.bench.planning` | test_notebook_08, course.checks.nb08 |
@@ -29,8 +29,8 @@ import torch
 import torch.nn.functional as F
 
 from helpers.model import GPT, IGNORED, GPTConfig
-from helpers.optimizers import TrainStep, chunked_loss
 from helpers.settings import ScheduleConfig, TrainingSettings, schedule
+from helpers.train_step import TrainStep, chunked_loss
 from tests.taught import assert_same_code, taught_definition
 
 TRAINING, GPU = "07_training", "08_training_on_a_gpu"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from helpers import text_metrics
+from course import text_metrics
+from course.text_metrics import TrainingIndex, rouge_2, words
 from helpers.errors import CourseError
-from helpers.text_metrics import TrainingIndex, rouge_2, words
 
 TEXTS = st.lists(st.lists(st.sampled_from("abc"), min_size=1, max_size=9).map(" ".join), min_size=2, max_size=5)
 

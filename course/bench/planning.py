@@ -10,10 +10,11 @@ from course import in_words
 from course.bench.memory import peak_bytes
 from helpers.files import data_folder, read_json
 from helpers.model import GPT, GPTConfig
-from helpers.optimizers import TrainStep, chunked_loss, parameter_groups
+from helpers.optimizers import parameter_groups
 from helpers.recipes import Recipe
 from helpers.settings import TrainingSettings
 from helpers.tokenizer import load_tokenizer, trained_size
+from helpers.train_step import TrainStep, chunked_loss
 
 KNOWN_SIZES = {"bundled": 2048, "gpt2": 50257}  # entries, so that a plan needs no download
 PATIENCE = 2.0  # seconds that measuring a few real steps may take; what takes longer is estimated

@@ -25,7 +25,7 @@ from course.bench.reference import Reference
 from helpers.errors import CourseError
 from helpers.export import to_transformers
 from helpers.model import GPT, GPTConfig
-from helpers.optimizers import chunked_loss
+from helpers.train_step import chunked_loss
 
 # name: (configuration, sequences in a batch, tokens in a sequence, steps in a turn)
 SIZES = {

@@ -73,9 +73,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _samples(arguments: argparse.Namespace, model, tokenizer) -> dict[str, float]:
     """What generated stories are like; the training stories of the same source say what is copied."""
+    from course.text_metrics import TrainingIndex, distinct_n, self_bleu
     from helpers.generation import generate_batch
     from helpers.stories import load_stories
-    from helpers.text_metrics import TrainingIndex, distinct_n, self_bleu
 
     index = TrainingIndex(load_stories(arguments.stories, "train"))
     end, longest = tokenizer.eos_token_id, model.config.context_length - 1

@@ -44,7 +44,7 @@ def zipf(series: Mapping[str, Sequence[tuple[int, float]]], words: Mapping[int, 
 
     Args:
         series: for each collection its `(rank, occurrences in a million words)`, as
-            `helpers.corpus.rank_frequencies` gives them.
+            `course.corpus.rank_frequencies` gives them.
         words: words of the first collection to be named, by rank.
     """
     fig, ax = style.canvas(height=3.9)
@@ -88,7 +88,7 @@ def vocabulary_growth(series: Mapping[str, Sequence[tuple[int, int]]]):
     """Different words against words read (Heaps' law), both axes logarithmic.
 
     Args:
-        series: for each collection its `(words read, different words)`, as `helpers.corpus.growth` gives them.
+        series: for each collection its `(words read, different words)`, as `course.corpus.growth` gives them.
     """
     fig, ax = style.canvas(height=3.6)
     for i, (label, points) in enumerate(series.items()):

@@ -16,8 +16,8 @@ import pyarrow
 import pyarrow.parquet
 from tqdm import tqdm
 
+from course.corpus import seen_fraction
 from data.story_grammar.stories import full_grammar, plot_modules
-from helpers.corpus import seen_fraction
 from helpers.files import data_folder, sha256, write_atomically, write_json
 
 SEED = 2026

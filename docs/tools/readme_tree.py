@@ -40,6 +40,8 @@ COURSE = {
     "skills.py": "what a model can do already, asked while it learns",
     "rementions.py": "does a model remember who and what its story is about?",
     "mentions.py": "where a story names somebody or something again",
+    "corpus.py": "a corpus in numbers: words, sentences, Zipf's law (02)",
+    "text_metrics.py": "diversity, overlap with the training stories (09)",
     "packages.py": "what a notebook needs and is missing is installed; the oldest torch",
     "colab.py": "a disk that outlives Colab's machine",
     "tensorboard_writer.py": "a run's log in TensorBoard as well",

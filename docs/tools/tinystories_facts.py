@@ -12,7 +12,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from helpers import corpus
+from course import corpus
 from helpers.files import data_folder, write_json
 from helpers.stories import load_stories, split_stories
 

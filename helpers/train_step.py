@@ -1,0 +1,269 @@
+"""Built in notebooks 07 and 08: one step of training: the loss of some batches, its gradients, one update.
+
+How it is carried out, `HardwareConfig`, changes time and memory, and the loss no more than rounding does: in half
+precision (Micikevicius et al. 2017, "Mixed Precision Training"), with the loss in chunks, compiled, and where a batch
+does not fit the device's memory in pieces.
+
+Used by `helpers.training` and `helpers.distributed`, and by the plan of a run (`course.bench.planning`).
+"""
+
+import math
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from helpers.errors import CourseError
+from helpers.evaluation import LOGITS
+from helpers.model import GPT, IGNORED, check_targets
+from helpers.optimizers import build_optimizer, set_learning_rates
+from helpers.settings import HardwareConfig, TrainingSettings
+
+HALF = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+LOGITS_ON_GPU = 16 * LOGITS  # a GPU wants larger chunks
+PATIENCE = 30  # skipped steps in a row: float16's scale begins at 65,536, and halved that often nothing is left of it
+
+
+def choose(hardware: HardwareConfig, device: str | torch.device) -> HardwareConfig:
+    """The settings with every "auto" replaced by what is best on this device.
+
+    A GPU's *capability* tells its generation: bfloat16 and TF32 are in hardware from 8.0 on (Ampere), float16's matrix
+    units from 7.0 on (Volta, and the T4). Other devices, Apple's GPU among them, get float32 and nothing special:
+    nobody has measured there that anything else wins.
+    """
+    device = torch.device(device)
+    capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else (0, 0)
+    best = {
+        "precision": "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else "float32",
+        "matmul_precision": "high" if capability >= (8, 0) else "highest",
+        "loss": "chunked" if device.type == "cuda" and hasattr(F, "linear_cross_entropy") else "plain",
+        "compile": "on" if capability >= (7, 0) and find_spec("triton") else "off",  # the kernels are written in Triton
+    }
+    return replace(hardware, **{name: value for name, value in best.items() if getattr(hardware, name) == "auto"})
+
+
+@contextmanager
+def matmul_precision(precision: str):
+    """Multiply float32 matrices in this precision, "highest" or "high", inside and nowhere else."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(precision)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def loss_of(model: GPT, hardware: HardwareConfig) -> Callable[[Tensor, Tensor], Tensor]:
+    """The function from ids and targets, (B, T) each, to the mean loss that such settings ask for."""
+    compiled = torch.compile if hardware.compile == "on" else lambda function: function
+    if hardware.loss == "plain":
+        return compiled(lambda ids, targets: GPT.loss(model, ids, targets))
+    hidden = compiled(lambda ids: GPT.hidden(model, ids))  # the chunked loss itself cannot be compiled
+    return lambda ids, targets: chunked_loss(model, ids, targets, hidden, sparse=hardware.compile == "off")
+
+
+def chunked_loss(model: GPT, ids: Tensor, targets: Tensor, hidden: Callable | None = None, sparse=True) -> Tensor:
+    """`GPT.loss`, some positions at a time: all logits, (B, T, V), never exist at once. For `backward()` alone.
+
+    Args:
+        hidden: computes what the head reads; None: the model's own method.
+        sparse: the embedding's gradient, of a tied head, holds only the tokens that were read.
+    """
+    if not hasattr(F, "linear_cross_entropy"):
+        raise CourseError(f"loss=chunked needs torch 2.13 or newer, and this is {torch.__version__}: use loss=plain")
+    check_targets(targets, ids, model.config)
+    tied, weight = model.config.tied_head, model.head.weight
+    model.wte.sparse = tied and sparse  # it is added to the head's in place
+    try:
+        read = (hidden or model.hidden)(ids).flatten(0, 1)  # (B * T, d_model)
+    finally:
+        model.wte.sparse = False
+    if tied and weight.requires_grad:
+        weight = _with_own_gradient(weight)
+    if torch.is_autocast_enabled(read.device.type):
+        dtype = torch.get_autocast_dtype(read.device.type)
+        read, weight = read.to(dtype), weight.to(dtype)
+    logits = LOGITS if read.device.type == "cpu" else LOGITS_ON_GPU
+    options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=max(1, logits // weight.shape[0]))
+    losses = F.linear_cross_entropy(read, weight, targets.flatten(), reduction="none", options=options)
+    return losses.sum(dtype=torch.promote_types(losses.dtype, torch.float32)) / (targets != IGNORED).sum()
+
+
+def _with_own_gradient(weight: Tensor) -> Tensor:
+    """The same weight; its gradient becomes `weight`'s at once, where autograd would keep both and their sum."""
+    alias = weight.detach().requires_grad_()
+
+    def hand_over(alias: Tensor) -> None:
+        weight.grad = alias.grad if weight.grad is None else weight.grad.add_(alias.grad)
+        alias.grad = None
+
+    alias.register_post_accumulate_grad_hook(hand_over)
+    return alias
+
+
+class StepStats(NamedTuple):
+    loss: float  # nats per token
+    grad_norm: float  # the gradient's norm before clipping
+    tokens: int  # how many were scored
+    skipped: bool  # left out, because float16 had overflowed
+
+
+class TrainStep:
+    """Moves a model's weights, in place: the gradients of some batches, then one update.
+
+    `sampler` has `next_batch()` -> (ids, targets), (B, T) each; `StopIteration` says that the data have ended.
+    """
+
+    may_split = True  # whether a batch that does not fit is read in pieces
+
+    def __init__(self, model, sampler, settings: TrainingSettings):
+        self.model, self.sampler, self.settings = model, sampler, settings
+        self.device = next(model.parameters()).device
+        self.hardware = choose(settings.hardware, self.device)
+        self.half = HALF[self.hardware.precision]
+        self.loss = loss_of(model, self.hardware)
+        self.optimizers = build_optimizer(model, settings.optimizer)
+        # float16 alone has too little range for small gradients: they are multiplied by a scale on their way back.
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.half == torch.float16)
+        self.pieces = 1  # in which each batch is read
+        self.skipped = self.skipped_in_all = 0  # steps that float16 left out: in a row up to now, and since the start
+        self.data_ended = False
+
+    def step(self, number: int, factor: Callable[[], float]) -> StepStats | None:
+        """Gradients of `accumulation` batches, one update. Each token weighs the same, in whatever batch it is.
+
+        Args:
+            number: of this step, for messages.
+            factor: asked, after the batches were drawn, for the learning rates as a fraction of their highest.
+
+        Returns:
+            None if the data had ended before the first batch.
+
+        Raises:
+            CourseError: loss or gradient is not a number, and the weights are as they were; under float16 only after
+                many steps in a row.
+        """
+        position = self._position()
+        batches = self.batches()
+        if not batches:
+            return None
+        with matmul_precision(self.hardware.matmul_precision):
+            return self._move(number, factor, batches, position)
+
+    def _move(self, number: int, factor: Callable, batches: list, position: str) -> StepStats:
+        tokens = int(self.total(sum(int((targets != IGNORED).sum()) for _, targets in batches)))
+        losses = torch.stack(self.gradients(batches, tokens)).tolist()
+        loss = self.total(sum(losses))
+        for optimizer in self.optimizers:
+            self.scaler.unscale_(optimizer)
+        limit = self.settings.optimizer.clip or math.inf
+        grad_norm = float(torch.nn.utils.clip_grad_norm_(self.model.parameters(), limit))
+        set_learning_rates(self.optimizers, factor())
+        fine = math.isfinite(loss) and math.isfinite(grad_norm)
+        if fine:
+            self.skipped = 0
+            with self.autocast():  # Muon's products, too, are matrix multiplications
+                for optimizer in self.optimizers:
+                    self.scaler.step(optimizer)
+        else:  # no optimizer may step: a moment would keep what is not a number
+            self._skip(number, losses, grad_norm, position)
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        self.scaler.update()  # under float16, lowers the scale where a gradient overflowed
+        return StepStats(loss, grad_norm, tokens, not fine)
+
+    def batches(self) -> list[tuple[Tensor, Tensor]]:
+        """The batches of one step; fewer, or none, where the data end."""
+        batches = []
+        try:
+            for _ in range(self.settings.data.accumulation):
+                batches.append(self.sampler.next_batch())
+        except StopIteration:
+            self.data_ended = True
+        return batches
+
+    def autocast(self):
+        """In it matrix multiplications are done in half precision, if the settings say so."""
+        return torch.autocast(self.device.type, self.half, enabled=self.half is not None)
+
+    def gradients(self, batches: list[tuple[Tensor, Tensor]], tokens: int) -> list[Tensor]:
+        """Add up the gradients of all batches; returns their parts of the loss. What does not fit is read in pieces."""
+        rows = max(len(ids) for ids, _ in batches)
+        while True:
+            parts = [
+                part for batch in batches for part in zip(*(each.chunk(self.pieces) for each in batch), strict=True)
+            ]
+            try:
+                return [self.backward(*part, tokens, last=part is parts[-1]) for part in parts]
+            except torch.OutOfMemoryError as error:
+                if self.pieces >= rows or not self.may_split:
+                    said = "not even one sequence fits" if self.pieces >= rows else "a batch does not fit"
+                    raise CourseError(
+                        f"{said} the GPU's memory: choose a smaller batch_size, model or context"
+                    ) from error
+            # Here, and not above, the error is gone, and with it what it held on to.
+            self.pieces *= 2
+            print(f"\na batch of {rows} does not fit the GPU's memory: it is read in {self.pieces} pieces from now on")
+            for optimizer in self.optimizers:
+                optimizer.zero_grad(set_to_none=True)
+            torch.cuda.empty_cache()
+
+    def backward(self, ids: Tensor, targets: Tensor, tokens: float, last: bool) -> Tensor:
+        """Add a batch's gradients to those before; returns its part of the mean loss over the step's `tokens`."""
+        weight = int((targets != IGNORED).sum()) / tokens
+        with self.autocast():
+            loss = self.loss(self.on_device(ids), self.on_device(targets)) * weight
+        self.scaler.scale(loss).backward()
+        return loss.detach()
+
+    def on_device(self, ids: Tensor) -> Tensor:
+        """Copied to where the model is; from pinned memory a GPU fetches it while Python goes on."""
+        return (
+            ids.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else ids.to(self.device)
+        )
+
+    def total(self, value: float) -> float:
+        """A count or a loss of these batches as one of the whole step."""
+        return value
+
+    def _skip(self, number: int, losses: list[float], grad_norm: float, position: str) -> None:
+        """Count a step that is left out; say what was wrong where this is not float16, or where it is so too often."""
+        bad = [i for i, loss in enumerate(losses, start=1) if not math.isfinite(loss)]
+        what = f"the loss became {losses[bad[0] - 1]}" if bad else f"the gradient's norm became {grad_norm}"
+        which = f", batch {bad[0]} of {len(losses)}" if bad and len(losses) > 1 else ""
+        said = f"{what} at step {number}{which}{position}"
+        self.skipped += 1
+        self.skipped_in_all += 1
+        if not self.scaler.is_enabled():
+            raise CourseError(
+                f"{said}: try a lower learning rate, a longer warm-up or stronger clipping; the weights and what was "
+                "saved are as they were before, and log.jsonl shows where it began to rise"
+            )
+        if self.skipped > PATIENCE:
+            raise CourseError(f"{said}, after {PATIENCE} steps in a row that float16 left out: use float32 or bfloat16")
+
+    def _position(self) -> str:
+        """Where the sampler stands, for a person who looks for the batch that did it."""
+        state = self.sampler.state_dict() if hasattr(self.sampler, "state_dict") else {}
+        known = [f"{name} {state[name]}" for name in ("epoch", "position", "step") if name in state]
+        return f" (the sampler stood at {', '.join(known)})" if known else ""
+
+    def state_dict(self) -> dict:
+        """What decides the coming steps, apart from the weights and the random numbers."""
+        optimizers = [optimizer.state_dict() for optimizer in self.optimizers]
+        skipped, sampler = [self.skipped, self.skipped_in_all], self.sampler.state_dict()
+        return {"optimizers": optimizers, "scaler": self.scaler.state_dict(), "skipped": skipped, "sampler": sampler}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on where `state_dict` was taken."""
+        self.sampler.load_state_dict(state["sampler"])
+        for optimizer, saved in zip(self.optimizers, state["optimizers"], strict=True):
+            optimizer.load_state_dict(saved)
+        if state["scaler"] and self.scaler.is_enabled():  # another GPU may train in another precision
+            self.scaler.load_state_dict(state["scaler"])
+        self.skipped, self.skipped_in_all = state["skipped"]
