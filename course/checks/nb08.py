@@ -21,7 +21,7 @@ def near(got, wrong) -> bool:
     return isinstance(got, int | float) and math.isclose(got, wrong, rel_tol=1e-6)
 
 
-@exercise("8.1", title="Bytes before the first token", minutes=10, difficulty=2)
+@exercise("8.2", title="Bytes before the first token", minutes=10, difficulty=2)
 def state_bytes(answer, check):
     n = 1_000_000
     found = tuple(answer(n, precision) for precision in PRECISIONS)
@@ -65,7 +65,7 @@ def state_bytes(answer, check):
     check.equal(answer(7, "float32"), 112, slug="proportional", hint=hint)
 
 
-@exercise("8.2", title="MFU", minutes=10, difficulty=2)
+@exercise("8.4", title="MFU", minutes=10, difficulty=2)
 def mfu(answer, check):
     speed, L, d, T, V, peak = 1000.0, 5, 64, 32, 500, 1e9
     got = answer(speed, L, d, T, V, peak)
@@ -112,7 +112,7 @@ def mfu(answer, check):
     check.close(got, 20_000 * training_flops_per_token(small) / 65e12, slug="gpt2", tolerance=1e-9, hint=hint)
 
 
-@exercise("8.3", title="What the time buys", minutes=6, difficulty=1)
+@exercise("8.5", title="What the time buys", minutes=6, difficulty=1)
 def steps_within(answer, check):
     got = answer(2, 1000.0, 0.5, 10, 20)  # 60,000 operations at 200 a step
     mistakes = (
@@ -146,7 +146,7 @@ def steps_within(answer, check):
                 slug="large", tolerance=1e-9, hint="Try it with the numbers of a real GPU.")  # fmt: skip
 
 
-@exercise("8.4", title="Unscale, then clip", minutes=12, difficulty=2)
+@exercise("8.6", title="Unscale, then clip", minutes=12, difficulty=2)
 def unscaled_and_clipped(answer, check):
     def norm(tensors) -> float:
         return math.sqrt(sum(float((g.double() ** 2).sum()) for g in tensors))
@@ -215,7 +215,7 @@ def unscaled_and_clipped(answer, check):
                hint="A norm of zero must not be divided by.")  # fmt: skip
 
 
-@exercise("8.5", title="The loss in chunks, and its gradients", minutes=20, difficulty=3)
+@exercise("8.7", title="The loss in chunks, and its gradients", minutes=20, difficulty=3)
 def loss_and_gradients(answer, check):
     torch.manual_seed(5)
     hidden, weight = torch.randn(12, 8), torch.randn(20, 8)
@@ -326,7 +326,7 @@ def _gradients_of(check, given: tuple, to_hidden: torch.Tensor, to_weight: torch
                      "error is p less one at the target; by hidden error @ weight, by weight error.T @ x.")  # fmt: skip
 
 
-@exercise("8.6", title="Pad the vocabulary", minutes=10, difficulty=2)
+@exercise("8.8", title="Pad the vocabulary", minutes=10, difficulty=2)
 def padded_head(answer, check):
     torch.manual_seed(6)
     weight = torch.randn(10, 4)
