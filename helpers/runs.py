@@ -64,6 +64,7 @@ def prepare(
     size = trained_size(recipe.tokenizer)
     tokenizer = load_tokenizer(recipe.tokenizer) if size is None else None  # looked at before stories are fetched
     if start_from is not None:
+        recipe = replace(recipe, vocab_multiple=1)  # a finished model has no extra rows
         check_start(recipe, start_from)
     stories = load_stories(recipe.stories, "train", recipe.limit)
     train, validation = _split(recipe, stories)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from helpers.errors import CourseError
 from helpers.evaluation import LOGITS
@@ -92,6 +92,27 @@ def chunked_loss(model: GPT, ids: Tensor, targets: Tensor, hidden: Callable | No
     options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=max(1, logits // weight.shape[0]))
     losses = F.linear_cross_entropy(read, weight, targets.flatten(), reduction="none", options=options)
     return losses.sum(dtype=torch.promote_types(losses.dtype, torch.float32)) / (targets != IGNORED).sum()
+
+
+def unpadded(model: GPT, entries: int) -> GPT:
+    """The model without the rows that padded its vocabulary: same values in the same memory, fewer of them.
+
+    A tokenizer of 50,257 entries trains with 50,304 rows, because matrix units like round numbers. What is scored,
+    sampled from and saved has no more entries than the tokenizer.
+    """
+    if model.config.vocab_size <= entries:
+        return model
+    with torch.device("meta"):  # only the shape is made, the values are the model's
+        smaller = type(model)(replace(model.config, vocab_size=entries))
+    values = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers())
+    for name, value in values.items():
+        owner, _, last = name.rpartition(".")
+        value = value.detach()[:entries] if name in ("wte.weight", "head.weight") else value.detach()
+        is_parameter = isinstance(getattr(smaller.get_submodule(owner), last), nn.Parameter)
+        setattr(smaller.get_submodule(owner), last, nn.Parameter(value) if is_parameter else value)
+    if model.config.tied_head:
+        smaller.head.weight = smaller.wte.weight
+    return smaller.eval()
 
 
 def _with_own_gradient(weight: Tensor) -> Tensor:

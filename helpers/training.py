@@ -22,7 +22,7 @@ from helpers.generation import PROMPT, generate_text
 from helpers.model import GPT
 from helpers.run_log import RunLog, progress_bar, show_step, stop_on_interrupt, writing_to
 from helpers.settings import TrainingSettings, schedule
-from helpers.train_step import StepStats, TrainStep
+from helpers.train_step import StepStats, TrainStep, unpadded
 
 BEST = "best"  # the folder, inside a run's, of the model with the lowest validation loss
 COUNTED = ("step", "tokens", "seconds", "val_loss", "best_loss")  # what a `Trainer` counts
@@ -74,6 +74,8 @@ class Trainer:
             raise CourseError("a run that is saved needs its tokenizer")
         self.folder = None if self.folder is None else Path(self.folder)
         self.train_step = self.make_step()
+        entries = self.model.config.vocab_size if self.tokenizer is None else self.tokenizer.vocab_size
+        self.unpadded = unpadded(self.model, entries)  # what is scored, sampled from and saved
         self.log = RunLog(self.folder)
         self.step_seconds = 0.01  # of the last step; a guess before the first
 
@@ -166,7 +168,7 @@ class Trainer:
         if step.scaler.is_enabled():
             row |= {"loss_scale": step.scaler.get_scale(), "skipped": step.skipped_in_all}
         if self.validation and (last or new_epoch or self.due("eval_every")):
-            self.val_loss, row["val_accuracy"] = loss_and_accuracy(self.model, self.validation)
+            self.val_loss, row["val_accuracy"] = loss_and_accuracy(self.unpadded, self.validation)
             row["val_loss"] = self.val_loss
             if self.val_loss < self.best_loss:
                 self.best_loss = self.val_loss
@@ -174,7 +176,7 @@ class Trainer:
         if self.tokenizer is not None and (new_epoch or self.due("sample_every")):
             tokens = min(self.model.config.context_length, 100)
             row["sample"] = generate_text(
-                self.model, self.tokenizer, PROMPT, tokens, temperature=0.8, seed=settings.seed
+                self.unpadded, self.tokenizer, PROMPT, tokens, temperature=0.8, seed=settings.seed
             )
         return row
 
@@ -196,7 +198,7 @@ class Trainer:
             counted = {"steps": self.step, "tokens": self.tokens, "seconds": round(self.seconds, 1)}
             extra = counted | {"val_loss": self.val_loss, "settings": self.settings.flat()} | self.about
             with writing_to(self.folder):
-                checkpoint.save_model(self.folder / place, self.model, self.tokenizer, extra)
+                checkpoint.save_model(self.folder / place, self.unpadded, self.tokenizer, extra)
 
     def must_match(self) -> dict:
         """What a checkpoint must have in common with this run, by name."""

@@ -17,11 +17,11 @@ from helpers.errors import CourseError
 from helpers.evaluation import mean_loss, story_rows
 from helpers.files import repository_root
 from helpers.model import GPT, GPTConfig
-from helpers.optimizers import PATIENCE
 from helpers.run_log import LOG, SAMPLES, read_log, stop_on_interrupt
 from helpers.runs import make_sampler
 from helpers.settings import TrainingSettings
 from helpers.tokenizer import train_tokenizer
+from helpers.train_step import PATIENCE
 from helpers.training import BEST, Trainer
 
 TEXTS = [f"{name} had a {thing}. {name} lost it." for name in ("Pip", "Ann", "Tom") for thing in ("kite", "ball")]

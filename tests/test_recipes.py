@@ -51,7 +51,7 @@ def reduced(name, source, *more):
 def test_the_recipes_of_the_design_are_there():
     assert list(RECIPES) == [
         "storyteller", "gpt2-small", "gpt2-medium", "gpt2-large", "gpt2-xl", "post-ln-sinusoidal", "two-layer",
-        "context-512", "eight-layer", "tinystories-t4",
+        "context-512", "eight-layer", "tinystories-t4", "tinystories-gpu", "gpt2-tinystories", "twelve-thin-layers",
     ]  # fmt: skip
     for name, recipe in RECIPES.items():
         assert recipe.name == name and recipe.about

@@ -9,7 +9,6 @@ import pytest
 from course import reference_ranges
 from course.__main__ import main
 from course.bench import planning
-from course.site import notebooks
 from helpers import runs
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json
@@ -134,16 +133,14 @@ def test_the_shipped_ranges_belong_to_recipes_as_they_are():
     """An estimate shows its arithmetic, and the arithmetic is that of the recipe."""
     content = read_json(data_folder() / reference_ranges.FILE)
     assert content["format"] == reference_ranges.FORMAT
-    taught = "".join(path.read_text(encoding="utf-8") for path in notebooks.all_notebooks())
-    made_of = {"gpt2-on-a-gpu": "gpt2-small"}  # what notebook 08 trains on a GPU is that recipe, for an hour
     for name, profiles in content["ranges"].items():
-        assert name in RECIPES or f'name=\\"{name}\\"' in taught  # a recipe, or one that a notebook makes of a recipe
+        assert name in RECIPES
         for profile, ranges in profiles.items():
             assert profile in ("cpu", "t4", "gpu") and len(ranges["about"]) > 20
             low, high = ranges["tokens_per_second"]
             assert 0 < low < high
             if ranges["estimate"]:
-                recipe = RECIPES[made_of.get(name, name)]
+                recipe = RECIPES[name]
                 source = recipe.tokenizer
                 config = recipe.config(trained_size(source) or planning.KNOWN_SIZES[source])
                 flops = planning.training_flops_per_token(config)

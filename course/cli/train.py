@@ -83,6 +83,7 @@ def finish(prepared, folder: Path, group, quiet: bool) -> int:
     from course.tensorboard_writer import to_tensorboard
     from helpers.generation import WHOLE_STORY, generate_text
     from helpers.runs import trainer_of
+    from helpers.train_step import unpadded
 
     shown = dict(callback=to_tensorboard(folder), report=write_curves, progress=not quiet)
     result = trainer_of(prepared, folder, group.trainer, **shown).run()
@@ -94,7 +95,8 @@ def finish(prepared, folder: Path, group, quiet: bool) -> int:
     if result.stopped == "interrupted":
         print(f"stopped and saved; go on with: python -m course resume {_quoted(folder)}", file=sys.stderr)
         return 130
-    model, tokens = prepared.model, min(WHOLE_STORY, prepared.model.config.context_length)
+    model = unpadded(prepared.model, prepared.tokenizer.vocab_size)
+    tokens = min(WHOLE_STORY, model.config.context_length)
     print("\n" + generate_text(model, prepared.tokenizer, max_new_tokens=tokens, temperature=0.8, seed=0))
     print(f"\nmore of them: python -m course generate --model {_quoted(folder)}")
     return 0
