@@ -20,8 +20,8 @@ class Session:
     """What a notebook knows about where it runs: everything a cell may need to ask."""
 
     number: str  # "03"
-    device: str  # "cpu" or "cuda"
-    profile: str  # "cpu", "t4" or "gpu": which budgets apply
+    device: str  # "cpu", "cuda", or where it was asked for "mps"
+    profile: str  # "cpu", "t4", "gpu" or "mps": which budgets apply
     seed: int
     stories: str  # the source that `helpers.stories.load_stories` is asked for
 
@@ -46,8 +46,8 @@ def current() -> Session | None:
 def start(number: str) -> Session:
     """Prepare notebook `number` ("03"): install what is missing, seed every generator, say where we are.
 
-    `COURSE_STORIES` names another source of stories than the bundled ones, `COURSE_DEVICE` another device,
-    `COURSE_SEED` another seed.
+    `COURSE_STORIES` names another source of stories than the bundled ones, `COURSE_DEVICE` another device ("cpu",
+    "cuda" or "mps"), `COURSE_SEED` another seed.
 
     Raises:
         CourseError: a package is missing and cannot be installed, torch is too old, runs/ cannot be written, or a
@@ -68,6 +68,8 @@ def start(number: str) -> Session:
     print(f"Notebook {number}: device {_current.device}, profile {_current.profile}, "
           f"stories {_current.stories}, seed {_current.seed}.")  # fmt: skip
     print(time_sentence(number, _current.profile))
+    if note := _apple_note(_current.device):
+        print(note)
     return _current
 
 
@@ -188,17 +190,29 @@ def _device() -> str:
     import torch
 
     asked = os.environ.get("COURSE_DEVICE")
-    if asked and asked not in ("cpu", "cuda"):
-        raise CourseError(f"COURSE_DEVICE is {asked!r}; it can be 'cpu' or 'cuda'")
-    if asked == "cuda" and not torch.cuda.is_available():
-        raise CourseError("COURSE_DEVICE is 'cuda', but torch sees no GPU here; unset it, or set it to 'cpu'")
-    return asked or ("cuda" if torch.cuda.is_available() else "cpu")
+    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if asked and asked not in there:
+        raise CourseError(f"COURSE_DEVICE is {asked!r}; it can be 'cpu', 'cuda' or 'mps'")
+    if asked and not there[asked]:
+        raise CourseError(f"COURSE_DEVICE is {asked!r}, but torch sees no GPU of that kind here: unset it, or set 'cpu'")
+    return asked or ("cuda" if there["cuda"] else "cpu")
+
+
+def _apple_note(device: str) -> str | None:
+    """What the owner of an Apple GPU should know."""
+    import torch
+
+    if device == "mps":
+        return "On an Apple GPU (mps), in float32: nobody has run the course on one, and no time of it is known."
+    if device == "cpu" and torch.backends.mps.is_available():
+        return "There is an Apple GPU here, which the course was never run on: COURSE_DEVICE=mps tries it."
+    return None
 
 
 def profile() -> str:
-    """Which budgets apply here: "cpu", "t4" (Colab's free GPU) or "gpu" (any other)."""
-    if _device() == "cpu":
-        return "cpu"
+    """Which budgets apply here: "cpu", "t4" (Colab's free GPU), "gpu" (any other of Nvidia's) or "mps" (Apple's)."""
+    if (device := _device()) != "cuda":
+        return device
     import torch
 
     return "t4" if "T4" in torch.cuda.get_device_name(0) else "gpu"

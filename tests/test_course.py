@@ -86,6 +86,24 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
         course.start("01")
 
 
+def test_an_apple_gpu_is_used_only_where_it_was_asked_for(monkeypatch, capsys):
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    assert "Apple" not in str(course.start("01")) + capsys.readouterr().out
+    monkeypatch.setenv("COURSE_DEVICE", "mps")
+    with pytest.raises(CourseError, match="no GPU of that kind"):
+        course.start("01")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    session = course.start("01")
+    assert (session.device, session.profile) == ("mps", "mps")
+    said = capsys.readouterr().out
+    assert "has not been measured" in said and "nobody has run the course on one" in said
+    monkeypatch.delenv("COURSE_DEVICE")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    session = course.start("01")
+    assert (session.device, session.profile) == ("cpu", "cpu")
+    assert "COURSE_DEVICE=mps tries it" in capsys.readouterr().out
+
+
 def test_the_time_is_the_measured_one(folders, capsys):
     course.start("03")
     assert "not been measured" in capsys.readouterr().out
