@@ -70,15 +70,29 @@ def prepare(
     train, validation = _split(recipe, stories)
     tokenizer = tokenizer or _own_tokenizer(size, train)
     tokens = tokenize_stories(train, tokenizer, runs_folder() / "tokens", progress=progress)
+    scored = story_rows(tokenizer, validation)
+    prepared = put_together(recipe, tokenizer, tokens, scored, stories.description, device, model_class)
+    if start_from is not None:
+        put_weights(prepared.model, _weights_of(start_from, recipe, tokenizer))
+        prepared.started_from = Path(start_from).name
+    return prepared
+
+
+def put_together(
+    recipe: Recipe, tokenizer: Tokenizer, tokens: TokenFile, validation: list[list[int]], description: str,
+    device: str | torch.device = "cpu", model_class: type[GPT] = GPT,
+) -> Prepared:  # fmt: skip
+    """The model, built from its seed, and batches of stories that are tokenized already: no story is read.
+
+    Args:
+        validation: sequences to be scored, `[end] + story + [end]`.
+        description: where the stories come from.
+    """
     config, settings = recipe.config(tokenizer.vocab_size), recipe.training
     torch.manual_seed(settings.seed)
     model = model_class(config).to(device)
-    if start_from is not None:
-        put_weights(model, _weights_of(start_from, recipe, tokenizer))
     sampler = make_sampler(tokens, settings, config.context_length)
-    started_from = None if start_from is None else Path(start_from).name
-    scored = story_rows(tokenizer, validation)
-    return Prepared(recipe, model, tokenizer, tokens, sampler, scored, stories.description, started_from)
+    return Prepared(recipe, model, tokenizer, tokens, sampler, validation, description)
 
 
 class _Side:
