@@ -194,7 +194,7 @@ def _device() -> str:
     if asked and asked not in there:
         raise CourseError(f"COURSE_DEVICE is {asked!r}; it can be 'cpu', 'cuda' or 'mps'")
     if asked and not there[asked]:
-        raise CourseError(f"COURSE_DEVICE is {asked!r}, but torch sees no GPU of that kind here: unset it, or set 'cpu'")
+        raise CourseError(f"COURSE_DEVICE is {asked!r}, but torch sees no GPU of that kind here: unset it or say 'cpu'")
     return asked or ("cuda" if there["cuda"] else "cpu")
 
 
