@@ -37,14 +37,14 @@ def test_memory_is_about_what_a_step_takes():
 
 
 def test_memory_of_a_large_model_is_what_its_parts_add_up_to():
-    found = planning.plan(override(get_recipe("gpt2-small"), ["batch_size=8"]))
+    found = planning.plan(override(get_recipe("gpt2-small"), ["batch_size=8", "accumulation=1"]))
     # In float32, by hand: a block keeps 16 vectors of a token with fused attention, 768 wide; three tables of logits.
     parts = 8 * 1024 * (12 * 16 * 768 + 3 * 50257) * 4
     assert not found.measured and found.peak_bytes - found.state_bytes == pytest.approx(parts, rel=0.02)
 
 
 def test_the_chunked_loss_holds_no_logits_and_muon_one_buffer_for_a_matrix():
-    small = override(get_recipe("gpt2-small"), ["batch_size=8"])
+    small = override(get_recipe("gpt2-small"), ["batch_size=8", "accumulation=1"])
     ways = ([], ["loss=chunked"], ["kind=muon"])
     plain, chunked, muon = (planning.plan(override(small, changes)) for changes in ways)
     logits = 8 * 1024 * 50257 * 4

@@ -1,0 +1,84 @@
+"""What one step of training holds in memory, counted before it runs and without computing anything."""
+
+from contextlib import contextmanager
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from course.bench.memory import peak_bytes
+from helpers import train_step
+from helpers.model import GPT, GPTConfig
+from helpers.optimizers import build_optimizer
+from helpers.settings import TrainingSettings
+from helpers.train_step import HALF, chunked_loss
+
+
+def moving_bytes(config: GPTConfig, training: TrainingSettings, device: torch.device) -> tuple[GPT, int]:
+    """A model without memory, and the bytes that one step holds at its highest moment besides weights and moments.
+
+    Args:
+        training: with no "auto" in its hardware's settings; compiling is left out, which only lowers what is held.
+        device: where it will run; it need not be here.
+    """
+    hardware = training.hardware
+    loss, half = chunked_loss if hardware.loss == "chunked" else GPT.loss, HALF[hardware.precision]
+    autocast = torch.autocast("cpu", half, enabled=half is not None)
+    # Shapes are followed and nothing is computed. On torch's "meta" device attention would be another one, which keeps
+    # its maps; fake tensors go the way of a CPU's. A GPU's autocast chooses almost the same types.
+    with torch.random.fork_rng(devices=[]), FakeTensorMode(), _chunks_of(device):
+        model = GPT(config)
+        optimizers = build_optimizer(model, training.optimizer)
+        ids = torch.zeros(training.data.batch_size, config.context_length, dtype=torch.long)
+
+        def step() -> None:
+            for _ in range(min(2, training.data.accumulation)):  # the second finds the first one's gradients
+                with autocast:
+                    part = loss(model, ids, ids)
+                part.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            with autocast:
+                for optimizer in optimizers:
+                    optimizer.step()
+            for optimizer in optimizers:
+                optimizer.zero_grad(set_to_none=True)
+
+        step()  # makes the moments, which are counted as state
+        return model, peak_bytes(step)
+
+
+@contextmanager
+def _chunks_of(device: torch.device):
+    """Let the chunked loss cut as large pieces as it does on that device."""
+    before = train_step.LOGITS
+    if device.type != "cpu":
+        train_step.LOGITS = train_step.LOGITS_ON_GPU
+    try:
+        yield
+    finally:
+        train_step.LOGITS = before
+
+
+def pieces_that_fit(config: GPTConfig, training: TrainingSettings, device, state: int, moving: int, free: float) -> int:
+    """In how many pieces a batch is read so that it fits: 1, 2, 4 ...; 0 if not even one sequence does."""
+    pieces, rows = 1, training.data.batch_size
+    while state + moving > free:
+        if pieces >= rows:
+            return 0
+        pieces *= 2
+        one = training.but(batch_size=-(-rows // pieces), accumulation=2)  # each but the first finds gradients
+        moving = moving_bytes(config, one, device)[1]
+    return pieces
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes; on a CPU an assumption where the system does not tell."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if device.type == "mps" and hasattr(torch.mps, "recommended_max_memory"):  # shared with the CPU
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    try:
+        with open("/proc/meminfo", encoding="ascii") as file:
+            lines = dict(line.split(":") for line in file)
+        return 1024 * int(lines["MemAvailable"].split()[0])
+    except (OSError, KeyError, ValueError):
+        return 4e9
