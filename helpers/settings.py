@@ -114,7 +114,7 @@ class LoggingConfig:
 
 @dataclass(frozen=True)
 class HardwareConfig:
-    """How the same computation is carried out; `helpers.train_step.choose` says what "auto" is on a device."""
+    """How the same computation is carried out; `helpers.hardware.choose` says what "auto" is on a device."""
 
     precision: str = "float32"  # of matrix multiplications and activations: "float32", "bfloat16", "float16", "auto"
     matmul_precision: str = "auto"  # of float32 matrix multiplications: "highest", or "high", which is TF32 on a GPU

@@ -8,10 +8,9 @@ Used by `helpers.training` and `helpers.distributed`, and by the plan of a run (
 """
 
 import math
+import time
 from collections.abc import Callable
-from contextlib import contextmanager
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import NamedTuple
 
 import torch
@@ -20,42 +19,13 @@ from torch import Tensor, nn
 
 from helpers.errors import CourseError
 from helpers.evaluation import LOGITS
+from helpers.hardware import HALF, choose, matmul_precision
 from helpers.model import GPT, IGNORED, check_targets
 from helpers.optimizers import build_optimizer, set_learning_rates
 from helpers.settings import HardwareConfig, TrainingSettings
 
-HALF = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 LOGITS_ON_GPU = 16 * LOGITS  # a GPU wants larger chunks
 PATIENCE = 30  # skipped steps in a row: float16's scale begins at 65,536, and halved that often nothing is left of it
-
-
-def choose(hardware: HardwareConfig, device: str | torch.device) -> HardwareConfig:
-    """The settings with every "auto" replaced by what is best on this device.
-
-    A GPU's *capability* tells its generation: bfloat16 and TF32 are in hardware from 8.0 on (Ampere), float16's matrix
-    units from 7.0 on (Volta, and the T4). Other devices, Apple's GPU among them, get float32 and nothing special:
-    nobody has measured there that anything else wins.
-    """
-    device = torch.device(device)
-    capability = torch.cuda.get_device_capability(device) if device.type == "cuda" else (0, 0)
-    best = {
-        "precision": "bfloat16" if capability >= (8, 0) else "float16" if capability >= (7, 0) else "float32",
-        "matmul_precision": "high" if capability >= (8, 0) else "highest",
-        "loss": "chunked" if device.type == "cuda" and hasattr(F, "linear_cross_entropy") else "plain",
-        "compile": "on" if capability >= (7, 0) and find_spec("triton") else "off",  # the kernels are written in Triton
-    }
-    return replace(hardware, **{name: value for name, value in best.items() if getattr(hardware, name) == "auto"})
-
-
-@contextmanager
-def matmul_precision(precision: str):
-    """Multiply float32 matrices in this precision, "highest" or "high", inside and nowhere else."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision(precision)
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def loss_of(model: GPT, hardware: HardwareConfig) -> Callable[[Tensor, Tensor], Tensor]:
@@ -154,6 +124,21 @@ class TrainStep:
         self.pieces = 1  # in which each batch is read
         self.skipped = self.skipped_in_all = 0  # steps that float16 left out: in a row up to now, and since the start
         self.data_ended = False
+
+    def warm_up(self) -> float:
+        """Have all compiled that is to be, on a batch whose gradients are thrown away; the seconds that this took.
+
+        Before the clock of a run starts: a schedule that counts seconds would find its warm-up over after one step.
+        """
+        if self.hardware.compile == "off":
+            return 0.0
+        started, gpus = time.perf_counter(), [self.device] if self.device.type == "cuda" else []
+        ids = torch.zeros(self.settings.data.batch_size, self.model.config.context_length, dtype=torch.long)
+        with torch.random.fork_rng(gpus), matmul_precision(self.hardware.matmul_precision):
+            self.gradients([(ids, ids)], ids.numel())[0].item()
+        for optimizer in self.optimizers:
+            optimizer.zero_grad(set_to_none=True)
+        return time.perf_counter() - started
 
     def step(self, number: int, factor: Callable[[], float]) -> StepStats | None:
         """Gradients of `accumulation` batches, one update. Each token weighs the same, in whatever batch it is.

@@ -92,6 +92,8 @@ class Trainer:
         self.model.train()
         if self.step == 0:
             self.save()  # from the first moment on there is something to resume; and a full disk is known now
+        if (seconds := self.train_step.warm_up()) and self.progress:
+            print(f"compiled in {seconds:.0f} s")
         self.log.start(self.tokens)
         stopped, started = "finished", time.perf_counter() - self.seconds
         bar = progress_bar(self.settings.schedule, self.step, self.progress)

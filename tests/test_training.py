@@ -386,3 +386,27 @@ def test_progress_and_samples_are_shown(make, capfd):
     make(TINY.but(steps=6), progress=True).run()
     shown = capfd.readouterr()
     assert "loss=" in shown.err and "Once upon a time" in shown.out + shown.err
+
+
+def test_compiling_is_over_before_the_clock_of_a_run_starts(make, monkeypatch):
+    """In a run that counts seconds it would swallow the warm-up; and it changes no random number."""
+    happened, clock = [], Trainer.clock
+
+    def compile_late(function):
+        def call(*given):
+            happened.append("computed")
+            return function(*given)
+
+        return call
+
+    def noted(self, started):
+        happened.append("clock")
+        return clock(self, started)
+
+    monkeypatch.setattr(torch, "compile", compile_late)
+    monkeypatch.setattr(Trainer, "clock", noted)
+    losses = []
+    for way in ("on", "off"):
+        losses.append([row["loss"] for row in make(TINY.but(compile=way)).run().history])
+    assert happened[:3] == ["computed", "computed", "clock"]  # once to compile, then the first step
+    assert losses[0] == losses[1]
