@@ -33,6 +33,12 @@ import course
 
 session = course.start("{number}")"""
 
+_RUN = """
+
+from course import keeping
+
+history = keeping.train_or_go_on(keeping.recipe_here(session), session.device, keeping.away_folder())"""
+
 _BADGE = (
     "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
     "(https://colab.research.google.com/github/{address}/blob/main/notebooks/{notebook}.ipynb)"
@@ -42,6 +48,11 @@ _BADGE = (
 def setup_cell(number: str, address: str | None = None) -> str:
     """The source of the setup cell of notebook `number` ("03")."""
     return _CELL.format(number=number, address=address or ADDRESS, unset=UNSET)
+
+
+def run_cell(number: str, address: str | None = None) -> str:
+    """The source of the one cell that notebook `number` needs after a disconnect: it sets up, and the run goes on."""
+    return setup_cell(number, address) + _RUN
 
 
 def badge(notebook: str, address: str | None = None) -> str:
