@@ -229,9 +229,9 @@ class TrainStep:
 
     def on_device(self, ids: Tensor) -> Tensor:
         """Copied to where the model is; from pinned memory a GPU fetches it while Python goes on."""
-        return (
-            ids.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else ids.to(self.device)
-        )
+        if self.device.type == "cuda":
+            ids = ids.pin_memory()
+        return ids.to(self.device, non_blocking=True)
 
     def total(self, value: float) -> float:
         """A count or a loss of these batches as one of the whole step."""
