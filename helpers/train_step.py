@@ -229,7 +229,7 @@ class TrainStep:
 
     def on_device(self, ids: Tensor) -> Tensor:
         """Copied to where the model is; from pinned memory a GPU fetches it while Python goes on."""
-        if self.device.type == "cuda":
+        if self.device.type == "cuda" and ids.device.type == "cpu":
             ids = ids.pin_memory()
         return ids.to(self.device, non_blocking=True)
 
