@@ -1,24 +1,24 @@
-"""The exercises of notebook 08: bytes of a training step, MFU, time, loss scaling, chunked loss, padded vocabulary.
-
-Longer than other modules: a notebook has one module of checks, in which each stands by itself.
+"""The exercises of notebook 08: bytes of a training step, MFU, time, loss scaling, padded vocabulary; and those of the
+modules `gpu_parts` (the time of kernels, the batch that fits, the loss in chunks) and `run_parts` (the disk, and what
+to go on from).
 """
 
 import math
 
 import torch
-import torch.nn.functional as F
 
-from course.bench.memory import peak_bytes
 from course.bench.planning import training_flops_per_token
 from course.checks.exercise import exercise
+from course.checks.gpu_parts import chunked_loss, fitting_batch, kernel_seconds, near
+from course.checks.run_parts import disk_bytes, newest_whole
 from helpers.model import GPTConfig
 
+__all__ = [
+    "kernel_seconds", "state_bytes", "fitting_batch", "mfu", "steps_within", "unscaled_and_clipped", "chunked_loss",
+    "padded_head", "disk_bytes", "newest_whole",
+]  # fmt: skip
+
 PRECISIONS = ("float32", "autocast", "master", "half")
-
-
-def near(got, wrong) -> bool:
-    """Whether a number is the one that a known mistake gives."""
-    return isinstance(got, int | float) and math.isclose(got, wrong, rel_tol=1e-6)
 
 
 @exercise("8.2", title="Bytes before the first token", minutes=10, difficulty=2)
@@ -112,23 +112,23 @@ def mfu(answer, check):
     check.close(got, 20_000 * training_flops_per_token(small) / 65e12, slug="gpt2", tolerance=1e-9, hint=hint)
 
 
-@exercise("8.5", title="What the time buys", minutes=6, difficulty=1)
+@exercise("8.5", title="What the time buys", minutes=10, difficulty=2)
 def steps_within(answer, check):
-    got = answer(2, 1000.0, 0.5, 10, 20)  # 60,000 operations at 200 a step
+    got = answer(2, 1000.0, 0.5, 10, 25)  # 250 operations a step at 500 a second: half a second each
     mistakes = (
-        (5, "minutes", "the minutes were taken for seconds", "A peak is in operations a second; a minute has sixty."),
-        (18_000, "hours", "the minutes were taken for hours", "A minute has sixty seconds."),
-        (600, "no-mfu", "the device is taken to run at its peak", "Only the fraction MFU of the peak is reached."),
-        (1200, "divided-by-mfu", "it was divided by the MFU", "A lower MFU means fewer steps: multiply by it."),
+        (4, "minutes", "the minutes were taken for seconds", "A peak is in operations a second; a minute has sixty."),
+        (14_400, "hours", "the minutes were taken for hours", "A minute has sixty seconds."),
+        (480, "no-mfu", "the device is taken to run at its peak", "Only the fraction MFU of the peak is reached."),
+        (960, "divided-by-mfu", "it was divided by the MFU", "A lower MFU means fewer steps: multiply by it."),
         (6000, "tokens", "those are tokens", "A step takes many tokens: divide by the tokens of a step, too."),
-        (120_000, "precedence", "it was multiplied by the tokens of a step",
+        (150_000, "precedence", "it was multiplied by the tokens of a step",
          "`a / b * c` is (a / b) * c. Put what a step takes into brackets: `a / (b * c)`."),
-        (3000, "flops-missing", "the operations of a token are missing", "A token costs flops_per_token operations."),
+        (2400, "flops-missing", "the operations of a token are missing", "A token costs flops_per_token operations."),
     )  # fmt: skip
     for wrong, slug, problem, hint in mistakes:
         check.that(not near(got, wrong), slug=slug, problem=problem, hint=hint)
-    hint = "60 * minutes * peak * mfu operations can be done; a step takes flops_per_token * tokens_per_step."
-    check.close(got, 300, slug="by-hand", tolerance=1e-9, hint=hint)
+    hint = "A step takes flops_per_token * tokens_per_step operations, of which peak * mfu are done in a second."
+    check.close(got, 240, slug="by-hand", tolerance=1e-9, hint=hint)
     got = answer(1, 10.0, 0.5, 7, 11)  # 300 operations at 77 a step: 3.9 steps
     hint = "A step that does not fit whole is no step: round down."
     check.that(not near(got, 4), slug="rounded-up", problem="3.9 steps became 4", hint=hint)
@@ -137,13 +137,63 @@ def steps_within(answer, check):
         hint="Return a whole number, with int() or //.",
     )  # fmt: skip
     check.close(got, 3, slug="rounded", tolerance=1e-9, hint=hint)
-    got = answer(0.5, 1000.0, 0.5, 10, 20)  # 30 seconds
+    got = answer(0.5, 1000.0, 0.5, 10, 25)  # 30 seconds
     hint = "Minutes need not be whole: only the steps are rounded, at the very end."
     check.that(not near(got, 0), slug="whole-minutes", problem="half a minute bought no step at all", hint=hint)
-    check.close(got, 75, slug="whole-minutes", tolerance=1e-9, hint=hint)
+    check.close(got, 60, slug="whole-minutes", tolerance=1e-9, hint=hint)
     check.close(answer(2.75, 1000.0, 0.5, 10, 20), 412, slug="whole-minutes", tolerance=1e-9, hint=hint)
+    _with_pauses(answer, check, (1000.0, 0.5, 10, 25))
     check.close(answer(60, 65e12, 0.25, 854_000_000, 32768), int(3600 * 65e12 * 0.25 / (854_000_000 * 32768)),
                 slug="large", tolerance=1e-9, hint="Try it with the numbers of a real GPU.")  # fmt: skip
+
+
+def _with_pauses(answer, check, device: tuple) -> None:
+    """The start, and the pauses, of a run whose steps take half a second."""
+    got = answer(2, *device, start=20)
+    hint = "The start takes time before the first step: take it off what there is."
+    for wrong, problem in ((240, "the start was left out"), (280, "the start was added to the time"),
+                           (220, "a second of start was taken for a step")):  # fmt: skip
+        check.that(not near(got, wrong), slug="start", problem=problem, hint=hint)
+    check.close(got, 200, slug="start", tolerance=1e-9, hint=hint, when="start=20, half a second a step, 2 minutes")
+    got = answer(2, *device, start=130)
+    check.close(got, 0, slug="no-time-left", tolerance=1e-9, when="a start that is longer than the time",
+                hint="A run that never gets to its first step takes none; fewer than none there are not.")  # fmt: skip
+    told = "every=40, pause=4, half a second a step"  # 20 seconds of steps, and 4 of pause
+    got = answer(2, *device, every=40, pause=4)
+    for wrong, slug, problem, hint in (
+        (240, "no-pause", "the pauses were left out", "After every 40 steps the run stands still for 4 seconds."),
+        (232, "one-pause", "there was only one pause", "There is a pause after *every* 40 steps."),
+        (192, "pauses-of-no-pause", "as many pauses were counted as if there were none",
+         "With pauses there are fewer steps, and so fewer pauses. Count in rounds: 40 steps and their pause."),
+        (26, "pause-each-step", "there was a pause after every step", "A pause comes after every 40 steps."),
+        (5, "rounds", "those are rounds", "A round has 40 steps."),
+    ):  # fmt: skip
+        check.that(not near(got, wrong), slug=slug, problem=f"{told}: {problem}", hint=hint)
+    hint = "A round is 40 steps and their pause: 24 seconds."
+    check.close(got, 200, slug="pauses", tolerance=1e-9, when=f"{told}, 2 minutes", hint=hint)
+    got = answer(1, *device, every=40, pause=4)  # two rounds, and 12 seconds more
+    hint = "After the last whole round there is time left: 12 seconds, for 24 steps more."
+    check.that(
+        not near(got, 80), slug="last-round", problem="the steps after the last whole round are missing", hint=hint
+    )
+    check.that(not near(got, 100), slug="spread", problem="the pause was spread over its steps",
+               hint="In the time after the last whole round there has been no pause yet.")  # fmt: skip
+    check.close(got, 104, slug="last-round", tolerance=1e-9, when=f"{told}, 1 minute", hint=hint)
+    got = answer(1.15, *device, every=40, pause=4)  # two rounds, and 21 seconds: 40 steps, and a second of their pause
+    hint = "After 40 steps comes the pause: in the second that is left no step is taken."
+    check.that(not near(got, 122), slug="in-the-pause", problem="steps were taken during a pause", hint=hint)
+    check.close(got, 120, slug="in-the-pause", tolerance=1e-9, when=f"{told}, 69 seconds", hint=hint)
+    got = answer(2.5, *device, start=30, every=40, pause=4)
+    check.close(got, 200, slug="start-and-pauses", tolerance=1e-9, when=f"{told}, start=30, 150 seconds",
+                hint="First the start, then the rounds.")  # fmt: skip
+    for _ in range(10):  # step by step, which is slow and sure
+        minutes, every, pause, start = (check.random.randint(*ends) for ends in ((1, 5), (1, 30), (0, 9), (0, 50)))
+        clock, steps = float(start), 0
+        while clock + 0.5 <= 60 * minutes:
+            clock, steps = clock + 0.5, steps + 1
+            clock += pause if steps % every == 0 else 0
+        check.close(answer(minutes, *device, start=start, every=every, pause=pause), steps, slug="random",
+                    tolerance=1e-9, hint="Whole rounds, then the steps of the last one that still fit.")  # fmt: skip
 
 
 @exercise("8.6", title="Unscale, then clip", minutes=12, difficulty=2)
@@ -213,117 +263,6 @@ def unscaled_and_clipped(answer, check):
     check.that(nothing is not None and bool(torch.isfinite(nothing[0]).all()), slug="zero-norm",
                problem="gradients of zero became NaN or were left out",
                hint="A norm of zero must not be divided by.")  # fmt: skip
-
-
-@exercise("8.7", title="The loss in chunks, and its gradients", minutes=20, difficulty=3)
-def loss_and_gradients(answer, check):
-    torch.manual_seed(5)
-    hidden, weight = torch.randn(12, 8), torch.randn(20, 8)
-    targets = torch.randint(20, (12,))
-    losses = F.cross_entropy(hidden @ weight.T, targets, reduction="none")
-    expected = losses.mean()
-
-    def ask(hidden, weight, targets, size) -> tuple:
-        with torch.no_grad():  # as inside a torch.autograd.Function
-            got = answer(hidden, weight, targets, size)
-        check.that(
-            isinstance(got, tuple | list) and len(got) == 3 or got is None, slug="three",
-            problem="that is not three things", hint="Return the loss, its gradient by hidden, its gradient by weight.",
-        )  # fmt: skip
-        return (hidden.new_zeros(()),) * 3 if got is None else got
-
-    loss, to_hidden, to_weight = ask(hidden, weight, targets, 4)
-    check.shape(loss, (), slug="scalar", when="the loss", hint="One number for all positions, without dimensions.")
-    check.that(not near(float(loss), 12 * float(expected)), slug="sum", problem="the loss is the sum, not the mean",
-               hint="Divide by the number of scored positions.")  # fmt: skip
-    check.that(not near(float(loss), float(expected) / 4) and not near(float(loss), 4 * float(expected)),
-               slug="divisor", problem="the mean was multiplied or divided by the size of a chunk",
-               hint="Divide once, by the number of scored positions of all chunks.")  # fmt: skip
-    check.that(not near(float(loss), 3 * float(expected)), slug="sum-of-means",
-               problem="the chunks' means were added up", hint="Add up sums, and divide once at the end.")  # fmt: skip
-    check.close(loss, expected, slug="even", when="the loss", hint="Three chunks of four, each with its own targets.")
-    _gradients_of(check, (hidden, weight, targets), to_hidden, to_weight)
-    hint = "Positions that do not fill a last chunk count as well."
-    part = hidden[:10], weight, targets[:10]
-    loss, *found = ask(*part, 4)
-    check.that(not near(float(loss), float(losses[:8].mean())) and not near(float(loss), float(losses[:8].sum() / 10)),
-               slug="last-chunk", problem="the last two of ten positions are missing", hint=hint)  # fmt: skip
-    means = [losses[i : min(i + 4, 10)].mean() for i in (0, 4, 8)]
-    check.that(not near(float(loss), float(sum(means)) / 3), slug="mean-of-means",
-               problem="a chunk of two positions counted as much as one of four",
-               hint="A mean of means is wrong where chunks differ. Add up sums, divide once.")  # fmt: skip
-    check.close(loss, losses[:10].mean(), slug="uneven", when="the loss of ten positions", hint=hint)
-    _close_gradients(check, found, _by_autograd(*part), "uneven", "ten positions, chunks of 4", hint)
-    masked = targets.clone()
-    masked[:5] = -100
-    hint = "The mean is over the scored positions: divide by (targets != -100).sum()."
-    loss, *found = ask(hidden, weight, masked, 4)
-    check.that(not bool(torch.isnan(loss)), slug="ignored", problem="a chunk in which nothing is scored gave nan",
-               hint="A mean of nothing is nan. Take sums, and divide once at the end.")  # fmt: skip
-    check.that(not near(float(loss), float(losses[5:].sum() / 12)), slug="divided-by-all",
-               problem="5 of 12 positions are not scored, and the loss was divided by 12", hint=hint)  # fmt: skip
-    everything = F.cross_entropy(hidden @ weight.T, masked.clamp(min=0), reduction="sum") / 7
-    check.that(not near(float(loss), float(everything)), slug="scored-as-zero",
-               problem="positions with target -100 were scored as if their target were id 0",
-               hint="Leave them out of the sum.")  # fmt: skip
-    check.close(loss, losses[5:].mean(), slug="ignored", when="the loss, 5 of 12 positions not scored", hint=hint)
-    check.that(not bool(found[0][:5].any()), slug="masked-gradient",
-               problem="a position that is not scored has a gradient",
-               hint="What does not count in the loss gets no gradient: its row of `error` is 0.")  # fmt: skip
-    _close_gradients(check, found, _by_autograd(hidden, weight, masked), "masked-gradient",
-                     "5 of 12 positions not scored",
-                     "What is not scored adds nothing, and all is divided by the number that are scored.")  # fmt: skip
-    loss, *found = ask(hidden, weight, targets, 100)
-    hint = "A chunk may be larger than all there is."
-    check.close(loss, expected, slug="one-chunk", when="one chunk of 100: the loss", hint=hint)
-    _close_gradients(check, found, _by_autograd(hidden, weight, targets), "one-chunk", "one chunk of 100", hint)
-    hint = "Only a chunk's logits may exist at a time: multiply inside the loop, not before it."
-    hidden, weight, targets = torch.randn(512, 8), torch.randn(1000, 8), torch.randint(1000, (512,))
-    taken = peak_bytes(lambda: ask(hidden, weight, targets, 32))
-    check.that(taken < 512 * 1000 * 4, slug="whole-logits",
-               problem=f"the logits of 512 positions were there at once: {taken:,} bytes", hint=hint)  # fmt: skip
-
-
-def _by_autograd(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor) -> list[torch.Tensor]:
-    """The gradients of the mean loss, from whole logits."""
-    with torch.enable_grad():
-        given = [each.detach().clone().requires_grad_() for each in (hidden, weight)]
-        return list(torch.autograd.grad(F.cross_entropy(given[0] @ given[1].T, targets), given))
-
-
-def _close_gradients(check, found, expected, slug: str, when: str, hint: str) -> None:
-    for name, got, right in zip(("hidden", "weight"), found, expected, strict=True):
-        check.close(got, right, slug=slug, when=f"{when}: the gradient by {name}", hint=hint, tolerance=1e-4)
-
-
-def _gradients_of(check, given: tuple, to_hidden: torch.Tensor, to_weight: torch.Tensor) -> None:
-    """Three even chunks, everything scored: the shapes of the gradients, and which mistake explains other values."""
-    hidden, weight, targets = given
-    for name, got, of in (("hidden", to_hidden, hidden), ("weight", to_weight, weight)):
-        hint = f"A gradient has the shape of what it belongs to: {tuple(of.shape)}."
-        check.shape(got, tuple(of.shape), slug="gradient-shapes", when=f"the gradient by {name}", hint=hint)
-    error = (hidden @ weight.T).softmax(-1)
-    for name, got, probabilities, right in zip(
-        ("hidden", "weight"), (to_hidden, to_weight), (error @ weight, error.T @ hidden), _by_autograd(*given),
-        strict=True,
-    ):  # fmt: skip
-        mistakes = (
-            (-right, "sign", "has the other sign", "p less one at the target, not one at the target less p."),
-            (12 * right, "not-divided", "is that of the sum", "The loss is a mean: its gradients are divided as well."),
-            (3 * right, "not-divided", "is that of the chunks' means added up", "Divide once, by all that are scored."),
-            (probabilities / 12, "no-target", "does not know the targets", "At the target it is p less one."),
-        )
-        for wrong, slug, said, hint in mistakes:
-            same = torch.allclose(got.float(), wrong, atol=1e-5, rtol=1e-4)
-            check.that(not same, slug=slug, problem=f"the gradient by {name} {said}", hint=hint)
-    last = error[8:] - F.one_hot(targets[8:], 20)
-    check.that(
-        not torch.allclose(to_weight.float(), last.T @ hidden[8:] / 12, atol=1e-5, rtol=1e-4), slug="only-the-last",
-        problem="the gradient by weight is that of the last chunk alone",
-        hint="Every chunk uses the whole weight: what each adds to its gradient is summed.",
-    )  # fmt: skip
-    _close_gradients(check, (to_hidden, to_weight), _by_autograd(*given), "gradient", "three chunks of four",
-                     "error is p less one at the target; by hidden error @ weight, by weight error.T @ x.")  # fmt: skip
 
 
 @exercise("8.8", title="Pad the vocabulary", minutes=10, difficulty=2)
