@@ -9,13 +9,13 @@ from torch.autograd import DeviceType
 
 # kind: what the name of an operator holds, in small letters and without underscores; the first that fits is meant
 KINDS = {
+    "fused by torch.compile": ("triton", "compiledf", "torch-compiled"),
     "the optimizer, clipping": ("adamw", "muon", "optimizer.", "linalgvectornorm", "foreach"),
     "attention": ("scaleddotproduct", "flashattention", "efficientattention"),
     "softmax and the loss": ("softmax", "nllloss", "crossentropy"),
     "matrix multiplications": ("mm", "linear", "matmul", "gemm"),
     "LayerNorm": ("layernorm",),
     "GELU": ("gelu",),
-    "fused by torch.compile": ("triton", "compiledf", "torch-compiled"),
     "embeddings": ("embedding",),
     "adding, filling, copying": (
         "add", "mul", "div", "sub", "fill", "zero", "copy", "sum", "cat", "clone", "accumulategrad",

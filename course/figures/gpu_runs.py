@@ -24,7 +24,8 @@ def step_by_kind(seconds: Mapping[str, float], wall: float, device: str):
         last = i == len(bars) - 1
         ax.barh(i, 1000 * each, height=0.66, color=style.SKY if last else style.BLUE, hatch="///" if last else "",
                 edgecolor=style.GROUND, linewidth=0.6)  # fmt: skip
-        ax.text(1000 * (each + 0.012 * most), i, f"{1000 * each:.1f} ms  ({each / wall:.0%})", va="center", fontsize=9)
+        part = f"{each / wall:.0%}" if each == 0 or each / wall >= 0.005 else "below 1%"
+        ax.text(1000 * (each + 0.012 * most), i, f"{1000 * each:.1f} ms  ({part})", va="center", fontsize=9)
     ax.set_yticks(range(len(bars)), list(bars))
     ax.set(ylim=(len(bars) - 0.5, -0.5), xlim=(0, 1250 * most), xlabel="milliseconds")
     ax.grid(axis="y", visible=False)
