@@ -16,7 +16,7 @@ def test_the_band_goes_through_what_was_published():
     assert time_to_loss.expected_loss(40_960_000) == pytest.approx((1.80, 2.00))
     low, high = time_to_loss.expected_loss(327_680_000)
     assert high == pytest.approx(1.45) and low == pytest.approx(1.45 * 1.80 / 2.00)
-    # Eight times the tokens take the loss from 2.00 to 1.45, so twice the tokens take a third of that way in logarithms.
+    # Eight times the tokens take the loss from 2.00 to 1.45: twice the tokens take a third of that way in logarithms.
     assert time_to_loss.expected_loss(81_920_000)[1] == pytest.approx(2.00 * (1.45 / 2.00) ** (1 / 3))
 
 

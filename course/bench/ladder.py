@@ -238,9 +238,8 @@ def _measure(config, weights, batch_size, device, hardware, done: set, multiple:
             synchronize(device)
             if not seconds:
                 loss, start = stats.loss, time.perf_counter() - started
-            if stats.skipped:  # float16 is still looking for its scale: no optimizer has moved, and it is not counted
-                seconds = seconds[:1]
-            seconds.append(time.perf_counter() - started)
+            if not seconds or not stats.skipped:  # where float16 still looks for its scale no optimizer moves
+                seconds.append(time.perf_counter() - started)
         peak = _peak(step, device, before)
     fastest = min(seconds[warm_up:])
     row = {"seconds": fastest, "tokens_per_second": batch_size * config.context_length / fastest, "peak_bytes": peak}

@@ -59,15 +59,23 @@ def _chunks_of(device: torch.device):
 
 
 def pieces_that_fit(config: GPTConfig, training: TrainingSettings, device, state: int, moving: int, free: float) -> int:
-    """In how many pieces a batch is read so that it fits: 1, 2, 4 ...; 0 if not even one sequence does."""
-    pieces, rows = 1, training.data.batch_size
-    while state + moving > free:
-        if pieces >= rows:
-            return 0
+    """In how many pieces a batch is read so that a step fits: 1, 2, 4 ...; 0 if not even one sequence does.
+
+    Args:
+        state: bytes of weights and moments; `moving`: what `moving_bytes` says of the whole batch.
+        free: bytes.
+    """
+    rows, pieces = training.data.batch_size, 1
+    if state + moving <= free:
+        return 1
+    one = training.but(batch_size=1, accumulation=2)  # each piece but the first finds gradients
+    least = moving_bytes(config, one, device)[1]
+    while pieces < rows:
         pieces *= 2
-        one = training.but(batch_size=-(-rows // pieces), accumulation=2)  # each but the first finds gradients
-        moving = moving_bytes(config, one, device)[1]
-    return pieces
+        larger = -(-rows // pieces)  # sequences; in between bytes grow with them in a straight line
+        if state + least + (moving - least) * (larger - 1) / (rows - 1) <= free:
+            return pieces
+    return 0
 
 
 def free_memory(device: torch.device) -> float:
