@@ -8,16 +8,19 @@ from dataclasses import replace
 import pytest
 import torch
 
+from course.__main__ import main
 from course.bench import ladder
 from course.bench.planning import RandomBatches, training_flops_per_token
 from course.figures import gpu_training as figures
-from helpers import train_step
+from helpers import hardware
 from helpers.errors import CourseError
+from helpers.hardware import choose
 from helpers.model import GPT, GPTConfig
 from helpers.recipes import get_recipe
 from helpers.settings import HardwareConfig
-from helpers.train_step import TrainStep, choose
+from helpers.train_step import TrainStep
 
+GPU = torch.cuda.is_available()
 TINY = GPTConfig(1023, 32, n_layer=2, n_head=2, d_model=32)
 AUTO = HardwareConfig(precision="auto", matmul_precision="auto", loss="auto", compile="auto")
 
@@ -109,9 +112,7 @@ def test_nothing_of_it_stays_behind(eager):
 def test_the_top_is_what_a_run_on_that_gpu_does(capability, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda *_: capability)
     real = importlib.util.find_spec
-    for module in {importlib.import_module(choose.__module__), train_step}:
-        if hasattr(module, "find_spec"):
-            monkeypatch.setattr(module, "find_spec", lambda name: name == "triton" or real(name))
+    monkeypatch.setattr(hardware, "find_spec", lambda name: name == "triton" or real(name))
     best = choose(AUTO, "cuda")
     assert ladder.goal_on("cuda") == best and best.compile == "on"
     rungs = ladder.rungs_to(best)
@@ -183,3 +184,16 @@ def test_bad_requests_say_so(monkeypatch):
         ladder.measure_ladder()
     with pytest.raises(CourseError, match="no size 'huge'"):
         ladder.measure_ladder("huge", "cpu")
+    with pytest.raises(CourseError, match="at least 1"):
+        ladder.climb(TINY, 1, "cpu", turns=0)
+
+
+def test_the_command_measures_and_tells(monkeypatch, capsys):
+    monkeypatch.setitem(ladder.SIZES, "tiny", (TINY, 2))
+    assert main(["bench", "--only", "ladder", "--size", "tiny", "--rounds", "1", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["tiny"]["rows"]
+    assert [row["name"] for row in rows] == [rung.name for rung in ladder.RUNGS]
+    monkeypatch.setattr(ladder, "measure_ladder", lambda size, device, turns: {"size": (size, device, turns)})
+    monkeypatch.setattr(ladder, "describe_ladder", lambda measured: str(measured["size"]))
+    assert main(["bench", "--only", "ladder"]) == 0
+    assert capsys.readouterr().out.strip() == str(("gpt2-small", "cuda", None) if GPU else ("thin", "cpu", None))

@@ -18,9 +18,10 @@ from course import machine
 from course.bench.memory import peak_bytes
 from course.bench.planning import RandomBatches, in_what, matmul_flops, synchronize, training_flops_per_token
 from helpers.errors import CourseError
+from helpers.hardware import choose
 from helpers.model import GPT, GPTConfig
 from helpers.settings import HardwareConfig, TrainingSettings
-from helpers.train_step import TrainStep, choose
+from helpers.train_step import TrainStep
 
 BEST = HardwareConfig(precision="auto", matmul_precision="auto", loss="auto", compile="auto")
 PLAIN = HardwareConfig(precision="float32", matmul_precision="highest", loss="plain", compile="off")
@@ -28,7 +29,11 @@ FULL = HardwareConfig(
     precision="bfloat16", matmul_precision="high", loss="chunked", compile="on"
 )  # if all is asked for
 MULTIPLE = 128  # that divides the padded vocabulary
-SIZES = {"gpt2-small": (GPTConfig.gpt2("small"), 8), "12x384": (GPTConfig(50257, 256, 12, 6, 384), 2)}  # and sequences
+# name: (configuration, sequences in a batch); the thin one has GPT-2's depth and vocabulary, and runs on a CPU
+SIZES = {
+    "gpt2-small": (GPTConfig.gpt2("small"), 8),
+    "thin": (GPTConfig(50257, 256, n_layer=12, n_head=2, d_model=64), 2),
+}
 
 
 @dataclass(frozen=True)
@@ -113,8 +118,10 @@ def climb(
         as a dict) and "vocabulary" (its rows).
 
     Raises:
-        CourseError: not even one sequence fits the device's memory.
+        CourseError: not even one sequence fits the device's memory; no turns, or no steps.
     """
+    if any(number is not None and number < 1 for number in (turns, steps)):
+        raise CourseError(f"rounds and steps must be at least 1, not {turns} and {steps}")
     device = torch.device(device)
     goal = FULL if everything else choose(goal or goal_on(device), device)
     gpu = device.type == "cuda"

@@ -1,6 +1,6 @@
 """What a recipe will cost, before it starts: parameters, tokens, operations, memory, disk, and the time here.
 
-All of it is of the run as the device will carry it out: "auto" settings are resolved by `helpers.train_step.choose`.
+All of it is of the run as the device will carry it out: "auto" settings are resolved by `helpers.hardware.choose`.
 """
 
 import time
@@ -12,12 +12,13 @@ from course import in_words
 from course.bench.step_memory import free_memory, moving_bytes, pieces_that_fit
 from helpers.checkpoint import KEEP, TOKENIZER
 from helpers.files import data_folder, read_json
+from helpers.hardware import HALF, choose, matmul_precision
 from helpers.model import GPT, GPTConfig
 from helpers.optimizers import parameter_groups
 from helpers.recipes import Recipe
 from helpers.settings import HardwareConfig, TrainingSettings
 from helpers.tokenizer import load_tokenizer, trained_size
-from helpers.train_step import HALF, TrainStep, choose, matmul_precision
+from helpers.train_step import TrainStep
 
 KNOWN_SIZES = {"bundled": 2048, "gpt2": 50257}  # entries, so that a plan needs no download
 PATIENCE = 2.0  # seconds that measuring a few real steps may take; what takes longer is estimated
@@ -68,6 +69,13 @@ class Plan:
         return self.recipe.training.schedule.steps
 
     @property
+    def model(self) -> str:
+        """The model in words: parameters that are kept, shape, rows that pad the vocabulary while it trains."""
+        shape = ", ".join(f"{key} {value}" for key, value in self.recipe.model.items())
+        padded = f"; {self.padded_rows} rows more of the vocabulary while it trains" if self.padded_rows else ""
+        return f"{self.parameters:,} parameters: {shape}{padded}"
+
+    @property
     def cost(self) -> str:
         """Tokens, operations, memory, disk and time, a line each."""
         tokens = (
@@ -115,11 +123,9 @@ class Plan:
         recipe, until = self.recipe, self.recipe.training.schedule
         length = {"steps": until.steps, "epochs": until.epochs, "seconds": until.seconds}
         told = " or ".join(f"{number:,g} {name}" for name, number in length.items() if number)
-        model = ", ".join(f"{key} {value}" for key, value in recipe.model.items())
-        padded = f"; {self.padded_rows} rows more of the vocabulary while it trains" if self.padded_rows else ""
         return (
             f"recipe      {recipe.name}: {recipe.about}\n"
-            f"model       {self.parameters:,} parameters: {model}{padded}\n"
+            f"model       {self.model}\n"
             f"stories     {recipe.stories}, tokenizer {recipe.tokenizer}\n"
             f"training    {told}; {self.tokens_per_step:,} tokens a step\n{self.cost}"
         )

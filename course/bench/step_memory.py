@@ -7,10 +7,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from course.bench.memory import peak_bytes
 from helpers import train_step
+from helpers.hardware import HALF
 from helpers.model import GPT, GPTConfig
 from helpers.optimizers import build_optimizer
 from helpers.settings import TrainingSettings
-from helpers.train_step import HALF, chunked_loss
+from helpers.train_step import chunked_loss
 
 
 def moving_bytes(config: GPTConfig, training: TrainingSettings, device: torch.device) -> tuple[GPT, int]:

@@ -143,9 +143,9 @@ def _show_start(prepared, folder: Path, device: str, processes: int) -> None:
             "ends are never seen: --set packing=windows reads everything"
         )
     print(f"tokenizer   {recipe.tokenizer}, {prepared.tokenizer.vocab_size:,} entries")
-    shape = ", ".join(f"{key} {value}" for key, value in recipe.model.items())
-    print(f"model       {prepared.model.parameter_count():,} parameters: {shape}")
-    print(plan(recipe, device, tokens.tokens, processes).cost)
+    planned = plan(recipe, device, tokens.tokens, processes)
+    print(f"model       {planned.model}")
+    print(planned.cost)
     print(f"folder      {folder}", flush=True)
 
 
