@@ -6,6 +6,7 @@ import warnings
 import torch
 
 from course.figures import decoder
+from course.figures import gpu_hardware as hardware
 from course.figures import gpu_training as figures
 
 GB = {"weights": 5e8, "logits": 2e9}
@@ -15,6 +16,14 @@ ROWS = [
     {"name": "+ slices", "tokens_per_second": 250.0, "peak_bytes": 1e8},
 ]
 REPORTED = [("others", 500e6, 1.294), ("a course", 41e6, 2.0)]
+PANELS = [  # title, roofs, kernels
+    ("measured", {"a CPU": (1e11, 1e10)}, {"matmul": (500.0, 9e10), "GELU": (2.0, 1e10)}),
+    (
+        "by data sheets",
+        {"T4": (65e12, 320e9), "H100": (989e12, 3.35e12)},
+        {"GELU": (2.0, None), "attention": (20, None)},
+    ),
+]
 OWN = [(10_000, 5.0), (20_000, 2.5)]
 
 
@@ -39,6 +48,17 @@ def pictures():
     )
     curves = {"recorded: Tesla T4": [(0, 10.8), (1e6, 3.0), (9e7, 1.9)]}
     yield figures.beside_the_others(OWN, {}, REPORTED, curves, own_on_gpu=True), ["Recorded: recorded: Tesla T4."]
+    yield (
+        hardware.parts_of_a_gpu("T4", 40, 64, 8, 16e9, 320e9),
+        ["40 multiprocessors", "64 plain cores, 8 matrix units", "16 GB", "320 GB a second"],
+    )
+    yield hardware.parts_of_a_gpu("H100", 132, 128, 4, 80e9, 3.35e12), ["132 multiprocessors", "3,350 GB a second"]
+    yield (
+        hardware.roofline(PANELS),
+        ["a CPU: the roof turns at 10 operations a byte. Memory bound: GELU; compute bound: matmul.",
+         "matmul reached 90 GFLOPs a second at 500.0 operations a byte", "T4: the roof turns at 203",
+         "H100: the roof turns at 295", "Memory bound: GELU, attention; compute bound: none."],
+    )  # fmt: skip
     yield decoder.memory({"float32": GB}, "Memory", {"a T4": 16e9}), ["float32: 2.5 GB", "a line at 16.0 GB marks a T4"]
 
 

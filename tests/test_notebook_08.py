@@ -1,7 +1,7 @@
 """What notebook 08 builds: loss and memory as torch has them, operations and plans as `helpers` count them."""
 
-from dataclasses import replace
-from pathlib import Path
+import ast
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -10,10 +10,9 @@ import torch.nn.functional as F
 from course import Session
 from course.bench import planning
 from course.bench.memory import peak_bytes
-from helpers import checkpoint, runs
 from helpers.model import GPT, GPTConfig
 from helpers.recipes import get_recipe, override
-from tests.taught import taught_code
+from tests.taught import taught_code, taught_definition
 
 SMALL = GPTConfig(60, 16, n_layer=2, n_head=2, d_model=8)
 
@@ -23,6 +22,14 @@ def taught():
     """The notebook's imports, functions and classes, on a CPU."""
     session = Session("08", "cpu", "cpu", 1, "bundled")
     return taught_code("08_training_on_a_gpu", session=session, on_gpu=False, HALF=torch.bfloat16, config=SMALL)
+
+
+@pytest.fixture(scope="module")
+def chunked_loss(taught):
+    """The folded solution of exercise 8.7."""
+    scope = taught | {}
+    exec(ast.unparse(taught_definition("08_training_on_a_gpu", "chunked_loss").node), scope)
+    return scope["chunked_loss"]
 
 
 @pytest.fixture(autouse=True)
@@ -36,27 +43,28 @@ def gradients(loss, *given):
 
 @pytest.mark.parametrize("size", [1, 7, 16, 64, 1000])
 @pytest.mark.parametrize("masked", [0, 3])
-def test_the_chunked_loss_is_torchs_plain_and_chunked_one(taught, size, masked):
+def test_the_chunked_loss_is_torchs_plain_and_chunked_one(taught, chunked_loss, size, masked):
     hidden, weight = torch.randn(65, 12, requires_grad=True), torch.randn(90, 12, requires_grad=True)
     targets = torch.randint(90, (65,))
     if masked:
         targets[::masked] = -100
-    ours = gradients(5 * taught["ChunkedLoss"].apply(hidden, weight, targets, size), hidden, weight)
+    ours = gradients(5 * chunked_loss(hidden, weight, targets, size), hidden, weight)
     others = [5 * taught["whole_loss"](hidden, weight, targets)]
     if hasattr(F, "linear_cross_entropy"):
-        others.append(5 * taught["torchs_chunked_loss"](hidden, weight, targets, size))
+        options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=size)
+        others.append(5 * F.linear_cross_entropy(hidden, weight, targets, options=options))
     for other in others:
         for one, expected in zip(ours, gradients(other, hidden, weight), strict=True):
             assert torch.allclose(one, expected, atol=1e-5, rtol=1e-4)
 
 
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
-def test_in_half_precision_with_a_loss_scale_it_is_as_near_as_torchs(taught, half):
+def test_in_half_precision_with_a_loss_scale_it_is_as_near_as_torchs(taught, chunked_loss, half):
     hidden, weight = torch.randn(64, 32, requires_grad=True), torch.randn(500, 32, requires_grad=True)
     targets = torch.randint(500, (64,))
     exact = gradients(F.cross_entropy(hidden @ weight.T, targets), hidden, weight)
     found = []
-    for loss in (taught["whole_loss"], lambda *given: taught["ChunkedLoss"].apply(*given, 16)):
+    for loss in (taught["whole_loss"], lambda *given: chunked_loss(*given, 16)):
         with torch.autocast("cpu", half):
             scaled = loss(hidden, weight, targets) * 2.0**15
         found.append([each / 2.0**15 for each in gradients(scaled, hidden, weight)])
@@ -65,14 +73,90 @@ def test_in_half_precision_with_a_loss_scale_it_is_as_near_as_torchs(taught, hal
         assert (ours - right).abs().max() < 2 * (torchs - right).abs().max() + 1e-3 * right.abs().max()
 
 
-def test_chunks_save_the_memory_they_promise(taught):
+@pytest.mark.parametrize("autocast", [True, False])
+def test_chunks_save_the_memory_they_promise(taught, chunked_loss, autocast):
     hidden, weight = torch.randn(400, 8, requires_grad=True), torch.randn(5000, 8, requires_grad=True)
     targets = torch.randint(5000, (400,))
-    whole = peak_bytes(lambda: taught["whole_loss"](hidden, weight, targets).backward())
-    hidden.grad = weight.grad = None
-    chunked = peak_bytes(lambda: taught["ChunkedLoss"].apply(hidden, weight, targets, 40).backward())
+
+    def peak(loss, *size):
+        hidden.grad = weight.grad = None
+
+        def forward_and_backward():
+            with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+                found = loss(hidden, weight, targets, *size)
+            found.backward()
+
+        return peak_bytes(forward_and_backward)
+
+    whole = peak(taught["whole_loss"])
     assert whole == pytest.approx(400 * 5000 * 12, rel=0.05)
-    assert chunked < 0.25 * whole
+    assert peak(chunked_loss, 40) < 0.25 * whole
+
+
+def test_kernels_do_the_operations_and_move_the_bytes_of_real_tensors(taught):
+    """Counted by torch's own counter of operations, and by the sizes of what goes in and comes out."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    config, tokens = GPTConfig(60, 16, n_layer=1, n_head=2, d_model=8), 48
+    counted = taught["kernels_of"](config, tokens, 4)
+    x, up = torch.randn(tokens, 8), torch.nn.Linear(8, 32, bias=False)
+    with FlopCounterMode(display=False) as flops:
+        y = up(x)
+    assert counted["matmul"] == [(flops.get_total_flops(), x.nbytes + up.weight.nbytes + y.nbytes)]
+    heads = torch.randn(3, 2, 16, 4)
+    with FlopCounterMode(display=False) as flops:
+        maps = heads @ heads.transpose(-2, -1)
+        mixed = maps @ heads
+    ((operations, moved),) = counted["fused attention"]
+    assert operations == flops.get_total_flops() and moved == 3 * heads.nbytes + mixed.nbytes
+    plain = counted["plain attention"]
+    assert plain[0][0] + plain[-1][0] == flops.get_total_flops()
+    # Keys with queries write the map; mask and softmax read and write it; values are mixed by reading it.
+    assert [bytes_ for _, bytes_ in plain] == [
+        2 * heads.nbytes + maps.nbytes, 2 * maps.nbytes, 2 * maps.nbytes, maps.nbytes + heads.nbytes + mixed.nbytes,
+    ]  # fmt: skip
+    weights = GPT(config).blocks[0].attn.qkv.weight.numel() * 4  # 12 d² = 4 of 3 d²
+    assert counted["AdamW"][0][1] == weights * (4 * 4 + 3 * 4)
+    assert taught["intensity"]([(6, 1), (4, 4)]) == 2
+
+
+def test_recomputed_blocks_give_the_same_and_keep_less(taught):
+    config = GPTConfig(60, 32, n_layer=6, n_head=2, d_model=32)
+    model, ids = GPT(config), torch.randint(60, (32, 32))
+    peaks, found = [], []
+    for way in (nullcontext(), taught["recomputed_blocks"](model)):
+        with way:
+            peaks.append(peak_bytes(lambda: model.loss(ids, ids).backward()))
+            found.append([model.loss(ids, ids).detach(), *(p.grad.clone() for p in model.parameters())])
+            model.zero_grad(set_to_none=True)
+    for kept, again in zip(*found, strict=True):
+        torch.testing.assert_close(kept, again)
+    assert all("forward" not in vars(block) for block in model.blocks)  # as it was
+    for peak, recomputed in zip(peaks, (False, True), strict=True):
+        budget = taught["memory_budget"](config, 32, autocast=False, recomputed=recomputed)
+        # The last block's gradients are there while it is computed again.
+        assert peak == pytest.approx(budget["activations"] + budget["logits"], rel=0.25)
+    assert peaks[1] < 0.5 * peaks[0]
+
+
+def test_a_small_gpu_runs_out_of_memory_where_the_budget_says(taught, monkeypatch):
+    model = GPT(SMALL)
+    for name, value in {"model": model, "state_bytes": lambda n, _: 18 * n}.items():
+        monkeypatch.setitem(taught, name, value)
+    state = 18 * model.parameter_count()
+    four = taught["measured_peak"](lambda: taught["forward_and_backward"](torch.randint(60, (4, 16))))
+    step = taught["on_a_gpu_with"](state + four)
+    step(4)
+    with pytest.raises(torch.OutOfMemoryError):
+        step(8)
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_what_is_measured_is_a_speed(taught):
+    assert 1e8 < taught["matmul_peak"]("cpu", torch.float32, 256) < 1e14
+    assert 1e7 < taught["memory_bandwidth"]("cpu", 4) < 1e13
+    assert 1e-8 < taught["launch_time"]("cpu") < 1e-3
+    assert set(taught["measured_kernels"](SMALL, 2, torch.float32)) == set(taught["kernels_of"](SMALL, 32, 4))
 
 
 def test_the_budget_is_what_the_plan_and_the_model_say(taught):
@@ -80,8 +164,9 @@ def test_the_budget_is_what_the_plan_and_the_model_say(taught):
     model = GPT(SMALL)
     assert budget["weights, gradients, AdamW"] == 16 * model.parameter_count()
     recipe = override(get_recipe("gpt2-small"), ["batch_size=8"])
-    large = taught["memory_budget"](GPTConfig.gpt2("small"), 8, autocast=False)
-    gradients = 4 * GPT(GPTConfig.gpt2("small")).parameter_count()
+    padded = recipe.config(GPTConfig.gpt2("small").vocab_size)  # as it trains
+    large = taught["memory_budget"](padded, 8, autocast=False)
+    gradients = 4 * GPT(padded).parameter_count()
     assert large["weights, gradients, AdamW"] - gradients == planning.plan(recipe).state_bytes
     mixed = taught["memory_budget"](SMALL, 3, autocast=True, chunk=16)
     assert mixed["logits"] == budget["logits"] / 3 and mixed["activations"] < budget["activations"]
@@ -117,11 +202,6 @@ def test_a_whole_step_holds_what_the_budget_says(taught, autocast):
     assert peak_bytes(forward_and_backward) == pytest.approx(budget["activations"] + budget["logits"], rel=0.15)
 
 
-def test_operations_by_part_are_the_plans(taught):
-    for config in (GPTConfig.gpt2("small"), get_recipe("tinystories-t4").config(4096), SMALL):
-        assert sum(taught["flops_by_part"](config).values()) == planning.training_flops_per_token(config)
-
-
 @pytest.mark.parametrize(
     ("name", "bits"), [("float16", (5, 10)), ("bfloat16", (8, 7)), ("float32", (8, 23)), ("float64", (11, 52))]
 )
@@ -131,81 +211,3 @@ def test_limits_are_torchs(taught, name, bits):
     assert (largest, normal, gap) == (known.max, known.tiny, known.eps)
     assert torch.tensor(smallest, dtype=getattr(torch, name)) > 0
     assert torch.tensor(smallest, dtype=torch.float64).div(2.1).to(getattr(torch, name)) == 0 or name == "float64"
-
-
-OPTIONS = [{}, {"fused_attention": True}, {"fused_adamw": True}, {"chunk": 5}, {"multiple": 64}]
-
-
-def test_every_option_trains_the_same_model(taught):
-    weights = []
-    for options in (*OPTIONS, {"fused_attention": True, "fused_adamw": True, "chunk": 9}):
-        torch.manual_seed(1)
-        step = taught["Step"](SMALL, 2, **({"multiple": 1} | options))
-        for _ in range(3):
-            step()
-        weights.append({name: p.detach() for name, p in step.model.named_parameters()})
-    for options, other in zip((*OPTIONS, None), weights, strict=True):
-        if options == {"multiple": 64}:
-            assert other["wte.weight"].shape[0] == 64  # another initialization: another model
-            continue
-        for name, tensor in weights[0].items():
-            assert torch.allclose(other[name], tensor, atol=2e-4), (options, name)
-
-
-def test_the_cell_goes_on_after_a_disconnect(taught, tmp_path, monkeypatch, capsys):
-    monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "runs"))
-    changes = ["n_layer=1", "n_head=1", "d_model=8", "context_length=16", "limit=60", "steps=12", "log_every=1"]
-    changes += ["eval_every=6", "eval_stories=2", "sample_every=0", "checkpoint_every=4", "batch_size=1"]
-    recipe = replace(override(get_recipe("storyteller"), changes), name="short")
-    again, broken, whole = taught["train_or_go_on"], tmp_path / "broken", tmp_path / "whole"
-    seen = []
-
-    def break_off(row):
-        seen.append(row["loss"])
-        if row["step"] == 7:
-            raise ConnectionError
-
-    with pytest.raises(ConnectionError):
-        again(recipe, broken, break_off)
-    assert checkpoint.saved_checkpoints(broken)[0].name == "step-00000004.safetensors"
-    history = again(recipe, broken)
-    assert "going on from step 4" in capsys.readouterr().out
-    assert [row["loss"] for row in history[:7]] == seen
-    expected = runs.trainer_of(runs.prepare(recipe, progress=False), whole, progress=False).run()
-    assert [row["loss"] for row in history] == [row["loss"] for row in expected.history]
-    assert again(recipe, broken)[-1]["step"] == 12  # finished: nothing is trained, the log is read
-    assert "finished" in capsys.readouterr().out
-
-
-def test_recorded_runs_of_that_size_are_found(taught, tmp_path, monkeypatch):
-    from helpers.files import read_json, write_json
-
-    record = {"parameters": 7, "steps": 10, "tokens": 1000, "val_loss": [[5, 2.0], [10, 1.5]]}
-    write_json(tmp_path / "recorded" / "a.json", record | {"machine": {"gpu": "Tesla T4", "processor": "x86_64"}})
-    write_json(tmp_path / "recorded" / "b.json", record | {"parameters": 8, "machine": {"processor": "x86_64"}})
-    monkeypatch.setitem(taught, "data_folder", lambda: Path(tmp_path))
-    monkeypatch.setitem(taught, "read_json", read_json)
-    assert taught["recorded_runs"](7) == {"recorded: Tesla T4": [(500.0, 2.0), (1000.0, 1.5)]}
-    assert taught["recorded_runs"](9) == {}
-
-
-def test_the_peak_of_a_matmul_is_a_speed(taught):
-    assert 1e8 < taught["matmul_peak"]("cpu", torch.float32, 256) < 1e14
-    assert taught["half_precision_here"]() is None
-
-
-def test_the_stored_notebook_says_what_it_could_not_measure():
-    from course.site import notebooks
-
-    book = notebooks.read(notebooks.folder() / "08_training_on_a_gpu.ipynb")
-    alts = [
-        output.metadata.get("image/png", {}).get("alt", "")
-        for cell in book.cells
-        if cell.cell_type == "code"
-        for output in cell.outputs
-        if "metadata" in output
-    ]
-    (said,) = [alt for alt in alts if "Not measured here" in alt]
-    assert "+ half precision" in said and "torch.compile" in said
-    assert any("No run on a GPU has been recorded yet" in alt or "Recorded:" in alt for alt in alts)
-    assert not any(" nan" in alt for alt in alts)

@@ -14,10 +14,14 @@ By their results, because the notebook builds a simpler thing, or one that a lib
 | 07 | the solutions `accumulate` and `update` | `helpers.train_step.TrainStep` | here, the notebook itself |
 | 07 | the solution `train` (one optimizer, counted in steps) | `helpers.training.Trainer` | test_notebook_07 |
 | 07 | the solutions `checkpoint` and `resume` | `Trainer.state_dict` and its checkpoint | test_training |
-| 08 | `ChunkedLoss`, with the solution `loss_and_gradients` | `helpers.train_step.chunked_loss` | here |
+| 08 | the solution `chunked_loss` | `helpers.train_step.chunked_loss` | here |
+| 08 | the solution `fitting_batch`, in pieces | `helpers.train_step.TrainStep.gradients` | here |
 | 08 | the solution `unscaled_and_clipped` | `torch.amp.GradScaler`, in `TrainStep.step` | here |
 | 08 | `memory_budget`, `block_bytes` | the plain model, counted tensor by tensor | test_notebook_08 |
-| 08 | `flops_by_part`, the solution `mfu` | `course.bench.planning` | test_notebook_08, course.checks.nb08 |
+| 08 | `flops_by_part`, the solution `mfu` | `course.bench.planning` | test_notebook_08_run, course.checks.nb08 |
+| 08 | the solution `padded_head` (masked) | `Recipe.vocab_multiple` and `unpadded` (cut) | the notebook itself |
+| 08 | the solution `disk_bytes`, `writes_of` | `Trainer.save`, `planning.disk_bytes` | test_notebook_08_run |
+| 08 | the solution `newest_whole` | `course.keeping`, `course.keeper.step_of` | test_notebook_08_run |
 """
 
 import ast
@@ -27,6 +31,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 import torch.nn.functional as F
+from torch.utils.checkpoint import checkpoint
 
 from helpers.model import GPT, IGNORED, GPTConfig
 from helpers.settings import ScheduleConfig, TrainingSettings, schedule
@@ -117,11 +122,11 @@ def test_the_solution_of_clipping_is_what_the_course_hands_to_its_optimizer():
 @pytest.mark.skipif(not hasattr(F, "linear_cross_entropy"), reason="this torch has no chunked loss")
 def test_the_chunked_loss_of_the_notebook_is_the_courses():
     model, ((ids, targets),) = GPT(SMALL), batches(19)
-    taught = solution(GPU, "ChunkedLoss", loss_and_gradients=solution(GPU, "loss_and_gradients"))
+    taught = solution(GPU, "chunked_loss", recompute=checkpoint)
     gradients = []
     for loss in (
         chunked_loss(model, ids, targets),
-        taught.apply(model.hidden(ids).flatten(0, 1), model.head.weight, targets.flatten(), 5),
+        taught(model.hidden(ids).flatten(0, 1), model.head.weight, targets.flatten(), 5),
         model.loss(ids, targets),
     ):
         model.zero_grad(set_to_none=True)
@@ -132,6 +137,34 @@ def test_the_chunked_loss_of_the_notebook_is_the_courses():
         torch.testing.assert_close(loss, other_loss, atol=1e-5, rtol=1e-5)
         for name, gradient in grads.items():
             torch.testing.assert_close(gradient, other_grads[name], atol=1e-6, rtol=1e-4)
+
+
+def test_the_solution_that_halves_reads_what_the_course_reads():
+    """Both halve until it fits, and no sequence is lost; the course cuts a batch, the notebook counts batches."""
+    fitting_batch = solution(GPU, "fitting_batch")
+    for sequences, room in ((8, 8), (8, 3), (8, 1), (12, 5)):
+        tried = []
+
+        def step(rows, tried=tried, room=room):
+            tried.append(rows)
+            if rows > room:
+                raise torch.OutOfMemoryError
+
+        rows, batches = fitting_batch(step, sequences)
+        ids, targets = torch.randint(50, (sequences, 12)), torch.randint(50, (sequences, 12))
+        train_step = TrainStep(GPT(SMALL), None, TrainingSettings.of())
+        read = []
+
+        def loss(ids, targets, model=train_step.model, read=read, room=room):
+            read.append(len(ids))
+            if len(ids) > room:
+                raise torch.OutOfMemoryError
+            return model.loss(ids, targets)
+
+        train_step.loss = loss
+        train_step.gradients([(ids, targets)], targets.numel())
+        assert (train_step.pieces, read[-batches:]) == (batches, [rows] * batches)
+        assert list(dict.fromkeys(read)) == tried and rows * batches == sequences
 
 
 @pytest.mark.parametrize("overflows", [False, True])
