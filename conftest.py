@@ -14,7 +14,7 @@ os.environ.update(CLOSED)
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as in helpers, which may be imported after torch
-for variable in ("COURSE_STORIES", "COURSE_SEED", "COURSE_DEVICE"):
+for variable in ("COURSE_STORIES", "COURSE_SEED", "COURSE_DEVICE", "COURSE_AWAY"):
     os.environ.pop(variable, None)
 
 _scratch = None

@@ -99,8 +99,8 @@ class Keeper:
     """Copies a run to a folder that stays: the `report` of a `Trainer`, called at every checkpoint, which it draws too.
 
     The model goes there about every `weights_every` seconds, a checkpoint about every `state_every`; both less often
-    where copying is slow. What does not fit is left out, and said. A copy that fails is said in a line and tried again
-    later; the run goes on.
+    where copying is slow, and with 0 at every checkpoint. What does not fit is left out, and said. A copy that fails is
+    said in a line and tried again later; the run goes on.
     """
 
     def __init__(
@@ -114,6 +114,7 @@ class Keeper:
         self.said: dict[str, str] = {}  # the last words on each subject
         self.failed: set[str] = set()  # what could not be copied the last time
         self.model_bytes = 0
+        self.copied = -1  # the step of the newest checkpoint that is there
 
     def __call__(self, folder: Path, rows: Sequence[dict]) -> None:
         write_curves(folder, rows)
@@ -164,7 +165,7 @@ class Keeper:
             self._say_once(f"no {what}", f"{WORDS[what]} could not be copied to {self.place} ({reason}){later}")
         now = time.monotonic()
         if what in self.every:
-            self.due[what] = now + max(self.every[what], SHARE * (now - started))
+            self.due[what] = now + (max(self.every[what], SHARE * (now - started)) if self.every[what] else 0)
 
     def _open(self) -> None:
         """Make the place. Where the folder around it has gone, Drive is not mounted, and none is made in its stead."""
@@ -206,19 +207,21 @@ class Keeper:
             return
         found, newest = states_in(self.place), paths[0]
         step = step_of(newest)
-        if step in found.values():
+        if step == self.copied:
             return
         self._log()  # first: a checkpoint needs the rows up to its step
         size, model = newest.stat().st_size, (self.folder / WEIGHTS).stat().st_size
         spare = 0 if (self.place / WEIGHTS).exists() else model
-        # One that is not there or not whole is written over before all; further than the run itself no whole one is.
-        age = {name: -1 if found.get(name) is None or found[name] > step else found[name] for name in STATES}
+        # One that is not there or not whole is written over before all. Is one as far as the run itself, it is damaged:
+        # otherwise the run would have gone on from it.
+        age = {name: -1 if found.get(name) is None or found[name] >= step else found[name] for name in STATES}
         for name in sorted(STATES, key=age.get):
             if size + spare <= room_for(self.place / name):
                 if name in found and len(found) == 1:
                     words = "there is room for one checkpoint only, and while it is written over there is none"
                     self._say_once("states", f"{self.place}: {words}")
                 copy_in_place(newest, self.place / name)
+                self.copied = step
                 return self.say(self.account())
         words = f"there is no room for a checkpoint of {_size(size)}, only for the model: after a disconnect the run "
         self._say_once("states", f"{self.place}: {words}goes on from that, with an optimizer that begins anew")

@@ -18,7 +18,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from course import colab, packages
+from course import colab, keeping, packages
 from course.cli.publish import publish
 from course.site import notebooks, setup_cell
 from helpers.errors import CourseError
@@ -365,27 +365,27 @@ def drive(monkeypatch, tmp_path):
     return stub
 
 
-def the_cell_with_drive() -> str:
-    """What notebook 08 does where DRIVE is True, up to the run's folder."""
-    book = notebooks.read(next(path for path in notebooks.all_notebooks() if path.name.startswith("08")))
-    (source,) = (cell.source for cell in book.cells if "DRIVE = False" in cell.source)
-    return source.replace("DRIVE = False", "DRIVE = True").partition("\nwith ")[0]
+def test_a_run_is_kept_on_drive_where_it_is_mounted(drive, tmp_path):
+    folder = keeping.away_folder()
+    assert folder == tmp_path / "drive" / "MyDrive" / "gpt2-course"
+    assert folder.is_dir() and drive.mounted == [str(tmp_path / "drive")]
 
 
-def test_notebook_08_writes_to_drive_where_it_is_mounted(drive, tmp_path):
-    scope = {"recipe": SimpleNamespace(name="run")}
-    exec(the_cell_with_drive(), scope)
-    assert scope["folder"] == tmp_path / "drive" / "MyDrive" / "gpt2-course" / "run"
-    assert scope["folder"].parent.is_dir() and drive.mounted == [str(tmp_path / "drive")]
-
-
-def test_drive_refused_or_absent_is_said_with_what_to_do(drive, monkeypatch):
+def test_drive_refused_is_said_and_the_run_stays_on_the_machine(drive, capsys):
     drive.refuse = True
-    with pytest.raises(CourseError, match=r"not mounted \(mount failed\): allow it .* or set DRIVE = False") as caught:
-        exec(the_cell_with_drive(), {"recipe": SimpleNamespace(name="run")})
-    assert "\n" not in str(caught.value)
+    assert keeping.away_folder() is None
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) == 1 and said[0].startswith("Google Drive was not mounted (mount failed): the run stays on this")
+    assert "allow it when Colab asks" in said[0]
+
+
+def test_drive_is_not_asked_for_elsewhere_and_another_folder_can_be_named(drive, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("COURSE_AWAY", str(tmp_path / "mine"))
+    assert keeping.away_folder() == tmp_path / "mine" and drive.mounted == []
+    monkeypatch.delenv("COURSE_AWAY")
     monkeypatch.setitem(sys.modules, "google.colab", None)
-    with pytest.raises(CourseError, match="not Colab: set DRIVE = False"):
+    assert keeping.away_folder() is None and capsys.readouterr().out == ""
+    with pytest.raises(CourseError, match="not Colab"):
         colab.drive_folder()
 
 
