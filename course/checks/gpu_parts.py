@@ -216,6 +216,10 @@ def _memory_and_precision(answer, check) -> None:
     check.that(taken < table / 2, slug="whole-logits",
                problem=f"the logits of 512 positions were there at once: {taken:,} bytes",
                hint="Only a chunk's logits may exist at a time: multiply inside the loop, not before it.")  # fmt: skip
+    with torch.no_grad():
+        taken = peak_bytes(lambda: answer(hidden, weight, targets, 8))
+    check.that(taken < table / 8, slug="chunk-size", problem=f"with size=8 it held {taken:,} bytes: too many positions",
+               hint="A chunk has `size` positions. `split(size)` cuts so; `chunk(n)` makes n pieces.")  # fmt: skip
     taken = peak_bytes(lambda: answer(hidden, weight, targets, 32).backward())
     check.that(
         taken < table / 2, slug="kept", problem=f"with the backward pass it holds {taken:,} bytes: every chunk's "

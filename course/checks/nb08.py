@@ -67,7 +67,7 @@ def state_bytes(answer, check):
 
 @exercise("8.4", title="MFU", minutes=10, difficulty=2)
 def mfu(answer, check):
-    speed, L, d, T, V, peak = 1000.0, 5, 64, 32, 500, 1e9
+    speed, L, d, T, V, peak = 1000.0, 5, 64, 40, 500, 1e9
     got = answer(speed, L, d, T, V, peak)
     blocks, head, attention = 6 * L * 12 * d * d, 6 * V * d, 12 * L * d * T
     mistakes = (
@@ -81,6 +81,16 @@ def mfu(answer, check):
          "The head is a matmul like the others, with vocabulary times d weights."),
         (speed * (blocks + head + attention / L) / peak, "one-layer", "attention is counted for one layer",
          "Every layer has its own attention matmuls."),
+        (speed * (blocks + head + attention / 3) / peak, "attention-forward", "attention goes forward only",
+         "Attention's own matmuls have a backward pass as well, of twice the operations."),
+        (speed * (blocks + head + attention / 6) / peak, "attention-forward", "attention is counted too low",
+         "There are two matmuls of this kind, 2 d operations for each key, and a backward pass of twice as many."),
+        (speed * (2 * (blocks + head) / 3 + 2 * attention / 3) / peak, "backward-once",
+         "the backward pass costs as much as the forward pass here", "Each matmul has two in the backward pass: twice as many operations."),
+        (speed * (2 * (blocks + head) / 3 + attention) / peak, "backward-once", "a weight costs four operations here",
+         "Each matmul has two in the backward pass: two operations forward, and four backward."),
+        (speed * (blocks * 2 / 3 + head + attention) / peak, "mlp-only", "a block has 8 d² weights here",
+         "That is its MLP. Attention has four matrices of d by d."),
         (speed * (blocks + head + attention / 2) / peak, "halved", "only half of attention's scores are counted",
          "A causal kernel may skip the masked half. MFU counts all T x T, as the paper does: 12 L d T a token."),
         (speed * (blocks / L + head + attention) / peak, "one-block", "the weights are those of one block",

@@ -355,6 +355,21 @@ def counts_what_a_causal_kernel_does(speed, L, d, T, V, peak):
     return speed * (6 * (L * 12 * d * d + V * d) + 6 * L * d * T) / peak
 
 
+@wrong("8.4", "attention-forward")
+def lets_attention_go_forward_alone(speed, L, d, T, V, peak):
+    return speed * (6 * (L * 12 * d * d + V * d) + 4 * L * d * T) / peak
+
+
+@wrong("8.4", "backward-once")
+def lets_backward_cost_as_much_as_forward(speed, L, d, T, V, peak):
+    return speed * (4 * (L * 12 * d * d + V * d) + 8 * L * d * T) / peak
+
+
+@wrong("8.4", "mlp-only")
+def forgets_attentions_matrices(speed, L, d, T, V, peak):
+    return speed * (6 * (L * 8 * d * d + V * d) + 12 * L * d * T) / peak
+
+
 @wrong("8.4", "looked-up")
 def counts_the_embeddings(speed, L, d, T, V, peak):
     return speed * (6 * (L * 12 * d * d + 2 * V * d + T * d) + 12 * L * d * T) / peak
@@ -758,6 +773,12 @@ def recomputes_everything_at_once(hidden, weight, targets, size):
         return sum(summed(x, weight, target) for x, target in parts) / scored_in(targets)
 
     return again(all_chunks, hidden, weight)
+
+
+@wrong("8.7", "chunk-size")
+def makes_so_many_chunks(hidden, weight, targets, size):
+    parts = zip(hidden.chunk(size), targets.chunk(size), strict=True)
+    return sum(again(summed, x, weight, target) for x, target in parts) / scored_in(targets)
 
 
 @wrong("8.7", "no-gradient")
