@@ -9,9 +9,10 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from course.bench import planning
+from course.__main__ import main
+from course.bench import planning, step_memory
 from course.bench.memory import peak_bytes
-from helpers import runs
+from helpers import evaluation, runs, train_step
 from helpers.model import GPT, GPTConfig
 from helpers.optimizers import Muon
 from helpers.recipes import RECIPES, get_recipe, override
@@ -133,6 +134,36 @@ def test_on_a_gpu_the_plan_is_in_half_precision_with_chunks(ampere):
     assert not found.measured and "estimate from matrix multiplications" in str(found)
     flops = 8 * 4 * 1024 * found.flops_per_token
     assert found.tokens_per_second == pytest.approx(8 * 4 * 1024 / (flops / 5e12))
+
+
+def test_chunks_are_counted_as_large_as_they_are_on_that_device():
+    recipe = get_recipe("gpt2-small")
+    training = recipe.training.but(batch_size=8, accumulation=1, loss="chunked", precision="float32", compile="off")
+    here, there = (step_memory.moving_bytes(recipe.config(50257), training, torch.device(kind))[1]
+                   for kind in ("cpu", "cuda"))  # fmt: skip
+    more = 4 * (train_step.LOGITS_ON_GPU - train_step.LOGITS)  # bytes of logits, and about as many of their gradients
+    assert 0.9 * more < there - here < 3 * more and train_step.LOGITS == evaluation.LOGITS
+
+
+def test_free_memory_of_a_device(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda *_: (5e9, 16e9))
+    monkeypatch.setattr(torch.cuda, "memory_reserved", lambda *_: 3e9)
+    monkeypatch.setattr(torch.cuda, "memory_allocated", lambda *_: 1e9)
+    assert planning.free_memory(torch.device("cuda")) == 7e9  # what torch keeps and does not use is free for it
+    monkeypatch.setattr(torch.mps, "recommended_max_memory", lambda: 12e9, raising=False)
+    monkeypatch.setattr(torch.mps, "driver_allocated_memory", lambda: 2e9)
+    assert planning.free_memory(torch.device("mps")) == 10e9
+    monkeypatch.delattr(torch.mps, "recommended_max_memory")
+    for device in ("cpu", "mps"):  # an older torch does not say: an Apple GPU's memory is the CPU's
+        assert planning.free_memory(torch.device(device)) > 1e8
+
+
+def test_a_dry_run_says_how_a_run_is_carried_out(capsys):
+    small = ["n_layer=1", "d_model=64", "n_head=1", "context_length=32", "tokenizer=bundled", "vocab_multiple=100"]
+    changes = [f"--set={change}" for change in small]
+    assert main(["train", "--recipe", "context-512", "--dry-run", "--device", "cpu", *changes]) == 0
+    out = capsys.readouterr().out
+    assert "precision   float32\n" in out and "52 rows more of the vocabulary" in out and "disk        at most" in out
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

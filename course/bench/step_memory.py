@@ -31,19 +31,24 @@ def moving_bytes(config: GPTConfig, training: TrainingSettings, device: torch.de
         optimizers = build_optimizer(model, training.optimizer)
         ids = torch.zeros(training.data.batch_size, config.context_length, dtype=torch.long)
 
-        def step() -> None:
-            for _ in range(min(2, training.data.accumulation)):  # the second finds the first one's gradients
-                with autocast:
-                    part = loss(model, ids, ids)
-                part.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        def update() -> None:
             with autocast:
                 for optimizer in optimizers:
                     optimizer.step()
             for optimizer in optimizers:
                 optimizer.zero_grad(set_to_none=True)
 
-        step()  # makes the moments, which are counted as state
+        def step() -> None:
+            for _ in range(min(2, training.data.accumulation)):  # the second finds the first one's gradients
+                with autocast:
+                    part = loss(model, ids, ids)
+                part.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            update()
+
+        for parameter in model.parameters():
+            parameter.grad = torch.zeros_like(parameter)
+        update()  # makes the moments, which are counted as state
         return model, peak_bytes(step)
 
 
@@ -80,9 +85,12 @@ def pieces_that_fit(config: GPTConfig, training: TrainingSettings, device, state
 
 
 def free_memory(device: torch.device) -> float:
-    """Bytes; on a CPU an assumption where the system does not tell."""
+    """Bytes that new tensors can have on a device; on a CPU an assumption where the system does not tell."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(
+            device
+        )  # by torch, for its next tensors
+        return torch.cuda.mem_get_info(device)[0] + kept
     if device.type == "mps" and hasattr(torch.mps, "recommended_max_memory"):  # shared with the CPU
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
     try:
