@@ -158,9 +158,9 @@ class Keeper:
             self.failed.discard(what)
             if self.said.pop(f"no {what}", None):
                 self.say(f"{WORDS[what]} can be copied to {self.place} again")
-        except OSError as error:
+        except (OSError, CourseError) as error:
             self.failed.add(what)
-            reason = error.strerror or str(error)
+            reason = getattr(error, "strerror", None) or str(error)
             later = "" if what == "end" else ": the run goes on here, and tries again later"
             self._say_once(f"no {what}", f"{WORDS[what]} could not be copied to {self.place} ({reason}){later}")
         now = time.monotonic()
@@ -207,7 +207,7 @@ class Keeper:
             return
         found, newest = states_in(self.place), paths[0]
         step = step_of(newest)
-        if step == self.copied:
+        if step is None or step == self.copied:
             return
         self._log()  # first: a checkpoint needs the rows up to its step
         size, model = newest.stat().st_size, (self.folder / WEIGHTS).stat().st_size

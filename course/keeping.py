@@ -126,6 +126,7 @@ def train_or_go_on(
     trainer = _trainer(recipe, folder, device, state, callback, keeper or write_curves, progress)
     if state is None and keeper is not None:
         _take_weights(trainer, place)
+    del state  # in the trainer it is by now, and it is three times as large as the model
     print("starting" if not trainer.step else f"going on from step {trainer.step:,}")
     if keeper is not None:
         keeper.start(4 * trainer.model.parameter_count())

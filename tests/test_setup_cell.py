@@ -33,6 +33,7 @@ TORCH = f"""
 import types
 __version__ = "{TORCH_VERSION}"
 cuda = types.SimpleNamespace(is_available=lambda: False)
+backends = types.SimpleNamespace(mps=cuda)
 def manual_seed(seed): pass
 """
 NUMPY = "import types\nrandom = types.SimpleNamespace(seed=lambda seed: None)\n"

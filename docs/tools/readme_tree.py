@@ -44,6 +44,8 @@ COURSE = {
     "text_metrics.py": "diversity, overlap with the training stories (09)",
     "packages.py": "what a notebook needs and is missing is installed; the oldest torch",
     "colab.py": "a disk that outlives Colab's machine",
+    "keeper.py": "copies of a run on such a disk, written over in place",
+    "keeping.py": "one cell starts a run, or goes on with it after a disconnect",
     "tensorboard_writer.py": "a run's log in TensorBoard as well",
 }
 WIDTH = 24  # letters before the comments
