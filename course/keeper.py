@@ -148,7 +148,7 @@ class Keeper:
             parts.append(f"the model of step {step:,}")
         parts += ["the best model"] if (self.place / BEST / WEIGHTS).exists() else []
         parts += ["tokens"] if (self.place / TOKENS / "ids.bin").exists() else []
-        return f"kept in {self.place}: {_size(self.used())}: {', '.join(parts) or 'nothing yet'}"
+        return f"kept in {in_short(self.place)}: {_size(self.used())}: {', '.join(parts) or 'nothing yet'}"
 
     def _try(self, what: str, copy: Callable[[], None]) -> None:
         started = time.monotonic()
@@ -264,6 +264,11 @@ class Keeper:
                 os.truncate(self.place / name, 0)
         self._best(spare=False)
         self.say(self.account())
+
+
+def in_short(path: Path) -> str:
+    """A file's or folder's name and its folder's: enough to know it by."""
+    return "/".join(Path(path).parts[-2:])
 
 
 def _say(words: str) -> None:

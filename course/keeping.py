@@ -25,6 +25,7 @@ from course.keeper import (
     TOKENS,
     WEIGHTS_EVERY,
     Keeper,
+    in_short,
     is_finished,
     is_finished_copy,
     states_in,
@@ -50,12 +51,12 @@ BY_MACHINE = ("limit", "checkpoint_every")  # chosen by the machine: a run keeps
 
 
 def recipe_here(session: Session, minutes: float = 60) -> Recipe:
-    """What notebook 08 trains on this machine: GPT-2 for so many minutes on a GPU, twelve thin layers on a CPU.
+    """What notebook 08 trains on this machine: GPT-2 for so many minutes on a GPU of Nvidia's, else twelve thin layers.
 
     On a T4 it takes no more stories than can be read in that time, since making tokens of them takes time too. The
     session's own stories are taken where it has any (`COURSE_STORIES`).
     """
-    if session.device == "cpu":
+    if session.device != "cuda":
         recipe = get_recipe("twelve-thin-layers")
     else:
         changes = [f"limit={round(STORIES_A_MINUTE * minutes)}"] if session.profile == "t4" else []
@@ -118,8 +119,8 @@ def train_or_go_on(
     state, notes = _newest(folder, None if keeper is None else place)
     print(*notes, sep="\n", end="\n" if notes else "")
     if is_finished(folder):
-        both = "" if keeper is None else f" and {place}"
-        print(f"this run is finished: to train once more, give {folder}{both} another name")
+        where = "its folder" if keeper is None else f"its folder and {in_short(place)}"
+        print(f"this run is finished: to train once more, give {where} another name")
         if keeper is not None and not is_finished_copy(place):
             keeper.end()
         return read_log(folder)
@@ -269,7 +270,7 @@ def _take_weights(trainer: Trainer, place: Path) -> None:
     for _ in range(trainer.step * trainer.settings.data.accumulation):  # to the batches that come next
         trainer.sampler.next_batch()
     print(
-        f"no whole checkpoint is in {place}, but the model of step {trainer.step:,} is: the run goes on from that, "
+        f"no whole checkpoint is in {in_short(place)}, but the model of step {trainer.step:,} is: the run goes on from that, "
         "with an optimizer that begins anew, so it is not to the last digit the run that it would have been"
     )
 
@@ -298,7 +299,7 @@ def bring_back(away: str | Path, folder: str | Path) -> list[str]:
     try:
         if is_finished_copy(place):
             _bring_model(place, folder)
-            told.append(f"the finished model was brought back from {place}")
+            told.append(f"the finished model was brought back from {in_short(place)}")
             checkpoint.remove_checkpoints(folder)
         else:
             told += _bring_state(place, folder) + _bring_tokens(place, folder)
@@ -325,7 +326,7 @@ def _bring_state(place: Path, folder: Path) -> list[str]:
             shutil.copyfile(place / name, part)
             if _is_whole(part):
                 os.replace(part, path)
-                return [*told, f"the checkpoint of step {whole[name]:,} was brought back from {place / name}"]
+                return [*told, f"the checkpoint of step {whole[name]:,} was brought back from {in_short(place / name)}"]
         finally:
             part.unlink(missing_ok=True)
         told.append(f"{place / name} is damaged: its checksum is wrong")
@@ -379,4 +380,4 @@ def _bring_tokens(place: Path, folder: Path) -> list[str]:
         if any(sha256(Path(part) / name) != kept["sha256"].get(name) for name in TOKEN_FILES):
             return [f"the tokens in {place / TOKENS} are not whole: the stories are read again"]
         os.replace(part, target)
-    return [f"the tokens were brought back from {place / TOKENS}: no story is read again"]
+    return [f"the tokens were brought back from {in_short(place / TOKENS)}: no story is read again"]

@@ -83,7 +83,9 @@ def loss_by_minute(runs: Mapping[str, Sequence[Mapping]], goals: Mapping[str, fl
         ax.plot(minutes, low, color=style.COLOURS[i], linestyle=style.LINESTYLES[i], linewidth=1.6)
         said.append(f"{name} from {low[0]:.2f} to {high[0]:.2f} after {minutes[0]:g} minutes and from {low[-1]:.2f} to "
                     f"{high[-1]:.2f} after {minutes[-1]:g}")  # fmt: skip
-    style.levels(ax, goals)
+    for name, goal in goals.items():
+        ax.axhline(goal, color=style.INK, linewidth=1.1, linestyle=":")
+        ax.text(0.01, goal, f"{name}: {goal:.2f}", transform=ax.get_yaxis_transform(), va="top", fontsize=9)
     ax.set_xscale("log")
     every = sorted({row["minutes"] for rows in runs.values() for row in rows})
     ticks = [minute for minute in (1, 2, 5, 10, 20, 30, 60, 120, 240) if every[0] <= minute <= every[-1]]

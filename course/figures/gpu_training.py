@@ -100,7 +100,8 @@ def options_in_turn(rows: Sequence[Mapping], device: str):
     """Throughput and peak memory as one option after the other is switched on.
 
     Args:
-        rows: {"name", "tokens_per_second", "peak_bytes"}, the last two None where this device cannot measure it.
+        rows: {"name", "tokens_per_second", "peak_bytes"}, the last two None where this device cannot measure it;
+            "left_out" then may say why.
         device: what was measured on.
     """
     fig, axes = style.canvas(1, 2, height=0.42 * len(rows) + 1.2, sharey=True, gridspec_kw={"width_ratios": [3, 2]})
@@ -108,9 +109,8 @@ def options_in_turn(rows: Sequence[Mapping], device: str):
     most = (max(row["tokens_per_second"] for row in measured), max(row["peak_bytes"] for row in measured))
     for i, row in enumerate(rows):
         if row["tokens_per_second"] is None:
-            axes[0].text(
-                0.02 * most[0], i, "needs a GPU: not measured here", va="center", fontsize=9, color=style.QUIET
-            )
+            why = row.get("left_out") or "needs a GPU: not measured here"
+            axes[0].text(0.02 * most[0], i, why, va="center", fontsize=9, color=style.QUIET)
             continue
         times = row["tokens_per_second"] / measured[0]["tokens_per_second"]
         for ax, key, text, colour, hatch, largest in (
