@@ -113,7 +113,8 @@ def climb(
 
     Returns:
         a row for each of `RUNGS`: "name"; "left_out" (why, or None); "tokens_per_second", "seconds" (of the fastest
-        step), "peak_bytes" of a step with weights and moments, "loss" of the first step, "start_seconds" (of the first
+        step), "peak_bytes" of a step with weights and moments (the allocator's on a GPU; elsewhere counted tensor by
+        tensor, where compiling changes nothing), "loss" of the first step, "start_seconds" (of the first
         step, compiling included), all None where it is left out; "batch" [sequences, tokens], "hardware" (the settings
         as a dict) and "vocabulary" (its rows).
 
