@@ -23,9 +23,10 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from course import mine
-from course.checks.cells import exercise_cells, filled, solution_of
+from course.checks.cells import exercise_cells, solution_of
 from course.checks.exercise import REGISTRY, TOO_SLOW
 from course.checks.registry import load_checks
+from course.classroom.filling import filled
 from course.site import notebooks
 from helpers.errors import CourseError
 from helpers.run_log import read_log
@@ -40,13 +41,12 @@ from helpers import recipes
 
 for name, recipe in recipes.RECIPES.items():
     if not recipe.training.schedule.epochs:
-        fewer = recipe.training.but(steps=24, eval_every=12, eval_stories=20, sample_every=0)
+        fewer = recipe.training.but(steps=24, eval_every=12, eval_stories=20, sample_every=0, checkpoint_every=8)
         recipes.RECIPES[name] = dataclasses.replace(recipe, training=fewer)
 """
 
 # Lines of long cells, and what they are here.
 SHORTER = {
-    "08": {'"steps=360", "eval_every=60"': '"steps=24", "eval_every=12"'},
     "12": {"PIRATE_STEPS, RATES = 60, (3e-3, 1e-2, 3e-2)": "PIRATE_STEPS, RATES = 4, (1e-2,)"},
 }
 
