@@ -227,8 +227,16 @@ class Keeper:
         self._say_once("states", f"{self.place}: {words}goes on from that, with an optimizer that begins anew")
 
     def _log(self) -> None:
-        if (self.folder / LOG).exists():
-            copy_in_place(self.folder / LOG, self.place / LOG)
+        """Copy the log from where it differs: what a checkpoint there needs of it is never half written."""
+        if not (self.folder / LOG).exists():
+            return
+        new, target = (self.folder / LOG).read_bytes(), self.place / LOG
+        same = len(os.path.commonprefix([new, target.read_bytes()])) if target.exists() else 0
+        with open(target, "r+b" if target.exists() else "wb") as file:
+            file.seek(same)
+            file.write(new[same:])
+            file.truncate()
+            _to_the_disk(file)
 
     def _model(self) -> None:
         self._log()

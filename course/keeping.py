@@ -270,8 +270,8 @@ def _take_weights(trainer: Trainer, place: Path) -> None:
     for _ in range(trainer.step * trainer.settings.data.accumulation):  # to the batches that come next
         trainer.sampler.next_batch()
     print(
-        f"no whole checkpoint is in {in_short(place)}, but the model of step {trainer.step:,} is: the run goes on from that, "
-        "with an optimizer that begins anew, so it is not to the last digit the run that it would have been"
+        f"no whole checkpoint is in {in_short(place)}, but the model of step {trainer.step:,} is: the run goes on from "
+        "that, with an optimizer that begins anew, so it is not to the last digit the run that it would have been"
     )
 
 

@@ -156,6 +156,10 @@ keeping.train_or_go_on(keeping.recipe_here(session), session.device, keeping.awa
 """
 
 
+LARGE = ["n_layer=12", "d_model=64", "context_length=256", "steps=360", "eval_every=60", "checkpoint_every=60"]
+LITTLE = ["n_layer=2", "d_model=16", "context_length=32", "steps=24", "eval_every=6", "checkpoint_every=5"]
+
+
 @pytest.fixture
 def github(tmp_path):
     """The course as it is here, in a git repository that is cloned from; what 08 trains on a CPU is made small."""
@@ -168,10 +172,7 @@ def github(tmp_path):
     code = path.read_text(encoding="utf-8")
     begin, end = code.index('name="twelve-thin-layers"'), code.index("# fmt: on")
     small = code[begin:end]
-    for old, new in (
-        ("n_layer=12", "n_layer=2"), ("d_model=64", "d_model=16"), ("context_length=256", "context_length=32"),
-        ("steps=360", "steps=24"), ("eval_every=60", "eval_every=6"), ("checkpoint_every=60", "checkpoint_every=5"),
-    ):  # fmt: skip
+    for old, new in zip(LARGE, LITTLE, strict=True):
         assert small.count(old) == 1
         small = small.replace(old, new)
     path.write_text(code[:begin] + small + code[end:], encoding="utf-8")
@@ -184,7 +185,7 @@ def github(tmp_path):
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="Windows has no SIGKILL")
-def test_after_a_disconnect_the_one_cell_alone_goes_on(github, stories, tmp_path):
+def test_after_a_disconnect_the_one_cell_alone_goes_on(github, stories, tmp_path, monkeypatch):
     """Fresh processes, fresh clones, runs of their own; only the Drive stays. As on Colab, by a stub of its module."""
     (tmp_path / "stub" / "google" / "colab").mkdir(parents=True)
     (tmp_path / "stub" / "google" / "colab" / "__init__.py").write_text(COLAB, encoding="utf-8")
@@ -203,18 +204,19 @@ def test_after_a_disconnect_the_one_cell_alone_goes_on(github, stories, tmp_path
         return done, tmp_path / machine / "stories" / "runs" / "twelve-thin-layers"
 
     cell = setup_cell.run_cell("08", "ada/stories")
-    done, undisturbed = run("undisturbed", cell, "another-drive")
-    assert done.returncode == 0, done.stderr[-3000:]
+    monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "undisturbed"))
+    recipe = override(get_recipe("twelve-thin-layers"), [*LITTLE, f"stories={stories}"])
+    undisturbed = tmp_path / "undisturbed" / "run"
+    runs.train_recipe(recipe, undisturbed, progress=False)
     done, _ = run("first", cell.rpartition("\nhistory")[0] + KILLED, "drive")
     assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
     shutil.rmtree(tmp_path / "first")
     stories.unlink()  # whatever was read is not to be had any more
     done, folder = run("second", cell, "drive")
     assert done.returncode == 0, done.stderr[-3000:]
-    place = tmp_path / "drive" / "MyDrive" / "gpt2-course" / "twelve-thin-layers"
     lines = done.stdout.splitlines()
     assert lines[0] == "Fetching the course from https://github.com/ada/stories"
-    assert f"the tokens were brought back from {place / 'tokens'}: no story is read again" in lines
+    assert "the tokens were brought back from twelve-thin-layers/tokens: no story is read again" in lines
     assert "going on from step 15" in lines and any(line.startswith("finished at step 24,") for line in lines)
     there, here = read_log(undisturbed), read_log(folder)
     assert losses(here) == losses(there) and max(losses(here)) == 24
@@ -286,6 +288,26 @@ def test_killed_while_a_checkpoint_is_copied_the_other_is_taken(go, whole, away,
     said = capsys.readouterr().out
     assert f"{away / 'run' / name} is not whole: copying it was broken off" in said and "going on from step 15" in said
     assert losses(rows) == whole
+
+
+def test_killed_while_the_log_is_copied_no_row_is_missing(go, whole, away, monkeypatch):
+    go("first", lost=17)
+    write, told = keeper._to_the_disk, []
+
+    def lost(file):
+        if Path(file.name).name == LOG:
+            file.flush()
+            told.append(file.tell())
+            raise Disconnected
+        write(file)
+
+    monkeypatch.setattr(keeper, "_to_the_disk", lost)  # after a part of the new rows, over the old ones
+    go("second")
+    monkeypatch.undo()
+    assert told
+    path = away / "run" / LOG
+    path.write_bytes(path.read_bytes()[: told[0] - 40] + b'{"step": 16, "loss')
+    assert losses(go("third")) == whole
 
 
 @pytest.mark.parametrize("damage", ["cut", "a bit"])
@@ -576,7 +598,7 @@ def test_on_the_disk_that_stays_nothing_is_deleted_or_renamed(go, away, monkeypa
     go("one", lost=17)
     go("two")
     assert touched == []
-    assert {path.name for path in first} >= {*keeper.STATES, *keeper.MODEL, *keeper.TOKEN_FILES, keeper.PREPARED, LOG}
+    assert {path.name for path in first} >= {*keeper.STATES, *keeper.MODEL, *keeper.TOKEN_FILES, keeper.PREPARED}
     assert all(path.stat().st_ino == inode for path, inode in first.items())
 
 
@@ -613,7 +635,8 @@ def test_what_is_trained_on_which_machine(monkeypatch):
         return SimpleNamespace(tokens_per_second=20_000.0, tokens_per_step=32_768)
 
     monkeypatch.setattr(keeping, "plan", plan)
-    assert keeping.recipe_here(session()) == get_recipe("twelve-thin-layers") and asked == []
+    for device in ("cpu", "mps"):
+        assert keeping.recipe_here(session(device, device)) == get_recipe("twelve-thin-layers") and asked == []
     t4 = keeping.recipe_here(session("cuda", "t4"), minutes=30)
     assert (t4.name, t4.training.schedule.seconds, t4.limit) == ("gpt2-tinystories", 1800, 240_000)
     seconds_between = t4.training.logging.checkpoint_every * 32_768 / 20_000
