@@ -112,7 +112,7 @@ def train_or_go_on(
     folder = Path(folder or runs_folder() / recipe.name)
     keeper = None
     if away is not None:
-        place = _place(Path(away), folder.name)
+        place = _place(Path(away), folder)
         keeper = Keeper(folder, place, weights_every, state_every)
     for where in [folder] if keeper is None else [folder, place]:
         _refuse_another(recipe, where)
@@ -138,7 +138,7 @@ def train_or_go_on(
     return result.history
 
 
-def _place(away: Path, name: str) -> Path:
+def _place(away: Path, folder: Path) -> Path:
     """Where a run is kept; that it can be looked at is made sure now, when somebody is there who can do something."""
     try:
         away.mkdir(parents=True, exist_ok=True)
@@ -146,7 +146,9 @@ def _place(away: Path, name: str) -> Path:
     except OSError as error:
         reason = error.strerror or error
         raise CourseError(f"{away} cannot be looked at ({reason}): mount it again, or give no folder away") from error
-    return away / name
+    if (away / folder.name).resolve() == folder.resolve():
+        raise CourseError(f"{folder} is where the run itself is written: its copies need another folder than {away}")
+    return away / folder.name
 
 
 def _refuse_another(recipe: Recipe, where: Path) -> None:

@@ -539,6 +539,12 @@ def test_a_drive_that_cannot_be_looked_at_is_said_before_anything_starts(go, tmp
     assert not (tmp_path / "one" / "run").exists()
 
 
+def test_a_run_is_not_copied_onto_itself(go, tmp_path):
+    with pytest.raises(CourseError, match="copies need another folder"):
+        go("one", away=tmp_path / "one")
+    assert not (tmp_path / "one" / "run").exists()
+
+
 def test_a_slow_disk_is_written_to_less_often(tmp_path, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(keeper.time, "monotonic", lambda: now[0])
