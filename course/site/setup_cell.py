@@ -33,6 +33,7 @@ import course
 
 session = course.start("{number}")"""
 
+_RUN_TITLE = "# @title The run: starts it, or goes on after a disconnect; on a new machine this cell alone is enough"
 _RUN = """
 
 from course import keeping
@@ -52,7 +53,8 @@ def setup_cell(number: str, address: str | None = None) -> str:
 
 def run_cell(number: str, address: str | None = None) -> str:
     """The source of the one cell that notebook `number` needs after a disconnect: it sets up, and the run goes on."""
-    return setup_cell(number, address) + _RUN
+    _, rest = setup_cell(number, address).split("\n", 1)
+    return f"{_RUN_TITLE}\n{rest}{_RUN}"
 
 
 def badge(notebook: str, address: str | None = None) -> str:
