@@ -17,7 +17,6 @@ from unittest import mock
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map
 
 GPU = torch.device("cuda", 0)
 CPU = torch.device("cpu")
@@ -54,6 +53,26 @@ class Memory:
 
 
 MEMORY = Memory()
+
+
+def leaves(value):
+    """What stands in nested tuples, lists and dicts."""
+    if isinstance(value, tuple | list):
+        for each in value:
+            yield from leaves(each)
+    elif isinstance(value, dict):
+        yield from leaves(list(value.values()))
+    else:
+        yield value
+
+
+def mapped(function: Callable, value):
+    """The same nest with `function` of each thing that stands in it."""
+    if isinstance(value, tuple | list):
+        return type(value)([mapped(function, each) for each in value])
+    if isinstance(value, dict):
+        return {name: mapped(function, each) for name, each in value.items()}
+    return function(value)
 
 
 def on_gpu(device) -> bool:
@@ -160,7 +179,7 @@ IMITATED |= {each: _in_float32(each) for each in (aten.mm.default, aten.addmm.de
 
 def computed(function, args, kwargs):
     """The result of an operation, on the device where a GPU would have it."""
-    tensors = [each for each in tree_flatten((args, kwargs))[0] if isinstance(each, Tensor)]
+    tensors = [each for each in leaves((args, kwargs)) if isinstance(each, Tensor)]
     here = any(isinstance(each, OnGPU) for each in tensors)
     to = kwargs.get("device")
     if here and function not in CROSSING:
@@ -175,7 +194,7 @@ def computed(function, args, kwargs):
         here = here or on_gpu(to) or MEMORY.inside > 0
     elif function is aten.copy_.default or function is aten.set_.source_Tensor:
         here = isinstance(args[0], OnGPU)
-    plain_args, plain_kwargs = tree_map(lambda x: x.inner if isinstance(x, OnGPU) else x, (args, kwargs))
+    plain_args, plain_kwargs = mapped(lambda x: x.inner if isinstance(x, OnGPU) else x, (args, kwargs))
     result = IMITATED.get(function, function)(*plain_args, **plain_kwargs)
     if not here:
         return result
@@ -187,7 +206,7 @@ def computed(function, args, kwargs):
             return value
         return given[id(value)] if id(value) in given else OnGPU(value)
 
-    return tree_map(handed_back, result)
+    return mapped(handed_back, result)
 
 
 class Factories(TorchDispatchMode):
@@ -195,7 +214,7 @@ class Factories(TorchDispatchMode):
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        given = tree_flatten((args, kwargs))[0]
+        given = list(leaves((args, kwargs)))
         if MEMORY.inside or on_gpu(kwargs.get("device")) or any(isinstance(each, OnGPU) for each in given):
             at = next((i for i, each in enumerate(args) if _is_shape(each)), None)
             if at is not None and not any(isinstance(each, Tensor) for each in given):
