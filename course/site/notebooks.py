@@ -116,15 +116,14 @@ def _failed_cell(book) -> str:
 def fill_in(book, name: str, address: str | None = None) -> None:
     """Put the course's setup cell, folded, and the Colab badge into notebook `name` ("03_baselines").
 
-    A cell tagged "run-cell" sets up and trains: it gets its text, too, and is not folded.
+    A cell tagged "run-cell" sets up and trains: it gets its text, folded, too.
     """
+    texts = {"setup": setup_cell.setup_cell, "run-cell": setup_cell.run_cell}
     for cell in book.cells:
-        if "setup" in tags_of(cell):
-            cell.source = setup_cell.setup_cell(name[:2], address)
+        if tag := next((tag for tag in texts if tag in tags_of(cell)), None):
+            cell.source = texts[tag](name[:2], address)
             cell.metadata.setdefault("jupyter", {})["source_hidden"] = True
             cell.metadata["cellView"] = "form"  # Colab's way of folding: only the title shows
-        elif "run-cell" in tags_of(cell):
-            cell.source = setup_cell.run_cell(name[:2], address)
         elif cell.cell_type == "markdown":
             badge = setup_cell.badge(name, address)
             lines = cell.source.split("\n")
