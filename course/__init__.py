@@ -220,8 +220,8 @@ def profile() -> str:
 
 def _seed() -> int:
     asked = os.environ.get("COURSE_SEED", str(SEED))
-    if not asked.isdecimal():
-        raise CourseError(f"COURSE_SEED is {asked!r}; it must be a whole number, 0 or more")
+    if not asked.isdecimal() or len(asked) > 19 or int(asked) >= 2**63:
+        raise CourseError(f"COURSE_SEED is {asked[:40]!r}; it must be a whole number, 0 or more and below 2^63")
     return int(asked)
 
 

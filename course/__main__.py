@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import os
+import re
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -44,6 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if not hasattr(arguments, "run"):
             parser.print_help()
             return 2
+        empty = [name for name, value in vars(arguments).items() if value == "" and name != "prompt"]
+        if empty:
+            raise CourseError(f"--{empty[0].replace('_', '-')} is empty: give it a value, or leave it away")
         code = arguments.run(arguments) or 0
         sys.stdout.flush()
         return code
@@ -103,7 +107,8 @@ def leave(code: int) -> NoReturn:
 
 
 def _complain(error: Exception) -> int:
-    print("error: " + " ".join(str(error).split()), file=sys.stderr)
+    said = re.sub(r"\S{400,}", lambda word: f"{word[0][:100]} ... ({len(word[0]):,} characters)", str(error))
+    print("error: " + " ".join(said.split()), file=sys.stderr)
     return 2
 
 

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from helpers.errors import CourseError, some_of
 from helpers.files import read_json, write_json
 from helpers.model import GPT, GPTConfig
-from helpers.model_files import CONFIG, WEIGHTS, digest, read_safetensors, write_safetensors
+from helpers.model_files import CONFIG, WEIGHTS, check_layers, digest, read_safetensors, write_safetensors
 from helpers.pretrained import load_pretrained
 from helpers.tokenizer import Tokenizer, load_tokenizer
 
@@ -77,7 +77,7 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> tuple[
         return load_pretrained(folder, device=device), load_tokenizer(folder)
     config = model_config(folder)
     weights, metadata = read_safetensors(folder / WEIGHTS)
-    # Compared as far as the file goes: one that was written before an option existed does not name it.
+    # Compared as far as it goes: a file that was written before an option existed does not name it.
     if not json.loads(metadata.get("config", "{}")).items() <= dataclasses.asdict(config).items():
         raise CourseError(f"{folder / CONFIG} describes another model than the one in {folder / WEIGHTS}")
     if metadata.get("sha256", digest(weights)) != digest(weights):
@@ -85,6 +85,9 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> tuple[
     tokenizer = load_tokenizer(folder / TOKENIZER)
     if metadata.get("tokenizer", tokenizer.fingerprint) != tokenizer.fingerprint:
         raise CourseError(f"{folder / TOKENIZER} is not the tokenizer that the model in {folder} was trained with")
+    check_layers(weights, config.n_layer, folder / WEIGHTS)
+    with torch.device("meta"):  # shapes alone: what does not fit is known before any memory is taken
+        compare_shapes(GPT(config), weights, folder / WEIGHTS)
     with torch.random.fork_rng(devices=[]):  # its initialization must not disturb anybody's seed
         model = GPT(config)
     put_weights(model, weights, folder / WEIGHTS)
@@ -103,20 +106,24 @@ def model_config(folder: str | Path) -> GPTConfig:
 
 def put_weights(model: nn.Module, weights: dict[str, Tensor], source: str | Path = "the weights") -> None:
     """Copy `weights` into `model`; every parameter must be there, with its shape, and nothing else."""
+    parameters = compare_shapes(model, weights, source)
+    with torch.no_grad():
+        for name, parameter in parameters.items():
+            parameter.copy_(weights[name])
+
+
+def compare_shapes(model: nn.Module, weights: dict[str, Tensor], source: str | Path) -> dict[str, Tensor]:
+    """The model's parameters by name, if `weights` has just these; a CourseError that names `source` if not."""
     parameters = _learned(model)
     missing, extra = sorted(parameters.keys() - weights.keys()), sorted(weights.keys() - parameters.keys())
     if missing:
-        raise CourseError(
-            f"{source} lacks {some_of(missing)}: it was made for another model than config.json describes"
-        )
+        raise CourseError(f"{source} lacks {some_of(missing)}: it was made for another model than its config.json")
     if extra:
         raise CourseError(f"{source} has {some_of(extra)}, which the model of config.json does not have")
     for name, parameter in parameters.items():
         if (shape := weights[name].shape) != parameter.shape:
             raise CourseError(f"{source}: {name} has shape {tuple(shape)}, the model needs {tuple(parameter.shape)}")
-    with torch.no_grad():
-        for name, parameter in parameters.items():
-            parameter.copy_(weights[name])
+    return parameters
 
 
 def _learned(model: nn.Module) -> dict[str, Tensor]:
@@ -204,13 +211,6 @@ def load_checkpoint(folder: str | Path) -> tuple[dict, list[str]]:
     return state, notes
 
 
-def refuse_another(saved: dict, here: dict, run: str) -> None:
-    """Refuse, as `run`, to go on with another model, other settings or another number of processes."""
-    for key in here | saved:
-        if saved.get(key) != here.get(key):
-            raise CourseError(f"{run} has another {key}: {saved.get(key)!r} there, {here.get(key)!r} here")
-
-
 def saved_checkpoints(folder: str | Path) -> list[Path]:
     """The files of a run's checkpoints, the newest first."""
     return sorted((Path(folder) / FOLDER).glob("step-*.safetensors"), reverse=True)
@@ -228,17 +228,16 @@ def prune(folder: str | Path, keep: int) -> int:
 
 def remove_checkpoints(folder: str | Path) -> None:
     """Remove all of a run's checkpoints: when it is finished, or to make room for another."""
-    place = Path(folder) / FOLDER
     prune(folder, 0)
-    for path in place.glob("step-*.damaged"):
+    for path in (Path(folder) / FOLDER).glob("step-*.damaged"):
         path.unlink(missing_ok=True)
-    if place.is_dir() and not any(place.iterdir()):
-        place.rmdir()
+    with suppress(OSError):  # it holds something else, or is not there
+        (Path(folder) / FOLDER).rmdir()
 
 
 def versions() -> dict:
     """What must, and what should be the same when a run goes on."""
-    return {"format": FORMAT, "torch": torch.__version__, "numpy": np.__version__}
+    return {"format": FORMAT, "torch": torch.__version__, "numpy": np.__version__, "threads": torch.get_num_threads()}
 
 
 def _read(path: Path) -> dict:

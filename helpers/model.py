@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from helpers.errors import CourseError
 
+LARGEST = 10_000_000  # of any size: what is beyond it is a slip, or a file that means no good
 IGNORED = -100  # a target that is not scored: what `F.cross_entropy` leaves out
 # Layers, heads and d_model of the four released models (paper, table 2; heads: released code).
 GPT2_SIZES = {"small": (12, 12, 768), "medium": (24, 16, 1024), "large": (36, 20, 1280), "xl": (48, 25, 1600)}
@@ -252,8 +253,8 @@ def check_config(config: GPTConfig) -> None:
     """Refuse a configuration that no model can have, and say why."""
     for name in ("vocab_size", "context_length", "n_layer", "n_head", "d_model", "d_ff"):
         value = getattr(config, name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise CourseError(f"{name} must be a whole number of at least 1, not {value!r}")
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= LARGEST:
+            raise CourseError(f"{name} must be a whole number from 1 to {LARGEST:,}, not {value!r:.40}")
     if config.d_model % config.n_head:
         raise CourseError(f"d_model ({config.d_model}) must be a multiple of n_head ({config.n_head})")
     choices = {"norm": ("pre", "post"), "activation": ("gelu", "relu"), "positions": ("learned", "sinusoidal")}

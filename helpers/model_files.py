@@ -7,7 +7,7 @@ Used by `helpers.pretrained` and `helpers.export`.
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
@@ -183,6 +183,13 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
         raise CourseError(f"{path} is damaged or not a safetensors file ({error}): copy it again") from error
+
+
+def check_layers(names: Iterable[str], n_layer: int, source) -> None:
+    """Refuse far more layers than the tensors' names have, before a model of so many is built to be compared."""
+    found = {number[1] for name in names if (number := re.search(r"(?:^|\.)(?:blocks|h)\.(\d+)\.", name))}
+    if n_layer > 2 * len(found) + 10:
+        raise CourseError(f"{source} has weights for {len(found)} layers, and its {CONFIG} asks for {n_layer:,}")
 
 
 def digest(tensors: dict[str, Tensor], text: str = "") -> str:

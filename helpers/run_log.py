@@ -3,7 +3,9 @@
 Used by `helpers.training`; `read_log` by everything that draws or judges a run.
 """
 
+import errno
 import json
+import os
 import signal
 import sys
 import threading
@@ -18,7 +20,7 @@ from helpers.errors import CourseError
 from helpers.files import write_atomically
 from helpers.settings import ScheduleConfig
 
-LOG, CURVES, SAMPLES = "log.jsonl", "curves.png", "samples.txt"
+LOG, CURVES, SAMPLES, LOCK = "log.jsonl", "curves.png", "samples.txt", ".lock"
 
 
 class RunLog:
@@ -93,7 +95,7 @@ def read_log(folder: str | Path) -> list[dict]:
 
 @contextmanager
 def stop_on_interrupt(patient: bool = False):
-    """Turn the first Ctrl-C (or a polite kill) into an event to be looked at between steps; a second interrupts.
+    """Turn the first Ctrl-C (or a polite kill, or a closed terminal) into an event; a second interrupts.
 
     With `patient` further ones change nothing: under `torchrun` every process gets the terminal's signal and then
     the launcher's.
@@ -108,12 +110,72 @@ def stop_on_interrupt(patient: bool = False):
             raise KeyboardInterrupt
         event.set()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    hangup = getattr(signal, "SIGHUP", None)  # not on Windows
+    if hangup is not None and signal.getsignal(hangup) is not signal.SIG_IGN:  # `nohup` has it ignored: so be it
+        numbers.append(hangup)
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield event
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+_OWNED: dict[Path, int] = {}  # folders of this process, and how many times over
+
+
+@contextmanager
+def owning(folder: str | Path | None):
+    """Be the one process that writes to a run's folder, for as long as the context lasts.
+
+    The system itself takes the lock from a process that dies. Where a disk knows no locks, as some on networks, nothing
+    is locked.
+
+    Raises:
+        CourseError: another process is at work there.
+    """
+    if folder is None:
+        yield
+        return
+    folder = Path(folder).absolute()
+    file = None
+    if not _OWNED.get(folder):
+        with writing_to(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            file = open(folder / LOCK, "a+", encoding="utf-8")
+        if not _locked(file):
+            file.seek(0)
+            owner = file.read(20).strip()
+            file.close()
+            raise CourseError(f"process {owner or '?'} is at work in {folder}: wait, stop it, or take another folder")
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+    _OWNED[folder] = _OWNED.get(folder, 0) + 1
+    try:
+        yield
+    finally:
+        _OWNED[folder] -= 1
+        if file is not None:
+            file.close()  # and with it the lock
+
+
+def _locked(file) -> bool:
+    """Whether the lock of an open file is ours now."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(1 << 30)  # far behind the text: others may read that
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        else:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EINVAL)  # no locks on this disk
+    return True
 
 
 @contextmanager

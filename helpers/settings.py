@@ -31,9 +31,9 @@ class OptimizerConfig:
 
     def __post_init__(self):
         _one_of(self, "kind", ("adamw", "muon"))
-        _check(self, ("lr",), "above 0", lambda value: value > 0)
-        _check(self, ("embedding_lr",), "above 0", lambda value: value is None or value > 0)
-        _check(self, ("weight_decay", "clip"), "0 or more", lambda value: value >= 0)
+        _check(self, ("lr",), "above 0 and at most 100", lambda value: 0 < value <= 100)
+        _check(self, ("embedding_lr",), "above 0 and at most 100", lambda value: value is None or 0 < value <= 100)
+        _check(self, ("weight_decay", "clip"), "from 0 to a million", lambda value: 0 <= value <= 1e6)
         _check(self, ("beta1", "beta2", "momentum"), "from 0 to below 1", lambda value: 0 <= value < 1)
 
 
@@ -53,7 +53,8 @@ class ScheduleConfig:
         _one_of(self, "shape", ("cosine", "linear", "wsd", "constant"))
         _check(self, ("warmup", "decay"), "from 0 to below 1", lambda value: 0 <= value < 1)
         _check(self, ("final",), "from 0 to 1", lambda value: 0 <= value <= 1)
-        _check(self, ("steps", "epochs", "seconds"), "above 0", lambda value: value is None or value > 0)
+        lengths = ("steps", "epochs", "seconds")
+        _check(self, lengths, "above 0 and at most a trillion", lambda value: value is None or 0 < value <= 1e12)
 
     @property
     def endless(self) -> bool:
@@ -94,7 +95,7 @@ class DataConfig:
 
     def __post_init__(self):
         _one_of(self, "packing", ("packed", "padded", "windows"))
-        _check(self, ("batch_size", "accumulation"), "at least 1", lambda value: value >= 1)
+        _check(self, ("batch_size", "accumulation"), "from 1 to a million", lambda value: 1 <= value <= 1e6)
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class TrainingSettings:
     seed: int = 0  # decides the initialization, the order of the stories and the dropout
 
     def __post_init__(self):
-        _check(self, ("seed",), "0 or more", lambda value: value >= 0)
+        _check(self, ("seed",), "0 or more, and below 2^63", lambda value: 0 <= value < 2**63)
 
     @classmethod
     def of(cls, **values) -> "TrainingSettings":

@@ -223,8 +223,9 @@ def trained_size(source: str | Path) -> int | None:
     kind, _, size = str(source).partition(":")
     if kind != "trained":
         return None
-    if not size.isdecimal():
-        raise CourseError(f'a tokenizer to be trained is written "trained:4096", with its size, not {str(source)!r}')
+    if not size.isdecimal() or len(size) > 7:
+        said = f"{size:.20}" + ("..." if len(size) > 20 else "")
+        raise CourseError(f'a tokenizer to be trained is written "trained:4096", with its size, not "trained:{said}"')
     return int(size)
 
 

@@ -20,7 +20,7 @@ from helpers.errors import CourseError
 from helpers.evaluation import loss_and_accuracy
 from helpers.generation import PROMPT, generate_text
 from helpers.model import GPT
-from helpers.run_log import RunLog, progress_bar, show_step, stop_on_interrupt, writing_to
+from helpers.run_log import RunLog, owning, progress_bar, show_step, stop_on_interrupt, writing_to
 from helpers.settings import TrainingSettings, schedule
 from helpers.train_step import StepStats, TrainStep, unpadded
 
@@ -86,9 +86,13 @@ class Trainer:
         """Train to the end, to an interrupt (Ctrl-C: the step is finished and all is saved) or to the callback.
 
         Raises:
-            CourseError: the loss or the gradient is no longer a number, or the folder cannot be written. What was
-                saved before is left as it was.
+            CourseError: the loss or the gradient is no longer a number, the folder cannot be written, or another
+                process is at work in it. What was saved before is left as it was.
         """
+        with owning(self.folder):
+            return self._run()
+
+    def _run(self) -> TrainingResult:
         self.model.train()
         if self.step == 0:
             self.save()  # from the first moment on there is something to resume; and a full disk is known now
@@ -221,7 +225,7 @@ class Trainer:
     def load_state_dict(self, state: dict) -> None:
         """Go on where `state_dict` was taken; a CourseError where that was another model, other stories or settings."""
         run = f"the run in {self.folder}"
-        checkpoint.refuse_another(state["must_match"], self.must_match(), run)
+        refuse_another(state["must_match"], self.must_match(), run)
         checkpoint.put_weights(self.model, state["model"], run)
         self.train_step.load_state_dict(state["train_step"])
         for name in COUNTED:
@@ -235,6 +239,13 @@ class Trainer:
         state, self.notes = checkpoint.load_checkpoint(self.folder)
         self.load_state_dict(state)
         return self
+
+
+def refuse_another(saved: dict, here: dict, run: str) -> None:
+    """Refuse, as `run`, to go on with another model, other settings or another number of processes."""
+    for key in here | saved:
+        if saved.get(key) != here.get(key):
+            raise CourseError(f"{run} has another {key}: {saved.get(key)!r} there, {here.get(key)!r} here")
 
 
 def train(model, sampler, settings: TrainingSettings, **options) -> TrainingResult:

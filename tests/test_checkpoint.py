@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import checkpoint, files
+from helpers import checkpoint, files, model_files
 from helpers.errors import CourseError
 from helpers.model import GPT, GPTConfig
 from helpers.tokenizer import train_tokenizer
@@ -296,3 +296,18 @@ def test_a_disk_that_is_really_full(tmp_path):
         assert not list(disk.rglob("*.part"))
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize("size", ["n_layer", "d_model", "vocab_size", "context_length", "d_ff"])
+@pytest.mark.parametrize("value", [10**9, 3_000_000])
+def test_a_config_that_asks_for_far_more_than_the_file_has_is_refused_before_it_is_built(tmp_path, tokenizer, size, value):
+    """Both copies of the shape say so: without a look at the file's own tensors such a model would be built first."""
+    folder = checkpoint.save_model(tmp_path / "model", tiny(tokenizer), tokenizer)
+    weights, metadata = model_files.read_safetensors(folder / "model.safetensors")
+    content = files.read_json(folder / "config.json")
+    content["model"][size] = value * content["model"]["n_head"] if size == "d_model" else value
+    metadata["config"] = json.dumps(content["model"])
+    files.write_json(folder / "config.json", content)
+    model_files.write_safetensors(folder / "model.safetensors", weights, metadata)
+    with pytest.raises(CourseError, match="from 1 to 10,000,000|layers|has shape"):
+        checkpoint.load_model(folder)

@@ -84,6 +84,8 @@ def sampling(arguments: argparse.Namespace) -> dict:
     from helpers.generation import until
     from helpers.sampling import check_options
 
+    if arguments.seed is not None and not 0 <= arguments.seed < 2**63:
+        raise CourseError(f"the seed must be 0 or more and below 2^63, got {arguments.seed}")
     options = {name: getattr(arguments, name) for name in CHECKED}
     if options["temperature"] is None:
         options["temperature"] = TEMPERATURE
@@ -103,6 +105,8 @@ def device_of(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
+        if torch.device(name).type not in ("cpu", "cuda", "mps"):
+            raise RuntimeError("not a device that trains or generates here")
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
         raise CourseError(f'there is no device {name!r} here: use "cpu" or "auto"') from error

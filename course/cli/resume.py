@@ -21,10 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     from helpers.distributed import processes
+    from helpers.run_log import owning
     from helpers.runs import prepare_again
 
     folder, quiet = Path(arguments.run_folder), arguments.quiet
-    with processes(arguments.device) as group, one_speaks(group.is_rank0):
+    mine = folder if folder.is_dir() else None  # nothing is made where there is nothing to resume
+    with processes(arguments.device) as group, one_speaks(group.is_rank0), owning(mine if group.is_rank0 else None):
         device = group.device or device_of(arguments.device)
         with group.on_rank0_first():
             prepared = prepare_again(folder, device, not quiet)

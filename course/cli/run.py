@@ -33,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    chosen = notebooks.chosen(arguments.only and arguments.only.split(","))
+    chosen = notebooks.chosen(arguments.only and [each for each in arguments.only.split(",") if each.strip()])
+    if arguments.only and not arguments.only.strip(", "):
+        raise CourseError("--only names no notebook: give numbers, such as 00,01")
     if arguments.steps is not None and arguments.steps < 1:
         raise CourseError(f"--steps is {arguments.steps}; it must be 1 or more")
     started = time.time()

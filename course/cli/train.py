@@ -64,17 +64,19 @@ def run(arguments: argparse.Namespace) -> int:
 def train(recipe, folder: Path, device: str, quiet: bool, start_from: str | None, overwrite: bool) -> int:
     """Start the run of a recipe in a folder."""
     from helpers.distributed import processes
+    from helpers.run_log import owning
     from helpers.runs import prepare
 
     with processes(device) as group, one_speaks(group.is_rank0):
         _check_room(folder, overwrite)
-        device = group.device or device_of(device)
-        with group.on_rank0_first():
-            prepared = prepare(recipe, device, not quiet, start_from)
-        if group.is_rank0:
-            _show_start(prepared, folder, device, group.count)
-            _clear(folder)
-        return finish(prepared, folder, group, quiet)
+        with owning(folder if group.is_rank0 else None):
+            device = group.device or device_of(device)
+            with group.on_rank0_first():
+                prepared = prepare(recipe, device, not quiet, start_from)
+            if group.is_rank0:
+                _show_start(prepared, folder, device, group.count)
+                _clear(folder)
+            return finish(prepared, folder, group, quiet)
 
 
 def finish(prepared, folder: Path, group, quiet: bool) -> int:

@@ -1,0 +1,115 @@
+"""A run's folder belongs to one process at a time; what decides the last digits is said; a closed terminal saves."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from helpers import checkpoint
+from helpers.errors import CourseError
+from helpers.files import repository_root
+from helpers.run_log import LOCK, owning, read_log
+
+HOLD = """
+import sys, time
+from helpers.run_log import owning
+with owning(sys.argv[1]):
+    print("owned", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that owns the folder."""
+    environment = os.environ | {"PYTHONPATH": str(repository_root())}
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(tmp_path / "run")], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "owned\n"
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_a_folder_has_one_owner_and_a_dead_one_is_none(holder, tmp_path):
+    with pytest.raises(CourseError, match=rf"process {holder.pid} is at work in"):
+        with owning(tmp_path / "run"):
+            pass
+    holder.kill()
+    holder.wait()
+    with owning(tmp_path / "run"), owning(tmp_path / "run"):  # of its own process it may ask twice
+        assert (tmp_path / "run" / LOCK).read_text(encoding="utf-8") == str(os.getpid())
+    with owning(tmp_path / "run"), owning(None):
+        pass
+
+
+def call(*argv, **options):
+    environment = os.environ | {"PYTHONPATH": str(repository_root())}
+    return subprocess.run(
+        [sys.executable, "-m", "course", *map(str, argv)], cwd=repository_root(), env=environment, capture_output=True,
+        text=True, timeout=300, **options,
+    )  # fmt: skip
+
+
+def test_neither_a_start_nor_a_resume_goes_where_another_process_is_at_work(holder, tmp_path):
+    for argv in (["train", "--steps", 1, "--out", tmp_path / "run", "--overwrite"], ["resume", tmp_path / "run"]):
+        done = call(*argv)
+        assert done.returncode == 2 and f"process {holder.pid} is at work" in done.stderr
+        assert done.stderr.count("\n") == 1
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [LOCK]
+
+
+def test_nothing_is_made_where_there_is_nothing_to_resume(tmp_path):
+    done = call("resume", tmp_path / "none")
+    assert done.returncode == 2 and "nothing to resume" in done.stderr and not (tmp_path / "none").exists()
+
+
+def test_another_number_of_threads_is_said(tmp_path, monkeypatch):
+    checkpoint.save_checkpoint(tmp_path, {"step": 1})
+    here = torch.get_num_threads()
+    assert checkpoint.load_checkpoint(tmp_path)[1] == []
+    monkeypatch.setattr(torch, "get_num_threads", lambda: here + 1)
+    (note,) = checkpoint.load_checkpoint(tmp_path)[1]
+    assert f"threads {here}, going on with {here + 1}" in note and "last digits" in note
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no terminal can hang up here")
+def test_a_closed_terminal_saves_all(tmp_path):
+    small = [
+        "n_layer=1",
+        "d_model=16",
+        "n_head=2",
+        "context_length=32",
+        "limit=200",
+        "log_every=1",
+        "checkpoint_every=0",
+    ]
+    sets = [part for each in small for part in ("--set", each)]
+    command = [
+        sys.executable,
+        "-m",
+        "course",
+        "train",
+        *sets,
+        "--seconds",
+        "120",
+        "--out",
+        str(tmp_path / "run"),
+        "--quiet",
+    ]
+    environment = os.environ | {"COURSE_RUNS": str(tmp_path / "runs")}
+    process = subprocess.Popen(
+        command, cwd=repository_root(), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    deadline = time.time() + 100
+    while time.time() < deadline and len(read_log(tmp_path / "run")) < 5:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGHUP)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and b"stopped and saved" in said
+    assert checkpoint.load_checkpoint(tmp_path / "run")[0]["step"] == read_log(tmp_path / "run")[-1]["step"] >= 5
