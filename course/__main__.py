@@ -113,6 +113,9 @@ def _complain(error: Exception) -> int:
 
 
 if __name__ == "__main__":
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # closed before we began
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))
     # What a user's terminal cannot write is replaced, not fatal (Windows consoles).
     for each in (sys.stdout, sys.stderr):
         each.reconfigure(errors="replace")

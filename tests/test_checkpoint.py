@@ -300,7 +300,7 @@ def test_a_disk_that_is_really_full(tmp_path):
 
 @pytest.mark.parametrize("size", ["n_layer", "d_model", "vocab_size", "context_length", "d_ff"])
 @pytest.mark.parametrize("value", [10**9, 3_000_000])
-def test_a_config_that_asks_for_far_more_than_the_file_has_is_refused_before_it_is_built(tmp_path, tokenizer, size, value):
+def test_a_config_that_asks_for_far_more_than_the_file_has_is_refused(tmp_path, tokenizer, size, value):
     """Both copies of the shape say so: without a look at the file's own tensors such a model would be built first."""
     folder = checkpoint.save_model(tmp_path / "model", tiny(tokenizer), tokenizer)
     weights, metadata = model_files.read_safetensors(folder / "model.safetensors")

@@ -25,6 +25,7 @@ COMMANDS = """/temperature T   below 1 is safer, above 1 bolder, 0 always takes 
 /help            this list"""
 
 
+LONGEST = 20_000  # characters of a line: several times what fits any context
 KEYS = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O[A-Z]|.)")  # what arrow keys, and the ends of a paste, send
 
 
@@ -69,6 +70,8 @@ class Chat:
         Raises:
             CourseError: it cannot be done; nothing has changed.
         """
+        if len(line) > LONGEST:
+            raise CourseError(f"that line has {len(line):,} characters, and {LONGEST:,} are the most that are read")
         line = clean(line)
         if line.startswith("/"):
             self._command(*line.partition(" ")[::2])

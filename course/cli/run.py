@@ -20,6 +20,7 @@ from course.site import notebooks
 from helpers.errors import CourseError
 from helpers.files import repository_root, runs_folder, write_atomically
 
+STOPPED = 130  # as a shell reports Ctrl-C
 PROMPT = "Once upon a time, a little rabbit named Pip"
 
 
@@ -49,6 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
             notebooks.execute(book, _progress(label))
         except CourseError as error:
             failures[path.stem] = str(error)
+        except KeyboardInterrupt:
+            left = ",".join(each.name[:2] for each in chosen[number - 1 :])
+            done = f"{number - 1} of {len(chosen)} notebooks are done"
+            print(f"\nstopped in {path.stem}: {done}; go on with: python -m course run --only {left}", file=sys.stderr)
+            return STOPPED
         seconds[path.stem] = time.perf_counter() - begun
         _say_done(label, seconds[path.stem], failures.get(path.stem))
         _keep_page(book, path.stem, pages)

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+from asyncio import CancelledError
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def execute(book, on_cell: Callable[[int, int], None] | None = None):
     Raises:
         CourseError: a cell failed; the message names the cell and the error. The outputs so far are in
             `book`.
+        KeyboardInterrupt: on Ctrl-C, whoever got it.
     """
     from nbclient import NotebookClient
     from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
@@ -96,12 +98,18 @@ def execute(book, on_cell: Callable[[int, int], None] | None = None):
     try:
         client.execute()
     except CellExecutionError as error:
+        if error.ename == "KeyboardInterrupt":  # the terminal sends Ctrl-C to the notebook's process as well
+            raise KeyboardInterrupt from None
         place = _failed_cell(book)
         raise CourseError(f"{place} failed: {error.ename}: {error.evalue}") from error
     except CellTimeoutError as error:
         raise CourseError(f"a cell ran longer than {CELL_SECONDS} seconds") from error
     except DeadKernelError as error:
         raise CourseError("the notebook's process died, perhaps for want of memory") from error
+    except (AssertionError, RuntimeError, CancelledError):
+        if client.km is not None:
+            raise
+        raise KeyboardInterrupt from None  # nbclient takes Ctrl-C as well, and stops the notebook's process
     return book
 
 

@@ -1,0 +1,60 @@
+"""Ctrl-C, a reader that has gone, a line without end: one line for the person, never a traceback."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from helpers.files import repository_root
+
+WORDS = [sys.executable, "-m", "course"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups of this kind")
+@pytest.mark.parametrize("whole_group", [True, False])
+def test_ctrl_c_in_a_run_of_notebooks_says_what_is_done_and_how_to_go_on(tmp_path, whole_group):
+    environment = os.environ | {"COURSE_RUNS": str(tmp_path)}
+    process = subprocess.Popen(
+        [*WORDS, "run", "--only", "00,02,03", "--skip-training"], cwd=repository_root(), env=environment,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    for line in process.stdout:
+        if line.startswith("[2/3]"):
+            break
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    while children.exists() and not children.read_text():  # until the notebook's own process is there
+        time.sleep(0.1)
+    time.sleep(4)
+    (os.killpg if whole_group else os.kill)(process.pid, signal.SIGINT)  # as a terminal sends it, and as `kill` does
+    _, said = process.communicate(timeout=100)
+    assert process.returncode == 130 and "Traceback" not in said
+    assert "stopped in 02_dataset_eda: 1 of 3 notebooks are done" in said
+    assert said.strip().endswith("python -m course run --only 02,03")
+
+
+def test_a_line_without_end_is_refused_and_the_next_one_heard():
+    line = "once " * 700_000
+    done = subprocess.run(
+        [*WORDS, "chat", "--seed", "1", "--max-new-tokens", "3"], input=f"{line}\nOnce upon a time\n", text=True,
+        capture_output=True, cwd=repository_root(), timeout=200,
+    )  # fmt: skip
+    assert done.returncode == 0 and "3,500,000 characters" in done.stderr and len(done.stderr) < 300
+    assert done.stdout.startswith("Once upon a time")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows closes files in another way")
+@pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", "| true"])
+@pytest.mark.parametrize("command", ["train --list", "chat"])
+def test_a_closed_stream_is_no_traceback(command, closed, tmp_path):
+    environment = os.environ | {"COURSE_RUNS": str(tmp_path), "PYTHONWARNINGS": "ignore"}
+    line = f"{sys.executable} -m course {command} {closed}"
+    source = None if closed == "<&-" else subprocess.DEVNULL
+    done = subprocess.run(
+        ["bash", "-c", line], cwd=repository_root(), env=environment, stdin=source, capture_output=True, text=True,
+        timeout=200,
+    )  # fmt: skip
+    assert "Traceback" not in done.stdout + done.stderr and "Exception ignored" not in done.stderr
