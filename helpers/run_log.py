@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -138,27 +138,38 @@ def owning(folder: str | Path | None):
     if folder is None:
         yield
         return
-    folder = Path(folder).absolute()
-    file = None
+    folder, file = Path(folder).absolute(), None
     if not _OWNED.get(folder):
         with writing_to(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            file = open(folder / LOCK, "a+", encoding="utf-8")
-        if not _locked(file):
-            file.seek(0)
-            owner = file.read(20).strip()
-            file.close()
-            raise CourseError(f"process {owner or '?'} is at work in {folder}: wait, stop it, or take another folder")
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+            file = _locked_file(folder / LOCK)
     _OWNED[folder] = _OWNED.get(folder, 0) + 1
     try:
         yield
     finally:
         _OWNED[folder] -= 1
         if file is not None:
+            with suppress(OSError):  # Windows removes no open file
+                (folder / LOCK).unlink()
             file.close()  # and with it the lock
+
+
+def _locked_file(path: Path):
+    """The open file with this process's number in it, locked; a CourseError if another process holds it."""
+    while True:
+        file = open(path, "a+", encoding="utf-8")
+        if not _locked(file):
+            file.seek(0)
+            owner = file.read(20).strip() or "?"
+            file.close()
+            raise CourseError(f"process {owner} is at work in {path.parent}: wait, stop it, or take another folder")
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            break
+        file.close()  # whoever had it has just removed it
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
 
 
 def _locked(file) -> bool:
