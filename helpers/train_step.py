@@ -201,9 +201,7 @@ class TrainStep:
         """Add up the gradients of all batches; returns their parts of the loss. What does not fit is read in pieces."""
         rows = max(len(ids) for ids, _ in batches)
         while True:
-            parts = [
-                part for batch in batches for part in zip(*(each.chunk(self.pieces) for each in batch), strict=True)
-            ]
+            parts = [part for batch in batches for part in self._cut(batch)]
             try:
                 return [self.backward(*part, tokens, last=part is parts[-1]) for part in parts]
             except torch.OutOfMemoryError as error:
@@ -218,6 +216,13 @@ class TrainStep:
             for optimizer in self.optimizers:
                 optimizer.zero_grad(set_to_none=True)
             torch.cuda.empty_cache()
+
+    def _cut(self, batch: tuple[Tensor, Tensor]) -> list[tuple[Tensor, Tensor]]:
+        """A batch in its pieces; those in which nothing is scored have no mean loss, and are left out."""
+        if self.pieces == 1:
+            return [batch]
+        pieces = zip(*(each.chunk(self.pieces) for each in batch), strict=True)
+        return [(ids, targets) for ids, targets in pieces if (targets != IGNORED).any()]
 
     def backward(self, ids: Tensor, targets: Tensor, tokens: float, last: bool) -> Tensor:
         """Add a batch's gradients to those before; returns its part of the mean loss over the step's `tokens`."""
