@@ -61,7 +61,7 @@ RUNGS = (
         "this device has no matrix units for it",
     ),
     Rung("+ fused attention", "One kernel computes attention piece by piece: no map is ever written to memory."),
-    Rung("+ fused AdamW", "One pass over the parameters instead of about ten."),
+    Rung("+ fused AdamW", "One pass over the parameters instead of a dozen."),
     Rung("+ padded vocabulary", "Matrix units work on tiles; a round number of columns fills all of them."),
     Rung(
         "+ chunked loss",

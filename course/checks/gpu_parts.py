@@ -44,7 +44,7 @@ def kernel_seconds(answer, check):
                 hint="The launch is added to the longer of the two. It is not one of them.")  # fmt: skip
     got = answer([(1000, 10), (100, 100)], *device)
     for wrong, slug, problem, hint in (
-        (20.5, "one-launch", "two kernels were launched once", "Each kernel is launched for itself."),
+        (20.5, "one-launch", "a launch is missing", "Each kernel's launch counts in full."),
         (20.0, "no-launch", "the launches are missing", "Each kernel is launched for itself."),
         (12.0, "sums-first", "all operations and all bytes were added up first",
          "A kernel waits for the one before. Find out for each by itself which of its two times is longer."),
@@ -128,6 +128,8 @@ def fitting_batch(answer, check):
         hint="Inside `except` the error is alive, and with it all that it broke off from. Leave the block before you "
         "try again.",
     )  # fmt: skip
+    check.that(all(type(n) is int for n in got), slug="whole-numbers", problem=f"the answer is {got}",
+               hint="Sequences and batches are whole: divide with //.")  # fmt: skip
     check.equal(tuple(answer(_SmallGPU(3), 12)), (3, 4), slug="by-three", when="12 sequences, room for 3",
                 hint="12, 6, 3: four batches of three.")  # fmt: skip
     hint = "What cannot be halved any more and does not fit is for the caller to know: `raise` lets the error out."
