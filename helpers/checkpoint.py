@@ -65,7 +65,7 @@ def save_model(
 def load_model(folder: str | Path, device: str | torch.device = "cpu") -> tuple[GPT, Tokenizer]:
     """The model of a folder, in float32 and evaluation mode, and its tokenizer.
 
-    A GPT-2 in the layout of `transformers` (`helpers.export.export` writes it) is read too.
+    A GPT-2 in the layout of `transformers` (`course.export.export` writes it) is read too.
 
     Raises:
         CourseError: a file is missing or damaged, or the files do not belong together; the message names the file.

@@ -2,7 +2,7 @@
 
 Weights are read from safetensors, one tensor at a time. A pickle is never opened: it can run any program.
 
-Used by `helpers.pretrained` and `helpers.export`.
+Used by `helpers.pretrained` and `course.export`.
 """
 
 import hashlib

@@ -6,7 +6,7 @@ Both sides compute the same and differ in two habits. The first is names: `h.0.a
 
 Whatever does not fit is refused, never guessed at. Nothing is unpickled: weights are read from safetensors.
 
-Used by `GPT.from_pretrained` and `helpers.export`.
+Used by `GPT.from_pretrained` and `course.export`.
 """
 
 import re

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from course.export import export, to_transformers
 from helpers.checkpoint import load_model
-from helpers.export import export, to_transformers
 from helpers.files import data_folder
 from helpers.generation import generate
 from helpers.model import GPT, GPTConfig

@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course.export import to_transformers
 from helpers import generation, sampling
 from helpers.errors import CourseError
-from helpers.export import to_transformers
 from helpers.kv_cache import KVCache, WithoutCache, visible
 from helpers.model import GPT, GPTConfig
 from helpers.sampling import beam_search

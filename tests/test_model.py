@@ -12,8 +12,8 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 import helpers.model
+from course.export import to_transformers
 from helpers.errors import CourseError
-from helpers.export import to_transformers
 from helpers.kv_cache import KVCache
 from helpers.model import GPT, GPTConfig, sinusoids
 from helpers.pretrained import transformers_name

@@ -11,9 +11,9 @@ import pytest
 import torch
 
 from course.checks.cells import definitions
+from course.export import to_transformers
 from course.site import notebooks
 from helpers.dataset import StorySampler, tokenize_stories
-from helpers.export import to_transformers
 from helpers.model import GPT, GPTConfig
 from helpers.pretrained import from_transformers_state, to_transformers_state, transformers_name
 from helpers.tokenizer import load_tokenizer

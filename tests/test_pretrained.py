@@ -17,12 +17,12 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from course import export as export_module
+from course.export import export
 from course.site.model_cards import facts_of_run, model_card
-from helpers import export as export_module
 from helpers import model_files
 from helpers.checkpoint import load_model, save_model
 from helpers.errors import CourseError
-from helpers.export import export
 from helpers.files import data_folder, repository_root
 from helpers.generation import encode_prompt, generate, generate_text
 from helpers.model import GPT, GPTConfig

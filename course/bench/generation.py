@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable
 import torch
 
 from course.engine import CTranslate2Engine
+from course.export import to_transformers
 from helpers.checkpoint import load_model
 from helpers.errors import CourseError
-from helpers.export import to_transformers
 from helpers.generation import SHIPPED, encode_prompt, generate_batch
 from helpers.model import GPT, GPTConfig
 

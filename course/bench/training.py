@@ -22,8 +22,8 @@ import torch
 from course.bench.memory import peak_bytes
 from course.bench.planning import matmul_flops, training_flops_per_token
 from course.bench.reference import Reference
+from course.export import to_transformers
 from helpers.errors import CourseError
-from helpers.export import to_transformers
 from helpers.model import GPT, GPTConfig
 from helpers.train_step import chunked_loss
 

@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from course.export import check_target, export
     from course.site.model_cards import DATA, facts_of_run, model_card, scores_of
-    from helpers.export import check_target, export
 
     if arguments.limit is not None and not arguments.evaluate:
         raise CourseError("--limit is for --evaluate: it says how many stories are scored")

@@ -42,6 +42,7 @@ COURSE = {
     "mentions.py": "where a story names somebody or something again",
     "corpus.py": "a corpus in numbers: words, sentences, Zipf's law (02)",
     "text_metrics.py": "diversity, overlap with the training stories (09)",
+    "export.py": "a trained model as a folder that transformers loads (12)",
     "packages.py": "what a notebook needs and is missing is installed; the oldest torch",
     "colab.py": "a disk that outlives Colab's machine",
     "keeper.py": "copies of a run on such a disk, written over in place",
