@@ -48,8 +48,8 @@ def copy_in_place(source: Path, target: Path) -> int:
     size = source.stat().st_size
     if size > room_for(target):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(target))
-    with open(source, "rb") as read, open(target, "r+b" if target.exists() else "w+b") as file:
-        try:
+    try:
+        with open(source, "rb") as read, open(target, "r+b" if target.exists() else "w+b") as file:
             head = read.read(HEAD)
             file.write(bytes(len(head)))
             _to_the_disk(file)
@@ -59,10 +59,10 @@ def copy_in_place(source: Path, target: Path) -> int:
             file.seek(0)
             file.write(head)
             _to_the_disk(file)
-        except OSError:
-            with suppress(OSError):
-                os.truncate(target, 0)  # half of it helps nobody and takes room
-            raise
+    except OSError:
+        with suppress(OSError):  # when it is closed: what is still to be written would come after
+            os.truncate(target, 0)  # half of it helps nobody and takes room
+        raise
     return size
 
 
@@ -132,7 +132,7 @@ class Keeper:
         self._try("start", self._start)
 
     def end(self) -> None:
-        """Copy what the run has come to. If it is finished, its checkpoints there are emptied: nobody needs them."""
+        """Copy what the run has come to."""
         self._try("end", self._finish if is_finished(self.folder) else self._stop)
 
     def used(self) -> int:
@@ -267,11 +267,18 @@ class Keeper:
         if sha256(self.folder / WEIGHTS) != sha256(self.place / WEIGHTS):
             raise OSError(errno.EIO, "the copy of the model is not the model", str(self.place))
         _put(self.place / KEPT, {"finished": True})
+        self._best(spare=False)
+        self.say(self.account())
+
+    def empty_states(self) -> None:
+        """Give back the room of a finished run's checkpoints, once its model was fetched from there.
+
+        Not when the run ends: a network disk takes copies at once and sends them off in its own time, and a machine
+        that is lost meanwhile would leave neither the checkpoints nor the model.
+        """
         for name in STATES:
             if (self.place / name).exists():
                 os.truncate(self.place / name, 0)
-        self._best(spare=False)
-        self.say(self.account())
 
 
 def in_short(path: Path) -> str:

@@ -116,6 +116,7 @@ def train_or_go_on(
         keeper = Keeper(folder, place, weights_every, state_every)
     for where in [folder] if keeper is None else [folder, place]:
         _refuse_another(recipe, where)
+    was_here = is_finished(folder)
     state, notes = _newest(folder, None if keeper is None else place)
     print(*notes, sep="\n", end="\n" if notes else "")
     if is_finished(folder):
@@ -123,6 +124,8 @@ def train_or_go_on(
         print(f"this run is finished: to train once more, give {where} another name")
         if keeper is not None and not is_finished_copy(place):
             keeper.end()
+        elif keeper is not None and not was_here:  # the model came from there: it has arrived
+            keeper.empty_states()
         return read_log(folder)
     trainer = _trainer(recipe, folder, device, state, callback, keeper or write_curves, progress)
     if state is None and keeper is not None:

@@ -144,7 +144,7 @@ RECIPES: dict[str, Recipe] = {
         ),
         # Sized by the time to a known loss (`course.bench.time_to_loss`): Stanford's CS336 sets 1.45 nats per token, or
         # 0.50 bits per byte, after 327,680,000 tokens as the target of a model with 17 million parameters in its
-        # layers. In twelve layers with no fewer than that, a token's operations are fewest at this width.
+        # layers and its head. In twelve layers with no fewer than that, a token's operations are fewest at this width.
         Recipe(
             name="tinystories-t4",
             about="Twelve layers for one hour on a T4, in float16.",

@@ -135,7 +135,15 @@ class TrainStep:
         started, gpus = time.perf_counter(), [self.device] if self.device.type == "cuda" else []
         ids = torch.zeros(self.settings.data.batch_size, self.model.config.context_length, dtype=torch.long)
         with torch.random.fork_rng(gpus), matmul_precision(self.hardware.matmul_precision):
-            self.gradients([(ids, ids)], ids.numel())[0].item()
+            try:
+                self.gradients([(ids, ids)], ids.numel())[0].item()
+            except Exception as error:  # compilers raise what they like, on GPUs that are old to them above all
+                if isinstance(error, CourseError) or self.settings.hardware.compile != "auto" or not self.may_split:
+                    raise
+                said = (str(error).strip() or type(error).__name__).splitlines()[0]
+                print(f"torch.compile does not work here ({said:.100}): training goes on without it")
+                self.hardware = replace(self.hardware, compile="off")
+                self.loss = loss_of(self.model, self.hardware)
         for optimizer in self.optimizers:
             optimizer.zero_grad(set_to_none=True)
         return time.perf_counter() - started

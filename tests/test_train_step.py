@@ -4,6 +4,7 @@ import copy
 import functools
 import shutil
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -426,3 +427,24 @@ def test_the_loss_is_what_was_asked_for(monkeypatch):
             function = loss_of(model, SimpleNamespace(loss=loss, compile=compiled))
             torch.testing.assert_close(function(ids, targets), expected)
     assert train_step.chunked_loss and len(seen) == (2 if hasattr(F, "linear_cross_entropy") else 1)
+
+
+def test_a_compiler_that_fails_ends_no_run_that_left_the_choice_to_the_device(monkeypatch, capsys):
+    def broken(function):
+        def call(*given):
+            raise RuntimeError("no kernel for this GPU\nand a long tale")
+
+        return call
+
+    monkeypatch.setattr(torch, "compile", broken)
+    def chosen(given, device):
+        return replace(given, compile="on") if given.compile == "auto" else given
+
+    monkeypatch.setattr(train_step, "choose", chosen)
+    with pytest.raises(RuntimeError, match="no kernel"):
+        make(compile="on").warm_up()
+    step = make(compile="auto")
+    step.warm_up()
+    assert "torch.compile does not work here (no kernel for this GPU)" in capsys.readouterr().out
+    expected = make(compile="off").step(1, lambda: 1.0)
+    assert step.hardware.compile == "off" and step.step(1, lambda: 1.0).loss == expected.loss

@@ -102,6 +102,7 @@ def compare_on_gpu(
             batch //= 2
         gc.collect()
         torch.cuda.empty_cache()
+        torch.compiler.reset()  # else the next try would be compiled for batches of any size
 
 
 def _compare(name, config, batch, length, rounds, device, compiled, steps, precision) -> dict:

@@ -11,7 +11,7 @@ from torch.autograd import DeviceType
 KINDS = {
     "fused by torch.compile": ("triton", "compiledf", "torch-compiled"),
     "the optimizer, clipping": ("adamw", "muon", "optimizer.", "linalgvectornorm", "foreach"),
-    "attention": ("scaleddotproduct", "flashattention", "efficientattention"),
+    "attention": ("scaleddotproduct", "flashattention", "efficientattention", "cudnnattention"),
     "softmax and the loss": ("softmax", "nllloss", "crossentropy"),
     "matrix multiplications": ("mm", "linear", "matmul", "gemm"),
     "LayerNorm": ("layernorm",),

@@ -3,8 +3,8 @@
 The only losses known here are three that Stanford's CS336 publishes (Spring 2025, assignment 1, "Basics", section on
 TinyStories): a validation loss of 1.45 nats per token is the target after 327,680,000 tokens; where there is little
 hardware, 2.00 is the target after 40,960,000, and the staff's own solution reached 1.80. The vocabulary has 10,000
-entries, the context 256 tokens, and the model 4 layers, a width of 512 and about 17 million parameters besides the
-embedding.
+entries, the context 256 tokens, and the model 4 layers, a width of 512, three matrices of 512 by 1,344 in each MLP and
+an untied head: about 17 million parameters besides the embedding, 12.5 million of them in the blocks.
 
 Everything between and beyond these points is a power law, loss = a * tokens ** -b, because that is what such curves
 look like over a decade or two. Both targets fix its upper edge; the lower edge has the same b and goes through what the
@@ -37,7 +37,10 @@ TARGET = Published("CS336's target", 327_680_000, 1.45)
 LOW_TARGET = Published("CS336's target with little hardware", 40_960_000, 2.00)
 STAFF = Published("CS336's staff with little hardware", 40_960_000, 1.80)
 PUBLISHED = (LOW_TARGET, STAFF, TARGET)
-ENOUGH = 17_000_000  # parameters besides the embedding, of the model that CS336 sets the targets for
+IN_BLOCKS = 4 * (4 * 512**2 + 3 * 512 * 1344)  # parameters of the model that CS336 sets the targets for, 12.5 million
+# What is asked of the blocks of a model here: as many as CS336's has in its blocks and its head. On the safe side: the
+# small vocabulary's head has a quarter of theirs, and twelve thin layers have not been shown to be as good as four.
+ENOUGH = 17_000_000
 
 # Bytes of a story that one token stands for. CS336: see above. The others: counted on TinyStories.
 BYTES_PER_TOKEN = {"CS336": 1.45 / (0.50 * math.log(2)), "trained:4096": 4.01, "gpt2": 4.02}
