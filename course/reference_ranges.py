@@ -4,6 +4,7 @@
 with its arithmetic until somebody has measured. `record` makes of a run the file from which ranges are made.
 """
 
+import math
 import platform
 import statistics
 from dataclasses import dataclass
@@ -84,21 +85,28 @@ def record(folder: str | Path) -> dict:
         CourseError: there is no run in the folder, or it was not started from a recipe.
     """
     folder = Path(folder)
-    rows, config = read_log(folder), read_json(folder / "config.json")
-    recipe = config.get("training", {}).get("recipe")
-    if not rows or recipe is None:
+    counted = ("tokens", "seconds", "tokens_per_second")
+    rows = [row for row in read_log(folder) if all(_is_number(row.get(name)) for name in counted)]
+    config = read_json(folder / "config.json", nan=True)
+    try:
+        recipe, parameters = config["training"]["recipe"], config["parameters"]
+        texts = [recipe[key] for key in ("name", "stories", "tokenizer")]
+        whole = all(isinstance(text, str) for text in texts) and _is_number(parameters)
+    except (KeyError, TypeError):
+        whole = False
+    if not rows or not whole:
         raise CourseError(f"{folder} holds no run of a recipe with a log")
     # Whose stories they are, and where they lie, is nobody's business.
     known = ("bundled", "tinystories", "gpt2")
     recipe = recipe | {key: recipe[key] if recipe[key] in known else "own" for key in ("stories", "tokenizer")}
-    trained = [row for row in rows if row["loss"] is not None]
+    trained = [row for row in rows if _is_number(row.get("loss"))]
     kept = sorted({round(i * (len(trained) - 1) / (POINTS - 1)) for i in range(POINTS)}) if trained else []
-    validated = [row for row in rows if row.get("val_loss") is not None]
+    validated = [row for row in rows if _is_number(row.get("val_loss"))]
     speeds = [row["tokens_per_second"] for row in rows[len(rows) // 10 :]]  # the first ones warm up
     return {
         "format": FORMAT,
         "recipe": recipe,
-        "parameters": config["parameters"],
+        "parameters": parameters,
         "profile": course.profile(),
         "machine": machine(),
         "steps": rows[-1]["step"],
@@ -107,8 +115,13 @@ def record(folder: str | Path) -> dict:
         "loss": [[trained[i]["step"], trained[i]["loss"]] for i in kept],
         "val_loss": [[row["step"], row["val_loss"]] for row in validated],
         "tokens_per_second": statistics.median(speeds),
-        "memory_gb": max((row.get("memory_gb") or 0 for row in rows), default=0) or None,
+        "memory_gb": max((row["memory_gb"] for row in rows if _is_number(row.get("memory_gb"))), default=0) or None,
     }
+
+
+def _is_number(value) -> bool:
+    """Whether a value can be measured: not a truth, a text or a NaN."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def machine() -> dict[str, str]:
@@ -165,18 +178,25 @@ def ranges_of(records: list[dict]) -> dict:
 def find_ranges(recipe: str, profile: str, path: str | Path | None = None) -> dict | None:
     """The ranges of a recipe on a profile, if there are any in `data/reference_ranges.json` (or in another file)."""
     path = Path(path) if path is not None else data_folder() / FILE
-    if not path.exists():
-        return None
-    content = read_json(path)
-    if content.get("format") != FORMAT:
-        raise CourseError(f"{path} has format {content.get('format')}, this version of the course reads {FORMAT}")
-    return content["ranges"].get(recipe, {}).get(profile)
+    return _ranges_in(path)["ranges"].get(recipe, {}).get(profile)
+
+
+def _ranges_in(path: Path) -> dict:
+    """What a file of ranges holds; an empty one where there is none."""
+    content = read_json(path) if path.exists() else {"format": FORMAT, "ranges": {}}
+    its = content.get("format") if isinstance(content, dict) else None
+    if its != FORMAT:
+        raise CourseError(f"{path} has format {its}, this version of the course reads {FORMAT}")
+    ranges = content.get("ranges")
+    if not isinstance(ranges, dict) or not all(isinstance(each, dict) for each in ranges.values()):
+        raise CourseError(f"{path} holds no ranges: restore it, or delete it and make it again")
+    return content
 
 
 def add_ranges(records: list[dict], path: str | Path | None = None) -> Path:
     """Put the ranges of some runs into `data/reference_ranges.json` (or another file), instead of what it had."""
     path = Path(path) if path is not None else data_folder() / FILE
-    content = read_json(path) if path.exists() else {"format": FORMAT, "ranges": {}}
+    content = _ranges_in(path)
     found = ranges_of(records)
     content["ranges"].setdefault(records[0]["recipe"]["name"], {})[records[0]["profile"]] = found
     return write_json(path, content)

@@ -7,7 +7,8 @@ in from `data/scoreboard.json` and marked as shipped.
 
 import html
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 import course
 from course import mine
@@ -54,8 +55,8 @@ def add(
             raise CourseError(f"{what} of {name!r} is {value}; a score is a positive number")
     row = Row(name, float(bits_per_byte), float(nats_per_token), tokenizer, int(parameters), notebook)
     path = _path(notebook)
-    kept = [r for r in (read_json(path) if path.exists() else []) if r["name"] != name]
-    write_json(path, [*kept, asdict(row)])
+    kept = [each for each in _read(path) if each.name != name]
+    write_json(path, [asdict(each) for each in (*kept, row)])
 
 
 def rows(upto: str | None = None) -> list[Row]:
@@ -65,10 +66,9 @@ def rows(upto: str | None = None) -> list[Row]:
     said), so that a learner sees no score before its time.
     """
     upto = upto or (course.current().number if course.current() else "99")
-    own = [Row(**r) for path in sorted(_folder().glob("*.json")) for r in read_json(path)]
+    own = [row for path in sorted(_folder().glob("*.json")) for row in _read(path)]
     names = {row.name for row in own}
-    shipped_file = data_folder() / "scoreboard.json"
-    shipped = [Row(**{**r, "shipped": True}) for r in (read_json(shipped_file) if shipped_file.exists() else [])]
+    shipped = [replace(row, shipped=True) for row in _read(data_folder() / "scoreboard.json")]
     own += [row for row in shipped if row.name not in names and row.notebook <= upto]
     return sorted(own, key=lambda row: -row.bits_per_byte) + _floor()
 
@@ -85,6 +85,23 @@ def _folder():
 
 def _path(notebook: str):
     return _folder() / f"{notebook}.json"
+
+
+def _read(path: Path) -> list[Row]:
+    """The rows of a file; none where there is no file."""
+    if not path.exists():
+        return []
+    try:
+        content = read_json(path)
+        found = [Row(**row) for row in content] if isinstance(content, list) else [None]
+        for row in found:
+            texts, scores = (row.name, row.notebook, row.tokenizer), (row.bits_per_byte, row.nats_per_token or 1.0)
+            if not (all(isinstance(each, str) for each in texts) and min(scores) > 0 and row.parameters >= 0):
+                raise TypeError("a row holds something else than a score")
+        return found
+    except (CourseError, TypeError, AttributeError) as error:
+        said = f"the scoreboard's {path} is damaged ({error})"
+        raise CourseError(f"{said}: delete it, then run its notebook again") from error
 
 
 def _floor() -> list[Row]:

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers.errors import CourseError, some_of
-from helpers.files import read_json, write_json
+from helpers.files import parse_json, read_json, write_json
 from helpers.model import GPT, GPTConfig
 from helpers.model_files import CONFIG, WEIGHTS, check_layers, digest, read_safetensors, write_safetensors
 from helpers.pretrained import load_pretrained
@@ -72,13 +72,14 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> tuple[
     """
     folder = Path(folder)
     _check_folder(folder)
-    content = read_json(folder / CONFIG)
+    content = read_json(folder / CONFIG, nan=True)
     if isinstance(content, dict) and "model_type" in content:  # transformers' layout: an export, or a GPT-2 of others
         return load_pretrained(folder, device=device), load_tokenizer(folder)
     config = model_config(folder)
     weights, metadata = read_safetensors(folder / WEIGHTS)
-    # Compared as far as it goes: a file that was written before an option existed does not name it.
-    if not json.loads(metadata.get("config", "{}")).items() <= dataclasses.asdict(config).items():
+    # Compared as far as the file goes: older ones do not name newer options.
+    known = parse_json(metadata.get("config", "{}"), folder / WEIGHTS, nan=True)
+    if not isinstance(known, dict) or any(dataclasses.asdict(config).get(key, ...) != known[key] for key in known):
         raise CourseError(f"{folder / CONFIG} describes another model than the one in {folder / WEIGHTS}")
     if metadata.get("sha256", digest(weights)) != digest(weights):
         raise CourseError(f"{folder / WEIGHTS} is damaged (its checksum is wrong): copy or download it again")
@@ -97,7 +98,7 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> tuple[
 def model_config(folder: str | Path) -> GPTConfig:
     """The shape of the model in a folder."""
     path = Path(folder) / CONFIG
-    content = read_json(path)
+    content = read_json(path, nan=True)
     try:
         return GPTConfig(**content["model"])
     except (KeyError, TypeError) as error:
@@ -213,7 +214,7 @@ def load_checkpoint(folder: str | Path) -> tuple[dict, list[str]]:
 
 def saved_checkpoints(folder: str | Path) -> list[Path]:
     """The files of a run's checkpoints, the newest first."""
-    return sorted((Path(folder) / FOLDER).glob("step-*.safetensors"), reverse=True)
+    return sorted(filter(Path.is_file, (Path(folder) / FOLDER).glob("step-*.safetensors")), reverse=True)
 
 
 def prune(folder: str | Path, keep: int) -> int:
@@ -244,7 +245,7 @@ def _read(path: Path) -> dict:
     tensors, metadata = read_safetensors(path)
     if "state" not in metadata or metadata.get("sha256") != digest(tensors, metadata["state"]):
         raise CourseError(f"{path} is damaged (its checksum is wrong)")
-    return _unpack(json.loads(metadata["state"]), tensors)
+    return _unpack(parse_json(metadata["state"], path, nan=True), tensors)
 
 
 def random_state() -> dict:

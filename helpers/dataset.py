@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from helpers.errors import CourseError
-from helpers.files import read_json, write_json
+from helpers.files import read_json, regular, write_json
 from helpers.model import IGNORED
 
 FORMAT = 1  # of the files; part of the cache's key
@@ -49,8 +49,8 @@ class TokenFile:
         try:
             self.eos_token_id, self.vocab_size = about["eos_token_id"], about["vocab_size"]
             self.text_bytes, self.fingerprint = about["text_bytes"], about["fingerprint"]
-            self.ids = np.memmap(folder / "ids.bin", dtype=about["dtype"], mode="r")
-            self.offsets = np.load(folder / "offsets.npy", allow_pickle=False)
+            self.ids = np.memmap(regular(folder / "ids.bin"), dtype=about["dtype"], mode="r")
+            self.offsets = np.load(regular(folder / "offsets.npy"), allow_pickle=False)
             whole = len(self.ids) == about["ids"] and len(self.offsets) == about["stories"] + 1
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CourseError(f"{folder} is damaged ({error}): delete it and tokenize again") from error

@@ -111,20 +111,20 @@ def evaluate(model, tokenizer, stories: Iterable[str], progress: bool = False) -
             tokens += len(scores.hits)
         count += len(texts)
         length += sum(len(text.encode("utf-8")) for text in texts)
-    if not count:
-        raise CourseError("there are no stories to score")
+    if not length:
+        raise CourseError("there are no stories to score" + (f": all {count} are empty" if count else ""))
     floor = _floor(stories, count)
     return Metrics(
         nats_per_token=nats / tokens,
         perplexity=math.exp(min(nats / tokens, 700)),  # beyond that a float ends
-        bits_per_byte=nats / math.log(2) / max(length, 1),
+        bits_per_byte=nats / math.log(2) / length,
         accuracy=hits / tokens,
         tokens=tokens,
         stories=count,
         bytes=length,
         nats=nats,
         floor_nats_per_token=None if floor is None else floor / tokens,
-        floor_bits_per_byte=None if floor is None else floor / math.log(2) / max(length, 1),
+        floor_bits_per_byte=None if floor is None else floor / math.log(2) / length,
     )
 
 

@@ -5,7 +5,9 @@ Used by all of `helpers` and `course`.
 
 import hashlib
 import json
+import math
 import os
+import re
 import tempfile
 from pathlib import Path
 
@@ -42,18 +44,33 @@ def runs_folder() -> Path:
     return folder
 
 
-def write_atomically(path: str | Path, content: str | bytes) -> Path:
-    """Write `content` so that a reader, or a crash, sees the old file or the new one and never half of it.
+def regular(path: str | Path, instead: str = "put a file there") -> Path:
+    """`path`, if a file or nothing is there; else a CourseError that says what to do `instead`.
 
-    The bytes go to a temporary file in the same folder, are flushed to the disk and then renamed over `path`.
+    A pipe or a device is never opened, because it may have no end.
     """
     path = Path(path)
+    if path.absolute().parent == Path("/dev") or (path.exists() and not path.is_file()):
+        what = "a folder" if path.is_dir() else "a pipe or a device"
+        raise CourseError(f"{path} is {what}, not a file: {instead}")
+    return path
+
+
+def write_atomically(path: str | Path, content: str | bytes | list) -> Path:
+    """Write `content`, or its pieces, so that a reader, or a crash, sees the old file or the new one and no half of it.
+
+    The bytes go to a temporary file in the same folder, are flushed to the disk and then renamed over `path`.
+
+    Raises:
+        CourseError: a folder, a pipe or a device is in the way.
+    """
+    path = regular(path, "it is not replaced: name a file")
     path.parent.mkdir(parents=True, exist_ok=True)
     data = content.encode("utf-8") if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:
         with os.fdopen(handle, "wb") as file:
-            file.write(data)
+            file.writelines(data if isinstance(data, list) else [data])
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)  # mkstemp makes files that only their owner may read
@@ -69,19 +86,50 @@ def write_json(path: str | Path, value) -> Path:
     return write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def read_json(path: str | Path):
-    """The value in a JSON file.
+def read_json(path: str | Path, nan: bool = False):
+    """The value in a JSON file; `nan` as in `parse_json`.
 
     Raises:
         CourseError: the file is missing or is not JSON.
     """
-    path = Path(path)
+    path = regular(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return parse_json(path.read_bytes(), path, nan)
     except FileNotFoundError as error:
         raise CourseError(f"there is no file {path}") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise CourseError(f"{path} is not valid JSON ({error}); it may be damaged: make it again") from error
+    except OSError as error:
+        raise CourseError(f"{path} cannot be read: {error.strerror or error}") from error
+
+
+def parse_json(text: str | bytes, what: str | Path, nan: bool = False, instead: str | None = None):
+    """The value of a JSON text; a CourseError where it is none, is it for Python alone, or is too much for Python.
+
+    Args:
+        what: its name in messages: a file, and perhaps the line.
+        nan: NaN and the infinities, which Python writes, are numbers here.
+        instead: what a person can do about it.
+    """
+    try:
+        text = text.decode("utf-8-sig") if isinstance(text, bytes) else text
+        value = json.loads(text) if nan else json.loads(text, parse_constant=_finite, parse_float=_finite)
+        if re.search(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]", text):  # half a character, or one written as a pair
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        return value
+    except UnicodeDecodeError as error:
+        why = f"byte 0x{error.object[error.start]:02x} at {error.start} is not UTF-8"
+    except UnicodeEncodeError:
+        why = "it holds half a character, a lone surrogate"
+    except RecursionError:
+        why = "brackets stand in brackets too deep"
+    except ValueError as error:
+        why = str(error).split("; use sys.")[0]  # advice for programmers
+    raise CourseError(f"{what} is not valid JSON ({why}): {instead or 'it may be damaged: make it again'}")
+
+
+def _finite(text: str) -> float:
+    if not math.isfinite(value := float(text)):
+        raise ValueError(f"{text:.20} is not a number that JSON has")
+    return value
 
 
 def sha256(path: str | Path) -> str:

@@ -17,7 +17,7 @@ from helpers.errors import CourseError
 from helpers.evaluation import evaluating
 from helpers.files import data_folder
 from helpers.kv_cache import KVCache, WithoutCache
-from helpers.sampling import GREEDY_BELOW, check_options, check_prompt, penalize_repetition, sample
+from helpers.sampling import GREEDY_BELOW, check_options, check_prompt, penalize_repetition, sample, tidy_prompt
 
 SHIPPED = data_folder() / "storyteller"
 PROMPT = "Once upon a time"
@@ -244,7 +244,7 @@ def stream(
     if tokenizer.vocab_size > model.config.vocab_size:
         sizes = f"the tokenizer has {tokenizer.vocab_size} entries, the model knows {model.config.vocab_size}"
         raise CourseError(f"{sizes}: they do not belong together")
-    ids = encode_prompt(tokenizer, prompt)
+    ids = encode_prompt(tokenizer, tidy_prompt(prompt))
     if max_length is not None:
         max_new_tokens = max_length - len(ids) + 1  # the end of the story before is not part of this one
         if max_new_tokens < 1:
@@ -256,6 +256,7 @@ def stream(
 
 def generate_text(model, tokenizer, prompt: str = PROMPT, max_new_tokens: int = WHOLE_STORY, **options) -> str:
     """The prompt and its continuation as text. `options` are those of `stream` and `generate`."""
+    prompt = tidy_prompt(prompt)
     return prompt + "".join(stream(model, tokenizer, prompt, max_new_tokens, **options))
 
 
@@ -289,7 +290,7 @@ class Storyteller:
 
         >>> Storyteller.load().tell("Once upon a time", max_length=100)  # doctest: +SKIP
         """
-        return prompt + "".join(self.stream(prompt, max_new_tokens, **options))
+        return generate_text(self.model, self.tokenizer, prompt, max_new_tokens, engine=self.engine, **options)
 
     def stream(self, prompt: str = PROMPT, max_new_tokens: int = WHOLE_STORY, **options) -> Iterator[str]:
         """What follows the prompt, piece by piece."""

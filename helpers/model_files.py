@@ -6,6 +6,7 @@ Used by `helpers.pretrained` and `course.export`.
 """
 
 import hashlib
+import json
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from helpers.errors import CourseError
-from helpers.files import read_json, write_atomically
+from helpers.files import read_json, regular, write_atomically
 from helpers.hub import hub_address, impatient, require_hub
 
 CONFIG, WEIGHTS, INDEX = "config.json", "model.safetensors", "model.safetensors.index.json"
@@ -167,7 +168,13 @@ def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str
     """Write tensors and texts as one file: whole or not at all."""
     from safetensors.torch import save
 
-    write_atomically(path, save(tensors, {"format": "pt"} | metadata))  # as other readers expect to find it
+    data = memoryview(save(tensors, {"format": "pt"} | metadata))  # as other readers expect to find it
+    end = 8 + int.from_bytes(data[:8], "little")
+    head = json.loads(bytes(data[8:end]))
+    head["__metadata__"] = dict(sorted(head["__metadata__"].items()))  # written in any order: equal runs, equal files
+    head = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode("utf-8")
+    head += b" " * (-len(head) % 8)
+    write_atomically(path, [len(head).to_bytes(8, "little"), head, data[end:]])
 
 
 def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -178,6 +185,7 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """
     from safetensors import SafetensorError, safe_open
 
+    path = regular(path)
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}

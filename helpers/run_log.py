@@ -17,10 +17,11 @@ from pathlib import Path
 import torch
 
 from helpers.errors import CourseError
-from helpers.files import write_atomically
+from helpers.files import parse_json, write_atomically
 from helpers.settings import ScheduleConfig
 
 LOG, CURVES, SAMPLES, LOCK = "log.jsonl", "curves.png", "samples.txt", ".lock"
+NUMBERS = ("tokens", "loss", "val_loss", "val_accuracy", "lr", "grad_norm", "tokens_per_second", "seconds", "memory_gb")
 
 
 class RunLog:
@@ -83,14 +84,19 @@ def read_log(folder: str | Path) -> list[dict]:
     if not path.is_file():
         return []
     rows = []
-    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(row, dict) and isinstance(row.get("step"), int):
-            rows.append(row)
+    for line in path.read_bytes().split(b"\n"):  # not splitlines: a story may hold what it takes for an end
+        with suppress(CourseError):
+            row = parse_json(line, path, nan=True)
+            if isinstance(row, dict) and type(row.get("step")) is int and all(map(_fits, row, row.values())):
+                rows.append(row)
     return rows
+
+
+def _fits(name: str, value) -> bool:
+    """Whether a log can hold this value: a text for a sample, a number or None for what it always measures."""
+    if name == "sample":
+        return isinstance(value, str)
+    return name not in NUMBERS or value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 @contextmanager

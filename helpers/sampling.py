@@ -9,6 +9,7 @@ Letters in shapes: B sequences in a batch, T tokens in a sequence, V tokens in t
 Used by `helpers.generation` and the playground.
 """
 
+import sys
 from collections.abc import Sequence
 
 import torch
@@ -196,6 +197,14 @@ def beam_step(sums: Tensor, log_probs: Tensor, beams: int) -> list[tuple[float, 
     best = total.flatten().topk(beams)
     cells = zip(best.values.tolist(), best.indices.tolist(), strict=True)
     return [(value, *divmod(cell, total.shape[1])) for value, cell in cells]
+
+
+def tidy_prompt(prompt: str) -> str:
+    """A prompt without spaces at its end, with a word where there were some: the next token brings its own space."""
+    if not isinstance(prompt, str) or not prompt.strip() or prompt == (tidy := prompt.rstrip(" \t")):
+        return prompt
+    print("note: the space at the prompt's end is left out: the next token begins with one", file=sys.stderr)
+    return tidy
 
 
 def check_prompt(model, ids: Sequence[int]) -> None:

@@ -75,7 +75,7 @@ def load_stories(
     Args:
         source: "bundled" (shipped with the course, works offline); "tinystories" (`roneneldan/TinyStories` from the
             Hub or its cache); a folder written by `save_to_disk`; a file, a folder, a pattern ("texts/*.txt")
-            or a list of .txt, .jsonl and .parquet files (see `helpers.story_files`).
+            or a list of .txt, .jsonl and .parquet files (see `helpers.story_files`). Empty stories are left out.
         split: "train" or "validation". Files of one's own are split by name if their names say "train" and "valid",
             else 90 to 10 by story, identical texts on the same side.
         limit: take the first so many stories of the split; None takes all. With "tinystories" only what is needed is
@@ -132,15 +132,19 @@ def _stories(texts: list[str] | None, table, source, split, description) -> Stor
 
     table = pyarrow.table({"text": pyarrow.array(texts, pyarrow.string())}) if table is None else table
     if not table.num_rows:
-        raise CourseError(
-            f"{description} has no {split} stories"
-            + (": give more stories, about a tenth are set aside for validation" if split == "validation" else "")
-        )
+        raise _without(description, split)
     mark = hashlib.sha256(f"{source} {split} {table.num_rows} {table.nbytes}".encode())
     for text in islice(table["text"], 1000):
         mark.update(text.as_py().encode("utf-8", "surrogatepass"))
     dataset = Dataset(InMemoryTable(table), fingerprint=mark.hexdigest()[:16])
     return Stories(lambda: _batched(dataset), source, split, description, dataset)
+
+
+def _without(description: str, split: str, seen: int | None = None) -> CourseError:
+    """What to say of a source that has no stories of one split, of `seen` in all."""
+    said = "" if seen is None else f" among its {seen:,}" if seen > 1 else ", only 1 story in all"
+    more = ": give more stories, about a tenth are set aside for validation" if split == "validation" else ""
+    return CourseError(f"{description} has no {split} stories{said}{more}")
 
 
 def _batched(dataset) -> Iterator[str]:
@@ -195,10 +199,7 @@ def _own(source, split, limit, streaming) -> Stories:
     if not isinstance(source, list) and story_files.is_saved(Path(source)):
         return _saved(Path(source), split, limit, description)
     paths, divided = story_files.choose(story_files.find(source), split)
-    if streaming:
-        story_files.first(paths)  # an empty or unreadable file is told of now, not in the middle of a run
-    else:
-        story_files.require_text(paths)
+    story_files.require_stories(paths, each=not streaming)  # told of now, not in the middle of a run
 
     def texts() -> Iterator[str]:
         every = story_files.read_all(paths)
@@ -208,7 +209,9 @@ def _own(source, split, limit, streaming) -> Stories:
 
     if streaming:
         return Stories(texts, name, split, description)
-    return _stories(list(texts()), None, name, split, description)
+    if not (found := list(texts())):
+        raise _without(description, split, sum(1 for _ in story_files.read_all(paths)))
+    return _stories(found, None, name, split, description)
 
 
 def _saved(folder: Path, split: str, limit: int | None, description: str) -> Stories:
@@ -230,11 +233,10 @@ def _saved(folder: Path, split: str, limit: int | None, description: str) -> Sto
         divided = False
     if "text" not in dataset.column_names:
         raise CourseError(f'{folder} has no column "text", only {", ".join(map(repr, dataset.column_names))}')
-    if not divided:
-        side = split == "validation"
-        at = [i for i, text in enumerate(_batched(dataset)) if in_validation(text) == side]
-        dataset = dataset.select(at)
-    dataset = dataset.select(range(min(limit or len(dataset), len(dataset))))
-    if not len(dataset):
-        raise CourseError(f"{folder} has no {split} stories")
+    texts = enumerate(story_files.texts_in(_batched(dataset), folder))
+    side = split == "validation"
+    at = (i for i, text in texts if text.strip() and (divided or in_validation(text) == side))
+    if not (chosen := list(islice(at, limit))):
+        raise _without(str(folder), split, len(dataset))
+    dataset = dataset.select(chosen)
     return Stories(lambda: _batched(dataset), str(folder), split, description, dataset)

@@ -1,19 +1,22 @@
 """Built in notebook 02: stories in files of one's own: .txt, .jsonl and .parquet, read one story at a time.
 
-- .txt: UTF-8 text. If a line says `<|endoftext|>`, such lines divide the stories; otherwise blank lines do.
+- .txt: UTF-8 text. `<|endoftext|>` divides the stories where it occurs; otherwise blank lines do.
 - .jsonl: a JSON object with a `text` in each line, or a JSON string.
 - .parquet: a column `text`.
+
+Stories without a letter are left out.
 
 Used by `helpers.stories`, which notebook 02 shows at work on a text file.
 """
 
 import glob
-import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from helpers.errors import CourseError
+from helpers.files import parse_json
 
 ENDINGS = (".txt", ".jsonl", ".parquet")
 END_LINE = "<|endoftext|>"
@@ -32,6 +35,8 @@ def find(source: str | Path | list) -> list[Path]:
     """
     if isinstance(source, list | tuple):
         return [path for one in source for path in find(one)]
+    if not str(source).strip():
+        raise CourseError('the source of stories is empty: give "bundled", "tinystories", a folder or a file')
     path = Path(source)
     if path.is_dir():
         found = sorted(one for one in path.iterdir() if one.suffix.lower() in ENDINGS and one.is_file())
@@ -64,25 +69,22 @@ def choose(paths: list[Path], split: str) -> tuple[list[Path], bool]:
     return (validation if split == "validation" else [path for path in paths if path not in validation]), True
 
 
-def first(paths: list[Path]) -> str:
-    """The first story of the files.
-
-    Raises:
-        CourseError: there is none.
-    """
-    for text in read_all(paths):
-        return text
-    raise CourseError(f"there is not one story in {', '.join(map(str, paths))}")
-
-
-def require_text(paths: list[Path]) -> None:
-    """Raise a CourseError that names the file, if one of them holds no story."""
-    for path in paths:
-        first([path])
+def require_stories(paths: list[Path], each: bool) -> None:
+    """Raise a CourseError where the files, or `each`, hold no story, or one only, because nothing divides the text."""
+    for some in [[path] for path in paths] if each else [paths]:
+        if not any(True for _ in read_all(some)):
+            raise CourseError(f"there is not one story in {', '.join(map(str, some))}")
+    texts = list(islice(read_all(paths), 2))
+    lines, length = texts[0].count("\n") + 1, len(texts[0])
+    if len(texts) == 1 and paths[0].suffix.lower() == ".txt" and (lines > 20 or length > 10_000):
+        raise CourseError(
+            f"{paths[0]} is 1 story of {length:,} characters in {lines:,} lines: neither a blank line nor {END_LINE} "
+            f"divides it; put a line with {END_LINE} between stories"
+        )
 
 
 def read_all(paths: list[Path]) -> Iterator[str]:
-    """The stories of all files, in order, in constant memory.
+    """The stories of all files that are not empty, in order, in constant memory.
 
     Raises:
         CourseError: a file cannot be read; the message names the file and, where there is one, the line.
@@ -90,49 +92,50 @@ def read_all(paths: list[Path]) -> Iterator[str]:
     readers = {".txt": _read_txt, ".jsonl": _read_jsonl, ".parquet": _read_parquet}
     for path in paths:
         try:
-            yield from readers[path.suffix.lower()](path)
+            yield from filter(str.strip, readers[path.suffix.lower()](path))
         except OSError as error:
             raise CourseError(f"{path} cannot be read: {error}") from error
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """The lines of a UTF-8 file, without their ends, numbered from 1; a byte order mark is left out."""
+    number = 0
     with open(path, "rb") as file:
-        for number, line in enumerate(file, start=1):
+        for line in file:
             try:
-                text = line.decode("utf-8")
+                text = line.decode("utf-8").removeprefix("" if number else "\ufeff")
             except UnicodeDecodeError as error:
                 raise CourseError(
-                    f"{path}, line {number}: byte 0x{line[error.start]:02x} at column {error.start + 1} "
+                    f"{path}, line {number + 1}: byte 0x{line[error.start]:02x} at column {error.start + 1} "
                     "is not UTF-8; save the file with the encoding UTF-8 and try again"
                 ) from error
-            yield number, text.removeprefix("\ufeff" if number == 1 else "").rstrip("\r\n")
+            if "\0" in text:
+                said = f"{text.count(chr(0))} NULs, as UTF-16 has them; save the file with the encoding UTF-8"
+                raise CourseError(f"{path}, line {number + 1}: {said} and try again")
+            for one in text.rstrip("\r\n").split("\r"):  # an old Mac's lines end so
+                number += 1
+                yield number, one
 
 
 def _read_txt(path: Path) -> Iterator[str]:
-    marked = any(line.strip() == END_LINE for _, line in _lines(path))
+    marked = any(END_LINE in line for _, line in _lines(path))
     story: list[str] = []
     for _, line in _lines(path):
-        if line.strip() == END_LINE if marked else not line.strip():
-            text = "\n".join(story).strip()
-            if text:
-                yield text
-            story = []
-        else:
-            story.append(line)
-    text = "\n".join(story).strip()
-    if text:
-        yield text
+        if not marked and not line.strip():
+            line = END_LINE
+        for place, part in enumerate(line.split(END_LINE)):
+            if place:
+                yield "\n".join(story).strip()
+                story = []
+            story.append(part)
+    yield "\n".join(story).strip()
 
 
 def _read_jsonl(path: Path) -> Iterator[str]:
     for number, line in _lines(path):
         if not line.strip():
             continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise CourseError(f"{path}, line {number}: not valid JSON ({error.msg} at column {error.colno})") from error
+        row = parse_json(line, f"{path}, line {number},", nan=True, instead="mend the line")
         text = row.get("text") if isinstance(row, dict) else row
         if not isinstance(text, str):
             raise CourseError(f'{path}, line {number}: there is no story; write {{"text": "..."}} in each line')
@@ -148,12 +151,15 @@ def _read_parquet(path: Path) -> Iterator[str]:
             columns = file.schema_arrow.names
             if "text" not in columns:
                 raise CourseError(f'{path} has no column "text", only {", ".join(map(repr, columns))}')
-            row = 0
-            for batch in file.iter_batches(batch_size=1000, columns=["text"]):
-                for text in batch.column(0).to_pylist():
-                    row += 1
-                    if not isinstance(text, str):
-                        raise CourseError(f'{path}, row {row}: the column "text" holds {text!r:.40}, not a story')
-                    yield text
+            batches = file.iter_batches(batch_size=1000, columns=["text"])
+            yield from texts_in((text for batch in batches for text in batch.column(0).to_pylist()), path)
     except pyarrow.ArrowException as error:
         raise CourseError(f"{path} is not a whole parquet file: {str(error).splitlines()[0]}") from error
+
+
+def texts_in(rows: Iterable, source: Path) -> Iterator[str]:
+    """The rows of a column, which must be texts."""
+    for number, text in enumerate(rows, start=1):
+        if not isinstance(text, str):
+            raise CourseError(f'{source}, row {number}: the column "text" holds {text!r:.40}, not a story')
+        yield text

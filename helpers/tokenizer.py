@@ -12,7 +12,7 @@ from pathlib import Path
 
 from helpers.bpe import CHARACTERS, END
 from helpers.errors import CourseError
-from helpers.files import data_folder, write_atomically
+from helpers.files import data_folder, regular, write_atomically
 from helpers.hub import impatient, require_hub
 
 GPT2 = "openai-community/gpt2"
@@ -245,7 +245,7 @@ def load_tokenizer(source: str | Path = "bundled") -> Tokenizer:
     path = data_folder() / "tokenizer.json" if name == "bundled" else Path(source)
     path = path / "tokenizer.json" if path.is_dir() else path
     try:
-        content = path.read_text(encoding="utf-8")
+        content = regular(path).read_text(encoding="utf-8")
     except FileNotFoundError as error:
         raise CourseError(
             f'there is no tokenizer at {path}: give "bundled", "gpt2", or the path of a tokenizer.json'

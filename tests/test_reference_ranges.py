@@ -11,8 +11,9 @@ from course.__main__ import main
 from course.bench import planning
 from helpers import runs
 from helpers.errors import CourseError
-from helpers.files import data_folder, read_json
+from helpers.files import data_folder, read_json, write_json
 from helpers.recipes import RECIPES, get_recipe, override
+from helpers.run_log import LOG
 from helpers.tokenizer import train_tokenizer, trained_size
 
 NAMES, THINGS = ("Pip", "Ann", "Tom", "Zoe"), ("kite", "ball", "drum", "boat")
@@ -127,6 +128,38 @@ def test_a_run_is_in_the_ranges_that_were_made_of_it(run, capsys, monkeypatch, t
 def test_what_is_no_run_is_refused(tmp_path, capsys):
     assert main(["record", str(tmp_path)]) == 2
     assert "config.json" in capsys.readouterr().err
+
+
+def test_what_is_no_number_is_not_recorded(run, tmp_path):
+    whole = (run / LOG).read_text(encoding="utf-8")
+    *lines, last = whole.splitlines()
+    for name in ("tokens_per_second", "seconds", "tokens", "loss", "val_loss", "memory_gb"):
+        for value in (math.nan, math.inf, None, "fast", True, []):
+            damaged = json.dumps(json.loads(last) | {name: value})
+            (run / LOG).write_text("\n".join([*lines, damaged]), encoding="utf-8")
+            found = reference_ranges.record(run)
+            assert read_json(write_json(tmp_path / "record.json", found)) == found  # which refuses a NaN
+
+
+def test_a_damaged_run_is_one_line(run, capsys):
+    recipe = read_json(run / "config.json")["training"]["recipe"]
+    damaged = [{"training": {"recipe": recipe | {key: value}}, "parameters": 3}
+               for key in ("name", "stories", "tokenizer") for value in (None, [], {})]  # fmt: skip
+    damaged += [[], None, 3, {}, {"training": None}, {"training": {"recipe": 3}}, {"training": {"recipe": {}}}]
+    damaged += [{"training": {"recipe": recipe}, "parameters": value} for value in ("3", None, math.nan, [])]
+    for content in damaged:
+        write_json(run / "config.json", content)
+        assert main(["record", str(run)]) == 2, content
+        assert capsys.readouterr().err.startswith("error: ") and not (run / "record.json").exists()
+
+
+@pytest.mark.parametrize("content", ["[]", "3", "{}", '{"format": 1}', '{"format": 1, "ranges": {"x": 3}}', "[[["])
+def test_a_damaged_file_of_ranges_is_one_line(tmp_path, content):
+    (tmp_path / "ranges.json").write_text(content, encoding="utf-8")
+    with pytest.raises(CourseError, match=r"ranges\.json"):
+        reference_ranges.find_ranges("x", "cpu", tmp_path / "ranges.json")
+    with pytest.raises(CourseError, match=r"ranges\.json"):
+        reference_ranges.add_ranges([record_of(rows_of(HEALTHY))], tmp_path / "ranges.json")
 
 
 def test_the_shipped_ranges_belong_to_recipes_as_they_are():

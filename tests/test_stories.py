@@ -1,6 +1,7 @@
 """Stories come from what was asked for, or not at all."""
 
 import json
+import os
 import re
 
 import pyarrow
@@ -138,8 +139,10 @@ def test_text_files_are_divided_by_the_end_line_or_by_blank_lines(tmp_path):
     assert both() == ["One.\n\nStill one.", "Two."]
     path.write_text("One.\nStill one.\n\n \nTwo.", encoding="utf-8")
     assert both() == ["One.\nStill one.", "Two."]
-    path.write_text('"Say <|endoftext|> here."\n', encoding="utf-8")
-    assert both() == ['"Say <|endoftext|> here."']
+    path.write_text("One.<|endoftext|>Two.\n\nStill two. <|endoftext|>\n<|endoftext|>Three.", encoding="utf-8")
+    assert both() == ["One.", "Three.", "Two.\n\nStill two."]
+    path.write_bytes(b"One.\rStill one.\r\rTwo.\r")  # as an old Mac ended its lines
+    assert both() == ["One.\nStill one.", "Two."]
 
 
 def test_jsonl_may_hold_strings(tmp_path):
@@ -156,7 +159,17 @@ def test_jsonl_may_hold_strings(tmp_path):
         ("a.txt", "One.".encode("utf-16"), r"a\.txt, line 1: byte 0xff at column 1 is not UTF-8"),
         ("a.txt", b"", "there is not one story in .*a.txt"),
         ("a.txt", b"\n \n<|endoftext|>\n", "there is not one story in"),
-        ("a.jsonl", b'{"text": "ok"}\n{"text": ', r"a\.jsonl, line 2: not valid JSON"),
+        ("a.jsonl", b'{"text": "ok"}\n{"text": ', r"a\.jsonl, line 2, is not valid JSON"),
+        ("a.jsonl", b'{"text": "ok"}\n{"text": "\\ud800"}', r"a\.jsonl, line 2, is not valid JSON \(.*surrogate"),
+        ("a.jsonl", b'{"text": "ok", "id": ' + b"9" * 5000 + b"}", r"a\.jsonl, line 1, is not valid JSON"),
+        ("a.jsonl", b'{"text": "ok", "id": ' + b"[" * 100_000, r"a\.jsonl, line 1, is not valid JSON \(brackets"),
+        ("a.jsonl", b'{"text": NaN}', r"a\.jsonl, line 1: there is no story"),
+        ("a.txt", "One.\n\nTwo.".encode("utf-16-le"), r"a\.txt, line 1: 4 NULs, as UTF-16 has them; save the file"),
+        ("a.txt", "Раз.\nДва и три.".encode("utf-16-be"), r"a\.txt, line 1: .*UTF-8"),
+        ("a.jsonl", '"One."'.encode("utf-16-le"), r"a\.jsonl, line 1: 6 NULs"),
+        ("a.txt", b"One.\n" * 30, r"a\.txt is 1 story of 149 characters in 30 lines: neither a blank line"),
+        ("a.txt", b"One. " * 3000, r"a\.txt is 1 story of 14,999 characters in 1 lines: "),
+        ("a.jsonl", b'""\n{"text": " \\n"}', "there is not one story in"),
         ("a.jsonl", b'{"text": "ok"}\n{"story": "x"}', r"a\.jsonl, line 2: there is no story"),
         ("a.jsonl", b'{"text": null}', r"a\.jsonl, line 1: there is no story"),
         ("a.jsonl", b'{"text": "\xff"}', r"a\.jsonl, line 1: byte 0xff"),
@@ -176,9 +189,11 @@ def test_bad_parquet_is_named_with_its_row(tmp_path):
     pyarrow.parquet.write_table(pyarrow.table({"story": ["x"]}), path)
     with pytest.raises(CourseError, match="no column \"text\", only 'story'"):
         load_stories(path)
-    write_parquet(path, ["x", None])
-    with pytest.raises(CourseError, match="row 2"):
-        load_stories(path)
+    for rows, message in ((["x", None], "row 2: .* holds None"), ([7, 8], "row 1: .* holds 7")):
+        write_parquet(path, rows)
+        for streaming in (False, True):
+            with pytest.raises(CourseError, match=f"{message}, not a story"):
+                list(load_stories(path, streaming=streaming))
 
 
 def test_bad_questions_get_a_clear_line(tmp_path):
@@ -193,8 +208,38 @@ def test_bad_questions_get_a_clear_line(tmp_path):
         load_stories(tmp_path)
     path = write_jsonl(tmp_path / "one.jsonl", ["Just one."])
     split = "train" if in_validation("Just one.") else "validation"
-    with pytest.raises(CourseError, match=f"has no {split} stories"):
+    with pytest.raises(CourseError, match=f"has no {split} stories, only 1 story in all"):
         load_stories(path, split)
+    write_jsonl(path, few := [text for text in TEXTS if not in_validation(text)][:5])
+    with pytest.raises(CourseError, match="has no validation stories among its 5: give more"):
+        load_stories(path, "validation")
+    assert load_stories(path)[:] == few
+    for nothing in ("", " ", [""]):
+        with pytest.raises(CourseError, match="the source of stories is empty"):
+            load_stories(nothing)
+
+
+@pytest.mark.parametrize("ending", WRITERS)
+def test_stories_without_a_letter_are_left_out(tmp_path, ending):
+    texts = ["", *TEXTS[:20], " \n", *TEXTS[20:], "\t"]
+    path = WRITERS[ending](tmp_path / f"mine{ending}", texts)
+    for streaming in (False, True):
+        found = [list(load_stories(path, split, streaming=streaming)) for split in ("train", "validation")]
+        assert tuple(found) == split_stories(TEXTS)
+
+
+def test_a_text_of_a_few_lines_may_be_one_story_of_several_files(tmp_path):
+    for number in range(30):
+        (tmp_path / f"{number}.txt").write_text(f"Story {number}.\n" * 40, encoding="utf-8")
+    assert len(load_stories(tmp_path)) + len(load_stories(tmp_path, "validation")) == 30
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.txt")
+    with pytest.raises(CourseError, match="there are no stories at"):
+        load_stories(tmp_path / "a.txt")
+    with pytest.raises(CourseError, match="there are no stories at '/dev/zero'"):
+        load_stories("/dev/zero")
 
 
 def test_describe_says_what_it_is():
@@ -235,8 +280,18 @@ def test_a_saved_dataset_is_split_and_a_saved_dictionary_is_not(tmp_path):
     two.save_to_disk(str(tmp_path / "two"))
     assert list(load_stories(tmp_path / "two", limit=5)) == TEXTS[:5]
     assert list(load_stories(tmp_path / "two", "validation")) == TEXTS[9:12]
-    DatasetDict(train=Dataset.from_dict({"text": TEXTS})).save_to_disk(str(tmp_path / "three"))
+    with_blanks = {"text": ["", *TEXTS, " "]}
+    DatasetDict(train=Dataset.from_dict(with_blanks)).save_to_disk(str(tmp_path / "three"))
     assert list(load_stories(tmp_path / "three", "validation")) == validation
+
+
+@pytest.mark.parametrize(("rows", "message"), [(["a", None], "row 2: .* holds None"), ([5, 6], "row 1: .* holds 5")])
+@pytest.mark.parametrize("divided", [False, True])
+def test_saved_rows_that_are_no_text_are_named_as_in_parquet(tmp_path, rows, message, divided):
+    one = Dataset.from_dict({"text": rows})
+    (DatasetDict(train=one, validation=one) if divided else one).save_to_disk(str(tmp_path / "saved"))
+    with pytest.raises(CourseError, match=f"saved, {message}, not a story"):
+        load_stories(tmp_path / "saved")
 
 
 def test_a_damaged_saved_dataset_is_one_clear_line(tmp_path):
