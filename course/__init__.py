@@ -5,6 +5,7 @@ import platform
 import random
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from course.packages import check_torch, install_missing
@@ -13,6 +14,8 @@ from helpers.errors import CourseError
 from helpers.files import data_folder, read_json, runs_folder, write_json
 
 SEED = 1337
+FEWEST = {"train": 20, "validation": 2}  # stories of one's own with which every notebook can work
+SHORTEST = 1000  # characters that those to train on have together
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,14 @@ def start(number: str) -> Session:
     install_missing()
     check_torch(_torch_version())
     runs_folder()  # where it cannot be written, that is said now and not an hour later
+    source = os.environ.get("COURSE_STORIES", "").strip() or "bundled"  # empty: as if it were not there
+    _check_stories(source)
     _current = Session(
         number=number,
         device=_device(),
         profile=profile(),
         seed=_seed(),
-        stories=os.environ.get("COURSE_STORIES") or "bundled",
+        stories=source,
     )
     seed_everything(_current.seed)
     print(f"Notebook {number}: device {_current.device}, profile {_current.profile}, "
@@ -71,6 +76,21 @@ def start(number: str) -> Session:
     if note := _apple_note(_current.device):
         print(note)
     return _current
+
+
+def _check_stories(source: str) -> None:
+    """Refuse, before anything is done, stories of one's own that cannot be read or are too few for a notebook."""
+    if source in ("bundled", "tinystories"):
+        return
+    from helpers.stories import load_stories
+
+    for split, fewest in FEWEST.items():
+        texts = list(islice(load_stories(source, split, limit=SHORTEST, streaming=True), SHORTEST))
+        length = sum(map(len, texts))
+        if len(texts) < fewest or (split == "train" and length < SHORTEST):
+            need = f"{fewest} {split} stories" + (f" of {SHORTEST:,} characters together" if split == "train" else "")
+            has = f"{source} has {len(texts)} of {length:,} characters"
+            raise CourseError(f"the notebooks need {need} at least, and {has}: give more stories")
 
 
 def seed_everything(seed: int) -> None:

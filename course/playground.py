@@ -24,6 +24,7 @@ from helpers.sampling import (
     check_prompt,
     penalize_repetition,
     reshape,
+    tidy_prompt,
 )
 
 METHODS = ("greedy", "sampling", "beam search")
@@ -72,7 +73,7 @@ def steps(
         raise CourseError(f"there is no method {method!r}; there are {', '.join(METHODS)}")
     options = {"temperature": 1.0} | options
     check_options(max_new_tokens=max_new_tokens, **options)
-    ids, end = encode_prompt(teller.tokenizer, prompt), {"eos_token_id": teller.tokenizer.eos_token_id}
+    ids, end = encode_prompt(teller.tokenizer, tidy_prompt(prompt)), {"eos_token_id": teller.tokenizer.eos_token_id}
     check_prompt(teller.model, ids)
     if method == "beam search":
         tokens = iter(beam_search(teller.model, ids, max_new_tokens, beams=beams, **end)[0])
@@ -178,7 +179,7 @@ class Playground:
     """
 
     def __init__(self, teller: Storyteller, prompt: str = PROMPT, max_new_tokens: int = 60, seed: int = 1):
-        self.teller, self.prompt, self.max_new_tokens, self.seed = teller, prompt, max_new_tokens, seed
+        self.teller, self.prompt, self.max_new_tokens, self.seed = teller, tidy_prompt(prompt), max_new_tokens, seed
         self._example: list[Step] | None = None
 
     @property
@@ -233,6 +234,7 @@ class Playground:
         def tell(_) -> None:
             button.disabled, told = True, []
             try:
+                prompt.value = tidy_prompt(prompt.value)  # seen at once: the word goes to the log
                 place.value = as_html(prompt.value, [], "thinking ...")
                 options = settings({name: slider.value for name, slider in sliders.items()})
                 found = steps(

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from helpers.errors import CourseError, some_of
-from helpers.files import parse_json, read_json, write_json
+from helpers.files import parse_json, read_json, regular, write_json
 from helpers.model import GPT, GPTConfig
 from helpers.model_files import CONFIG, WEIGHTS, check_layers, digest, read_safetensors, write_safetensors
 from helpers.pretrained import load_pretrained
@@ -138,8 +138,7 @@ def _learned(model: nn.Module) -> dict[str, Tensor]:
 def _check_folder(folder: Path) -> None:
     if not folder.is_dir():
         raise CourseError(f"there is no model folder {folder}: train one, or give the path of one")
-    missing = [name for name in (CONFIG, WEIGHTS, TOKENIZER) if not (folder / name).is_file()]
-    if missing:
+    if missing := [name for name in (CONFIG, WEIGHTS, TOKENIZER) if not (folder / name).is_file()]:
         raise CourseError(f"{folder} is not a model's folder: it has no {' and no '.join(missing)}")
 
 
@@ -162,6 +161,8 @@ def save_checkpoint(folder: str | Path, state: dict, keep: int = KEEP) -> Path:
     structure = json.dumps(_pack(state | {"versions": versions()}, "state", tensors))
     metadata = {"state": structure, "sha256": digest(tensors, structure)}
     path = Path(folder) / FOLDER / f"step-{state['step']:08d}.safetensors"
+    for there in path.parent.glob("step-*.safetensors"):
+        regular(there, "remove it")  # told of at the first step, not when its own has come
     try:
         try:
             write_safetensors(path, tensors, metadata)

@@ -20,6 +20,9 @@ def chat():
 
 
 def test_a_story_is_told_again_and_saved(chat, tmp_path, capsys):
+    chat.hear("Tom had ")
+    assert "the space at the prompt's end is left out" in capsys.readouterr().err
+    assert chat.stories.pop().startswith("Tom had")
     for line in (
         "",
         "  ",

@@ -110,7 +110,7 @@ def test_without_a_command_the_help_is_shown(call):
         (["chat", "--model", "no/such/folder"], "there is no model folder"),
         (["generate", "", "--model", "{home}/model"], "prompt is empty"),
         (["generate", "  ", "--model", "{home}/model"], "prompt is empty"),
-        (["generate", "Pip " * 100, "--model", "{home}/model"], "this model reads at most 32"),
+        (["generate", "Pip" + " Pip" * 100, "--model", "{home}/model"], "this model reads at most 32"),
         (["generate", "Pip", "--top-p", "2", "--model", "{home}/model"], "top-p is a probability"),
         (["generate", "Pip", "--top-p", "0", "--model", "{home}/model"], "top-p is a probability"),
         (["generate", "Pip", "--top-k", "0", "--model", "{home}/model"], "top-k must keep"),
@@ -139,6 +139,10 @@ def test_without_a_command_the_help_is_shown(call):
         (["generate", "Pip", "--device", "abacus", "--model", "{home}/model"], "no device 'abacus'"),
         (["evaluate", "--model", "{home}/model", "--stories", "no/such/file.txt"], "no/such/file.txt"),
         (["evaluate", "--model", "{home}/model", "--limit", "0"], "limit"),
+        (["evaluate", "--model", "{home}/model", "--stories", ""], "the source of stories is empty"),
+        (["evaluate", "--model", "{home}/model", "--stories", " "], "the source of stories is empty"),
+        (["train", "--stories", ""], "--stories is empty"),
+        (["train", "--set", "stories="], "empty"),
         (
             ["evaluate", "--model", "{home}/model", "--stories", "{home}/stories.txt", "--rementions", "--json"],
             "re-mentions need stories with their spans",
@@ -191,6 +195,59 @@ def test_a_seed_tells_the_same_story_again(call, home):
     ids = ",".join(str(each) for each in load_model(home / "model")[1].encode("Pip had"))
     code, out, _ = call("generate", "--ids", ids, "--model", home / "model", "--max-new-tokens", 5)
     assert code == 0 and out.startswith("Pip had")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="on Windows only - reads what is piped in")
+@pytest.mark.parametrize(
+    ("piped", "argv", "said"),
+    [
+        (b"Pip had", [], "Pip had"),
+        (b"Pip had\n", ["-"], "Pip had"),
+        (b"\xef\xbb\xbfTom lost\r\n", ["-"], "Tom lost"),
+        (b"", [], "Once upon a time"),
+        (b"Pip had", ["Tom lost"], "Tom lost"),
+        (b"", ["-"], "error: the prompt is empty"),
+        (b" \n", [], "error: the prompt is empty"),
+        (b"caf\xe9", [], "error: the input is not UTF-8"),
+        (b"Pip " * 100_000, [], "error: the input is longer than 100,000 characters"),
+    ],
+)
+def test_a_prompt_may_be_piped_in(call, home, tmp_path, monkeypatch, piped, argv, said):
+    (tmp_path / "prompt.txt").write_bytes(piped)
+    there, here = os.pipe()
+    with open(here, "wb") as file:
+        file.write(piped[:4000])  # which a pipe has room for
+    for given in (there, tmp_path / "prompt.txt"):
+        with open(given, encoding="utf-8") as stdin:
+            monkeypatch.setattr(sys, "stdin", stdin)
+            code, out, err = call("generate", *argv, "--model", home / "model", "--max-new-tokens", 3)
+        if len(piped) < 4000 or given != there:
+            assert (out + err).startswith(said) and code == (2 if "error" in said else 0), out + err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="on Windows only - reads what is piped in")
+def test_nobody_is_waited_for_who_writes_nothing(call, home, monkeypatch):
+    """As where a command is started by another that keeps its end of the pipe open."""
+    there, here = os.pipe()
+    with open(here, "wb"), open(there, encoding="utf-8") as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        code, out, _ = call("generate", "--model", home / "model", "--max-new-tokens", 3)
+    assert code == 0 and out.startswith("Once upon a time")
+
+
+def test_a_space_at_the_end_of_a_prompt_is_left_out_and_that_is_said(call, home):
+    argv = ["--model", home / "model", "--max-new-tokens", 8, "--seed", 2]
+    plain, spaced = (call("generate", prompt, *argv) for prompt in ("Pip had", "Pip had \t "))
+    assert plain[:2] == spaced[:2] and plain[2] == ""
+    assert spaced[2] == "note: the space at the prompt's end is left out: the next token begins with one\n"
+
+
+def test_a_step_that_reads_the_stories_many_times_is_noted_once(call, home, tmp_path):
+    many = small(home, "steps=1", "context_length=256", "batch_size=16")
+    code, out, _ = call("train", *many, "--out", tmp_path / "many", "--quiet")
+    assert code == 0 and out.count("goes through all of them") == 1 and "a smaller batch" in out
+    code, out, _ = call("train", *small(home, "steps=1"), "--out", tmp_path / "few", "--quiet")
+    assert code == 0 and "goes through" not in out
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no such signal of a closed pipe")

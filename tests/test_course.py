@@ -46,6 +46,25 @@ def test_start_seeds_every_generator():
     assert sampled() == sampled()
 
 
+def test_stories_that_are_too_few_or_not_there_are_told_of_at_the_start(monkeypatch, tmp_path, capsys):
+    path = tmp_path / "mine.txt"
+    monkeypatch.setenv("COURSE_STORIES", str(path))
+    with pytest.raises(CourseError, match="there are no stories at"):
+        course.start("03")
+    tale = "There was a fox who had {} kites and went to the park with all of them."
+    path.write_text("\n\n".join(tale.format(n) for n in range(5)), encoding="utf-8")
+    with pytest.raises(CourseError, match="need 20 train stories of 1,000 characters together at least, and "):
+        course.start("03")
+    path.write_text("\n\n".join(f"Fox {n}." for n in range(60)), encoding="utf-8")
+    with pytest.raises(CourseError, match="1,000 characters together at least, and .*mine.txt has 5. of"):
+        course.start("03")
+    path.write_text("\n\n".join(tale.format(n) for n in range(60)), encoding="utf-8")
+    assert course.start("03").stories == str(path) and "mine.txt" in capsys.readouterr().out
+    for nothing in ("", " "):
+        monkeypatch.setenv("COURSE_STORIES", nothing)
+        assert course.start("03").stories == "bundled" and "stories bundled" in capsys.readouterr().out
+
+
 def test_variables_change_the_session(monkeypatch):
     monkeypatch.setenv("COURSE_STORIES", "tinystories")
     monkeypatch.setenv("COURSE_SEED", "7")

@@ -130,5 +130,7 @@ def test_the_floor_is_reported_where_it_is_known(tokenizer):
 def test_nothing_to_score_is_an_error(tokenizer):
     with pytest.raises(CourseError, match="no stories"):
         evaluate(make(tokenizer), tokenizer, [])
+    with pytest.raises(CourseError, match="no stories to score: all 2 are empty"):
+        evaluate(make(tokenizer), tokenizer, ["", ""])
     with pytest.raises(CourseError, match="outside the vocabulary"):
         evaluate(make(tokenizer, vocab_size=20), tokenizer, TEXTS)

@@ -6,6 +6,7 @@ from tests.pictures import check_pictures
 
 def pictures():
     yield data.word_cloud({"kite": 90, "pond": 40, "rabbit": 12, "sunny": 3}), ["4 words", "kite (90), pond (40)"]
+    yield data.word_cloud({}), ["An empty word cloud"]
     points = [(1, 60_000.0), (10, 5_000.0), (100, 400.0)]
     yield (
         data.zipf({"here": points, "there": points[:2]}, {1: "the", 10: "was"}),

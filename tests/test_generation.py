@@ -212,11 +212,14 @@ def test_a_piece_comes_as_soon_as_its_characters_are_whole(tokenizer):
     assert next(pieces) and len(asked) == 1
 
 
-def test_a_story_begins_with_its_prompt(model, tokenizer):
+def test_a_story_begins_with_its_prompt(model, tokenizer, capsys):
     teller = generation.Storyteller(model, tokenizer)
     story = teller.tell("Pip", 8, seed=1)
     assert story.startswith("Pip") and story == teller.tell("Pip", 8, seed=1)
     assert story == "Pip" + "".join(teller.stream("Pip", 8, seed=1))
+    capsys.readouterr()
+    for spaced in (teller.tell("Pip  ", 8, seed=1), generation.generate_text(model, tokenizer, "Pip ", 8, seed=1)):
+        assert spaced == story and capsys.readouterr().err.count("the space at the prompt's end is left out") == 1
     assert generation.encode_prompt(tokenizer, "Pip")[0] == tokenizer.eos_token_id
     for empty in ("", "  \n"):
         with pytest.raises(CourseError, match="prompt is empty"):

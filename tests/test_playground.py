@@ -131,6 +131,9 @@ def test_the_button_tells_the_story(teller):
     button.click()
     expected = list(playground.steps(teller, "Once", "sampling", 12, seed=3))
     assert place.value == playground.as_html("Once", expected, f"{len(expected)} tokens")
+    prompt.value = "Once "
+    button.click()
+    assert prompt.value == "Once" and place.value == playground.as_html("Once", expected, f"{len(expected)} tokens")
     prompt.value = " "
     button.click()
     assert "prompt is empty" in place.value and not button.disabled

@@ -180,6 +180,7 @@ def test_what_is_no_file_is_no_checkpoint(tmp_path, no_file):
     (tmp_path / "checkpoints").joinpath("step-00000009.safetensors").symlink_to(no_file)
     state, _ = load_checkpoint(tmp_path)
     assert state["step"] == 2
+    one_line("step-00000009.safetensors is a .*: remove it", save_checkpoint, tmp_path, {"step": 3})
 
 
 @pytest.mark.parametrize("name", ["ids.bin", "offsets.npy", "about.json"])

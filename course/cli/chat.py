@@ -70,9 +70,11 @@ class Chat:
         Raises:
             CourseError: it cannot be done; nothing has changed.
         """
+        from helpers.sampling import tidy_prompt
+
         if len(line) > LONGEST:
             raise CourseError(f"that line has {len(line):,} characters, and {LONGEST:,} are the most that are read")
-        line = clean(line)
+        line = tidy_prompt(_kept(line).lstrip())
         if line.startswith("/"):
             self._command(*line.partition(" ")[::2])
         elif line:
@@ -138,6 +140,10 @@ def clean(line: str) -> str:
 
     Joiners and marks stay, or an emoji made of several characters would fall apart.
     """
+    return _kept(line).strip()
+
+
+def _kept(line: str) -> str:
     kept = []
     for letter in KEYS.sub("", line):
         kind = unicodedata.category(letter)
@@ -145,7 +151,7 @@ def clean(line: str) -> str:
             kept.append(" ")
         elif kind not in ("Cc", "Cs"):  # control characters, and halves of characters
             kept.append(letter)
-    return "".join(kept).strip()
+    return "".join(kept)
 
 
 def _number(kind, name: str, text: str):

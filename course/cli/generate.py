@@ -7,16 +7,28 @@ examples:
   python -m course generate "Tom had a red kite" --min-p 0.05 --repetition-penalty 1.1 --stop "."
   python -m course generate "One day," --beams 4 --max-new-tokens 60
   python -m course generate --engine ctranslate2 --int8 --number 20
+  echo "Once there was a fox" | python -m course generate
 """
 
 import argparse
+import os
+import select
+import stat
+import sys
 
 from course.cli.options import add_engine, add_model, add_sampling, check_engine, engine, load, sampling
 from helpers.errors import CourseError
 
+LONGEST = 100_000  # characters of a prompt that is piped in
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("prompt", nargs="?", metavar="PROMPT", help='how the story begins (default "Once upon a time")')
+    parser.add_argument(
+        "prompt",
+        nargs="?",
+        metavar="PROMPT",
+        help='how the story begins (default: what is piped in, or "Once upon a time"); - waits for what is piped in',
+    )
     parser.add_argument("--ids", metavar="N,N,...", help="begin with these token ids instead of a text")
     parser.add_argument("--number", type=int, default=1, metavar="N", help="how many stories (default 1)")
     parser.add_argument(
@@ -35,13 +47,16 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.beams is not None:
         _check_beams(arguments)
     from helpers.generation import PROMPT, encode_prompt, generate, stream_text, until
-    from helpers.sampling import beam_search, check_prompt
+    from helpers.sampling import beam_search, check_prompt, tidy_prompt
 
     ids = None if arguments.ids is None else _ids(arguments.ids)
     if ids is not None and arguments.prompt is not None:
         raise CourseError("give a PROMPT or --ids, not both")
-    prompt = PROMPT if arguments.prompt is None else arguments.prompt
-    if ids is None and not prompt.strip():
+    prompt = arguments.prompt
+    if ids is None and (prompt == "-" or (prompt is None and _input_waits())):
+        prompt = _read_input() or prompt
+    prompt = PROMPT if prompt is None else tidy_prompt(prompt)
+    if ids is None and (not prompt.strip() or prompt == "-"):
         raise CourseError('the prompt is empty: give a beginning such as "Once upon a time"')
     model, tokenizer = load(arguments)
     start = encode_prompt(tokenizer, prompt) if ids is None else ids
@@ -62,6 +77,28 @@ def run(arguments: argparse.Namespace) -> int:
             print(piece, end="", flush=True)
         print()
     return 0
+
+
+def _input_waits() -> bool:
+    """Whether something was piped in. Nobody is waited for who may never write: that is what "-" is for."""
+    try:
+        mode = os.fstat(sys.stdin.fileno()).st_mode
+        return stat.S_ISREG(mode) or (stat.S_ISFIFO(mode) and bool(select.select([sys.stdin], [], [], 0.2)[0]))
+    except (OSError, ValueError, AttributeError):  # there is no input, or it cannot be asked
+        return False
+
+
+def _read_input() -> str:
+    """The whole input, without the end of its last line."""
+    if sys.stdin is None:
+        return ""
+    try:
+        text = sys.stdin.read(LONGEST + 1)
+    except UnicodeDecodeError as error:
+        raise CourseError("the input is not UTF-8: save it with the encoding UTF-8 and try again") from error
+    if len(text) > LONGEST:
+        raise CourseError(f"the input is longer than {LONGEST:,} characters: give only how the story begins")
+    return text.removeprefix("\ufeff").rstrip("\r\n")
 
 
 def _check_beams(arguments: argparse.Namespace) -> None:

@@ -115,6 +115,8 @@ def _recipe(arguments: argparse.Namespace):
     """The recipe, with what the options change."""
     from helpers.recipes import get_recipe, override
 
+    if arguments.stories is not None and not arguments.stories.strip():
+        raise CourseError('--stories is empty: give "bundled", "tinystories", a folder or a file')
     given = {key: getattr(arguments, key) for key in ("steps", "seconds", "stories", "limit", "seed")}
     assignments = [f"{key}={value}" for key, value in given.items() if value is not None]
     return override(get_recipe(arguments.recipe), [*arguments.set, *assignments])
@@ -143,6 +145,14 @@ def _show_start(prepared, folder: Path, device: str, processes: int) -> None:
         print(
             f"note        {cut:.0%} of them are longer than the context of {sampler.context_length} tokens, and their "
             "ends are never seen: --set packing=windows reads everything"
+        )
+    data = recipe.training.data
+    step = data.batch_size * sampler.context_length * data.accumulation * processes
+    if step > 2 * tokens.tokens:
+        times = step / tokens.tokens
+        print(
+            f"note        a step reads {step:,} tokens, so it goes through all of them {times:,.0f} times: give more "
+            "stories, or a smaller batch (--set batch_size=1)"
         )
     print(f"tokenizer   {recipe.tokenizer}, {prepared.tokenizer.vocab_size:,} entries")
     planned = plan(recipe, device, tokens.tokens, processes)

@@ -26,14 +26,17 @@ def word_cloud(counts: Mapping[str, int], most: int = 90):
     font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     top = sorted(counts, key=lambda word: (-counts[word], word))[:most]
     place = {word: i for i, word in enumerate(top)}
+    fig, ax = style.canvas(height=3.6)
+    ax.axis("off")
+    if not top:
+        ax.text(0.5, 0.5, "no words are left", ha="center", va="center")
+        return fig, "An empty word cloud: no words are left to be drawn."
     cloud = WordCloud(
         width=1400, height=660, background_color=style.GROUND, font_path=str(font), prefer_horizontal=1.0,
         relative_scaling=0.45, max_words=most, random_state=3, margin=6,
         color_func=lambda word, **_: DARK[place.get(word, 0) % len(DARK)],
     ).generate_from_frequencies({word: counts[word] for word in top})  # fmt: skip
-    fig, ax = style.canvas(height=3.6)
     ax.imshow(cloud.to_array(), interpolation="bilinear")
-    ax.axis("off")
     said = ", ".join(f"{word} ({counts[word]:,})" for word in top[:8])
     return fig, f"Word cloud of {len(top)} words, the largest being the most frequent: {said}."
 
