@@ -121,7 +121,7 @@ def check_target(folder: str | Path, overwrite: bool = False) -> Path:
 def _is_export(folder: Path) -> bool:
     if not (folder / CONFIG).is_file():
         return False
-    content = read_json(folder / CONFIG)
+    content = read_json(folder / CONFIG, nan=True)
     return isinstance(content, dict) and content.get("model_type") == "gpt2"
 
 

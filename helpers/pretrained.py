@@ -82,7 +82,7 @@ def load_pretrained(
     path = files.path(CONFIG)
     if path is None:
         raise CourseError(f"{name} is not a model that transformers saved: it has no {CONFIG}")
-    config = config_from_transformers(read_json(path), dropout, name)
+    config = config_from_transformers(read_json(path, nan=True), dropout, name)
     shapes, read = open_weights(files, name)
     return _fill(config, shapes, read, name, device)
 

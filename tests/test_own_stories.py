@@ -19,6 +19,8 @@ NUMBERS = ("00", "01", "02", "03", "04", "05", "06", "09")
 SHORTER: dict[str, dict[str, str]] = {
     "03": {"range(101)": "range(9)"},
     "04": {"range(600)": "range(30)", "steps: int = 600": "steps: int = 30"},
+    "05": {"= 1400, 20, 2e-2": "= 40, 20, 2e-2", "[128, 256, 512, 1024, 2048]": "[128, 256]"},
+    "09": {"generate_batch(model, prompts, 230,": "generate_batch(model, prompts, 60,"},
 }
 
 

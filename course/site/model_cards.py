@@ -83,7 +83,7 @@ def facts_of_run(folder: str | Path) -> dict:
 
     Numbers are those that the run wrote down itself. A folder without a record gives no facts.
     """
-    content = read_json(Path(folder) / "config.json")
+    content = read_json(Path(folder) / "config.json", nan=True)
     record = content.get("training") if isinstance(content, dict) else None
     recipe = record.get("recipe") if isinstance(record, dict) else None
     if not isinstance(recipe, dict):
