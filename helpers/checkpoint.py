@@ -77,8 +77,7 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> tuple[
         return load_pretrained(folder, device=device), load_tokenizer(folder)
     config = model_config(folder)
     weights, metadata = read_safetensors(folder / WEIGHTS)
-    # Compared as far as the file goes: older ones do not name newer options.
-    known = parse_json(metadata.get("config", "{}"), folder / WEIGHTS, nan=True)
+    known = parse_json(metadata.get("config", "{}"), folder / WEIGHTS, nan=True)  # older ones lack newer options
     if not isinstance(known, dict) or any(dataclasses.asdict(config).get(key, ...) != known[key] for key in known):
         raise CourseError(f"{folder / CONFIG} describes another model than the one in {folder / WEIGHTS}")
     if metadata.get("sha256", digest(weights)) != digest(weights):
@@ -87,7 +86,7 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> tuple[
     if metadata.get("tokenizer", tokenizer.fingerprint) != tokenizer.fingerprint:
         raise CourseError(f"{folder / TOKENIZER} is not the tokenizer that the model in {folder} was trained with")
     check_layers(weights, config.n_layer, folder / WEIGHTS)
-    with torch.device("meta"):  # shapes alone: what does not fit is known before any memory is taken
+    with torch.device("meta"):  # what does not fit is known before any memory is taken
         compare_shapes(GPT(config), weights, folder / WEIGHTS)
     with torch.random.fork_rng(devices=[]):  # its initialization must not disturb anybody's seed
         model = GPT(config)

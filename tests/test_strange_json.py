@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from course import reference_ranges, scoreboard
+from course.export import export
 from helpers.bpe import BytePairEncoder
 from helpers.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
 from helpers.dataset import TokenFile, tokenize_stories
 from helpers.errors import CourseError
-from helpers.export import export
 from helpers.files import parse_json, read_json, write_atomically
 from helpers.model import GPT, GPTConfig
 from helpers.pretrained import load_pretrained
