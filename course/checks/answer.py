@@ -146,8 +146,11 @@ _HERE = str(Path(__file__).resolve().parent)
 def where_it_broke(error: BaseException, check_function) -> str | None:
     """ "line 3 of merge: `return ids[i + 1]`" for the innermost line of the learner's own code, or None.
 
-    The line is counted from the `def`, as the learner sees it in the cell.
+    The line is counted from the `def`, as the learner sees it in the cell. An error that came from another process
+    brings its place along.
     """
+    if isinstance(place := getattr(error, "place", None), str):
+        return place
     for frame, line in reversed(list(traceback.walk_tb(error.__traceback__))):
         code = frame.f_code
         if code is check_function.__code__:
@@ -155,7 +158,7 @@ def where_it_broke(error: BaseException, check_function) -> str | None:
         name = code.co_filename
         if name.startswith("<frozen") or str(Path(name).resolve()).startswith((_HERE, *_LIBRARIES)):
             continue
-        if frame.f_globals.get("__name__", "").startswith("helpers."):
+        if frame.f_globals.get("__name__", "").startswith(("helpers.", "course.")):
             continue
         text = linecache.getline(name, line).strip()
         place = "the lambda" if code.co_name == "<lambda>" else code.co_name

@@ -199,7 +199,8 @@ class Exercise:
             return Result(self.number, self.title, NOT_ATTEMPTED, problem=self._what_is_left(answer))
         # A class is handed to the check as it is, which has so long for all of it; a function behind a stand-in that
         # watches over its calls, each of which has so long.
-        watched = None if isinstance(answer, type) or not callable(answer) else self._watch(answer)
+        is_class = isinstance(answer, type) or getattr(answer, "is_class", False) is True
+        watched = None if is_class or not callable(answer) else self._watch(answer)
         check = Check(watched, seed=self.number)
         printed = io.StringIO()
         failed = None

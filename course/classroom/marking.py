@@ -1,9 +1,9 @@
-"""Marks answers, one after another, in a process of its own: what `Marker` in sandbox.py starts.
+"""Runs answers, one after another, in a process of its own that `checking` starts in a confinement.
 
-It reads orders from its standard input and writes verdicts to its standard output, a line of JSON each, and moves both
-away before any code of a student runs: what that code prints goes nowhere. Each order has a token, which the verdict
-must repeat. It is random, so a student's code cannot print a verdict; but as that code runs in this process, one who
-sets out to can find it in memory. docs/grading.md says so.
+It reads orders from its standard input and writes replies to its standard output, a line of JSON each, and moves both
+away before any code of a student runs: what that code prints goes nowhere. For most exercises it only calls the
+answer: the check is in the process that gave the order. For the others (`checking.TOGETHER`) check and answer are both
+here, and `guards` looks whether the one has been changed by the other. docs/grading.md says what that is worth.
 """
 
 import ast
@@ -12,33 +12,97 @@ import linecache
 import os
 import sys
 
+from course.checks.answer import is_untouched, still_to_write
 from course.checks.cells import plain_python
 from course.checks.exercise import REGISTRY, RIGHT
 from course.checks.registry import load_checks
 from course.checks.source import is_definition
+from course.classroom import guards, limits
+from course.classroom.serving import Served
 
 ERROR = "error"
 MOST = 1500  # characters of a text in a verdict
-FILE_BYTES, PROCESSES = 64 * 2**20, 64
 
 
 def main() -> int:
-    orders, verdicts = _channel()
-    start = json.loads(orders.readline())
-    load_checks(start["checks"])
+    orders, replies = _channel()
+
+    def hear() -> dict:
+        line = orders.readline()
+        if not line:
+            os._exit(0)  # whoever gave orders is gone
+        return json.loads(line)
+
+    def tell(said: dict) -> None:
+        replies.write(json.dumps(said) + "\n")
+        replies.flush()
+
+    start = hear()
     for above in start["warm_up"]:
         _trusted(above)
-    _limit(start["memory_gb"], start["cpu_seconds"])
-    _tell(verdicts, start["token"], {"state": "ready"})
-    while line := orders.readline():
-        order = json.loads(line)
-        token = order.pop("token")
-        _tell(verdicts, token, mark(**order))
-    return 0
+    if start["together"]:
+        load_checks(start["together"])
+        guards.remember()
+    _drop_errors()
+    limits.apply(start["memory_gb"], start["cpu_seconds"])
+    tell({"state": "ready"})
+    served = Served(hear, tell)
+    while True:
+        order = hear()
+        if "load" in order:
+            served = Served(hear, tell)
+            tell({"token": order["token"], "loaded": _loaded(served, **order["load"])})
+        elif "mark" in order:
+            tell({"token": order["token"], **_shortened(mark(**order["mark"]))})
+        else:
+            tell(served.answer(order))
+
+
+def _loaded(served: Served, name: str, above: str, own: list[str], source: str, number: str) -> dict:
+    """Run the cell with an answer, and keep what it defines for `served`."""
+    found, error, remarks, elsewhere = defined(name, above, own, source, number)
+    if error:
+        return _shortened(error)
+    made = found[0]
+    kind = "class" if isinstance(made, type) else "function" if callable(made) else "value"
+    untouched = made is None or made is Ellipsis or (kind != "value" and is_untouched(made))
+    label = getattr(made, "__name__", "")
+    return _shortened({
+        "kind": kind, "untouched": untouched, "object": served.keep(made), "remarks": remarks, "elsewhere": elsewhere,
+        "label": label if isinstance(label, str) else "", "left": still_to_write(made) if kind == "class" else [],
+    })  # fmt: skip
+
+
+def defined(name: str, above: str, own: list[str], source: str, number: str):
+    """What a cell defines as `name`: in a list, empty if nothing; else an error as `mark` gives it; remarks on the
+    cell; remarks on the student's other cells.
+    """
+    remarks, elsewhere = [], []
+    try:
+        scope = _trusted(above)
+        for text in own:
+            elsewhere += _add_own(text, scope)
+        try:
+            tree = ast.parse(plain_python(source))
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            line = f" in line {error.lineno}" if isinstance(error, SyntaxError) else ""
+            return [], _failed(error, f"the cell is not valid Python{line}: {error}", remarks), [], []
+        first = _run(tree, source, scope, number)
+        if name not in scope:
+            if first is None:
+                return [], _error("no-function", f"the cell does not define {name}", remarks), [], []
+            return [], _failed(first, f"running the cell ended with {type(first).__name__}: {first}", remarks), [], []
+        if first is not None:
+            remarks.append(
+                f"a line of the cell failed ({type(first).__name__}: {first}); the answer was marked without"
+            )
+        return [scope[name]], None, remarks, elsewhere
+    except BaseException as error:  # also SystemExit, and what is not an Exception
+        return [], _failed(error, f"{type(error).__name__} ended the check: {error}", remarks), [], []
 
 
 def mark(number: str, above: str, own: list[str], source: str) -> dict:
-    """The verdict on one answer.
+    """The verdict on one answer, whose check runs in this process.
 
     Args:
         above: code of the course that stands before the exercise.
@@ -49,28 +113,23 @@ def mark(number: str, above: str, own: list[str], source: str) -> dict:
     Returns:
         state ("right", "wrong", "not attempted" or "error"), slug, passed, problem, hint, printed, remarks.
     """
-    exercise, remarks, elsewhere = REGISTRY[number], [], []
+    exercise = REGISTRY[number]
+    found, error, remarks, elsewhere = defined(exercise.name, above, own, source, number)
+    if error:
+        return error
     try:
-        scope = _trusted(above)
-        for text in own:
-            elsewhere += _add_own(text, scope)
-        try:
-            tree = ast.parse(plain_python(source))
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            line = f" in line {error.lineno}" if isinstance(error, SyntaxError) else ""
-            return _failed(error, f"the cell is not valid Python{line}: {error}", remarks)
-        first = _run(tree, source, scope, number)
-        if exercise.name not in scope:
-            if first is None:
-                return _error("no-function", f"the cell does not define {exercise.name}", remarks)
-            return _failed(first, f"running the cell ended with {type(first).__name__}: {first}", remarks)
-        if first is not None:
-            remarks.append(
-                f"a line of the cell failed ({type(first).__name__}: {first}); the answer was marked without"
-            )
-        result = exercise(scope[exercise.name])
+        with guards.watching():
+            result = exercise(found[0])
+        changed = guards.changed()
     except BaseException as error:  # also SystemExit, and what is not an Exception
         return _failed(error, f"{type(error).__name__} ended the check: {error}", remarks)
+    if changed and result.state == RIGHT:
+        return _error("changed-the-check", f"the answer changed what it was checked with: {changed}", remarks)
+    return verdict(result, remarks, elsewhere)
+
+
+def verdict(result, remarks: list[str], elsewhere: list[str]) -> dict:
+    """A check's result as plain data."""
     return {
         "state": result.state, "slug": result.slug, "passed": result.passed, "problem": result.problem,
         "hint": result.hint, "printed": result.printed,
@@ -131,65 +190,25 @@ def _error(slug: str, problem: str, remarks: list[str]) -> dict:
 
 
 def _channel():
-    """Standard input and output under other numbers; in their own places and that of errors, nothing."""
-    orders = os.fdopen(os.dup(0), "r", encoding="utf-8")
-    verdicts = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    """Standard input and output under other numbers; in their own places, nothing."""
+    orders = os.fdopen(os.dup(0), "r", encoding="ascii")
+    replies = os.fdopen(os.dup(1), "w", encoding="ascii")
     nothing = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1):
         os.dup2(nothing, standard)
-    return orders, verdicts
+    return orders, replies
 
 
-def _tell(verdicts, token: str, verdict: dict) -> None:
+def _drop_errors() -> None:
+    """Until here errors are the course's own, and of interest."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def _shortened(said: dict) -> dict:
     def short(value):
         return value[:MOST] if isinstance(value, str) else [each[:MOST] for each in value[:8]]
 
-    fields = {k: short(v) if isinstance(v, str | list) else v for k, v in verdict.items()}
-    verdicts.write(json.dumps({"token": token, **fields}) + "\n")
-    verdicts.flush()
-
-
-def _limit(memory_gb: float, cpu_seconds: int) -> None:
-    """What the system lets a process forbid itself, from now on; nothing where it has no such limits (Windows)."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # until here errors are the course's own, and of interest
-    try:
-        import resource
-    except ImportError:
-        return
-    limits = {
-        "RLIMIT_AS": _address_space() + int(memory_gb * 2**30),
-        "RLIMIT_FSIZE": FILE_BYTES,
-        "RLIMIT_CPU": cpu_seconds,
-        "RLIMIT_CORE": 0,
-        "RLIMIT_NPROC": _own_threads() + PROCESSES,
-    }
-    for name, most in limits.items():
-        try:
-            resource.setrlimit(getattr(resource, name), (most, most))
-        except (AttributeError, ValueError, OSError):  # this system does not have it, or has a lower one
-            continue
-
-
-def _address_space() -> int:
-    """Bytes of address space that the libraries have taken already."""
-    try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError):
-        return 0
-
-
-def _own_threads() -> int:
-    """Threads that this user runs already, as far as they can be seen: the limit counts them all."""
-    import psutil
-
-    uid, count = os.getuid(), 0
-    for process in psutil.process_iter():
-        try:
-            count += process.num_threads() if process.uids().real == uid else 0
-        except psutil.Error:
-            continue
-    return count
+    return {key: short(value) if isinstance(value, str | list) else value for key, value in said.items()}
 
 
 if __name__ == "__main__":

@@ -1,66 +1,43 @@
-"""A process for a student's code: apart from this one as far as the system allows, and killed when its time is over.
+"""Where a student's code runs: in a container or under bubblewrap, where there is one that proves to hold.
 
-How far that is, is found out by trying, and said in the words of `Confinement.promises`. docs/grading.md says what it
-protects against and what it does not.
+podman, docker and bwrap are tried in this order. Each is asked to run `course.classroom.probe`, which tries what must
+not be possible; one in which anything of it is possible counts as absent. docs/grading.md says what remains.
 """
 
 import json
 import os
-import queue
 import secrets
 import shutil
-import signal
+import socket
 import subprocess
 import sys
 import tempfile
-import threading
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from course.classroom.limits import PROCESSES
 from helpers.errors import CourseError
 from helpers.files import repository_root
 
-START_SECONDS = 240  # for importing the course's own code
-TIME_OUT, DIED = "time out", "died"
-_LONGEST = 200_000  # characters of a line that is still read
+PROBE_SECONDS = 240
+INSIDE = "/answers"  # the working folder, in memory
+DISK_BYTES = 256 * 2**20  # that can be written there
+IMAGE = "course-grade-empty"  # a container's own files: none; what it needs is mounted
 _NOBODY = 65534
-READ_ONLY = "files can be read, not written"  # the promise that not every confinement makes
+_FIRST_UID, _UIDS = 1_900_000_000, 10_000_000  # nobody has these numbers: one for each process
+PROMISES = (
+    "no network", "no other process in sight", "files can be read, not written",
+    "nothing to be seen but Python and the course without its notebooks",
+)  # fmt: skip
+INSTALL = "install podman, docker or bubblewrap (on Debian and Ubuntu: apt install bubblewrap)"
 
-# Inside namespaces of its own: every file system read-only but the working folder, memory that files can be put in
-# empty, and then no right left by which any of it could be undone. What fails, fails as a whole.
-_ONLY_READ = """
-set -e
-here=$PWD
-mount --bind "$here" "$here"
-while read -r _ place _ options _; do
-    place=$(printf '%b' "$place")
-    case "$place" in "$here" | /proc | /proc/* | /sys | /sys/* | /dev | /dev/*) continue ;; esac
-    case ",$options," in *,ro,*) continue ;; esac
-    kept=$(printf '%s' "$options" | tr , '\\n' | grep -xE 'no(suid|dev|exec|atime|diratime)|relatime' | tr '\\n' ,)
-    mount -o "remount,bind,${kept}ro" "$place"
-done < /proc/self/mounts
-if [ -d /dev/shm ]; then mount -t tmpfs none /dev/shm; fi
-cd "$here"
-exec setpriv --bounding-set=-all --inh-caps=-all --no-new-privs -- "$@"
-"""
-
-# What a student's code needs to know of this machine; keys and tokens are not among it.
-_PASSED_ON = ("PATH", "LANG", "LC_ALL", "SYSTEMROOT", "NUMBER_OF_PROCESSORS")
 _SET = {
     "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "MPLBACKEND": "agg",
-    "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8",
+    "TOKENIZERS_PARALLELISM": "false", "OMP_NUM_THREADS": "1", "PYTHONIOENCODING": "utf-8", "USER": "student",
+    "PYTHONDONTWRITEBYTECODE": "1",
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Confinement:
-    """A way to start a process apart: `command(folder)` are the words before those of the process itself."""
-
-    name: str
-    command: Callable[[Path], Sequence[str]]
-    promises: tuple[str, ...] = ()
-    as_nobody: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,201 +48,253 @@ class Limits:
     memory_gb: float = 4.0
 
 
-def environment(folder: Path) -> dict[str, str]:
-    """The environment variables of a student's process: none of this one's but a few harmless ones."""
-    own = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
-    home = {name: str(folder) for name in ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP")}
-    course = {"PYTHONPATH": str(repository_root()), "COURSE_RUNS": str(folder / "runs")}
+@dataclass(frozen=True)
+class Confinement:
+    """A way to start a process apart: plain data, so that it can be handed to another process.
+
+    Attributes:
+        name: "podman", "docker", "bubblewrap" or "none".
+        program: that program.
+        as_root: whether bubblewrap is started by root, and lets the process become a user that owns nothing.
+        hidden: folders that are not to be seen.
+        memory_gb: of all processes in a container together.
+    """
+
+    name: str
+    program: str = ""
+    as_root: bool = False
+    hidden: tuple[str, ...] = ()
+    memory_gb: float = 8.0
+
+    @property
+    def promises(self) -> tuple[str, ...]:
+        return PROMISES if self.program else ()
+
+    @property
+    def _is_container(self) -> bool:
+        return self.name in ("podman", "docker")
+
+    def start(self, words: Sequence[str], folder: Path, trusted=False, **pipes) -> tuple[subprocess.Popen, str]:
+        """Start a process in it, in `folder` or in a folder in memory, and the name under which `stop` knows it.
+
+        Args:
+            trusted: it is our own, and needs our own environment variables.
+        """
+        name = f"course-grade-{secrets.token_hex(6)}"
+        variables = environment(INSIDE if self.program else str(folder))
+        own = dict(os.environ) if trusted or self._is_container else variables  # a container's client is our own, too
+        own |= {"PYTHONPATH": str(repository_root())} if trusted else {}
+        command = self.command(name, list(words), variables)
+        return subprocess.Popen(command, cwd=folder, env=own, start_new_session=True, **pipes), name
+
+    def command(self, name: str, words: list[str], variables: dict[str, str]) -> list[str]:
+        """The words that start a process, which `words` are, under this `name`."""
+        if self._is_container:
+            return _container(self, name, variables) + words
+        return _bubblewrap(self) + words if self.program else words
+
+    def stop(self, name: str) -> None:
+        """End what `start` named so, as far as it does not end with the process that was started."""
+        if self._is_container:
+            try:
+                _quietly([self.program, "rm", "--force", name])
+            except OSError:
+                pass
+
+
+def _quietly(words: list[str]) -> subprocess.CompletedProcess:
+    try:
+        return subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
+    except subprocess.TimeoutExpired as error:
+        raise OSError("it does not answer") from error
+
+
+def environment(folder: str) -> dict[str, str]:
+    """The environment variables of a student's process: of this one's only the way to programs and the language."""
+    own = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "SYSTEMROOT") if name in os.environ}
+    home = {name: folder for name in ("HOME", "USERPROFILE", "TMPDIR", "TEMP", "TMP")}
+    course = {"PYTHONPATH": str(repository_root()), "COURSE_RUNS": f"{folder}/runs"}
     return own | home | course | _SET
 
 
-def confinements(hidden: Sequence[Path] = ()) -> list[Confinement]:
-    """All ways that this system might know, the best first; `hidden` are folders that no student's code should see."""
-    found = []
-    bwrap, unshare, setpriv = map(shutil.which, ("bwrap", "unshare", "setpriv"))
-    apart = "no network", "no other process in sight"
-    if bwrap:
-        read_only = READ_ONLY, "home, temporary files and the class's folder hidden"
-        found.append(Confinement("bubblewrap", lambda f: _bwrap(bwrap, f, hidden), (*apart, *read_only)))
-    if unshare and sys.platform == "linux":
-        words = [unshare, "--map-root-user", "--net", "--pid", "--fork", "--mount-proc", "--kill-child", "--"]
-        if setpriv:
-            read_only = [*words, "sh", "-c", _ONLY_READ, "sh"]
-            found.append(Confinement("unshare, read-only", lambda f: read_only, (*apart, READ_ONLY)))
-        found.append(Confinement("unshare", lambda f: words, apart))
-    found.append(Confinement("none", lambda f: []))
-    if getattr(os, "geteuid", lambda: 1)() != 0 or not setpriv:
-        return found
-    # An administrator's process could write anywhere, and knows no limit on processes: rather be nobody.
-    nobody = [setpriv, f"--reuid={_NOBODY}", f"--regid={_NOBODY}", "--clear-groups", "--no-new-privs", "--"]
-    lesser = [
-        Confinement(f"{c.name}, as nobody", lambda f, c=c: [*nobody, *c.command(f)], c.promises, as_nobody=True)
-        for c in found
-    ]
-    return [each for pair in zip(lesser, found, strict=True) for each in pair]
+UNSAFE = Confinement("none")
 
 
-def _bwrap(program: str, folder: Path, hidden: Sequence[Path]) -> list[str]:
-    """Everything read-only; what is private, empty; then again what Python and the course need, and `folder`."""
-    words = [program, "--unshare-all", "--die-with-parent", "--ro-bind", "/", "/", "--dev", "/dev", "--proc", "/proc"]
-    needed = {repository_root(), Path(sys.prefix), Path(sys.base_prefix), *map(Path, filter(os.path.isdir, sys.path))}
-    private = dict.fromkeys([Path.home(), Path(tempfile.gettempdir()).resolve(), Path("/tmp"), Path("/run")])
-    for each in private:
-        words += ["--tmpfs", str(each)] if each.is_dir() else []
-    for each in sorted(needed):
-        words += ["--ro-bind", str(each), str(each)] if any(map(each.is_relative_to, private)) else []
-    for each in hidden:
-        words += ["--tmpfs", str(each.resolve())]
-    return [*words, "--bind", str(folder), str(folder), "--chdir", str(folder)]
+def confinements(hidden: Sequence[Path] = (), memory_gb: float = 4.0) -> list[Confinement]:
+    """What this system might have, the best first; `hidden` are folders that no student's code should see."""
+    if sys.platform != "linux":
+        return []
+    common = dict(hidden=tuple(str(path.resolve()) for path in hidden), memory_gb=memory_gb + 2)  # 2 for the libraries
+    there = {name: shutil.which(name) for name in ("podman", "docker", "bwrap")}
+    found = [Confinement(name, there[name], **common) for name in ("podman", "docker") if there[name]]
+    if there["bwrap"]:
+        ways = (True, False) if os.geteuid() == 0 and shutil.which("setpriv") else (False,)
+        found += [Confinement("bubblewrap", there["bwrap"], as_root, **common) for as_root in ways]
+    return found
 
 
-def best_confinement(hidden: Sequence[Path] = ()) -> Confinement:
-    """The first way that works here; that without any confinement always does."""
-    for one in confinements(hidden):
-        if _holds(one):
-            return one
-    raise CourseError("this Python cannot import the course in a process of its own: is it installed whole?")
-
-
-# Python must be whole there, with the same library as here, which nobody may not be allowed to read; the folder can be
-# written to; and what is tried outside of it must not be there afterwards where that is promised.
-_PROBE = """
-import json, sys, tempfile
-import course.checks
-tempfile.TemporaryFile()
-try:
-    open(sys.argv[2], "w").close()
-except OSError:
-    pass
-sys.exit(json.__file__ != sys.argv[1])
-"""
-
-
-def _holds(confinement: Confinement) -> bool:
-    """Whether a confinement works on this system, and keeps what it promises of files."""
-    with tempfile.TemporaryDirectory(prefix="course-grade-") as outside, _working_folder(confinement) as name:
-        os.chmod(outside, 0o777)  # so that no other right keeps a student's code from it
-        escaped, folder = Path(outside).resolve() / "escaped", Path(name).resolve()
-        probe = [sys.executable, "-P", "-c", _PROBE, json.__file__, str(escaped)]
-        try:
-            tried = subprocess.run(
-                [*confinement.command(folder), *probe], cwd=folder, env=environment(folder),
-                stdin=subprocess.DEVNULL, capture_output=True, timeout=START_SECONDS,
-            )  # fmt: skip
-        except (OSError, subprocess.TimeoutExpired):
-            return False
-        return tried.returncode == 0 and not (escaped.exists() and READ_ONLY in confinement.promises)
-
-
-def _working_folder(confinement: Confinement) -> tempfile.TemporaryDirectory:
-    folder = tempfile.TemporaryDirectory(prefix="course-grade-", ignore_cleanup_errors=True)
-    if confinement.as_nobody:
-        os.chown(folder.name, _NOBODY, _NOBODY)
-    return folder
-
-
-@dataclass
-class Marker:
-    """A process that marks answers of one student in one notebook; used as a context.
-
-    Args:
-        checks: the notebook's number ("01").
-        above: code of the course that each exercise will need, run before the clock starts.
+def best_confinement(hidden: Sequence[Path] = (), memory_gb: float = 4.0, unsafe: bool = False) -> Confinement:
+    """The first way that proves to hold here; with `unsafe`, where there is none, no confinement at all.
 
     Raises:
-        CourseError: it does not start, which is no student's fault.
+        CourseError: there is none, and `unsafe` was not asked for; it says what was wrong with each that was tried.
     """
+    said = []
+    for one in confinements(hidden, memory_gb):
+        problem = problem_of(one)
+        if not problem:
+            return one
+        said.append(f"{one.name}: {problem}")
+    if unsafe:
+        return UNSAFE
+    tried = "; ".join(dict.fromkeys(said)) or "none of podman, docker and bwrap is here"
+    raise CourseError(
+        f"nothing here can hold what strangers wrote ({tried}). Either {INSTALL}; or say --unsafe, and their code may "
+        "do whatever you may: see docs/grading.md"
+    )
 
-    confinement: Confinement
-    limits: Limits
-    checks: str
-    above: Sequence[str] = ()
-    exercises: int = 20  # as many as it may be asked to mark
-    _token: str = field(default="", repr=False)
 
-    def __enter__(self) -> "Marker":
-        self._folder = _working_folder(self.confinement)
-        self._errors = tempfile.TemporaryFile()
-        folder = Path(self._folder.name).resolve()
-        worker = [sys.executable, "-P", "-m", "course.classroom.marking"]
-        self._process = subprocess.Popen(
-            [*self.confinement.command(folder), *worker], cwd=folder, env=environment(folder),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors,
-            encoding="utf-8", errors="replace", start_new_session=True,
-        )  # fmt: skip
-        self._verdicts: queue.Queue = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
-        start = {
-            "checks": self.checks, "warm_up": list(self.above), "memory_gb": self.limits.memory_gb,
-            "cpu_seconds": int(START_SECONDS + self.exercises * self.limits.seconds),
+def problem_of(confinement: Confinement) -> str:
+    """Why a confinement is not to be trusted, by running the probe in it; "" if nothing was found."""
+    with (
+        tempfile.TemporaryDirectory(prefix="course-grade-") as name,
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.socket(socket.AF_UNIX) as on_disk,
+    ):
+        outside = Path(name).resolve()
+        os.chmod(outside, 0o777)  # so that no other right keeps a student's code from it
+        on_disk.bind(str(outside / "socket"))
+        os.chmod(outside / "socket", 0o777)
+        on_disk.listen()
+        root = repository_root()
+        asked = {
+            "library": json.__file__, "port": server.getsockname()[1], "socket": str(outside / "socket"),
+            "outside": [str(outside), "/", "/usr", "/etc", "/dev", "/sys", "/proc", str(root / "course"), str(root)],
+            "hidden": [str(root / "notebooks"), *confinement.hidden],
         }  # fmt: skip
-        ready = self._ask(start, START_SECONDS)
-        if ready.get("state") != "ready":
-            self._errors.seek(0)
-            said = self._errors.read().decode("utf-8", "replace").strip().split("\n")[-1]
-            self.__exit__()
-            raise CourseError(f"the process that marks did not start ({said or ready['state']})")
-        return self
+        return _probe(confinement, asked)
 
-    def __exit__(self, *_):
-        self._kill()
-        for pipe in (self._process.stdin, self._process.stdout, self._errors):
-            try:
-                pipe.close()
-            except OSError:  # what was not sent yet has no reader
-                continue
-        self._folder.cleanup()
 
-    def mark(self, order: dict) -> dict:
-        """The verdict on an order as `marking.mark` takes it; state "time out" or "died" ends the process."""
-        verdict = self._ask(order, self.limits.seconds)
-        if verdict["state"] in (TIME_OUT, DIED):
-            self._kill()
-        return verdict
-
-    def _ask(self, order: dict, seconds: float) -> dict:
-        self._token = secrets.token_hex(16)  # a new one each time: the last may have been seen
+def _probe(confinement: Confinement, asked: dict) -> str:
+    words = [sys.executable, "-P", "-m", "course.classroom.probe", json.dumps(asked)]
+    with tempfile.TemporaryDirectory(prefix="course-grade-") as folder:
         try:
-            self._process.stdin.write(json.dumps({"token": self._token, **order}) + "\n")
-            self._process.stdin.flush()
-            verdict = self._verdicts.get(timeout=seconds)
-        except queue.Empty:
-            return {"state": TIME_OUT}
-        except OSError:
-            verdict = None
-        if verdict is None:
-            return {"state": DIED, "code": self._exit_code()}
-        return verdict
-
-    def _listen(self) -> None:
-        """Pass on the verdicts that have the token of the present order; drop whatever else comes."""
+            process, name = confinement.start(
+                words, Path(folder), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+            )
+        except OSError as error:
+            return str(error)
         try:
-            while line := self._process.stdout.readline(_LONGEST):
-                try:
-                    verdict = json.loads(line)
-                except (ValueError, RecursionError):
-                    continue
-                if isinstance(verdict, dict) and verdict.get("token") == self._token and "state" in verdict:
-                    self._token = secrets.token_hex(16)  # one verdict an order
-                    self._verdicts.put(verdict)
-        except (OSError, ValueError):  # the pipe was closed
-            pass
-        self._verdicts.put(None)
-
-    def _exit_code(self) -> int | None:
-        try:
-            return self._process.wait(timeout=5)
+            said, errors = process.communicate(timeout=PROBE_SECONDS)
         except subprocess.TimeoutExpired:
-            return None
+            return f"a trial did not end in {PROBE_SECONDS} seconds"
+        finally:
+            process.kill()
+            confinement.stop(name)
+    if process.returncode != 0:
+        last = errors.decode("utf-8", "replace").strip().split("\n")[-1]
+        return last[:200] or f"a trial ended with exit code {process.returncode}"
+    try:
+        possible = json.loads(said)
+    except ValueError:
+        return "a trial said nothing"
+    return f"code in it can {', '.join(map(str, possible))}" if possible else ""
 
-    def _kill(self) -> None:
-        """End the process and all that it started."""
-        if sys.platform == "win32":
-            subprocess.run(["taskkill", "/F", "/T", "/PID", str(self._process.pid)], capture_output=True)
-        else:
-            try:
-                os.killpg(self._process.pid, signal.SIGKILL)
-            except (ProcessLookupError, PermissionError):
-                pass
-        self._process.kill()
-        self._process.wait()
+
+# ---------------------------------------------------------------------- what is to be seen inside
+
+
+def _system() -> list[Path]:
+    """Programs and libraries of this system."""
+    names = "/usr /bin /sbin /lib /lib32 /lib64 /etc/ld.so.cache /etc/alternatives /etc/localtime".split()
+    return [Path(name) for name in names if Path(name).exists()]
+
+
+def _python_and_course() -> list[Path]:
+    """This Python with its packages, and of the course what marking needs: not its notebooks, nor its history."""
+    root = repository_root()
+    paths = [Path(sys.prefix), Path(sys.base_prefix), Path(sys.executable).resolve().parent.parent]
+    folders = [Path(each).resolve() for each in sys.path if each and Path(each).is_dir()]
+    paths += [path for path in folders if not root.is_relative_to(path) and path != Path.cwd()]
+    paths += [root / "course", root / "helpers", root / "data"]
+    return sorted({path for path in paths if path.exists() and path != Path("/")})  # a folder before what is in it
+
+
+def _covered(hidden: Sequence[str]) -> list[Path]:
+    """Folders inside of those of the system that are not to be seen."""
+    private = [repository_root(), Path.home(), *map(Path, hidden)]
+    return [path for path in private if any(map(path.is_relative_to, _system()))]
+
+
+def _bubblewrap(one: Confinement) -> list[str]:
+    """An empty root, into which only what is needed is put, to be read; two folders in memory, to be written.
+
+    Started by root, bubblewrap makes the folders as root and the process then becomes a user that owns nothing at all.
+    """
+    words = [one.program, "--die-with-parent", "--new-session", "--unshare-ipc", "--unshare-pid", "--unshare-net"]
+    words += ["--unshare-uts", "--unshare-cgroup-try"]
+    if one.as_root:
+        words += ["--cap-drop", "ALL", *(w for c in ("SETUID", "SETGID", "SETPCAP") for w in ("--cap-add", f"CAP_{c}"))]
+    else:
+        words += ["--unshare-user", "--uid", str(_NOBODY), "--gid", str(_NOBODY)]
+        words += ["--disable-userns"] if "--disable-userns" in _help_of(one.program) else []
+    system, covered, own = _system(), _covered(one.hidden), _python_and_course()
+    for path in _above([*system, *covered, *own, Path("/sys/devices")]):
+        words += [] if any(map(path.is_relative_to, system)) else ["--perms", "0755", "--dir", str(path)]
+    for path in system:
+        link = path.is_symlink() and path.parent == Path("/")
+        words += ["--symlink", os.readlink(path), str(path)] if link else ["--ro-bind", str(path), str(path)]
+    words += ["--proc", "/proc", "--dev", "/dev"]
+    for path in (*covered, Path("/sys/devices")):
+        words += ["--tmpfs", str(path)]
+    for path in _above(own):
+        words += ["--perms", "0755", "--dir", str(path)] if any(map(path.is_relative_to, covered)) else []
+    for path in (Path("/sys/devices/system/cpu"), *own):
+        words += ["--ro-bind-try", str(path), str(path)]
+    for path in (INSIDE, "/dev/shm"):
+        words += ["--perms", "1777", "--size", str(DISK_BYTES), "--tmpfs", path]
+    words += ["--remount-ro", "/dev", "--remount-ro", "/", "--chdir", INSIDE, "--"]
+    if one.as_root:
+        uid = _FIRST_UID + secrets.randbelow(_UIDS)
+        words += ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups", "--inh-caps=-all"]
+        words += ["--bounding-set=-all", "--no-new-privs", "--"]
+    return words
+
+
+def _above(paths: Sequence[Path]) -> list[Path]:
+    """The folders in which these lie, the outermost first."""
+    return list(dict.fromkeys(above for path in paths for above in reversed(path.parents) if above != Path("/")))
+
+
+@cache
+def _help_of(program: str) -> str:
+    return subprocess.run([program, "--help"], capture_output=True, text=True).stdout
+
+
+def _container(one: Confinement, name: str, variables: dict[str, str]) -> list[str]:
+    """A container without files of its own: this system's, this Python and the course are mounted, to be read."""
+    _make_image(one.program)
+    words = [one.program, "run", "--rm", "--interactive", "--name", name, "--network", "none", "--read-only"]
+    words += ["--user", f"{_NOBODY}:{_NOBODY}", "--cap-drop", "ALL", "--security-opt", "no-new-privileges"]
+    words += ["--ulimit", "nofile=1024:1024", "--ulimit", f"nproc={4 * PROCESSES}:{4 * PROCESSES}"]
+    words += ["--pids-limit", str(2 * PROCESSES), "--memory", f"{one.memory_gb * 1024:.0f}m", "--workdir", INSIDE]
+    words += ["--tmpfs", f"{INSIDE}:rw,nosuid,nodev,size={DISK_BYTES},mode=1777"]
+    for path in [*_system(), *_python_and_course()]:
+        words += ["--volume", f"{path}:{path}:ro"]
+    for path in _covered(one.hidden):
+        words += ["--tmpfs", f"{path}:ro,size=4096"]
+    for key, value in variables.items():
+        words += ["--env", f"{key}={value}"]
+    return [*words, IMAGE]
+
+
+def _make_image(program: str) -> None:
+    """An image with nothing in it, once."""
+    if _quietly([program, "image", "inspect", IMAGE]).returncode == 0:
+        return
+    with tempfile.TemporaryDirectory(prefix="course-grade-") as folder:
+        nothing = Path(folder) / "empty.tar"
+        nothing.write_bytes(bytes(10_240))  # an archive with no file
+        made = _quietly([program, "import", str(nothing), IMAGE])
+    if made.returncode != 0:
+        raise OSError(made.stderr.decode("utf-8", "replace").strip().split("\n")[-1][:200])

@@ -16,6 +16,8 @@ from course.site import notebooks
 from helpers.errors import CourseError
 
 LARGEST = 30_000_000  # bytes of a notebook that is still read
+# What a browser or Jupyter writes behind the name of a second copy: "ada (1)", "ada-Copy1", "ada copy 2".
+_COPY = re.compile(r"(?:\s*\((\d{1,3})\)|-Copy(\d{1,3})|[ _-]copy(?:[ _-]?(\d{1,3}))?)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,12 @@ def read_class(folder: Path, course: dict[str, CourseNotebook]) -> list[Handed]:
         if entry.name.startswith((".", "_")) or not (entry.is_dir() or entry.suffix == ".ipynb"):
             continue
         name = entry.name if entry.is_dir() else _student(entry.stem, course)
+        name = name.encode("utf-8", "backslashreplace").decode()  # of a name that is no text, what can be written
         handed.setdefault(name, Handed(name)).files += [entry] if entry.is_file() else _notebooks_in(entry)
     if not handed:
         raise CourseError(f"{folder} has neither notebooks nor folders with notebooks")
     for one in handed.values():
+        one.files.sort(key=_age)
         for path in one.files:
             _read(path, one, course, folder)
         if not one.files:
@@ -109,21 +113,40 @@ def _notebooks_in(folder: Path) -> list[Path]:
 
 
 def _student(stem: str, course: dict[str, CourseNotebook]) -> str:
-    """ "ada" of "ada_01_tokenization" """
+    """ "ada" of "ada_01_tokenization", and of "ada_01_tokenization (1)" and "ada_01_tokenization-Copy1" """
+    stem = _without_copy(stem)[0]
     return next((stem[: -len(n)].rstrip("-_ ") for n in course if stem.endswith(n) and stem != n), "") or stem
+
+
+def _without_copy(stem: str) -> tuple[str, list[int]]:
+    """The name of a file without what marks it as a copy, and the numbers of that copy."""
+    numbers = []
+    while (found := _COPY.search(stem)) and found.start() > 0:
+        numbers.insert(0, int(next((each for each in found.groups() if each), 1)))
+        stem = stem[: found.start()]
+    return stem, numbers
+
+
+def _age(path: Path) -> tuple:
+    """A key that sorts the copies of a file behind it, and by their numbers."""
+    stem, numbers = _without_copy(path.stem)
+    return path.parent, stem, numbers
 
 
 def _read(path: Path, one: Handed, course: dict[str, CourseNotebook], folder: Path) -> None:
     try:
         if not path.resolve().is_relative_to(folder.resolve()):
             raise ValueError("a link that leads out of the folder")
+        if not path.is_file():
+            raise ValueError("not a regular file")
         if path.stat().st_size > LARGEST:
             raise ValueError(f"larger than {LARGEST / 1e6:.0f} MB")
-        book = notebooks.read(path)
-        code = [cell for cell in book.cells if cell.cell_type == "code" and isinstance(cell.source, str)]
+        book = notebooks.parse(path.read_bytes(), lenient=True)
+        code = [cell for cell in book.cells if cell.cell_type == "code"]
         known = _identify(path, book, code, course)
+        found = {number: _find(number, code, known) for number in known.exercises} if known else {}
     except Exception as error:  # whatever a broken file can make a parser say
-        reason = f"{type(error).__name__}: {error}".split("\n")[0][:160]
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         one.notes.append(f"{path.name} could not be read ({reason})")
         one.unreadable.append(path.name)
         return
@@ -133,8 +156,10 @@ def _read(path: Path, one: Handed, course: dict[str, CourseNotebook], folder: Pa
     if known.name in one.notebooks:
         one.notes.append(f"more than one copy of {known.name}: for each exercise the last one with an answer counts")
     one.notebooks.add(known.name)
-    for number in known.exercises:
-        _find(number, code, one, known)
+    for number, (answer, remarks) in found.items():
+        one.remarks.setdefault(number, []).extend(remarks)
+        if answer:
+            one.answers[number] = answer
 
 
 def _identify(path: Path, book, code: list, course: dict[str, CourseNotebook]) -> CourseNotebook | None:
@@ -158,23 +183,25 @@ def _number(cell) -> str:
     return number if re.fullmatch(r"\d+\.\d+", number) else ""
 
 
-def _find(number: str, code: list, one: Handed, known: CourseNotebook) -> None:
-    """The answer to an exercise: the last cell that has one, tagged as the exercise's or defining its function."""
+def _find(number: str, code: list, known: CourseNotebook) -> tuple[tuple[str, list[str]] | None, list[str]]:
+    """The answer to an exercise, if there is one, and remarks: it is in the last cell that is tagged as the exercise's
+    or defines its function.
+    """
     name, stub = known.names[number], _bare(known.exercises[number].stub.source)
     defines = re.compile(rf"^(?:async\s+def|def|class)\s+{name}\b|^{name}\s*=[^=]", re.MULTILINE)
     there = [cell for cell in code if _number(cell) == number or defines.search(cell.source)]
     tried = [cell for cell in there if _bare(cell.source) not in ("", stub)]
-    remarks = one.remarks.setdefault(number, [])
+    remarks = []
     if not there:
         remarks.append(f"no cell of this exercise was found, and none that defines {name}")
     if not tried:
-        return
+        return None, remarks
     chosen = ([cell for cell in tried if defines.search(cell.source)] or tried)[-1]
     if len(tried) > 1:
         remarks.append(f"{len(tried)} cells answer this exercise: the last of them was marked")
     if _number(chosen) != number:
         remarks.append("the answer was found in another cell than the exercise's")
-    one.answers[number] = chosen.source, [cell.source for cell in _own(code, known) if cell is not chosen]
+    return (chosen.source, [cell.source for cell in _own(code, known) if cell is not chosen]), remarks
 
 
 def _own(code: list, known: CourseNotebook) -> Iterator:

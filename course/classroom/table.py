@@ -80,12 +80,13 @@ def summary(rows: Sequence[Row], worth: dict[str, int]) -> str:
     """The class at a glance: a line for each student, then a line for each exercise."""
     wide = max(len("student"), *(len(row.student) for row in rows))
     gap = max(map(len, worth), default=3)
+    names = [visible(row.student) for row in rows]
     lines = [" ".join(["student".ljust(wide), *(number.rjust(gap) for number in worth), " points"])]
     total = sum(worth.values())
-    for row in rows:
+    for name, row in zip(names, rows, strict=True):
         marks = (_mark(row.verdicts[number]).rjust(gap) for number in worth)
         note = f"   {len(row.notes)} note{'s' if len(row.notes) > 1 else ''}" if row.notes else ""
-        lines.append(" ".join([row.student.ljust(wide), *marks, f"{row.points(worth):3g}/{total}{note}"]))
+        lines.append(" ".join([name.ljust(wide), *marks, f"{row.points(worth):3g}/{total}{note}"]))
     halves = any(verdict.half for row in rows for verdict in row.verdicts.values())
     half = "h wrong, half of the points   " if halves else ""
     lines += ["", f"x right   {half}! wrong   . not attempted   E error   T time out", ""]
@@ -117,15 +118,15 @@ def feedback(row: Row, exercises: dict[str, Exercise], worth: dict[str, int]) ->
             *(("Note", remark) for remark in verdict.remarks),
         ):  # fmt: skip
             if text:
-                lines += [f"{label}:", "", *(f"    {_visible(line)}" for line in text.splitlines()), ""]
+                lines += [f"{label}:", "", *(f"    {visible(line)}" for line in text.splitlines()), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
 def _plain(text: str) -> str:
     """Text that Markdown leaves as it is."""
-    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", _visible(text))
+    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", visible(text))
 
 
-def _visible(text: str) -> str:
+def visible(text: str) -> str:
     """Without control characters, which a terminal or an editor might obey."""
     return "".join(c if c.isprintable() or c == " " else "\N{REPLACEMENT CHARACTER}" for c in text)

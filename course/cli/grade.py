@@ -1,7 +1,8 @@
 """Mark the notebooks that a class handed in, with the checks of the course.
 
-FOLDER has a notebook for each student, or a folder for each student with notebooks in it. Their code runs in processes
-of their own, with a limit on time and memory. docs/grading.md says what that protects against and what it does not.
+FOLDER has a notebook for each student, or a folder for each student with notebooks in it. Their code runs in a
+container or under bubblewrap, with limits on time and memory. What is marked is kept as it comes: a second call goes on
+where the first was stopped. docs/grading.md says what all this protects against and what it does not.
 
 examples:
   python -m course grade handed_in
@@ -10,22 +11,29 @@ examples:
 """
 
 import argparse
+import queue
 import re
+import signal
+import threading
 from collections.abc import Container, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
-from course.checks.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise
+from course.checks.exercise import NOT_ATTEMPTED, RIGHT, WRONG
 from course.checks.registry import in_order, load_checks
-from course.classroom import sandbox
+from course.classroom import checking, sandbox
+from course.classroom.marker import Marker
 from course.classroom.points import SCALES, halves_of, points_of
-from course.classroom.sandbox import Confinement, Limits, Marker
+from course.classroom.results import Results, file_name, fingerprint_of_the_marking
+from course.classroom.sandbox import Confinement, Limits
 from course.classroom.submissions import CourseNotebook, Handed, course_notebooks, read_class
-from course.classroom.table import ERROR, TIME_OUT, UNREADABLE, Row, Verdict, as_csv, feedback, summary
+from course.classroom.table import ERROR, TIME_OUT, UNREADABLE, Row, Verdict, as_csv, feedback, summary, visible
 from helpers.errors import CourseError
 from helpers.files import write_atomically
 
 _STATES = {state: state for state in (RIGHT, WRONG, NOT_ATTEMPTED, ERROR)}
+_MOST_JOBS = 64
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,13 +58,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"memory of a process beyond that of the libraries (default {defaults.memory_gb:g})",
     )  # fmt: skip
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="students marked at the same time (default 1)")
+    parser.add_argument(
+        "--unsafe", action="store_true", help="where nothing can hold it, run the students' code without confinement"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     limits = Limits(arguments.seconds, arguments.memory_gb)
-    if min(limits.seconds, limits.memory_gb, arguments.jobs) <= 0:
-        raise CourseError("--seconds, --memory-gb and --jobs must be more than 0")
-    folder = Path(arguments.folder)
+    if not (0 < limits.seconds < 1e6 and 0 < limits.memory_gb < 1e6 and 0 < arguments.jobs <= _MOST_JOBS):
+        raise CourseError(f"--seconds, --memory-gb and --jobs must be more than 0, and --jobs at most {_MOST_JOBS}")
+    folder, out = Path(arguments.folder), Path(arguments.out)
     course = course_notebooks(Path(arguments.key) if arguments.key else None)
     handed = read_class(folder, course)
     chosen = _chosen(arguments.numbers, course, handed)
@@ -66,21 +77,79 @@ def run(arguments: argparse.Namespace) -> int:
     worth = {number: points_of(one, arguments.points) for number, one in exercises.items()}
     numbers = {course[name].number for name in chosen if course[name].exercises} if arguments.halves else set()
     halves = {exercise: slugs for number in numbers for exercise, slugs in halves_of(number).items()}
-    confinement = sandbox.best_confinement([folder])
+    pages = Path(arguments.feedback) if arguments.feedback else out.parent / f"{out.stem}_feedback"
+    Results(out, pages).see_that_they_can_be_written()
+    confinement = sandbox.best_confinement([folder], limits.memory_gb, arguments.unsafe)
     print(_protection(confinement, limits), flush=True)
+    trusted = [course[name] for name in chosen]
+    results = Results(out, pages, fingerprint_of_the_marking(trusted, limits, confinement.name))
 
-    def mark(one: Handed) -> Row:
-        row = mark_student(one, [course[name] for name in chosen], exercises, confinement, limits)
+    def mark(one: Handed, marker: Marker) -> Row:
+        row, before = results.of(one, list(exercises)), ", marked before"
+        if row is None:
+            row, before = mark_student(one, trusted, exercises, marker, limits), ""
+            results.keep(one, row)
         for number, verdict in row.verdicts.items():
             verdict.half = verdict.state == WRONG and verdict.slug in halves.get(number, ())
-        print(f"{one.student}: {row.points(worth):g} of {sum(worth.values())} points", flush=True)
+        total = sum(worth.values())
+        print(f"{visible(one.student)}: {row.points(worth):g} of {total} points{before}", flush=True)
         return row
 
-    with ThreadPoolExecutor(arguments.jobs) as pool:
-        rows = list(pool.map(mark, handed))
+    rows = _mark_all(handed, mark, confinement, limits, arguments.jobs)
     print("\n" + summary(rows, worth) + "\n")
-    _write(rows, exercises, worth, Path(arguments.out), arguments.feedback)
+    for row in rows:
+        text = feedback(row, exercises, worth).encode("utf-8", "replace")
+        write_atomically(pages / f"{file_name(row.student)}.md", text)
+    write_atomically(out, as_csv(rows, worth).encode("utf-8", "replace"))
+    print(f"The table is {out}; a page for each student is in {pages}.")
     return 0
+
+
+def _mark_all(handed: Sequence[Handed], mark, confinement: Confinement, limits: Limits, jobs: int) -> list[Row]:
+    """Everybody's row, in their order, so many at the same time; nothing is left running, however this ends."""
+    markers = [Marker(confinement, limits) for _ in range(min(jobs, len(handed)))]
+    idle: queue.SimpleQueue = queue.SimpleQueue()
+    for marker in markers:
+        idle.put(marker)
+
+    def mark_one(one: Handed) -> Row:
+        marker = idle.get()
+        try:
+            return mark(one, marker)
+        finally:
+            idle.put(marker)
+
+    with _told_to_stop(), ThreadPoolExecutor(len(markers)) as pool:
+        waiting = [pool.submit(mark_one, one) for one in handed]
+        try:
+            return [each.result() for each in waiting]
+        except BaseException as error:
+            done = sum(each.done() and not each.cancelled() and not each.exception() for each in waiting)
+            pool.shutdown(wait=False, cancel_futures=True)
+            if isinstance(error, KeyboardInterrupt):
+                print(f"\nstopped: {done} of {len(handed)} are marked and kept; the same command goes on", flush=True)
+            raise
+        finally:
+            for marker in markers:
+                marker.close()
+
+
+@contextmanager
+def _told_to_stop():
+    """Let the system's ways to end a program stop the marking as Ctrl-C does."""
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    names = [name for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        names = []
+    before = {name: signal.signal(getattr(signal, name), stop) for name in names}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def _chosen(numbers: Sequence[str], course: dict[str, CourseNotebook], handed: Sequence[Handed]) -> list[str]:
@@ -112,36 +181,28 @@ def _protection(confinement: Confinement, limits: Limits) -> str:
     text = f"Each student's code has {', '.join(kept)} (confinement: {confinement.name})."
     if not confinement.promises:
         text += "\nIt has the network, and may do to your files what you may: read docs/grading.md before you go on."
-    elif sandbox.READ_ONLY not in confinement.promises:
-        text += "\nIt may read and write the files that you may: read docs/grading.md before you go on."
     return text
 
 
 def mark_student(
-    one: Handed, course: Sequence[CourseNotebook], wanted: Container[str], confinement: Confinement, limits: Limits
+    one: Handed, course: Sequence[CourseNotebook], wanted: Container[str], marker: Marker, limits: Limits
 ) -> Row:
     """A student's verdicts on those exercises of the notebooks `course` that are among the numbers `wanted`."""
     verdicts = {}
     for notebook in course:
         numbers = [number for number in sorted(notebook.exercises, key=in_order) if number in wanted]
-        verdicts |= _mark_notebook(one, notebook, numbers, confinement, limits)
+        answered = [number for number in numbers if number in one.answers]
+        for number in numbers:
+            if number not in one.answers:
+                verdicts[number] = _without_answer(one, number)
+                continue
+            source, own = one.answers[number]
+            order = {
+                "student": one.student, "checks": notebook.number, "number": number, "above": notebook.above(number),
+                "warm_up": [notebook.above(answered[-1])], "own": own, "source": source,
+            }  # fmt: skip
+            verdicts[number] = _verdict(marker.mark(order), limits, one.remarks.get(number, []))
     return Row(one.student, [path.name for path in one.files], verdicts, one.notes)
-
-
-def _mark_notebook(one: Handed, notebook: CourseNotebook, numbers, confinement, limits) -> dict[str, Verdict]:
-    verdicts = {number: _without_answer(one, number) for number in numbers}
-    waiting = [number for number in numbers if number in one.answers]
-    while waiting:  # a process that an answer has ended is followed by another, for the answers after it
-        above = {number: notebook.above(number) for number in waiting}
-        with Marker(confinement, limits, notebook.number, list(above.values())) as marker:
-            while waiting:
-                number = waiting.pop(0)
-                source, own = one.answers[number]
-                reply = marker.mark({"number": number, "above": above[number], "own": own, "source": source})
-                verdicts[number] = _verdict(reply, limits, one.remarks.get(number, []))
-                if reply["state"] in (sandbox.TIME_OUT, sandbox.DIED):
-                    break
-    return verdicts
 
 
 def _without_answer(one: Handed, number: str) -> Verdict:
@@ -152,24 +213,26 @@ def _without_answer(one: Handed, number: str) -> Verdict:
 
 
 def _verdict(reply: dict, limits: Limits, remarks: list[str]) -> Verdict:
-    """A verdict from what a student's process said, which is believed no further than it must be."""
-    if reply["state"] == sandbox.TIME_OUT:
+    """A verdict from what may have come from a student's process, which is believed no further than it must be."""
+    state = reply.get("state")
+    if state == checking.TIME_OUT:
         problem = f"it was still running after {limits.seconds:g} seconds, and was stopped"
         return Verdict(TIME_OUT, problem=problem, hint="Look for a loop that never ends.", remarks=remarks)
-    if reply["state"] == sandbox.DIED:
-        code = reply.get("code")
-        problem = f"the process ended before the check did (exit code {code}); perhaps it took too much memory"
+    if state == checking.DIED:
+        problem = f"the process ended before the check did (exit code {_text(reply.get('code'))})"
+        if reply.get("why") == "memory":
+            problem = f"it took more than {limits.memory_gb:g} GB of memory, and was stopped"
         return Verdict(ERROR, "process ended", problem, remarks=remarks)
-    said = {key: str(reply.get(key) or "")[:3000] for key in ("problem", "hint", "printed")}
-    more = [str(each)[:500] for each in reply.get("remarks") or []][:8]
-    slug = re.sub(r"[^\w-]", "", str(reply.get("slug") or ""))[:60]
-    return Verdict(_STATES.get(reply["state"], ERROR), slug, **said, remarks=[*remarks, *more])
+    said = {key: _text(reply.get(key))[:3000] for key in ("problem", "hint", "printed")}
+    more = reply.get("remarks")
+    more = [_text(each)[:500] for each in more][:8] if isinstance(more, list) else []
+    slug = re.sub(r"[^\w-]", "", _text(reply.get("slug")))[:60]
+    known = _STATES.get(state, ERROR) if isinstance(state, str) else ERROR
+    return Verdict(known, slug, **said, remarks=[*remarks, *more])
 
 
-def _write(rows: Sequence[Row], exercises: dict[str, Exercise], worth: dict, out: Path, folder: str | None) -> None:
-    pages = Path(folder) if folder else out.parent / f"{out.stem}_feedback"
-    for row in rows:
-        text = feedback(row, exercises, worth).encode("utf-8", "replace")
-        write_atomically(pages / f"{row.student}.md", text)
-    write_atomically(out, as_csv(rows, worth).encode("utf-8", "replace"))
-    print(f"The table is {out}; a page for each student is in {pages}.")
+def _text(value) -> str:
+    """What should be text, as text."""
+    if isinstance(value, str):
+        return value
+    return "" if value is None else str(value) if isinstance(value, int | float) else type(value).__name__

@@ -43,10 +43,46 @@ def chosen(numbers: Sequence[str] | None = None) -> list[Path]:
 
 
 def read(path: Path):
-    """A notebook as `nbformat` sees it, version 4."""
+    """A notebook as `nbformat` sees it, version 4.
+
+    Raises:
+        CourseError: it is not there, or it is damaged.
+    """
+    try:
+        return parse(path.read_bytes())
+    except OSError as error:
+        raise CourseError(f"{path} cannot be read ({error.strerror or error})") from error
+    except Exception as error:  # a damaged file makes parsers raise errors of many kinds
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise CourseError(f"{path} is no notebook, or a damaged one ({reason})") from error
+
+
+def parse(data: bytes, lenient: bool = False):
+    """The bytes of a notebook, with or without a mark of their encoding, as `nbformat` sees it, version 4.
+
+    Args:
+        lenient: what a cell has besides its text is left away where it is not as it must be.
+
+    Raises:
+        ValueError, among others: they are no notebook, or one whose cells are not as they must be.
+    """
     import nbformat
 
-    return nbformat.read(path, as_version=4)
+    marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+    book = nbformat.reads(data.decode("utf-16" if marked else "utf-8-sig"), as_version=4)
+    for i, cell in enumerate(book.cells):
+        where = f"cell {i + 1}"
+        if cell.cell_type not in ("code", "markdown", "raw") or not isinstance(cell.source, str):
+            raise ValueError(f"{where} is no cell")
+        if lenient:
+            about = cell.get("metadata")
+            kept = about if isinstance(about, dict) else {}
+            cell.metadata = nbformat.from_dict({k: v for k, v in kept.items() if k != "tags" or isinstance(v, list)})
+        if not isinstance(cell.metadata, dict) or not isinstance(cell.metadata.get("tags", []), list):
+            raise ValueError(f"{where} has metadata that are none")
+        if cell.cell_type == "code" and not lenient and not isinstance(cell.get("outputs", []), list):
+            raise ValueError(f"{where} has outputs that are none")
+    return book
 
 
 def as_text(book) -> str:
