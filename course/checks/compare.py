@@ -7,12 +7,15 @@ import functools
 import linecache
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence, Set
 from numbers import Real
 
 MOST = 72  # characters of a value in a message
 FEW = 4  # entries of a list that anyone can compare by eye
 _AROUND = 12, 24  # characters of a long text that are shown before and behind the first that differs
+_PLAIN = {int, float, bool, str, bytes, type(None)}
+_LIBRARIES = sys.stdlib_module_names | {"numpy", "torch", "helpers", "course"}
 _ADDRESS = re.compile(r"<(?:(?:bound method|function|built-in method|class) )?([\w.<>]+)[^<>]*?(?: object)? at 0x\w+>")
 
 
@@ -42,19 +45,48 @@ def _is_number(value) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
+def _honest(value) -> bool:
+    """Whether it is compared by Python or a library, and not by a class that may say that it equals everything."""
+    if type(value) in _PLAIN:
+        return True
+    if isinstance(value, tuple | frozenset):
+        return all(map(_honest, value))
+    for kind in type(value).__mro__:
+        if "__eq__" in vars(kind):
+            module = str(kind.__module__)
+            known = vars(sys.modules.get(module, sys)).get(kind.__qualname__) is kind
+            return known and module.split(".")[0] in _LIBRARIES or kind.__eq__ is object.__eq__
+    return False
+
+
+def _as_dict(value: Mapping) -> dict:
+    """What a mapping holds, by what it hands out."""
+    return dict(dict.items(value)) if isinstance(value, dict) else {key: value[key] for key in value}
+
+
 def same(got, expected) -> bool:
     """Equal in value. Lists, tuples and arrays compare element by element; 1 and 1.0 are equal, True and 1
-    are not.
+    are not. An object of a class of one's own equals nothing but itself, whatever its class says.
     """
     got, expected = _plain(got), _plain(expected)
     if _is_sequence(expected):
-        return _is_sequence(got) and len(got) == len(expected) and all(map(same, got, expected))
+        if not _is_sequence(got):
+            return False
+        got = list(got)
+        return len(got) == len(expected) and all(map(same, got, expected))
     if isinstance(expected, Mapping):
-        return (
-            isinstance(got, Mapping) and got.keys() == expected.keys() and all(same(got[k], expected[k]) for k in got)
-        )
+        if not isinstance(got, Mapping):
+            return False
+        got = _as_dict(got)
+        known = all(map(_honest, got)) and got.keys() == expected.keys()
+        return known and all(same(got[k], expected[k]) for k in expected)
     if isinstance(expected, Set):
-        return isinstance(got, Set) and set(map(_plain, got)) == set(map(_plain, expected))
+        if not isinstance(got, Set):
+            return False
+        members = list(map(_plain, got))
+        return all(map(_honest, members)) and set(members) == set(map(_plain, expected))
+    if got is not expected and not _honest(got):
+        return False
     if isinstance(expected, bool) or isinstance(got, bool):
         return got is expected
     if isinstance(expected, float) and isinstance(got, float) and math.isnan(expected):
@@ -73,17 +105,16 @@ def close(got, expected, tolerance: float) -> bool:
             same(got, expected) or math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance)
         )
     if _is_sequence(expected):
-        return (
-            _is_sequence(got)
-            and len(got) == len(expected)
-            and all(close(g, e, tolerance) for g, e in zip(got, expected, strict=True))
-        )
+        if not _is_sequence(got):
+            return False
+        got = list(got)
+        return len(got) == len(expected) and all(close(g, e, tolerance) for g, e in zip(got, expected, strict=True))
     if isinstance(expected, Mapping):
-        return (
-            isinstance(got, Mapping)
-            and got.keys() == expected.keys()
-            and all(close(got[k], expected[k], tolerance) for k in got)
-        )
+        if not isinstance(got, Mapping):
+            return False
+        got = _as_dict(got)
+        known = all(map(_honest, got)) and got.keys() == expected.keys()
+        return known and all(close(got[k], expected[k], tolerance) for k in expected)
     return same(got, expected)
 
 

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from course.checks.exercise import NOT_ATTEMPTED, REGISTRY
+from course.checks.exercise import NOT_ATTEMPTED, REGISTRY, RIGHT
 from course.checks.registry import load_checks
 from course.checks.result import Result
 from course.classroom import limits
@@ -24,6 +24,7 @@ from course.classroom.sandbox import Confinement
 
 START_SECONDS = 240  # for importing what the answers need
 TIME_OUT, DIED, BROKEN = "time out", "died", "did not start"
+_MORE_THREADS = 16  # that libraries may start when they are first used
 EXERCISES = 20  # of one process, for its limit on processor time
 
 # Exercises whose check and answer must share objects that are no plain data: modules, their parameters and gradients,
@@ -41,6 +42,7 @@ class Checker:
         self._confinement, self._seconds, self._memory_gb = confinement, seconds, memory_gb
         self._worker: Child | None = None
         self._of = None  # what the process is for
+        self._size = 0, 0  # processes and threads of it, before any answer ran
 
     def check(self, order: dict) -> dict:
         """The verdict on one answer; an order has student, checks, number, above, warm_up, own, source."""
@@ -49,14 +51,22 @@ class Checker:
         if problem:
             return {"state": BROKEN, "problem": problem}
         until = time.monotonic() + self._seconds
-        keys = ("number", "above", "own", "source")
+        about = {key: order[key] for key in ("number", "above", "own", "source")}
         try:
-            if order["number"] in TOGETHER:
-                return self._together({key: order[key] for key in keys}, until)
-            return self._apart({key: order[key] for key in keys}, until)
+            said = (self._together if order["number"] in TOGETHER else self._apart)(about, until)
         except Ended as error:
             self.stop()
             return {"state": TIME_OUT if error.reason == "time out" else DIED, "code": error.code, "why": error.reason}
+        if self._worker and self._left_something(said):
+            self.stop()
+        return said
+
+    def _left_something(self, said: dict) -> bool:
+        """Whether an answer left processes or threads behind, with which the next one would share its limits."""
+        if self._confinement.is_container:  # it cannot be looked into
+            return said.get("state") != RIGHT
+        processes, threads = self._worker.size()
+        return processes > self._size[0] or threads > self._size[1] + _MORE_THREADS
 
     def stop(self) -> None:
         """End the process with the answers."""
@@ -80,6 +90,7 @@ class Checker:
         self._worker.send({**start, "cpu_seconds": cpu_seconds})
         try:
             self._worker.receive(START_SECONDS)
+            self._size = self._worker.size()
         except Ended as error:
             said = self._worker.last_words() or f"{error.reason}, exit code {error.code}"
             self.stop()

@@ -76,6 +76,8 @@ class Child:
             try:  # in short waits, so that an error that another thread raises in this one is met
                 said = self._incoming.get(timeout=max(0.0, min(_LOOK, until - time.monotonic())))
             except queue.Empty:
+                if self._stopped.is_set():
+                    raise Ended("died") from None
                 if time.monotonic() >= until:
                     raise Ended("memory" if self._too_much else "time out") from None
                 continue
@@ -91,6 +93,18 @@ class Child:
             said = self.receive(max(0.0, until - time.monotonic()))
             if said.get("token") == token:
                 return said
+
+    def size(self) -> tuple[int, int]:
+        """How many processes and threads it consists of, as far as they can be seen."""
+        import psutil
+
+        family, threads = _family(self._process.pid), 0
+        for process in family:
+            try:
+                threads += process.num_threads()
+            except psutil.Error:
+                continue
+        return len(family), threads
 
     def last_words(self) -> str:
         """The last line that the process wrote to its errors."""

@@ -9,7 +9,7 @@ by: docs/grading.md says so.
 import builtins
 import sys
 import types
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 _WATCHED = ("course", "helpers")
 _LIBRARIES = ("builtins", "math", "random", "operator", "copy", "types", "inspect", "torch", "torch.nn", "numpy",
@@ -44,9 +44,13 @@ def changed() -> str:
 def watching():
     """While a check runs."""
     global _on
+    torch = sys.modules.get("torch")
+    # A tensor of a class of the answer's own could say that it is close to everything.
+    without_subclasses = torch._C.DisableTorchFunctionSubclass() if torch else nullcontext()
     _on = True
     try:
-        yield
+        with without_subclasses:
+            yield
     finally:
         _on = False
 

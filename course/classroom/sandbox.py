@@ -71,7 +71,8 @@ class Confinement:
         return PROMISES if self.program else ()
 
     @property
-    def _is_container(self) -> bool:
+    def is_container(self) -> bool:
+        """Whether what was started is only the client of what runs."""
         return self.name in ("podman", "docker")
 
     def start(self, words: Sequence[str], folder: Path, trusted=False, **pipes) -> tuple[subprocess.Popen, str]:
@@ -82,20 +83,20 @@ class Confinement:
         """
         name = f"course-grade-{secrets.token_hex(6)}"
         variables = environment(INSIDE if self.program else str(folder))
-        own = dict(os.environ) if trusted or self._is_container else variables  # a container's client is our own, too
+        own = dict(os.environ) if trusted or self.is_container else variables  # a container's client is our own, too
         own |= {"PYTHONPATH": str(repository_root())} if trusted else {}
         command = self.command(name, list(words), variables)
         return subprocess.Popen(command, cwd=folder, env=own, start_new_session=True, **pipes), name
 
     def command(self, name: str, words: list[str], variables: dict[str, str]) -> list[str]:
         """The words that start a process, which `words` are, under this `name`."""
-        if self._is_container:
+        if self.is_container:
             return _container(self, name, variables) + words
         return _bubblewrap(self) + words if self.program else words
 
     def stop(self, name: str) -> None:
         """End what `start` named so, as far as it does not end with the process that was started."""
-        if self._is_container:
+        if self.is_container:
             try:
                 _quietly([self.program, "rm", "--force", name])
             except OSError:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from course.checks.exercise import NOT_ATTEMPTED, RIGHT, WRONG, Exercise
 
 ERROR, TIME_OUT, UNREADABLE = "error", "time out", "unreadable"
+_WIDEST = 40  # characters of a name in the terminal
 MARKS = {RIGHT: "x", WRONG: "!", NOT_ATTEMPTED: ".", ERROR: "E", TIME_OUT: "T"}
 
 
@@ -78,9 +79,9 @@ def _harmless(value) -> str:
 
 def summary(rows: Sequence[Row], worth: dict[str, int]) -> str:
     """The class at a glance: a line for each student, then a line for each exercise."""
-    wide = max(len("student"), *(len(row.student) for row in rows))
+    names = [name if len(name := visible(row.student)) <= _WIDEST else f"{name[:_WIDEST]}..." for row in rows]
+    wide = max(len("student"), *map(len, names))
     gap = max(map(len, worth), default=3)
-    names = [visible(row.student) for row in rows]
     lines = [" ".join(["student".ljust(wide), *(number.rjust(gap) for number in worth), " points"])]
     total = sum(worth.values())
     for name, row in zip(names, rows, strict=True):

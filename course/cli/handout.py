@@ -60,11 +60,14 @@ def run(arguments: argparse.Namespace) -> int:
     there = next((target for target in targets.values() if target.exists()), None)
     if there and not arguments.overwrite:
         raise CourseError(f"{there} is there already: choose another --out, or say --overwrite")
-    for (kind, path), target in targets.items():
+    texts = {}
+    for kind, path in targets:  # all are made before any is written
         book = make(kind, path, not arguments.no_hints, arguments.outputs, arguments.points)
         if kind == "key" and arguments.execute:
             _execute(book, path.stem)
-        write_atomically(target, notebooks.as_text(book))
+        texts[kind, path] = notebooks.as_text(book)
+    for (kind, path), target in targets.items():
+        write_atomically(target, texts[kind, path])
         print(f"{target}: {_summary(kind, path)}", flush=True)
     if "nbgrader" in kinds:
         print(nbgrader_set.write_config(out / "nbgrader"))
@@ -107,7 +110,10 @@ def make(kind: str, path: Path, hints: bool = True, outputs: str = TAUGHT, point
         CourseError: an exercise lacks its check or its solution.
     """
     book = copy.deepcopy(notebooks.read(path))
-    found, checks = exercise_cells(book), load_checks(path.name[:2])
+    try:
+        found, checks = exercise_cells(book), load_checks(path.name[:2])
+    except (KeyError, TypeError) as error:
+        raise CourseError(f"{path.name} has an exercise that lacks one of its four cells, or its number") from error
     if set(found) != set(checks):
         raise CourseError(f"{path.name} and course/checks do not have the same exercises")
     away = []  # prose of the slide type `notes` stays: a speaker says it, a reader has to read it

@@ -5,6 +5,7 @@ example:
 """
 
 import argparse
+import os
 import re
 from pathlib import Path
 
@@ -32,7 +33,7 @@ def publish(address: str, root: Path) -> list[Path]:
     """Make `address` the address of the course in the checkout at `root`; the files that this changed.
 
     Raises:
-        CourseError: `address` cannot be a repository's.
+        CourseError: `address` cannot be a repository's, or a notebook is damaged; then nothing has been changed.
     """
     if not _ADDRESS.fullmatch(address) or address.endswith(("/.", "/..", ".git")):
         raise CourseError(f"{address!r} is not of the form OWNER/NAME, as in github.com/OWNER/NAME")
@@ -43,17 +44,13 @@ def publish(address: str, root: Path) -> list[Path]:
     readme = root / "README.md"
     links = re.compile(rf"(github(?:\.com)?/){re.escape(old)}(?![\w.-])")
     new_texts[readme] = links.sub(rf"\g<1>{address}", readme.read_text(encoding="utf-8"))
-    changed = [path for path, text in new_texts.items() if _write_if_new(path, text)]
     for path in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         book = notebooks.read(path)
         notebooks.fill_in(book, path.stem, address)
-        if _write_if_new(path, notebooks.as_text(book)):
-            changed.append(path)
+        new_texts[path] = notebooks.as_text(book)
+    changed = [path for path, text in new_texts.items() if path.read_bytes() != text.encode()]
+    if locked := next((path for path in changed if not os.access(path, os.W_OK)), None):
+        raise CourseError(f"{locked} cannot be written, so nothing was changed")
+    for path in changed:
+        write_atomically(path, new_texts[path])
     return changed
-
-
-def _write_if_new(path: Path, text: str) -> bool:
-    if path.read_text(encoding="utf-8") == text:
-        return False
-    write_atomically(path, text)
-    return True

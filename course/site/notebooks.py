@@ -70,6 +70,8 @@ def parse(data: bytes, lenient: bool = False):
 
     marked = data.startswith((b"\xff\xfe", b"\xfe\xff"))
     book = nbformat.reads(data.decode("utf-16" if marked else "utf-8-sig"), as_version=4)
+    if not lenient:
+        nbformat.validate(book)  # which `reads` only speaks of
     for i, cell in enumerate(book.cells):
         where = f"cell {i + 1}"
         if cell.cell_type not in ("code", "markdown", "raw") or not isinstance(cell.source, str):
@@ -86,10 +88,17 @@ def parse(data: bytes, lenient: bool = False):
 
 
 def as_text(book) -> str:
-    """A notebook as Jupyter writes it: valid, indented by one space, sorted keys, a newline at the end."""
+    """A notebook as Jupyter writes it: valid, indented by one space, sorted keys, a newline at the end.
+
+    Raises:
+        CourseError: it is not valid.
+    """
     import nbformat
 
-    nbformat.validate(book)
+    try:
+        nbformat.validate(book)
+    except nbformat.ValidationError as error:
+        raise CourseError(f"that would be no valid notebook ({str(error).splitlines()[0][:160]})") from error
     return nbformat.writes(book).rstrip("\n") + "\n"
 
 
