@@ -155,6 +155,11 @@ class RemoteAnswer:
     def __call__(self, *given, **named):
         return self._link.ask(self._number, ["call"], given, named, None if self.is_class else self._seconds)
 
+    def __getattr__(self, name: str):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self._link.ask(self._number, ["get", name])
+
 
 def _special(what: str):
     def ask(self, *given, **named):

@@ -19,6 +19,9 @@ _FORBIDDEN = {
     "gc.get_referents", "ctypes.dlopen", "object.__setattr__", "object.__delattr__",
 }  # fmt: skip
 
+_OF_TORCH_ITSELF = {"torch.manual_seed"}  # which torch replaces when its compiler is first loaded
+
+_MORE = (".__code__", ".__defaults__")
 _remembered: dict = {}
 _on = False
 _hooked = False
@@ -37,7 +40,8 @@ def remember() -> None:
 def changed() -> str:
     """What is not as it was, by name; "" if all is, or nothing was remembered."""
     now = _present() if _remembered else {}
-    return next((name for name, what in _remembered.items() if now.get(name) is not what), "")
+    names = _remembered.keys() - {f"{name}{more}" for name in _OF_TORCH_ITSELF for more in ("", *_MORE)}
+    return next((name for name in sorted(names) if now.get(name) is not _remembered[name]), "")
 
 
 @contextmanager
