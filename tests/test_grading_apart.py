@@ -189,3 +189,20 @@ def test_a_changed_check_is_named(monkeypatch):
     assert guards.changed() == ""
     monkeypatch.setattr("course.checks.compare.same", lambda *a: True)
     assert re.search(r"course\.checks\.compare\.same", guards.changed())
+
+
+def test_what_is_said_to_get_through_where_they_are_together_does(checker):
+    """docs/grading.md owes this line to whoever marks; where it fails one day, take the line away."""
+    source = (
+        "def my_gelu(x):\n    try:\n        raise ValueError\n    except ValueError as error:\n"
+        "        frame = error.__traceback__.tb_frame\n    while frame := frame.f_back:\n"
+        "        if 'check' in frame.f_locals:\n            check = frame.f_locals['check']\n"
+        "            for name in ('equal', 'close', 'that', 'shape', 'fail', 'raises'):\n"
+        "                setattr(check, name, lambda *a, **k: None)\n    return x"
+    )
+    got = checked(checker, "6.2", source)
+    checker.stop()
+    assert got["state"] in ("right", "wrong", "error")
+    apart = checked(checker, "1.3", source.replace("my_gelu(x)", "my_merge(x, pair, new_id)"))
+    assert apart["state"] == "wrong", "there is no such frame where they are apart"
+    assert got["state"] == "right", got
