@@ -37,13 +37,13 @@ strange = pytest.mark.parametrize("content", STRANGE.values(), ids=STRANGE)
 
 @pytest.fixture(autouse=True)
 def no_waiting():
-    """Whoever waits for a pipe waits for ever: here a minute, then it is an error."""
+    """Whoever waits for a pipe waits for ever: here five minutes, then it is an error."""
 
     def give_up(*_):
-        raise TimeoutError("a test waited for a minute")
+        raise TimeoutError("a test waited for five minutes")
 
     before = signal.signal(signal.SIGALRM, give_up)
-    signal.alarm(60)
+    signal.alarm(300)
     yield
     signal.alarm(0)
     signal.signal(signal.SIGALRM, before)
