@@ -37,6 +37,8 @@ FILES = (
     "helpers/run_log.py",
     "helpers/hardware.py",
     "helpers/train_step.py",
+    "course/cli/options.py",
+    "course/cli/bench.py",
 )
 # A branch depends on a GPU if what it asks says one of these, or if it stands inside of such a branch.
 ASKS = re.compile(
@@ -55,20 +57,27 @@ class Branches(ast.NodeTransformer):
     """Notes each branch that depends on a GPU, and lets it say when it is entered."""
 
     def __init__(self, file: str):
-        self.file, self.inside, self.known = file, False, {}
+        self.file, self.inside, self.known, self.function = file, False, {}, ""
 
-    def branch(self, test: ast.AST | None, *arms):
-        """Whether a statement that asks `test` is of interest, for as long as its arms are visited."""
+    def branch(self, test: ast.AST | None) -> bool:
+        """Whether a statement that asks `test` is of interest."""
         return self.inside or (test is not None and bool(ASKS.search(ast.unparse(test))))
 
-    def note(self, first: ast.AST, last: ast.AST | None = None) -> ast.Call:
-        text = ast.unparse(first).split("\n")[0]
-        key = f"{self.file}: {text}"
-        if key in self.known and self.known[key] != first.lineno:
-            key = f"{self.file}: {text}  # line {first.lineno}"
+    def note(self, first: ast.AST, asked: str = "") -> ast.Call:
+        """A call that says that the branch which begins with `first` is entered."""
+        text = f"{self.file}{self.function}: {_short(first)}{asked}"
+        key, number = text, 1
+        while key in self.known:
+            key, number = f"{text} ({number + 1})", number + 1
         self.known[key] = first.lineno
         call = ast.Call(ast.Name("_entered", ast.Load()), [ast.Constant(key)], [])
         return ast.fix_missing_locations(ast.copy_location(call, first))
+
+    def noted(self, value: ast.expr, asked: str) -> ast.expr:
+        """The same expression, which says that it is computed."""
+        both = ast.copy_location(ast.Tuple([self.note(value, asked), self.visit(value)], ast.Load()), value)
+        chosen = ast.copy_location(ast.Subscript(both, ast.Constant(1), ast.Load()), value)
+        return ast.fix_missing_locations(chosen)
 
     def arm(self, statements: list[ast.stmt], wanted: bool) -> list[ast.stmt]:
         before, self.inside = self.inside, self.inside or wanted
@@ -88,16 +97,21 @@ class Branches(ast.NodeTransformer):
     visit_While = visit_If
 
     def visit_IfExp(self, node: ast.IfExp):
-        wanted = self.branch(node.test)
-        if wanted:
-            for name in ("body", "orelse"):
-                arm = getattr(node, name)
-                both = ast.Tuple([self.note(arm), self.visit(arm)], ast.Load())
-                chosen = ast.Subscript(ast.copy_location(both, arm), ast.Constant(1), ast.Load())
-                setattr(node, name, ast.fix_missing_locations(ast.copy_location(chosen, arm)))
-            node.test = self.visit(node.test)
-            return node
-        return self.generic_visit(node)
+        if not self.branch(node.test):
+            return self.generic_visit(node)
+        asked = _short(node.test)
+        node.body, node.orelse = self.noted(node.body, f" if {asked}"), self.noted(node.orelse, f" unless {asked}")
+        node.test = self.visit(node.test)
+        return node
+
+    def visit_BoolOp(self, node: ast.BoolOp):
+        """What is computed only if what stands before it, which depends on a GPU, does not decide."""
+        word, done, wanted = "or" if isinstance(node.op, ast.Or) else "and", [], False
+        for before, value in zip([None, *node.values], node.values, strict=False):
+            wanted = wanted or (before is not None and bool(ASKS.search(ast.unparse(before))))
+            done.append(self.noted(value, f" after {_short(before)} {word}") if wanted else self.visit(value))
+        node.values = done
+        return node
 
     def visit_Try(self, node: ast.Try):
         self.generic_visit_list(node, "body")
@@ -112,10 +126,16 @@ class Branches(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node: ast.FunctionDef):
         """What is defined inside a branch is entered later, and is looked at by itself."""
-        before, self.inside = self.inside, False
+        before = self.inside, self.function
+        self.inside, self.function = False, f", {node.name}"
         self.generic_visit_list(node, "body")
-        self.inside = before
+        self.inside, self.function = before
         return node
+
+
+def _short(node: ast.AST) -> str:
+    text = ast.unparse(node).split("\n")[0]
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 KNOWN: dict[str, int] = {}  # each branch, and its line
@@ -149,36 +169,46 @@ class _Finder:
 
 
 def watch() -> None:
-    """From now on watched files are imported with their branches noted."""
+    """From now on watched files are imported with their branches noted; those that nobody imports are known too."""
     import builtins
 
     builtins._entered = ENTERED.add
-    sys.meta_path.insert(0, _Finder())
+    finder = _Finder()
+    for path in finder.files:
+        watched(path.read_text(encoding="utf-8"), of_file(path), str(path))
+    sys.meta_path.insert(0, finder)
 
 
 # ---------------------------------------------------------------------- a notebook's cells
 
 
-def run_cells(changed=lambda source: source) -> list[str]:
+# What a cell takes of the real GPT-2 is wrong for a thin one.
+CHANGED = {"DRIVE = 15e9": "DRIVE = 15e9 * parameters / 124_439_808"}
+
+
+def run_cells() -> list[str]:
     """Run all code cells of the notebook in order, as a kernel would; what each printed.
 
     Raises:
         RuntimeError: a cell failed; the message names it and says what it had printed.
     """
     from course.site import notebooks
-    from course.site.notebooks import tags_of  # noqa: F401
 
     book = notebooks.read(ROOT / "notebooks" / NOTEBOOK)
     scope, printed = {"__name__": "__main__"}, []
+    for original in CHANGED:
+        assert sum(original in cell.source for cell in book.cells) == 1, original
     for number, cell in enumerate(book.cells):
         if cell.cell_type != "code":
             continue
-        file = f"<08, cell {number}>"
-        linecache.cache[file] = (len(cell.source), None, cell.source.splitlines(keepends=True), file)
+        file, source = f"<08, cell {number}>", cell.source
+        for original, new in CHANGED.items():
+            source = source.replace(original, new)
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
         said, began = io.StringIO(), time.process_time()
         try:
             with contextlib.redirect_stdout(said):
-                exec(watched(cell.source, "notebooks/08", file), scope)
+                exec(watched(source, f"notebooks/08, cell {number}", file), scope)
         except Exception as error:
             raise RuntimeError(f"cell {number} of {NOTEBOOK} failed; it had printed:\n{said.getvalue()}") from error
         printed.append(said.getvalue())
@@ -202,7 +232,7 @@ def replace_everywhere(original, new) -> None:
 
 THIN = dict(n_layer=12, n_head=2, d_model=32, context_length=64)
 GPT2 = dict(n_layer=12, n_head=2, d_model=32, context_length=16, d_ff=128)  # with its vocabulary
-STEPS = 24  # of a run
+STEPS = 20  # of a run; on a GPU there are ten or more between two checkpoints
 
 
 def make_small() -> None:

@@ -32,6 +32,7 @@ class Memory:
 
     def __init__(self):
         self.held = self.most = 0
+        self.ever = 0  # the most, whoever has begun to count anew
         self.inside = 0  # functions of torch that are running with tensors of the GPU
         self.size = float("inf")  # more is refused
         self.known: set[int] = set()
@@ -44,7 +45,7 @@ class Memory:
             raise torch.OutOfMemoryError(f"CUDA out of memory. Tried to allocate {size} bytes.")
         self.known.add(key)
         self.held += size
-        self.most = max(self.most, self.held)
+        self.most, self.ever = max(self.most, self.held), max(self.ever, self.held)
         weakref.finalize(storage, self.forget, key, size)
 
     def forget(self, key: int, size: int) -> None:
@@ -186,7 +187,8 @@ def computed(function, args, kwargs):
         for each in tensors:
             if not isinstance(each, OnGPU) and each.dim() > 0:
                 raise RuntimeError(f"Expected all tensors to be on the same device, found cuda:0 and cpu ({function})")
-    if here and kwargs.get("generator") is not None and not isinstance(kwargs["generator"], GeneratorOfGPU):
+    generator = kwargs.get("generator")
+    if (here or on_gpu(to)) and generator is not None and not isinstance(generator, GeneratorOfGPU):
         raise RuntimeError("Expected a 'cuda' device type for generator but found 'cpu'")
     if to is not None:
         kwargs = kwargs | {"device": CPU if on_gpu(to) else to}
@@ -404,6 +406,20 @@ class Names:
         }
 
 
+class Profile(torch.profiler.profile):
+    """Watches the CPU, and says that a GPU took as long for each operation."""
+
+    def __init__(self, *, activities=None, **options):
+        cpu = torch.profiler.ProfilerActivity.CPU
+        super().__init__(activities=[cpu], **options)
+
+    def key_averages(self, *args, **options):
+        events = super().key_averages(*args, **options)
+        for event in events:
+            event.self_device_time_total = event.self_cpu_time_total
+        return events
+
+
 def _of_cpu(real: Callable) -> Callable:
     return lambda device="cuda": real("cpu" if on_gpu(device) else device)
 
@@ -418,7 +434,7 @@ def fake_gpu(name: str = "Tesla T4", capability: tuple[int, int] = (7, 5), gigab
     before = {each: getattr(Tensor, each) for each in ("to", "cpu", "cuda", "pin_memory")}
     to = _tensor_to(before["to"])
     MEMORY.size = float("inf") if memory is None else memory
-    MEMORY.most = MEMORY.held
+    MEMORY.most = MEMORY.ever = MEMORY.held
     with ExitStack() as stack:
         for function, answer in Names(name, capability, gigabytes).functions().items():
             stack.enter_context(mock.patch.object(torch.cuda, function, answer, create=True))
@@ -438,6 +454,7 @@ def fake_gpu(name: str = "Tesla T4", capability: tuple[int, int] = (7, 5), gigab
             (torch, "is_autocast_enabled", _of_cpu(torch.is_autocast_enabled)),
             (torch, "get_autocast_dtype", _of_cpu(torch.get_autocast_dtype)),
             (torch, "compile", _compile),
+            (torch.profiler, "profile", Profile),
         ):
             stack.enter_context(mock.patch.object(owner, attribute, new))
         stack.enter_context(Factories())
