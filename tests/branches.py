@@ -230,13 +230,13 @@ def replace_everywhere(original, new) -> None:
                     setattr(module, attribute, new)
 
 
-THIN = dict(n_layer=12, n_head=2, d_model=32, context_length=64)
-GPT2 = dict(n_layer=12, n_head=2, d_model=32, context_length=16, d_ff=128)  # with its vocabulary
+THIN = dict(n_layer=4, n_head=2, d_model=32, context_length=64)
+GPT2 = dict(n_layer=4, n_head=2, d_model=32, context_length=16, d_ff=128)  # with its vocabulary
 STEPS = 20  # of a run; on a GPU there are ten or more between two checkpoints
 
 
 def make_small() -> None:
-    """GPT-2 thin, recipes short, TinyStories the bundled stories, GPT-2's tokenizer the bundled one."""
+    """GPT-2 thin, of four blocks; recipes short; TinyStories the bundled stories, GPT-2's tokenizer the bundled one."""
     from course import keeping
     from course.bench import ladder, planning
     from helpers import model, recipes, runs, stories, tokenizer, training
