@@ -111,9 +111,9 @@ def test_kernels_do_the_operations_and_move_the_bytes_of_real_tensors(taught):
     assert operations == flops.get_total_flops() and moved == 3 * heads.nbytes + mixed.nbytes
     plain = counted["plain attention"]
     assert plain[0][0] + plain[-1][0] == flops.get_total_flops()
-    # Keys with queries write the map; mask and softmax read and write it; values are mixed by reading it.
+    # Keys with queries write the map; softmax reads and writes it; values are mixed by reading it. All in float32.
     assert [bytes_ for _, bytes_ in plain] == [
-        2 * heads.nbytes + maps.nbytes, 2 * maps.nbytes, 2 * maps.nbytes, maps.nbytes + heads.nbytes + mixed.nbytes,
+        2 * heads.nbytes + maps.nbytes, 2 * maps.nbytes, maps.nbytes + heads.nbytes + mixed.nbytes,
     ]  # fmt: skip
     weights = GPT(config).blocks[0].attn.qkv.weight.numel() * 4  # 12 d² = 4 of 3 d²
     assert counted["AdamW"][0][1] == weights * (4 * 4 + 3 * 4)
