@@ -130,7 +130,7 @@ def test_without_a_command_the_help_is_shown(call):
         (["generate", "Pip", "--engine", "steam", "--model", "{home}/model"], "invalid choice: 'steam'"),
         (["evaluate", "--engine", "ctranslate2", "--model", "{home}/model"], "--engine is for --samples"),
         (["evaluate", "--samples", "1", "--model", "{home}/model"], "samples must be at least 2"),
-        (["generate", "Pip", "--seed", str(2**64), "--model", "{home}/model"], "below 2.63"),
+        (["generate", "Pip", "--seed", str(2**64), "--model", "{home}/model"], "below 2^63"),
         (["generate", "Pip", "--max-new-tokens", "0", "--model", "{home}/model"], "max-new-tokens"),
         (["generate", "Pip", "--number", "0", "--model", "{home}/model"], "number must be"),
         (["generate", "--ids", "1,280", "--model", "{home}/model"], "id 280 is outside"),
