@@ -67,8 +67,15 @@ CHECKS = [
           "open them and choose *Run All*", by_hand=True),
     Check("real-hub", "Notebooks 02 and 12 with TinyStories and GPT-2 from the real Hub", "Linux", "any",
           "-m course run --only 02,12 --skip-training", variables=(("COURSE_STORIES", "tinystories"),)),
-    Check("full-tinystories", "GPT-2, 124M parameters, trained on all of TinyStories", "Linux", "gpu",
-          "-m course train --recipe gpt2-small --out runs/gpt2-small"),
+    Check("gpu-checks", "Ten minutes of a GPU: beside transformers, the ladder of options, a run, a staged disconnect",
+          "Linux", "gpu", "docs/tools/gpu_checks.py --out data/recorded/gpu"),
+    Check("colab-disconnect", "Notebook 08's run kept on Drive, the machine thrown away, the one cell on a new one",
+          "Colab", "t4",
+          "run notebook 08, delete the runtime after half an hour, run its folded cell *The run* alone", by_hand=True),
+    Check("t4-hour", "The recipe for an hour of a T4, to CS336's target", "Colab", "t4",
+          "-m course train --recipe tinystories-t4 --out runs/tinystories-t4"),
+    Check("full-tinystories", "GPT-2, 124M parameters, an hour of TinyStories", "Linux", "gpu",
+          "-m course train --recipe gpt2-tinystories --out runs/gpt2-tinystories"),
 ]  # fmt: skip
 
 
