@@ -237,7 +237,7 @@ def test_every_recipe_has_a_plan_within_seconds(name, monkeypatch):
     monkeypatch.setattr(TrainStep, "step", lambda *_: time.sleep(0.001))  # the model need not run here
     started = time.perf_counter()
     told = str(planning.plan(get_recipe(name)))
-    assert time.perf_counter() - started < 60
+    assert time.perf_counter() - started < 150
     for word in ("parameters", "tokens", "FLOPs", "precision", "memory", "disk", "time", "an estimate"):
         assert word in told
     assert "not known" not in told
