@@ -4,6 +4,7 @@ fairly.
 
 import os
 import shutil
+import signal
 import tempfile
 
 # Set before anything is imported that reads them; the workers and the notebooks' kernels inherit them.
@@ -16,6 +17,11 @@ os.environ.setdefault("MPLBACKEND", "agg")
 os.environ.setdefault("GOMP_SPINCOUNT", "10000")  # as in helpers, which may be imported after torch
 for variable in ("COURSE_STORIES", "COURSE_SEED", "COURSE_DEVICE", "COURSE_AWAY"):
     os.environ.pop(variable, None)
+
+# Whoever starts the tests in the background has these ignored, and so would every process that a test stops with them.
+for name, usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SIG_DFL)):
+    if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
+        signal.signal(getattr(signal, name), usual)
 
 _scratch = None
 

@@ -46,11 +46,14 @@ def current() -> Session | None:
     return _current
 
 
-def start(number: str) -> Session:
+def start(number: str, own_stories: bool = True) -> Session:
     """Prepare notebook `number` ("03"): install what is missing, seed every generator, say where we are.
 
     `COURSE_STORIES` names another source of stories than the bundled ones, `COURSE_DEVICE` another device ("cpu",
     "cuda" or "mps"), `COURSE_SEED` another seed.
+
+    Args:
+        own_stories: whether stories of one's own are looked at now; a run that goes on has its tokens.
 
     Raises:
         CourseError: a package is missing and cannot be installed, torch is too old, runs/ cannot be written, or a
@@ -61,7 +64,8 @@ def start(number: str) -> Session:
     check_torch(_torch_version())
     runs_folder()  # where it cannot be written, that is said now and not an hour later
     source = os.environ.get("COURSE_STORIES", "").strip() or "bundled"  # empty: as if it were not there
-    _check_stories(source)
+    if own_stories:
+        _check_stories(source)
     _current = Session(
         number=number,
         device=_device(),

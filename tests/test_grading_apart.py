@@ -34,7 +34,7 @@ def checked(checker, number: str, source: str, own=()) -> dict:
 
 def test_every_exercise_that_is_checked_together_is_one():
     assert all_exercises().keys() >= checking.TOGETHER
-    assert len(checking.TOGETHER) <= len(all_exercises()) / 3
+    assert len(checking.TOGETHER) <= 0.35 * len(all_exercises())
 
 
 @pytest.mark.parametrize("notebook", COURSE)

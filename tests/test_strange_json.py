@@ -61,7 +61,7 @@ def model(tmp_path):
 def one_line(message: str, call, *arguments):
     with pytest.raises(CourseError, match=message) as caught:
         call(*arguments)
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 600
 
 
 # ---------------------------------------------------------------------- the reader

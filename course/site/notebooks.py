@@ -1,11 +1,13 @@
 """The course's notebooks as files: which there are, running them, the clean form in which they are kept."""
 
+import asyncio
 import hashlib
 import json
 import os
 import re
-from asyncio import CancelledError
+import subprocess
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from course.site import setup_cell
@@ -141,7 +143,14 @@ def execute(book, on_cell: Callable[[int, int], None] | None = None):
     # Tokenizers warn on stderr when a process that used them forks, which datasets does.
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     try:
-        client.execute()
+        with _loop_that_notes_interrupts() as (loop, interrupts):
+            try:
+                # The last words of a notebook's process that is stopped help nobody.
+                loop.run_until_complete(client.async_execute(stderr=subprocess.DEVNULL))
+            except Exception:
+                if interrupts:  # nbclient takes Ctrl-C, stops the notebook's process and fails in one way or another
+                    raise KeyboardInterrupt from None
+                raise
     except CellExecutionError as error:
         if error.ename == "KeyboardInterrupt":  # the terminal sends Ctrl-C to the notebook's process as well
             raise KeyboardInterrupt from None
@@ -151,11 +160,28 @@ def execute(book, on_cell: Callable[[int, int], None] | None = None):
         raise CourseError(f"a cell ran longer than {CELL_SECONDS} seconds") from error
     except DeadKernelError as error:
         raise CourseError("the notebook's process died, perhaps for want of memory") from error
-    except (AssertionError, RuntimeError, CancelledError):
-        if client.km is not None:
-            raise
-        raise KeyboardInterrupt from None  # nbclient takes Ctrl-C as well, and stops the notebook's process
     return book
+
+
+@contextmanager
+def _loop_that_notes_interrupts():
+    """An event loop, and a list of the signals that whoever asked it for a handler was given."""
+    loop, interrupts = asyncio.new_event_loop(), []
+    add = loop.add_signal_handler
+
+    def noted(number, callback, *given):
+        def call():
+            interrupts.append(number)
+            callback(*given)
+
+        add(number, call)
+
+    loop.add_signal_handler = noted
+    loop.set_exception_handler(lambda one, about: interrupts or one.default_exception_handler(about))
+    try:
+        yield loop, interrupts
+    finally:
+        loop.close()
 
 
 def _failed_cell(book) -> str:

@@ -54,6 +54,7 @@ def setup_cell(number: str, address: str | None = None) -> str:
 def run_cell(number: str, address: str | None = None) -> str:
     """The source of the one cell that notebook `number` needs after a disconnect: it sets up, and the run goes on."""
     _, rest = setup_cell(number, address).split("\n", 1)
+    rest = rest.replace(f'start("{number}")', f'start("{number}", own_stories=False)')  # what is kept needs none
     return f"{_RUN_TITLE}\n{rest}{_RUN}"
 
 
