@@ -440,7 +440,7 @@ def test_a_compiler_that_fails_ends_no_run_that_left_the_choice_to_the_device(mo
 
     monkeypatch.setattr(torch, "compile", broken)
     def chosen(given, device):
-        return replace(given, compile="on") if given.compile == "auto" else given
+        return replace(given, compile="on" if given.compile == "auto" else given.compile, matmul_precision="highest")
 
     monkeypatch.setattr(train_step, "choose", chosen)
     with pytest.raises(RuntimeError, match="no kernel"):
