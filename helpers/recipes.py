@@ -32,12 +32,16 @@ class Recipe:
 
     def config(self, vocab_size: int) -> GPTConfig:
         """The configuration of the model that is trained, for a tokenizer of so many entries."""
-        multiple = self.vocab_multiple
-        return GPTConfig(vocab_size=math.ceil(vocab_size / multiple) * multiple, **self.model)
+        return GPTConfig(vocab_size=padded_size(vocab_size, self.vocab_multiple), **self.model)
 
     def as_dict(self) -> dict:
         """For JSON; `recipe_from` reads it."""
         return vars(self) | {"training": self.training.flat()}
+
+
+def padded_size(entries: int, multiple: int) -> int:
+    """The rows of a vocabulary that is filled up until `multiple` divides them."""
+    return math.ceil(entries / multiple) * multiple
 
 
 def recipe_from(content: dict) -> Recipe:

@@ -37,12 +37,20 @@ def loss_of(model: GPT, hardware: HardwareConfig) -> Callable[[Tensor, Tensor], 
     return lambda ids, targets: chunked_loss(model, ids, targets, hidden, sparse=hardware.compile == "off")
 
 
-def chunked_loss(model: GPT, ids: Tensor, targets: Tensor, hidden: Callable | None = None, sparse=True) -> Tensor:
+def logits_at_once(device: torch.device) -> int:
+    """How many logits the chunked loss makes at a time on a device."""
+    return LOGITS if device.type == "cpu" else LOGITS_ON_GPU
+
+
+def chunked_loss(
+    model: GPT, ids: Tensor, targets: Tensor, hidden: Callable | None = None, sparse=True, logits: int | None = None
+) -> Tensor:
     """`GPT.loss`, some positions at a time: all logits, (B, T, V), never exist at once. For `backward()` alone.
 
     Args:
         hidden: computes what the head reads; None: the model's own method.
         sparse: the embedding's gradient, of a tied head, holds only the tokens that were read.
+        logits: that exist at once; None: as many as are good on the device where `ids` are.
     """
     if not hasattr(F, "linear_cross_entropy"):
         raise CourseError(f"loss=chunked needs torch 2.13 or newer, and this is {torch.__version__}: use loss=plain")
@@ -58,7 +66,7 @@ def chunked_loss(model: GPT, ids: Tensor, targets: Tensor, hidden: Callable | No
     if torch.is_autocast_enabled(read.device.type):
         dtype = torch.get_autocast_dtype(read.device.type)
         read, weight = read.to(dtype), weight.to(dtype)
-    logits = LOGITS if read.device.type == "cpu" else LOGITS_ON_GPU
+    logits = logits or logits_at_once(read.device)
     options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=max(1, logits // weight.shape[0]))
     losses = F.linear_cross_entropy(read, weight, targets.flatten(), reduction="none", options=options)
     return losses.sum(dtype=torch.promote_types(losses.dtype, torch.float32)) / (targets != IGNORED).sum()

@@ -5,7 +5,6 @@ does: the settings that `choose` finds for the device. A rung that changes nothi
 """
 
 import gc
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -20,6 +19,7 @@ from course.bench.planning import RandomBatches, in_what, matmul_flops, synchron
 from helpers.errors import CourseError
 from helpers.hardware import choose
 from helpers.model import GPT, GPTConfig
+from helpers.recipes import padded_size
 from helpers.settings import HardwareConfig, TrainingSettings
 from helpers.train_step import TrainStep
 
@@ -303,7 +303,7 @@ def _weights(config: GPTConfig) -> dict[str, torch.Tensor]:
 
 
 def _padded(config: GPTConfig, multiple: int) -> GPTConfig:
-    return replace(config, vocab_size=math.ceil(config.vocab_size / multiple) * multiple)
+    return replace(config, vocab_size=padded_size(config.vocab_size, multiple))
 
 
 def _is_cpu(device: str | torch.device) -> bool:

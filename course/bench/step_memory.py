@@ -1,17 +1,16 @@
 """What one step of training holds in memory, counted before it runs and without computing anything."""
 
-from contextlib import contextmanager
+from functools import partial
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from course.bench.memory import peak_bytes
-from helpers import train_step
 from helpers.hardware import HALF
 from helpers.model import GPT, GPTConfig
 from helpers.optimizers import build_optimizer
 from helpers.settings import TrainingSettings
-from helpers.train_step import chunked_loss
+from helpers.train_step import chunked_loss, logits_at_once
 
 
 def moving_bytes(config: GPTConfig, training: TrainingSettings, device: torch.device) -> tuple[GPT, int]:
@@ -22,11 +21,13 @@ def moving_bytes(config: GPTConfig, training: TrainingSettings, device: torch.de
         device: where it will run; it need not be here.
     """
     hardware = training.hardware
-    loss, half = chunked_loss if hardware.loss == "chunked" else GPT.loss, HALF[hardware.precision]
+    loss, half = GPT.loss, HALF[hardware.precision]
+    if hardware.loss == "chunked":
+        loss = partial(chunked_loss, logits=logits_at_once(device))  # as there, not as on a CPU
     autocast = torch.autocast("cpu", half, enabled=half is not None)
     # Shapes are followed and nothing is computed. On torch's "meta" device attention would be another one, which keeps
     # its maps; fake tensors go the way of a CPU's. A GPU's autocast chooses almost the same types.
-    with torch.random.fork_rng(devices=[]), FakeTensorMode(), _chunks_of(device):
+    with torch.random.fork_rng(devices=[]), FakeTensorMode():
         model = GPT(config)
         optimizers = build_optimizer(model, training.optimizer)
         ids = torch.zeros(training.data.batch_size, config.context_length, dtype=torch.long)
@@ -50,18 +51,6 @@ def moving_bytes(config: GPTConfig, training: TrainingSettings, device: torch.de
             parameter.grad = torch.zeros_like(parameter)
         update()  # makes the moments, which are counted as state
         return model, peak_bytes(step)
-
-
-@contextmanager
-def _chunks_of(device: torch.device):
-    """Let the chunked loss cut as large pieces as it does on that device."""
-    before = train_step.LOGITS
-    if device.type != "cpu":
-        train_step.LOGITS = train_step.LOGITS_ON_GPU
-    try:
-        yield
-    finally:
-        train_step.LOGITS = before
 
 
 def pieces_that_fit(config: GPTConfig, training: TrainingSettings, device, state: int, moving: int, free: float) -> int:
