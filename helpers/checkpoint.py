@@ -26,14 +26,14 @@ from torch import Tensor, nn
 from helpers.errors import CourseError, some_of
 from helpers.files import parse_json, read_json, regular, write_json
 from helpers.model import GPT, GPTConfig
-from helpers.model_files import CONFIG, WEIGHTS, check_layers, digest, read_safetensors, write_safetensors
+from helpers.model_files import CONFIG, WEIGHTS, check_layers, digest, read_safetensors, shapes_only, write_safetensors
 from helpers.pretrained import load_pretrained
 from helpers.tokenizer import Tokenizer, load_tokenizer
 
 TOKENIZER = "tokenizer.json"
 STORED = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 FOLDER = "checkpoints"  # inside a run's
-FORMAT = 3  # of a checkpoint; another is refused
+FORMAT = 4  # of a checkpoint; another is refused
 KEEP = 2  # so many of the newest are kept
 
 
@@ -71,7 +71,10 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> tuple[
         CourseError: a file is missing or damaged, or the files do not belong together; the message names the file.
     """
     folder = Path(folder)
-    _check_folder(folder)
+    if not folder.is_dir():
+        raise CourseError(f"there is no model folder {folder}: train one, or give the path of one")
+    if missing := [name for name in (CONFIG, WEIGHTS, TOKENIZER) if not (folder / name).is_file()]:
+        raise CourseError(f"{folder} is not a model's folder: it has no {' and no '.join(missing)}")
     content = read_json(folder / CONFIG, nan=True)
     if isinstance(content, dict) and "model_type" in content:  # transformers' layout: an export, or a GPT-2 of others
         return load_pretrained(folder, device=device), load_tokenizer(folder)
@@ -86,7 +89,7 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> tuple[
     if metadata.get("tokenizer", tokenizer.fingerprint) != tokenizer.fingerprint:
         raise CourseError(f"{folder / TOKENIZER} is not the tokenizer that the model in {folder} was trained with")
     check_layers(weights, config.n_layer, folder / WEIGHTS)
-    with torch.device("meta"):  # what does not fit is known before any memory is taken
+    with shapes_only():  # what does not fit is known before any memory is taken
         compare_shapes(GPT(config), weights, folder / WEIGHTS)
     with torch.random.fork_rng(devices=[]):  # its initialization must not disturb anybody's seed
         model = GPT(config)
@@ -132,13 +135,6 @@ def _learned(model: nn.Module) -> dict[str, Tensor]:
     named = dict(model.named_parameters())  # gives shared parameters once
     buffers = {name for name, _ in model.named_buffers()}
     return {name: tensor for name, tensor in kept.items() if name in named or name in buffers}
-
-
-def _check_folder(folder: Path) -> None:
-    if not folder.is_dir():
-        raise CourseError(f"there is no model folder {folder}: train one, or give the path of one")
-    if missing := [name for name in (CONFIG, WEIGHTS, TOKENIZER) if not (folder / name).is_file()]:
-        raise CourseError(f"{folder} is not a model's folder: it has no {' and no '.join(missing)}")
 
 
 # ---------------------------------------------------------------------- checkpoints
@@ -237,8 +233,10 @@ def remove_checkpoints(folder: str | Path) -> None:
 
 
 def versions() -> dict:
-    """What must, and what should be the same when a run goes on."""
-    return {"format": FORMAT, "torch": torch.__version__, "numpy": np.__version__, "threads": torch.get_num_threads()}
+    """What must be the same when a run goes on, the format, and what should be, because it decides the rounding."""
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    here = {"torch": torch.__version__, "numpy": np.__version__, "gpu": gpu, "threads": torch.get_num_threads()}
+    return here | {"format": FORMAT, "cpu": torch.backends.cpu.get_cpu_capability()}  # as "AVX2"
 
 
 def _read(path: Path) -> dict:

@@ -18,6 +18,7 @@ import tempfile
 import time
 from array import array
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
@@ -28,7 +29,8 @@ from helpers.errors import CourseError
 from helpers.files import read_json, regular, write_json
 from helpers.model import IGNORED
 
-FORMAT = 1  # of the files; part of the cache's key
+FORMAT = 2  # of the files; part of the cache's key
+PIECE, PIECES = 1 << 16, 1 << 10  # bytes: a file of more than PIECE * PIECES is known by so many pieces of it
 
 
 class TokenFile:
@@ -39,7 +41,7 @@ class TokenFile:
         offsets: (stories + 1,) int64; story i is `ids[offsets[i] : offsets[i + 1]]`, its end token included.
         eos_token_id, vocab_size: of the tokenizer.
         text_bytes: UTF-8 bytes of all stories' texts.
-        fingerprint: a hash of the tokenizer and of every story.
+        fingerprint: a hash of the tokenizer and of every story, and another of the ids themselves.
     """
 
     def __init__(self, folder: str | Path):
@@ -48,14 +50,14 @@ class TokenFile:
         about = read_json(folder / "about.json")
         try:
             self.eos_token_id, self.vocab_size = about["eos_token_id"], about["vocab_size"]
-            self.text_bytes, self.fingerprint = about["text_bytes"], about["fingerprint"]
+            self.text_bytes, content = about["text_bytes"], _digest(folder)
+            self.fingerprint = f"{about['fingerprint']}-{content}"
             self.ids = np.memmap(regular(folder / "ids.bin"), dtype=about["dtype"], mode="r")
             self.offsets = np.load(regular(folder / "offsets.npy"), allow_pickle=False)
-            whole = len(self.ids) == about["ids"] and len(self.offsets) == about["stories"] + 1
+            if (len(self.ids), len(self), content) != (about["ids"], about["stories"], about["content"]):
+                raise ValueError("it does not hold the ids that were written")
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise CourseError(f"{folder} is damaged ({error}): delete it and tokenize again") from error
-        if not whole:
-            raise CourseError(f"{folder} is damaged (it is not as long as it should be): delete it and tokenize again")
 
     def __len__(self) -> int:
         """The number of stories."""
@@ -98,20 +100,19 @@ def tokenize_stories(
         CourseError: there are no stories, a text cannot be encoded, or the disk is full.
     """
     cache_dir = Path(cache_dir)
-    once = isinstance(stories, Iterator) or getattr(stories, "streaming", False)
-    if not once:
+    if not isinstance(stories, Iterator) and not getattr(stories, "streaming", False):
         content = _Content(tokenizer)
         for text in stories:
             content.add(text)
         folder = cache_dir / content.name
-        if folder.is_dir():
-            try:
-                return TokenFile(folder)
-            except CourseError:  # damaged, and easily made again
-                shutil.rmtree(folder, ignore_errors=True)
+        with suppress(CourseError):
+            return TokenFile(folder)
+        shutil.rmtree(folder, ignore_errors=True)  # if there is one it is damaged, and easily made again
     try:
         cache_dir.mkdir(parents=True, exist_ok=True)
-        _remove_old_parts(cache_dir)
+        for part in cache_dir.glob("tokens-*.part"):
+            if time.time() - part.stat().st_mtime > 86_400:  # a younger one may belong to a run that lives
+                shutil.rmtree(part, ignore_errors=True)
         place = dict(prefix="tokens-", suffix=".part", dir=cache_dir, ignore_cleanup_errors=True)
         with tempfile.TemporaryDirectory(**place) as part:
             folder = cache_dir / _write(stories, tokenizer, Path(part), progress, chunk)
@@ -136,10 +137,8 @@ class _Content:
         try:
             data = text.encode("utf-8")
         except (UnicodeEncodeError, AttributeError) as error:
-            said = f"story {self.stories} (counted from 0) is not text that UTF-8 can write: {error}"
-            raise CourseError(said) from error
-        self.hash.update(len(data).to_bytes(8, "big"))
-        self.hash.update(data)
+            raise CourseError(f"story {self.stories} (counted from 0) is not text in UTF-8: {error}") from error
+        self.hash.update(len(data).to_bytes(8, "big") + data)
         self.stories += 1
         self.text_bytes += len(data)
 
@@ -174,43 +173,49 @@ def _write(stories, tokenizer, part: Path, progress: bool, chunk: int) -> str:
     about = {"stories": content.stories, "ids": offsets[-1], "dtype": np.dtype(dtype).name}
     about |= {"eos_token_id": tokenizer.eos_token_id, "vocab_size": tokenizer.vocab_size}
     about |= {"text_bytes": content.text_bytes, "tokenizer": tokenizer.fingerprint}
-    write_json(part / "about.json", about | {"fingerprint": content.name.removeprefix("tokens-")})
+    about["fingerprint"] = content.name.removeprefix("tokens-")
+    write_json(part / "about.json", about | {"content": _digest(part)})
     return content.name
 
 
-def _remove_old_parts(cache_dir: Path, days: float = 1.0) -> None:
-    """Remove what runs that were killed left behind; younger parts may belong to a run that goes on."""
-    for part in cache_dir.glob("tokens-*.part"):
-        if time.time() - part.stat().st_mtime > days * 86_400:
-            shutil.rmtree(part, ignore_errors=True)
+def _digest(folder: Path) -> str:
+    """A hash of the ids and of where stories begin: of every byte up to 64 MB, of pieces all over what is larger."""
+    found = hashlib.sha256()
+    for name in ("ids.bin", "offsets.npy"):
+        with open(regular(folder / name), "rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            for at in [*range(0, size, max(PIECE, size // PIECES)), max(0, size - PIECE)]:
+                file.seek(at)
+                found.update(at.to_bytes(8, "big") + file.read(PIECE))
+    return found.hexdigest()[:16]
 
 
 class _Sampler:
     """What the two samplers share: their settings, and a state that can be saved as JSON and loaded again."""
 
+    fixed = ("batch_size", "context_length", "seed")
+
     def __init__(self, token_file: TokenFile, batch_size: int, context_length: int, seed: int):
-        for name, value in (("batch_size", batch_size), ("context_length", context_length)):
-            if value < 1:
-                raise CourseError(f"{name} must be 1 or more, not {value}")
-        if seed < 0:
-            raise CourseError(f"seed must be 0 or more, not {seed}")
         self.token_file, self.batch_size, self.context_length, self.seed = token_file, batch_size, context_length, seed
+        for name, least in ("batch_size", 1), ("context_length", 1), ("seed", 0):
+            if (value := getattr(self, name)) < least:
+                raise CourseError(f"{name} must be {least} or more, not {value}")
 
     def _settings(self) -> dict:
-        own = {name: getattr(self, name) for name in ("batch_size", "context_length", "seed")}
+        own = {name: getattr(self, name) for name in self.fixed}
         return {"sampler": type(self).__name__, "stories": self.token_file.fingerprint} | own
 
     def state_dict(self) -> dict:
         """Settings and position, as JSON can hold them."""
-        return self._settings() | self._position()
+        return self._settings() | {name: getattr(self, name) for name in self.moving}
 
     def load_state_dict(self, state: dict) -> None:
         """Go on where `state` was saved; a CourseError where the batches would differ."""
         for name, value in self._settings().items():
             if state.get(name) != value:
-                hint = " (other stories, or another tokenizer: put back what it had)" if name == "stories" else ""
+                hint = " (other stories, tokens or tokenizer: put back what it had)" if name == "stories" else ""
                 raise CourseError(f"the saved sampler had {name}={state.get(name)!r}, this one has {value!r}{hint}")
-        for name in self._position():
+        for name in self.moving:
             setattr(self, name, int(state[name]))
 
     def _batch(self, sequences: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -221,15 +226,14 @@ class _Sampler:
 class WindowSampler(_Sampler):
     """Windows from anywhere in the file, drawn at random with replacement: step n's depend on the seed and n alone."""
 
+    moving = ("step",)
+
     def __init__(self, token_file: TokenFile, batch_size: int, context_length: int, seed: int = 0):
         super().__init__(token_file, batch_size, context_length, seed)
         self.step = 0
         self._starts = len(token_file.ids) - context_length
         if self._starts < 1:
             raise CourseError(f"{context_length=} is longer than all stories ({token_file.tokens} tokens)")
-
-    def _position(self) -> dict[str, int]:
-        return {"step": self.step}
 
     @property
     def epochs(self) -> float:
@@ -252,17 +256,13 @@ class StorySampler(_Sampler):
     loses its end.
     """
 
+    fixed, moving = (*_Sampler.fixed, "packed"), ("epoch", "position")
+
     def __init__(self, token_file: TokenFile, batch_size: int, context_length: int, seed: int = 0, packed: bool = True):
         super().__init__(token_file, batch_size, context_length, seed)
         self.packed = packed
         self.epoch = self.position = 0  # position: stories of this epoch that were used
         self._order: tuple[int, np.ndarray] | None = None
-
-    def _settings(self) -> dict:
-        return super()._settings() | {"packed": self.packed}
-
-    def _position(self) -> dict[str, int]:
-        return {"epoch": self.epoch, "position": self.position}
 
     @property
     def epochs(self) -> float:

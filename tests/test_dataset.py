@@ -13,6 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from helpers import dataset
 from helpers.dataset import IGNORED, StorySampler, TokenFile, WindowSampler, tokenize_stories
 from helpers.errors import CourseError
 from helpers.files import repository_root
@@ -172,6 +173,61 @@ def test_a_damaged_file_is_noticed_and_made_again(tokenizer, tmp_path, name):
         TokenFile(folder)
     again = tokenize_stories(TEXTS, tokenizer, tmp_path, progress=False)
     assert again.folder == folder and np.array_equal(again.ids, whole)
+
+
+def with_other_ids(folder):
+    """Two ids change places, in the file's middle."""
+    content = bytearray((folder / "ids.bin").read_bytes())
+    middle = len(content) // 4 * 2
+    first, second = content[middle : middle + 2], content[middle + 2 : middle + 4]
+    assert first != second
+    content[middle : middle + 4] = second + first
+    (folder / "ids.bin").write_bytes(content)
+
+
+def test_other_ids_of_the_same_length_are_noticed_and_made_again(tokenizer, tmp_path):
+    made = tokenize_stories(TEXTS, tokenizer, tmp_path, progress=False)
+    folder, whole = made.folder, np.array(made.ids)
+    del made
+    with_other_ids(folder)
+    with pytest.raises(CourseError, match="damaged.*does not hold the ids"):
+        TokenFile(folder)
+    again = tokenize_stories(TEXTS, tokenizer, tmp_path, progress=False)
+    assert again.folder == folder and np.array_equal(again.ids, whole)
+
+
+def test_a_sampler_does_not_go_on_with_other_ids_whoever_wrote_them(tokenizer, tmp_path):
+    """As where a tokenizer of another version had cut the same stories into as many other tokens."""
+    made = tokenize_stories(TEXTS, tokenizer, tmp_path, progress=False)
+    states = [sampler(made, 2, 8).state_dict() for sampler in (StorySampler, WindowSampler)]
+    folder = made.folder
+    del made
+    with_other_ids(folder)
+    about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    about["content"] = dataset._digest(folder)
+    (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
+    other = TokenFile(folder)
+    for sampler, state in zip((StorySampler, WindowSampler), states, strict=True):
+        with pytest.raises(CourseError, match="other stories, tokens or tokenizer"):
+            sampler(other, 2, 8).load_state_dict(state)
+
+
+def test_a_large_file_is_known_by_its_length_and_by_pieces_all_over_it(tmp_path, monkeypatch):
+    """Reading 200 GB would take minutes: 64 MB of it are read, here less. Its first and last bytes are among them."""
+    monkeypatch.setattr(dataset, "PIECE", 8)
+    monkeypatch.setattr(dataset, "PIECES", 4)
+    ids = np.arange(1000, dtype=np.uint16)
+    seen = set()
+    np.save(tmp_path / "offsets.npy", np.array([1]))
+    for changed in (None, 0, 250, 999):
+        now = ids.copy()
+        if changed is not None:
+            now[changed] = 7777
+        (tmp_path / "ids.bin").write_bytes(now.tobytes())
+        seen.add(dataset._digest(tmp_path))
+    (tmp_path / "ids.bin").write_bytes(ids[:-1].tobytes())
+    seen.add(dataset._digest(tmp_path))
+    assert len(seen) == 5
 
 
 def test_bad_stories_and_folders_get_a_clear_line(tokenizer, tmp_path):
