@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from helpers.errors import CourseError
 from helpers.files import read_json, regular, write_atomically
@@ -191,6 +192,20 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
     except (SafetensorError, OSError, ValueError, RuntimeError, TypeError) as error:
         raise CourseError(f"{path} is damaged or not a safetensors file ({error}): copy it again") from error
+
+
+class shapes_only(TorchFunctionMode):  # noqa: N801  used as `with shapes_only():`
+    """Inside, tensors have shapes, and neither memory nor values: a model is built in no time, to be compared.
+
+    Random values would make torch's "meta" device load the compiler first, which takes seconds.
+    """
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function in (Tensor.normal_, nn.init.normal_):
+            return args[0] if args else kwargs["tensor"]
+        with torch.device("meta"):
+            return function(*args, **kwargs)
 
 
 def check_layers(names: Iterable[str], n_layer: int, source) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor
 from helpers.errors import CourseError, some_of
 from helpers.files import read_json
 from helpers.model import GPT, GPTConfig
-from helpers.model_files import CONFIG, FolderFiles, HubFiles, check_layers, open_weights
+from helpers.model_files import CONFIG, FolderFiles, HubFiles, check_layers, open_weights, shapes_only
 
 # OpenAI's weights on the Hugging Face Hub, by the names people call them (124M, 355M, 774M, 1558M parameters).
 RELEASED = {name: f"openai-community/{name}" for name in ("gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl")}
@@ -167,7 +167,7 @@ def _fill(
 ) -> GPT:
     """A model whose every parameter is copied from the tensor that `read` gives; whether all fit is seen before."""
     check_layers(shapes, config.n_layer, source)
-    with torch.device("meta"):  # shapes alone: no memory, no time, and nobody's random numbers
+    with shapes_only():  # no memory, no time, and nobody's random numbers
         model = GPT(config)
     in_file = _by_full_name(shapes, source)
     wanted = {name: transformers_name(name) for name, _ in model.named_parameters()}

@@ -21,6 +21,7 @@ from helpers.errors import CourseError
 from helpers.evaluation import LOGITS
 from helpers.hardware import HALF, choose, matmul_precision
 from helpers.model import GPT, IGNORED, check_targets
+from helpers.model_files import shapes_only
 from helpers.optimizers import build_optimizer, set_learning_rates
 from helpers.settings import HardwareConfig, TrainingSettings
 
@@ -80,7 +81,7 @@ def unpadded(model: GPT, entries: int) -> GPT:
     """
     if model.config.vocab_size <= entries:
         return model
-    with torch.device("meta"):  # only the shape is made, the values are the model's
+    with shapes_only():  # only the shape is made, the values are the model's
         smaller = type(model)(replace(model.config, vocab_size=entries))
     values = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers())
     for name, value in values.items():
