@@ -1,0 +1,1 @@
+"""Wrong repairs of the patients whose attention or initialization is ill."""
