@@ -13,6 +13,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from course.checks.begun import same_code, same_source
 from course.checks.compare import close, first_difference, same, shown
 from course.checks.exercise import (
     CHANGES_INPUT,
@@ -23,8 +24,10 @@ from course.checks.exercise import (
     RIGHT,
     TOO_SLOW,
     WRONG,
+    Exercise,
     exercise,
 )
+from course.classroom.filling import filled
 
 
 @pytest.fixture
@@ -537,3 +540,93 @@ def test_of_a_class_that_was_begun_it_is_said_what_is_left(monkeypatch):
         assert two(Begun).problem == "still to write: two" and two(Begun).state == NOT_ATTEMPTED
     finally:
         del REGISTRY["99.3"]
+
+
+# ---------------------------------------------------------------------- code that is to be repaired
+
+
+def _mean_with_a_fault(values, start=0):
+    """The mean of some numbers."""
+    total = start
+    for value in values:
+        total += value
+    return total / (len(values) - 1)
+
+
+class _ScaleWithAFault:
+    """Numbers times two."""
+
+    def __call__(self, values):
+        return [3 * value for value in values]
+
+    def name(self):
+        return "scale"
+
+
+def test_code_that_is_given_to_be_repaired_is_not_attempted_until_it_is_changed():
+    one = Exercise("99.80", "Repair it", 1, 1, ask=lambda answer, check: None, begins_as=_mean_with_a_fault)
+
+    def same_with_other_words(values, start=0):
+        """Other words."""
+        total = start
+        for value in values:
+            total += value
+        return total / (len(values) - 1)
+
+    def repaired(values, start=0):
+        total = start
+        for value in values:
+            total += value
+        return total / len(values)
+
+    def another_default(values, start=1):
+        total = start
+        for value in values:
+            total += value
+        return total / (len(values) - 1)
+
+    assert one(same_with_other_words).state == "not attempted"
+    assert one(repaired).state == one(another_default).state == "right"
+
+    class Same(_ScaleWithAFault):
+        def __call__(self, values):
+            return [3 * value for value in values]
+
+        def name(self):
+            return "scale"
+
+    class Other:
+        def __call__(self, values):
+            return [2 * value for value in values]
+
+        def name(self):
+            return "scale"
+
+    class Renamed:
+        def __call__(self, values):
+            return [3 * value for value in values]
+
+        def name(self):
+            return "another"
+
+    assert same_code(Same, _ScaleWithAFault)
+    assert not same_code(Other, _ScaleWithAFault) and not same_code(Renamed, _ScaleWithAFault)
+    assert not same_code(repaired, _ScaleWithAFault) and not same_code(print, repaired)
+
+
+def test_a_cell_is_compared_with_the_code_that_it_began_as():
+    cell = (
+        '%matplotlib inline\ndef my_mean(values, start=0):\n    "Doc."\n    total = start\n'
+        "    for value in values:\n        total += value  # adds\n    return total / (len(values) - 1)\n"
+    )
+    assert same_source(cell, "my_mean", _mean_with_a_fault)
+    assert not same_source(cell.replace(" - 1", ""), "my_mean", _mean_with_a_fault)
+    assert not same_source(cell, "my_other", _mean_with_a_fault)
+    assert not same_source("def broken(:", "broken", _mean_with_a_fault)
+
+
+def test_a_class_that_was_given_to_be_repaired_is_filled_in_whole():
+    stub = "class MyScale:\n    def __call__(self, x):\n        return 3 * x\n"
+    solution = "class MyScale:\n    def __call__(self, x):\n        return 2 * x\n"
+    assert filled(stub, solution) == solution.rstrip("\n")
+    assert filled(stub, solution, "# in", "# out") == f"# in\n{solution}# out"

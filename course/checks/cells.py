@@ -114,13 +114,19 @@ def surroundings_of(number: str) -> dict:
 
 
 def methods_to_write(number: str) -> list[str]:
-    """The methods that the stub of exercise `number` leaves open; none where it is a function."""
+    """The methods that the stub of exercise `number` asks for; none where it is a function."""
     path = _notebook_of(number)
     found = _cells_of(path, path.stat().st_mtime_ns) if path else {}
     if number not in found:
         return []
     stub = ast.parse(plain_python(found[number].stub.source)).body[-1]
-    return [each.name for each in getattr(stub, "body", []) if isinstance(each, ast.FunctionDef) and is_open(each)]
+    return left_open(stub) if isinstance(stub, ast.ClassDef) else []
+
+
+def left_open(stub: ast.ClassDef) -> list[str]:
+    """The methods of a class that a stub leaves to the learner: all of them, where it gives them to be repaired."""
+    methods = [each for each in stub.body if isinstance(each, ast.FunctionDef)]
+    return [each.name for each in methods if is_open(each)] or [each.name for each in methods]
 
 
 def is_open(method: ast.FunctionDef) -> bool:

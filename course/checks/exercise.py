@@ -32,6 +32,7 @@ from course.checks.answer import (
     still_to_write,
     where_it_broke,
 )
+from course.checks.begun import same_code
 from course.checks.cells import course_part, methods_to_write, surroundings_of
 from course.checks.compare import close, first_difference, same, shown
 from course.checks.result import NOT_ATTEMPTED, RIGHT, WRONG, Result, show
@@ -124,6 +125,7 @@ class Exercise:
     Attributes:
         part: what the following cells call that which the learner writes: the name of the check function.
         name: what the learner writes: `my_merge` for `merge`, `MyBlock` for `Block`.
+        begins_as: code with a fault, which the stub's cell gives and the learner repairs; None: the stub is empty.
     """
 
     number: str
@@ -135,6 +137,7 @@ class Exercise:
     may_return_none: bool = False
     may_change_input: bool = False
     of_the_model: bool = False  # whether it is a part of runs/my_gpt.py (course.mine)
+    begins_as: Callable | None = field(default=None, repr=False)
 
     @property
     def part(self) -> str:
@@ -195,7 +198,7 @@ class Exercise:
         )
 
     def __call__(self, answer) -> Result:
-        if answer is None or answer is Ellipsis or is_untouched(answer):
+        if answer is None or answer is Ellipsis or is_untouched(answer) or self._is_as_it_began(answer):
             return Result(self.number, self.title, NOT_ATTEMPTED, problem=self._what_is_left(answer))
         # A class is handed to the check as it is, which has so long for all of it; a function behind a stand-in that
         # watches over its calls, each of which has so long.
@@ -228,6 +231,9 @@ class Exercise:
             return Result(self.number, self.title, RIGHT, check.passed)
         said = _short(printed.getvalue())
         return Result(self.number, self.title, WRONG, check.passed, failed.slug, failed.problem, failed.hint, said)
+
+    def _is_as_it_began(self, answer) -> bool:
+        return self.begins_as is not None and callable(answer) and same_code(answer, self.begins_as)
 
     def _what_is_left(self, answer) -> str:
         """Of a class that has been begun, which methods are still the stub's."""
@@ -269,7 +275,7 @@ def exercise(number: str, *, title: str, minutes: int, difficulty: int, **option
     Args:
         title, minutes, difficulty: as on the exercise's card; difficulty is 1, 2 or 3.
         options: `seconds` that one call of the answer may take; `may_return_none`; `may_change_input`, in
-            which case the answer gets the arguments themselves and not copies; `of_the_model`.
+            which case the answer gets the arguments themselves and not copies; `of_the_model`; `begins_as`.
     """
 
     def register(ask: Callable) -> Exercise:

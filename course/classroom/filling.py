@@ -9,7 +9,8 @@ from helpers.errors import CourseError
 
 def filled(stub: str, solution: str, begin: str = "", end: str = "") -> str:
     """As `course.checks.cells.filled`; of a class what the stub gives stays, and each method that it leaves open gets
-    the lines of the solution. Methods that the solution has besides stand behind the last of them.
+    the lines of the solution. Methods that the solution has besides stand behind the last of them. Where nothing is
+    left open, the class was given to be repaired, and the solution is all.
 
     Args:
         begin, end: lines that stand around all that comes from the solution.
@@ -25,6 +26,8 @@ def filled(stub: str, solution: str, begin: str = "", end: str = "") -> str:
         raise CourseError(f"a solution must define what its stub defines, {asked.name}")
     own, there = _methods(solved), _methods(asked)
     left_open = [method for method in there.values() if cells.is_open(method)]
+    if not left_open:  # it is given with a fault: the repaired one stands in its place
+        return "\n".join([*([begin] if begin else []), solution.rstrip("\n"), *([end] if end else [])])
     if missing := [method.name for method in left_open if method.name not in own]:
         raise CourseError(f"the solution of {asked.name} has no {', '.join(missing)}")
     known = {ast.dump(statement) for statement in ast.parse(stub).body}

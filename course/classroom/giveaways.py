@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from course.checks.answer import TimeLimit, TooSlow
-from course.checks.cells import definitions, exercise_cells, is_open, plain_python, solution_of
+from course.checks.cells import definitions, exercise_cells, left_open, plain_python, solution_of
 from course.checks.compare import is_array
 from course.checks.exercise import RIGHT, Exercise
 from course.checks.registry import load_checks
@@ -115,7 +115,7 @@ def _copied_lines(cells, visible: Mapping[int, str]) -> list[tuple[int, str]]:
     answer, asked = solution.body[-1], stub.body[-1]
     functions = [answer]
     if isinstance(answer, ast.ClassDef):  # what the stub has already is no answer
-        given = {each.name for each in asked.body if isinstance(each, ast.FunctionDef) and not is_open(each)}
+        given = {each.name for each in asked.body if isinstance(each, ast.FunctionDef)} - set(left_open(asked))
         functions = [f for f in answer.body if isinstance(f, ast.FunctionDef) and f.name not in given]
     bodies = [inline.without_docstring(function) for function in functions]
     return inline.copied(bodies, inline.names_of_its_own(solution), visible)
@@ -185,8 +185,7 @@ def _questions(exercise: Exercise, part, stub: str) -> list[_Question]:
             raise CourseError("the check never calls the answer")
         return [question]
     found, wrapped = [], {}
-    asked = ast.parse(plain_python(stub)).body[-1].body
-    for method in (each.name for each in asked if isinstance(each, ast.FunctionDef) and is_open(each)):
+    for method in left_open(ast.parse(plain_python(stub)).body[-1]):
         own = vars(part).get(method)
         if not inspect.isfunction(own):
             continue

@@ -31,8 +31,9 @@ def mark(cells: ExerciseCells, solution: str, exercise: Exercise, scale: str) ->
     without answers still runs to its end. When all is well nothing is shown, which nbgrader would read as points.
     """
     name = exercise.number.replace(".", "-")
-    cells.stub.source = filled(cells.stub.source, solution, BEGIN_SOLUTION, END_SOLUTION)
-    cells.stub.metadata["nbgrader"] = _metadata(f"answer-{name}", solution=True)
+    if exercise.begins_as is None:  # else the code to be repaired stays: nbgrader would put a stub in its place
+        cells.stub.source = filled(cells.stub.source, solution, BEGIN_SOLUTION, END_SOLUTION)
+        cells.stub.metadata["nbgrader"] = _metadata(f"answer-{name}", solution=True)
     hand_over = cells.check.source.rstrip().split("\n")[-1]  # merge = nb01.merge.use(my_merge)
     call = hand_over.partition(" = ")[2].replace(".use(", "(")
     cells.check.source += f"\n{BEGIN_HIDDEN}\nverdict = {call}\nassert verdict.state == 'right', verdict\n{END_HIDDEN}"
