@@ -103,7 +103,9 @@ class CTranslate2Engine:
         """How many tokens the engine can give: 0 if it cannot do what is asked for."""
         if options["min_p"] is not None:
             return 0
-        return min(max_new_tokens, self.model.config.context_length - max(map(len, prompts)) + 1)
+        room = min(max_new_tokens, self.model.config.context_length - max(map(len, prompts)) + 1)
+        # A penalty looks back at the whole story, and the model would not know how it began.
+        return 0 if options["repetition_penalty"] is not None and room < max_new_tokens else room
 
     def _hand_back(self, sequences: list[list[int]], options) -> list[list[int]]:
         """What the model reads where it takes over, which is said once for each reason."""

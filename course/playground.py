@@ -8,7 +8,9 @@ is only read.
 import html
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
+from io import StringIO
 from itertools import islice
 
 import torch
@@ -21,7 +23,7 @@ from helpers.sampling import (
     GREEDY_BELOW,
     beam_search,
     check_options,
-    check_prompt,
+    check_prompts,
     penalize_repetition,
     reshape,
     tidy_prompt,
@@ -74,7 +76,7 @@ def steps(
     options = {"temperature": 1.0} | options
     check_options(max_new_tokens=max_new_tokens, **options)
     ids, end = encode_prompt(teller.tokenizer, tidy_prompt(prompt)), {"eos_token_id": teller.tokenizer.eos_token_id}
-    check_prompt(teller.model, ids)
+    (ids,) = check_prompts(teller.model, [ids])
     if method == "beam search":
         tokens = iter(beam_search(teller.model, ids, max_new_tokens, beams=beams, **end)[0])
     else:
@@ -237,16 +239,18 @@ class Playground:
                 prompt.value = tidy_prompt(prompt.value)  # seen at once: the word goes to the log
                 place.value = as_html(prompt.value, [], "thinking ...")
                 options = settings({name: slider.value for name, slider in sliders.items()})
-                found = steps(
-                    self.teller, prompt.value, method.value, length.value,
-                    seed=seed.value, beams=beams.value, **options,
-                )  # fmt: skip
+                with redirect_stderr(StringIO()) as notes:  # they would go to the log, where nobody looks
+                    found = steps(
+                        self.teller, prompt.value, method.value, length.value,
+                        seed=seed.value, beams=beams.value, **options,
+                    )  # fmt: skip
                 drawn = 0.0
                 for one in found:
                     told.append(one)
                     if time.monotonic() - drawn > 0.04:  # a long story is not sent anew more often than one can see
                         place.value, drawn = as_html(prompt.value, told), time.monotonic()
-                place.value = as_html(prompt.value, told, f"{len(told)} tokens")
+                said = [f"{len(told)} tokens", *notes.getvalue().splitlines()]
+                place.value = as_html(prompt.value, told, "; ".join(said))
             except CourseError as error:
                 place.value = f"<em>{html.escape(str(error))}</em>"
             finally:

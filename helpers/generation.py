@@ -17,7 +17,7 @@ from helpers.errors import CourseError
 from helpers.evaluation import evaluating
 from helpers.files import data_folder
 from helpers.kv_cache import KVCache, WithoutCache
-from helpers.sampling import GREEDY_BELOW, check_options, check_prompt, penalize_repetition, sample, tidy_prompt
+from helpers.sampling import GREEDY_BELOW, check_options, check_prompts, penalize_repetition, sample, tidy_prompt
 
 SHIPPED = data_folder() / "storyteller"
 PROMPT = "Once upon a time"
@@ -31,7 +31,7 @@ def generate(
 
     Args:
         model: a `GPT`, read with a `KVCache`, or any model that gives logits. It is in evaluation mode meanwhile.
-        ids: what the model has read so far; at least one id, at most `context_length`.
+        ids: the text so far, at least one id. Of more than `context_length` the last are read, and that is said.
         max_new_tokens: where to stop at the latest. When the context is full it slides: the oldest token falls out.
         seed: the same seed gives the same tokens; None samples anew each time.
         engine: what generates in the model's stead; see `Storyteller.load`.
@@ -97,9 +97,7 @@ def _prepare(
     """Check everything: the prompts as lists, the uniform numbers that decide (None: greedy), all options."""
     options = dict(temperature=temperature, top_k=top_k, top_p=top_p, min_p=min_p)
     check_options(max_new_tokens=max_new_tokens, repetition_penalty=repetition_penalty, **options)
-    prompts = [[int(token) for token in ids] for ids in prompts]
-    for ids in prompts:
-        check_prompt(model, ids)
+    prompts = check_prompts(model, prompts)
     uniforms = None if greedy or temperature < GREEDY_BELOW else Uniforms(seeds)
     options |= {"repetition_penalty": repetition_penalty, "eos_token_id": eos_token_id}
     return prompts, uniforms, options | {"greedy": uniforms is None}

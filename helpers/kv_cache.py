@@ -57,7 +57,7 @@ class KVCache:
 
     @torch.inference_mode()
     def start(self, sequences: Sequence[Sequence[int]]) -> Tensor:
-        """Read the sequences; the logits of what follows each, (B, V)."""
+        """Read the sequences, of each the last `context_length` ids; the logits of what follows each, (B, V)."""
         check_sequences(sequences)
         self.sequences = [list(ids) for ids in sequences]
         windows = [ids[-self.model.config.context_length :] for ids in self.sequences]
@@ -121,7 +121,7 @@ class WithoutCache:
 
     @torch.inference_mode()
     def start(self, sequences: Sequence[Sequence[int]]) -> Tensor:
-        """Read the sequences; the logits of what follows each, (B, V)."""
+        """Read the sequences, of each the last `context_length` ids; the logits of what follows each, (B, V)."""
         check_sequences(sequences)
         self.sequences = [list(ids) for ids in sequences]
         longest, device = self.model.config.context_length, next(self.model.parameters()).device

@@ -135,7 +135,7 @@ def beam_search(
     length, is no better than the worst of `beams` finished ones.
 
     Args:
-        ids: the prompt.
+        ids: the prompt; of more than `context_length` ids the last are read, and that is said.
         length_penalty: 0 compares sums, 1 means per token; above 1 favors long stories.
         eos_token_id: a hypothesis is finished here; this id counts in its score and is not given out.
 
@@ -145,8 +145,7 @@ def beam_search(
     Raises:
         CourseError: the prompt cannot be read, or an option is out of range.
     """
-    ids = [int(token) for token in ids]
-    check_prompt(model, ids)
+    (ids,) = check_prompts(model, [ids])
     if max_new_tokens < 1:
         raise CourseError(f"max-new-tokens must be at least 1, got {max_new_tokens}")
     if not 1 <= beams <= model.config.vocab_size // 2:
@@ -207,22 +206,26 @@ def tidy_prompt(prompt: str) -> str:
     return tidy
 
 
-def check_prompt(model, ids: Sequence[int]) -> None:
-    """Refuse what the model cannot read.
+def check_prompts(model, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    """What the model reads of each: its last `context_length` ids, as of a text that it wrote itself.
+
+    Where that is not all, it is said.
 
     Raises:
-        CourseError: no ids, more than fit the context, or one outside the vocabulary.
+        CourseError: no ids, or one outside the vocabulary.
     """
     longest, vocab_size = model.config.context_length, model.config.vocab_size
-    if not ids:
-        raise CourseError("the prompt is empty: give the model at least one word to continue")
-    if len(ids) > longest:
-        raise CourseError(f"the prompt has {len(ids)} tokens and this model reads at most {longest}: shorten it")
-    if min(ids) < 0 or max(ids) >= vocab_size:
-        wrong = next(token for token in ids if not 0 <= token < vocab_size)
-        raise CourseError(
-            f"id {wrong} is outside the model's vocabulary of {vocab_size}: was the prompt encoded by its tokenizer?"
-        )
+    prompts = [[int(token) for token in ids] for ids in prompts]
+    for ids in prompts:
+        if not ids:
+            raise CourseError("the prompt is empty: give the model at least one word to continue")
+        if min(ids) < 0 or max(ids) >= vocab_size:
+            wrong = next(token for token in ids if not 0 <= token < vocab_size)
+            said = f"id {wrong} is outside the model's vocabulary of {vocab_size}"
+            raise CourseError(f"{said}: was the prompt encoded by its tokenizer?")
+    if (most := max(map(len, prompts), default=0)) > longest:
+        print(f"note: of the prompt's {most:,} tokens the model reads the last {longest:,}", file=sys.stderr)
+    return [ids[-longest:] for ids in prompts]
 
 
 def check_options(

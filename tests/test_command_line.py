@@ -110,7 +110,6 @@ def test_without_a_command_the_help_is_shown(call):
         (["chat", "--model", "no/such/folder"], "there is no model folder"),
         (["generate", "", "--model", "{home}/model"], "prompt is empty"),
         (["generate", "  ", "--model", "{home}/model"], "prompt is empty"),
-        (["generate", "Pip" + " Pip" * 100, "--model", "{home}/model"], "this model reads at most 32"),
         (["generate", "Pip", "--top-p", "2", "--model", "{home}/model"], "top-p is a probability"),
         (["generate", "Pip", "--top-p", "0", "--model", "{home}/model"], "top-p is a probability"),
         (["generate", "Pip", "--top-k", "0", "--model", "{home}/model"], "top-k must keep"),
@@ -242,6 +241,16 @@ def test_a_space_at_the_end_of_a_prompt_is_left_out_and_that_is_said(call, home)
     assert spaced[2] == "note: the space at the prompt's end is left out: the next token begins with one\n"
 
 
+def test_of_a_prompt_that_does_not_fit_the_last_tokens_are_read_and_that_is_said_once(call, home):
+    argv = ["--model", home / "model", "--max-new-tokens", 8, "--seed", 2, "--number", 2]
+    code, out, err = call("generate", "Pip had. " * 50 + "Tom lost", *argv)
+    assert code == 0 and out.startswith("Pip had. " * 50) and "the last 32" in err and err.count("\n") == 1
+    _, longer, _ = call("generate", "Ann lost. " * 20 + "Pip had. " * 50 + "Tom lost", *argv)
+    assert longer.replace("Ann lost. " * 20, "") == out  # what fell out changes nothing
+    code, _, err = call("generate", "Pip " * 50, "--model", home / "model", "--max-new-tokens", 5, "--beams", 2)
+    assert code == 0 and err.count("the last 32") == 1
+
+
 def test_a_step_that_reads_the_stories_many_times_is_noted_once(call, home, tmp_path):
     many = small(home, "steps=1", "context_length=256", "batch_size=16")
     code, out, _ = call("train", *many, "--out", tmp_path / "many", "--quiet")
@@ -277,7 +286,8 @@ def test_chat_goes_on_from_each_line(home):
         child = process("chat", *options, stdin=subprocess.PIPE)
         out, err = child.communicate("Pip had\n" + "long " * 100 + "\nTom lost\n", timeout=60)
         assert child.returncode == 0 and "Pip had" in out and "Tom lost" in out
-        assert err.count("error:") == 1 and "reads at most 32" in err
+        assert "error:" not in err and err.count("note: of the prompt's") == 1 and "the last 32" in err
+        assert out.count("long " * 99) == 1
         told.append(out)
     assert told[0] == told[1]
 

@@ -79,15 +79,26 @@ def test_past_the_context_the_model_goes_on_and_that_is_said_once(capsys):
     model = make()
     engine = CTranslate2Engine(model)
     for prompt in ([1, 2, 3], list(range(24))):
-        expected = list(generate(model, prompt, 60, greedy=True))
-        assert list(generate(model, prompt, 60, greedy=True, engine=engine)) == expected
-        assert generate_batch(model, [prompt], 60, greedy=True, engine=engine) == [expected]
+        for options in ({}, {"repetition_penalty": 3.0}):  # which looks back beyond the context
+            expected = list(generate(model, prompt, 60, greedy=True, **options))
+            assert list(generate(model, prompt, 60, greedy=True, engine=engine, **options)) == expected
+            assert generate_batch(model, [prompt], 60, greedy=True, engine=engine, **options) == [expected]
     prompts = [[1, 2, 3], list(range(24)), [4]]
     assert generate_batch(model, prompts, 40, greedy=True, engine=engine) == generate_batch(
         model, prompts, 40, greedy=True
     )
     said = capsys.readouterr().err
     assert said.count("note:") == 1 and "context of 24 tokens" in said
+
+
+def test_a_prompt_that_does_not_fit_is_read_as_the_model_reads_it(capsys):
+    model = make()
+    engine, prompt = CTranslate2Engine(model), [7, 3] * 20
+    for options in ({}, {"repetition_penalty": 1.5}):
+        expected = list(generate(model, prompt, 9, greedy=True, **options))
+        assert list(generate(model, prompt, 9, greedy=True, engine=engine, **options)) == expected
+        assert generate_batch(model, [prompt, [1]], 9, greedy=True, engine=engine, **options)[0] == expected
+    assert capsys.readouterr().err.count("of the prompt's 40 tokens the model reads the last 24") == 6
 
 
 def test_min_p_is_left_to_the_model(capsys):

@@ -109,6 +109,21 @@ def test_a_full_context_slides(model):
     assert ids[-1] == int(model(torch.tensor([ids[-13:-1]]))[0, -1].argmax())
 
 
+def test_a_prompt_that_does_not_fit_is_read_from_its_last_tokens_on_and_that_is_said(model, capsys):
+    """As a text slides that the model wrote itself, so one that was given: by itself, in a batch, with beams."""
+    long, short = [*range(30, 60), 4, 9], [5, 6]
+    for options in ({"greedy": True}, {"seed": 3, "repetition_penalty": 1.5}):
+        expected = list(generation.generate(model, long[-12:], 20, **options))
+        assert capsys.readouterr().err == ""
+        assert list(generation.generate(model, long, 20, **options)) == expected
+        assert capsys.readouterr().err == "note: of the prompt's 32 tokens the model reads the last 12\n"
+        assert generation.generate_batch(model, [long, short, long], 20, **options)[0] == expected
+        assert capsys.readouterr().err.count("note") == 1
+    found = sampling.beam_search(model, long, 9, beams=2)
+    assert "the last 12" in capsys.readouterr().err
+    assert found == sampling.beam_search(model, long[-12:], 9, beams=2) and capsys.readouterr().err == ""
+
+
 def test_tokens_come_one_by_one_and_the_mode_is_kept(model):
     model.train()
     tokens = generation.generate(model, [1], 10**9, seed=0)  # would never end if it were made at once
@@ -120,7 +135,7 @@ def test_tokens_come_one_by_one_and_the_mode_is_kept(model):
     "ids, options, message",
     [
         ([], {}, "empty"),
-        ([1] * 13, {}, "13 tokens and this model reads at most 12"),
+        ([1] * 13 + [270], {}, "id 270 is outside"),  # also where it would fall out
         ([1, 270], {}, "id 270 is outside"),
         ([-1], {}, "id -1 is outside"),
         ([1], dict(temperature=-0.1), "temperature"),

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.beams is not None:
         _check_beams(arguments)
     from helpers.generation import PROMPT, encode_prompt, generate, stream_text, until
-    from helpers.sampling import beam_search, check_prompt, tidy_prompt
+    from helpers.sampling import beam_search, check_prompts, tidy_prompt
 
     ids = None if arguments.ids is None else _ids(arguments.ids)
     if ids is not None and arguments.prompt is not None:
@@ -60,7 +60,7 @@ def run(arguments: argparse.Namespace) -> int:
         raise CourseError('the prompt is empty: give a beginning such as "Once upon a time"')
     model, tokenizer = load(arguments)
     start = encode_prompt(tokenizer, prompt) if ids is None else ids
-    check_prompt(model, start)
+    (start,) = check_prompts(model, [start])  # what does not fit is said once, not for each story
     stop = options.pop("stop")
     options |= {"eos_token_id": tokenizer.eos_token_id, "engine": engine(arguments, model)}
     for number in range(arguments.number):
