@@ -44,30 +44,40 @@ class Result:
         return [(label, text) for label, text in rows if text]
 
     def __repr__(self) -> str:
-        mark = {NOT_ATTEMPTED: "[ ]", RIGHT: "[x]", WRONG: "[!]"}[self.state]
-        lines = [f"{mark} Exercise {self.number}, {self.title}: {self.verdict}"]
-        for label, text in self._lines():
-            first, *rest = text.split("\n")
-            lines += [f"    {label}: {first}", *(f"        {line}" for line in rest)]
-        return "\n".join(lines)
+        return as_text(self.state, f"Exercise {self.number}, {self.title}: {self.verdict}", self._lines())
 
     def _repr_html_(self) -> str:
-        looks = {
-            NOT_ATTEMPTED: ("#8a8b94", "&#9675;"),
-            RIGHT: ("#2f9e8f", "&#10003;"),
-            WRONG: ("#c2476f", "&#10007;"),
-        }
-        colour, mark = looks[self.state]
-        rows = "".join(
-            f'<div style="margin-top:4px"><em>{label}:</em> '
-            f'<span style="white-space:pre-wrap">{html.escape(text)}</span></div>'
-            for label, text in self._lines()
-        )
-        return (
-            f'<div style="border-left:4px solid {colour};padding:4px 12px;margin:4px 0;line-height:1.45">'
-            f"{mark} <strong>Exercise {self.number}, {html.escape(self.title)}:</strong> "
-            f"{_with_code(self.verdict)}{rows}</div>"
-        )
+        return as_html(self.state, f"Exercise {self.number}, {self.title}:", self.verdict, self._lines())
+
+
+def as_text(state: str, headline: str, lines: list[tuple[str, str]]) -> str:
+    """A verdict in a terminal: a headline, and below it labelled lines."""
+    mark = {NOT_ATTEMPTED: "[ ]", RIGHT: "[x]", WRONG: "[!]"}[state]
+    shown = [f"{mark} {headline}"]
+    for label, text in lines:
+        first, *rest = text.split("\n")
+        shown += [f"    {label}: {first}", *(f"        {line}" for line in rest)]
+    return "\n".join(shown)
+
+
+def as_html(state: str, name: str, verdict: str, lines: list[tuple[str, str]]) -> str:
+    """The same in a notebook: a box whose colour and mark tell the state; backquotes in the verdict make code."""
+    looks = {
+        NOT_ATTEMPTED: ("#8a8b94", "&#9675;"),
+        RIGHT: ("#2f9e8f", "&#10003;"),
+        WRONG: ("#c2476f", "&#10007;"),
+    }
+    colour, mark = looks[state]
+    rows = "".join(
+        f'<div style="margin-top:4px"><em>{label}:</em> '
+        f'<span style="white-space:pre-wrap">{html.escape(text)}</span></div>'
+        for label, text in lines
+    )
+    return (
+        f'<div style="border-left:4px solid {colour};padding:4px 12px;margin:4px 0;line-height:1.45">'
+        f"{mark} <strong>{html.escape(name)}</strong> "
+        f"{_with_code(verdict)}{rows}</div>"
+    )
 
 
 def _with_code(text: str) -> str:
@@ -75,8 +85,8 @@ def _with_code(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(text))
 
 
-def show(result: Result) -> None:
-    """Show a verdict as the output of a notebook's cell; where there is no notebook, as text."""
+def show(result) -> None:
+    """Show a verdict (anything with both forms) as the output of a notebook's cell; where there is no notebook, as text."""
     if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
         sys.modules["IPython"].display.display(result)
     else:

@@ -1,0 +1,184 @@
+"""The ward round of notebook 10: what its cells do with a patient, and what is known of each so far.
+
+from course.clinic.rounds import ward
+
+ward.admit("Fay")                                # what its owner sees, beside the program without the fault
+ward.examine("Fay", tools)                       # what the learner's instruments say
+ward.name("Fay", "b")                            # the cause, from evidence
+ward.discharge("Fay", attention=FayAttention)    # the repaired run, drawn over both
+"""
+
+import math
+import textwrap
+from dataclasses import dataclass, field
+
+from course.checks import parts
+from course.checks.result import NOT_ATTEMPTED, RIGHT, WRONG, as_html, as_text, show
+from course.clinic.program import Chart
+from course.clinic.ward import REGISTRY, Patient, healthy_chart
+from course.figures import clinic as figures
+from helpers.errors import CourseError
+
+LETTERS = "abcdefgh"
+WELL_WITHIN = 0.25  # of the way from the healthy number to the ill one: a repaired symptom may be off by so much
+
+
+@dataclass(frozen=True)
+class Naming:
+    """The answer to "what is it?", as a notebook and a terminal show it."""
+
+    patient: str
+    state: str
+    verdict: str
+    lines: list[tuple[str, str]]
+
+    def __repr__(self) -> str:
+        return as_text(self.state, f"{self.patient}: {self.verdict}", self.lines)
+
+    def _repr_html_(self) -> str:
+        return as_html(self.state, f"{self.patient}:", self.verdict, self.lines)
+
+
+@dataclass
+class Ward:
+    """All patients, and how far the learner has come with each.
+
+    Attributes:
+        named: the letters that were tried, in order; repaired: whether the symptom is gone, and by whom.
+    """
+
+    named: dict[str, list[str]] = field(default_factory=dict)
+    repaired: dict[str, str] = field(default_factory=dict)
+    _charts: dict[str, Chart] = field(default_factory=dict, repr=False)
+    _readings: dict[str, list] = field(default_factory=dict, repr=False)
+
+    def patient(self, name: str) -> Patient:
+        """The patient of that name.
+
+        Raises:
+            CourseError: there is none.
+        """
+        if name not in REGISTRY:
+            raise CourseError(f"there is no patient {name!r}; there are {', '.join(REGISTRY)}")
+        return REGISTRY[name]
+
+    def chart(self, name: str) -> Chart:
+        """What the owner of the patient sees: its run, done once."""
+        if name not in self._charts:
+            patient = self.patient(name)
+            self._charts[name] = patient.observe(patient.program())
+        return self._charts[name]
+
+    def healthy(self, name: str) -> Chart:
+        """The same program without the fault."""
+        patient = self.patient(name)
+        return healthy_chart(patient.base, patient.observe)
+
+    def admit(self, name: str):
+        """Print a patient's numbers beside those without the fault; returns the picture of both runs."""
+        charts = {figures.WITHOUT: self.healthy(name), name: self.chart(name)}
+        print(beside(charts))
+        return figures.runs(charts)
+
+    def examine(self, name: str, tools) -> None:
+        """Print what the instruments say, alarms first."""
+        for reading in sorted(self.readings(name, tools), key=lambda reading: not reading.alarm):
+            mark = {True: "[!]", False: "[ ]", None: "   "}[reading.alarm]
+            print(textwrap.fill(f"{mark} {reading.instrument:16} {reading.says}", 116, subsequent_indent=" " * 21))
+
+    def readings(self, name: str, tools) -> list:
+        """The readings of all instruments that can look at this patient, taken once."""
+        if name not in self._readings:
+            from course.clinic.examination import examine
+
+            self._readings[name] = examine(self.patient(name).program(), self.chart(name), tools)
+        return self._readings[name]
+
+    def name(self, name: str, letter: str) -> None:
+        """Show the possible causes, or what speaks for or against the one of that letter."""
+        causes = self.patient(name).causes
+        options = [(each, cause.text) for each, cause in zip(LETTERS, causes, strict=False)]
+        letter = letter.strip().lower()
+        if letter not in LETTERS[: len(causes)]:  # an empty text is in every text
+            letter = ""
+        if not letter:
+            show(Naming(name, NOT_ATTEMPTED, "what is it? Write its letter between the quotation marks.", options))
+            return
+        tried = self.named.setdefault(name, [])
+        tried.append(letter)
+        cause = causes[LETTERS.index(letter)]
+        state, verdict = (RIGHT, "yes") if cause.right else (WRONG, "probably not; look again")
+        show(Naming(name, state, f"{letter}, {verdict}", [(cause.text, cause.feedback)]))
+
+    def discharge(self, name: str, **organs):
+        """Run the program with repaired organs; print its numbers beside the others, and return the picture of all."""
+        patient = self.patient(name)
+        if unknown := [organ for organ in organs if organ not in patient.ill]:
+            raise CourseError(f"{name}'s {unknown[0]} has no fault; ill are {', '.join(patient.ill)}")
+        after = patient.observe(patient.program(**organs))
+        before, well = self.chart(name), self.healthy(name)
+        own = all(parts.yours(organ) is not organ for organ in organs.values())
+        is_well = recovered(*(patient.symptom(chart) for chart in (before, after, well)))
+        self.repaired[name] = ("by you" if own else "by the course's own part") if is_well else "not yet"
+        charts = {figures.WITHOUT: well, name: before, "repaired": after}
+        print(beside(charts))
+        told = "what was ill is now as without the fault" if is_well else "this is not yet what it is without the fault"
+        print(f"\n{name}, repaired {self.repaired[name]}: {told}." if is_well else f"\n{name}: {told}.")
+        return figures.runs(charts)
+
+    def progress(self) -> None:
+        """Print how many causes were named, how many at the first try, and what was repaired by whom."""
+        to_name = [name for name, patient in REGISTRY.items() if patient.causes]
+        right = {name: next(LETTERS[i] for i, c in enumerate(REGISTRY[name].causes) if c.right) for name in to_name}
+        named = [name for name in to_name if right[name] in self.named.get(name, ())]
+        first = [name for name in named if self.named[name][0] == right[name]]
+        to_repair = [name for name, patient in REGISTRY.items() if patient.ill]
+        yours = [name for name in to_repair if self.repaired.get(name) == "by you"]
+        print(f"causes named: {len(named)} of {len(to_name)}, {len(first)} of them at the first try")
+        print(f"repaired by you: {len(yours)} of {len(to_repair)}")
+        for what, names in (("still to name", set(to_name) - set(named)), ("to repair", set(to_repair) - set(yours))):
+            listed = ", ".join(name for name in REGISTRY if name in names)
+            if listed:
+                print(textwrap.fill(f"{what}: {listed}", 110, subsequent_indent="    "))
+
+    def table(self, tools):
+        """The picture of which of the learner's instruments gives alarm at which patient."""
+        alarms = {}
+        for name, patient in REGISTRY.items():
+            row = {reading.instrument: reading.alarm for reading in self.readings(name, tools)}
+            alarms[f"{name}: {patient.short}"] = row
+        return figures.seen_by(alarms)
+
+
+def recovered(ill: dict[str, float], after: dict[str, float], well: dict[str, float]) -> bool:
+    """Whether every number of a symptom has gone back to where it is without the fault, or nearly."""
+    return all(
+        math.isfinite(after[key])
+        and abs(after[key] - well[key]) <= (WELL_WITHIN * abs(ill[key] - well[key]) if math.isfinite(ill[key]) else 0.1)
+        for key in well
+    )
+
+
+def beside(charts: dict[str, Chart]) -> str:
+    """The numbers of some runs in columns, and below them what each model tells."""
+    rows = {"first loss": lambda c: c.first, "loss of the last ten": lambda c: c.last,
+            "validation loss": lambda c: c.validation, "largest norm": lambda c: max(c.norms)}  # fmt: skip
+    extra = dict.fromkeys(k for c in charts.values() for k, v in c.more.items() if isinstance(v, int | float))
+    rows |= {key: lambda c, key=key: c.more.get(key, math.nan) for key in extra}
+    wide = max(map(len, rows))
+    heads = [f"{name:>18}" for name in charts]
+    lines = [" " * wide + "".join(heads)]
+    for name, number in rows.items():
+        lines.append(f"{name:{wide}}" + "".join(f"{_number(number(chart)):>18}" for chart in charts.values()))
+    lines += [f"{key}: {text}" for c in charts.values() for key, text in c.more.items() if isinstance(text, str)]
+    told = {name: chart.sample for name, chart in charts.items() if chart.sample}
+    for name, text in told.items():
+        lines.append(textwrap.fill(f"{name} tells: {' '.join(text.split())}", 110, subsequent_indent="    "))
+    return "\n".join(lines)
+
+
+def _number(value: float) -> str:
+    """Two places after the point, or as much as is needed of very small and very large numbers."""
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    return f"{value:,.2f}" if 0.01 <= abs(value) < 1e5 else f"{value:.2g}"

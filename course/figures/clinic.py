@@ -1,0 +1,119 @@
+"""The clinic in pictures: a patient's run beside the one without the fault, and which instrument sees which fault."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from course.figures import style
+
+WITHOUT = "without the fault"
+LOOKS = (  # of the run without the fault, the patient's, the repaired one
+    {"color": style.BLUE, "linestyle": "-", "linewidth": 1.5},
+    {"color": style.BERRY, "linestyle": (0, (4, 1.5)), "linewidth": 2.0},
+    {"color": style.ORANGE, "linestyle": ":", "linewidth": 3.2},
+)
+SEEN, UNSEEN, NOT_TRIED = "●", "○", ""  # the marks of the table, which say the same as its colours
+
+
+def lists_of(chart) -> dict[str, Sequence[float]]:
+    """What a chart has besides losses and norms that can be drawn as a line, by name."""
+    return {name: values for name, values in chart.more.items() if isinstance(values, list | tuple)}
+
+
+@style.figure
+def runs(charts: Mapping[str, object]):
+    """The losses of some runs, and beside them what else can be drawn: a list of their own, or the gradients' norms.
+
+    Args:
+        charts: `course.clinic.program.Chart` by name, in this order: without the fault, the patient, the repaired run.
+    """
+    own = next((name for chart in charts.values() for name in lists_of(chart)), None)
+    beside = own or "gradient's norm before clipping"
+    fig, (left, right) = style.canvas(1, 2, height=2.9, width_ratios=(3, 2))
+    said = {"loss": [], beside: []}
+    for look, (name, chart) in zip(LOOKS, charts.items(), strict=False):
+        lines = {left: ("loss", chart.losses), right: (beside, lists_of(chart).get(own) if own else chart.norms)}
+        for ax, (what, values) in lines.items():
+            if not values:
+                continue
+            ax.plot(range(1, len(values) + 1), values, **look, label=name)
+            said[what].append(f"{name} from {values[0]:.3g} to {values[-1]:.3g}")
+    every = [value for chart in charts.values() for value in chart.norms if np.isfinite(value) and value > 0]
+    if not own and every and max(every) > 30 * min(every):
+        right.set_yscale("log")
+    for ax, ylabel in ((left, "nats per token"), (right, beside)):
+        ax.set(xlabel="steps")
+        style.panel_title(ax, ylabel)
+    if own:
+        right.set_xlabel("")
+    left.legend()
+    names = [name for name in charts if name != WITHOUT]
+    style.headline(fig, f"The loss of {' and of the '.join(names)}")
+    told = "; ".join(f"{what}: {', '.join(lines)}" for what, lines in said.items() if lines)
+    return fig, f"Lines over the steps of {len(charts)} runs. {told[0].upper()}{told[1:]}."
+
+
+@style.figure
+def seen_by(alarms: Mapping[str, Mapping[str, bool | float | None]], title: str = "Which instrument sees which fault"):
+    """The clinic's table: a row for each patient, a column for each instrument.
+
+    Args:
+        alarms: by patient and instrument whether it gave alarm, or in which fraction of runs; None or no entry: it was
+            not tried, because that patient has nothing that it could look at.
+    """
+    columns = list(dict.fromkeys(name for row in alarms.values() for name in row))
+    values = np.full((len(alarms), len(columns)), np.nan)
+    for i, row in enumerate(alarms.values()):
+        for j, name in enumerate(columns):
+            if row.get(name) is not None:
+                values[i, j] = float(row[name])
+    fig, ax = style.canvas(height=1.6 + 0.26 * len(alarms))
+    ax.imshow(np.where(np.isnan(values), 0, values), cmap=style.HEAT, vmin=0, vmax=1.15, aspect="auto")
+    for (i, j), value in np.ndenumerate(values):
+        if np.isnan(value):
+            ax.plot(j, i, marker="_", color="#c9c7bf", markersize=7)
+            continue
+        whole = value in (0.0, 1.0)
+        mark = (SEEN if value else UNSEEN) if whole else f"{value:.0%}".rstrip("%")
+        ax.text(j, i, mark, ha="center", va="center", fontsize=10 if whole else 7.5,
+                color="#ffffff" if value > 0.5 else style.QUIET)  # fmt: skip
+    ax.set_xticks(range(len(columns)), columns, rotation=52, ha="left", rotation_mode="anchor", fontsize=9)
+    ax.set_yticks(range(len(alarms)), list(alarms), fontsize=8.8)
+    ax.xaxis.tick_top()
+    ax.tick_params(length=0)
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+    style.headline(fig, title)
+    said = []
+    for name, row in alarms.items():
+        by = [column for column in columns if row.get(column)]
+        said.append(f"{name}: {', '.join(by) if by else 'none'}")
+    return fig, (
+        f"A table of {len(alarms)} patients and {len(columns)} instruments; a filled circle on a dark ground is an alarm, an "
+        f"empty circle none, a dash not tried. Alarms by patient. {'; '.join(said)}."
+    )
+
+
+@style.figure
+def healthy_readings(readings: Mapping[str, Sequence[float]], limits: Mapping[str, float]):
+    """How far the readings of healthy runs stay from the value at which their instrument gives alarm.
+
+    Args:
+        readings: by instrument, a value for each healthy run; limits: by instrument, where its alarm begins.
+    """
+    names = [name for name in readings if name in limits]
+    fig, ax = style.canvas(height=1.1 + 0.28 * len(names))
+    worst = {}
+    for i, name in enumerate(names):
+        shares = np.array([value / limits[name] for value in readings[name]])
+        worst[name] = float(shares.max())
+        ax.plot(shares, np.full(len(shares), i), linestyle="", marker="|", markersize=11, color=style.BLUE)
+    ax.axvline(1, color=style.BERRY, linewidth=1.6, linestyle="--")
+    ax.text(1, -0.75, " alarm", color=style.BERRY, va="center", fontsize=9.5)
+    ax.set_yticks(range(len(names)), names, fontsize=9)
+    ax.set(xlim=(0, 1.25), ylim=(len(names) - 0.5, -1.1), xlabel="reading, as a fraction of the limit")
+    ax.grid(axis="x")
+    style.headline(fig, "Healthy runs, and where each instrument would give alarm")
+    count = max(map(len, readings.values()))
+    said = ", ".join(f"{name} {value:.2f}" for name, value in worst.items())
+    return fig, f"The readings of {count} healthy runs as fractions of each limit; the largest of each: {said}."
