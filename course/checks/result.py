@@ -86,7 +86,7 @@ def _with_code(text: str) -> str:
 
 
 def show(result) -> None:
-    """Show a verdict (anything with both forms) as the output of a notebook's cell; where there is no notebook, as text."""
+    """Show a verdict, or what has both its forms, as the output of a notebook's cell; elsewhere as text."""
     if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
         sys.modules["IPython"].display.display(result)
     else:

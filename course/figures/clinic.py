@@ -47,7 +47,7 @@ def runs(charts: Mapping[str, object]):
     if own:
         right.set_xlabel("")
     left.legend()
-    names = [name for name in charts if name != WITHOUT]
+    names = [name for name in charts if name != WITHOUT] or list(charts)
     style.headline(fig, f"The loss of {' and of the '.join(names)}")
     told = "; ".join(f"{what}: {', '.join(lines)}" for what, lines in said.items() if lines)
     return fig, f"Lines over the steps of {len(charts)} runs. {told[0].upper()}{told[1:]}."
@@ -89,8 +89,8 @@ def seen_by(alarms: Mapping[str, Mapping[str, bool | float | None]], title: str 
         by = [column for column in columns if row.get(column)]
         said.append(f"{name}: {', '.join(by) if by else 'none'}")
     return fig, (
-        f"A table of {len(alarms)} patients and {len(columns)} instruments; a filled circle on a dark ground is an alarm, an "
-        f"empty circle none, a dash not tried. Alarms by patient. {'; '.join(said)}."
+        f"A table of {len(alarms)} patients and {len(columns)} instruments; a filled circle on a dark ground is an "
+        f"alarm, an empty circle none, a dash not tried. Alarms by patient. {'; '.join(said)}."
     )
 
 
