@@ -4,20 +4,27 @@
 with its arithmetic until somebody has measured. `record` makes of a run the file from which ranges are made.
 """
 
-import math
 import platform
 import statistics
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import course
+from helpers.checkpoint import load_model
 from helpers.errors import CourseError
-from helpers.files import data_folder, read_json, write_json
-from helpers.run_log import read_log
+from helpers.files import data_folder, parse_json, read_json, regular, write_json
+from helpers.model_files import CONFIG
+from helpers.recipes import recipe_from
+from helpers.run_log import LOG, read_log
 
 FORMAT = 1
 FILE = "reference_ranges.json"
 POINTS = 12  # losses that a record keeps of a run, evenly spread over its steps
+AGAIN = "copy the run's folder again, or train it again"
+# What a record is made of, and whether each row of a log has it.
+MEASURED = {"step": True, "tokens": True, "seconds": True, "tokens_per_second": True,
+            "loss": False, "val_loss": False, "memory_gb": False}  # fmt: skip
+LARGEST = 1e15  # no run measures more of anything
 LOSS_MARGIN, SPEED_MARGIN, MEMORY_MARGIN = 0.03, 0.35, 0.25  # around what was measured: other seeds, other machines
 
 CAUSES = {
@@ -82,26 +89,29 @@ def record(folder: str | Path) -> dict:
     """A run of a recipe as a small dictionary for JSON: what it was, where it ran, and what it showed.
 
     Raises:
-        CourseError: there is no run in the folder, or it was not started from a recipe.
+        CourseError: there is no run in the folder, it was not started from a recipe, or one of its files is damaged.
     """
     folder = Path(folder)
-    counted = ("tokens", "seconds", "tokens_per_second")
-    rows = [row for row in read_log(folder) if all(_is_number(row.get(name)) for name in counted)]
-    config = read_json(folder / "config.json", nan=True)
+    config = read_json(folder / CONFIG, nan=True)
     try:
         recipe, parameters = config["training"]["recipe"], config["parameters"]
-        texts = [recipe[key] for key in ("name", "stories", "tokenizer")]
-        whole = all(isinstance(text, str) for text in texts) and _is_number(parameters)
-    except (KeyError, TypeError):
+        whole = all(isinstance(recipe[key], str) for key in ("name", "stories", "tokenizer"))
+        made = recipe_from(recipe)
+    except (KeyError, TypeError, ValueError, AttributeError):
         whole = False
-    if not rows or not whole:
-        raise CourseError(f"{folder} holds no run of a recipe with a log")
+    if not whole:
+        raise CourseError(f"{folder} holds no run of a recipe: its {CONFIG} does not name one as `train` writes it")
+    model, tokenizer = load_model(folder)  # which refuses weights that were damaged, or are another model's
+    shape = replace(made.config(tokenizer.vocab_size), vocab_size=tokenizer.vocab_size)
+    if model.config != shape or model.parameter_count() != parameters:
+        raise CourseError(f"{folder} holds another model than its recipe makes: {AGAIN}")
+    rows = _rows(folder)
     # Whose stories they are, and where they lie, is nobody's business.
     known = ("bundled", "tinystories", "gpt2")
     recipe = recipe | {key: recipe[key] if recipe[key] in known else "own" for key in ("stories", "tokenizer")}
-    trained = [row for row in rows if _is_number(row.get("loss"))]
+    trained = [row for row in rows if row.get("loss") is not None]
     kept = sorted({round(i * (len(trained) - 1) / (POINTS - 1)) for i in range(POINTS)}) if trained else []
-    validated = [row for row in rows if _is_number(row.get("val_loss"))]
+    validated = [row for row in rows if row.get("val_loss") is not None]
     speeds = [row["tokens_per_second"] for row in rows[len(rows) // 10 :]]  # the first ones warm up
     return {
         "format": FORMAT,
@@ -115,13 +125,33 @@ def record(folder: str | Path) -> dict:
         "loss": [[trained[i]["step"], trained[i]["loss"]] for i in kept],
         "val_loss": [[row["step"], row["val_loss"]] for row in validated],
         "tokens_per_second": statistics.median(speeds),
-        "memory_gb": max((row["memory_gb"] for row in rows if _is_number(row.get("memory_gb"))), default=0) or None,
+        "memory_gb": max(row.get("memory_gb") or 0 for row in rows) or None,
     }
 
 
-def _is_number(value) -> bool:
-    """Whether a value can be measured: not a truth, a text or a NaN."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _rows(folder: Path) -> list[dict]:
+    """Every row of a run's log; a CourseError names the line that no run has written.
+
+    `read_log` leaves such a line out, so that a run can be resumed: what is sent to others must be whole.
+    """
+    path, rows = regular(folder / LOG), []
+    if not path.exists():
+        raise CourseError(f"{folder} has no {LOG}: {AGAIN}")
+    for number, line in enumerate(path.read_bytes().removesuffix(b"\n").split(b"\n"), 1):
+        where = f"line {number} of {path}"
+        row = parse_json(line, where, nan=True, instead=AGAIN)
+        if not isinstance(row, dict):
+            raise CourseError(f"{where} is no row of a log: {AGAIN}")
+        for name, needed in MEASURED.items():
+            value = row.get(name)
+            if needed or value is not None:
+                number_or_not = isinstance(value, int | float) and not isinstance(value, bool)
+                if not (number_or_not and 0 <= value <= LARGEST):  # a NaN is neither
+                    raise CourseError(f"{where}: {name} is {str(value):.40}, which no run measures: {AGAIN}")
+        if type(row["step"]) is not int or row["step"] <= (rows[-1]["step"] if rows else 0):
+            raise CourseError(f"{where}: step {row['step']} does not come after the one before: {AGAIN}")
+        rows.append(row)
+    return rows
 
 
 def machine() -> dict[str, str]:
@@ -233,13 +263,16 @@ def judge(rows: list[dict], ranges: dict) -> Verdict:
     return Verdict(tuple(findings), compared, ranges["estimate"], ranges["about"])
 
 
-def judge_run(folder: str | Path) -> Verdict | None:
+def judge_run(folder: str | Path, run: dict | None = None) -> Verdict | None:
     """The verdict on a run in a folder; None where there are no ranges for its recipe on this profile.
 
+    Args:
+        run: its record, if there is one already.
+
     Raises:
-        CourseError: there is no run of a recipe in the folder.
+        CourseError: there is no run of a recipe in the folder, or it is damaged.
     """
-    run = record(folder)
+    run = run or record(folder)
     ranges = find_ranges(run["recipe"]["name"], run["profile"])
     if ranges is None or ranges.get("parameters", run["parameters"]) != run["parameters"]:
         return None

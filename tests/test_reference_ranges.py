@@ -2,19 +2,25 @@
 
 import json
 import math
+import os
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 
 from course import reference_ranges
 from course.__main__ import main
 from course.bench import planning
 from helpers import runs
+from helpers.checkpoint import save_model
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json, write_json
+from helpers.model import GPT, GPTConfig
 from helpers.recipes import RECIPES, get_recipe, override
 from helpers.run_log import LOG
-from helpers.tokenizer import train_tokenizer, trained_size
+from helpers.tokenizer import load_tokenizer, train_tokenizer, trained_size
 
 NAMES, THINGS = ("Pip", "Ann", "Tom", "Zoe"), ("kite", "ball", "drum", "boat")
 TEXTS = [f"Once upon a time, {name} had a {thing}. {name} lost the {thing}." for name in NAMES for thing in THINGS]
@@ -90,16 +96,24 @@ def test_records_that_do_not_belong_together_make_no_ranges():
         reference_ranges.ranges_of([])
 
 
-@pytest.fixture
-def run(tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "runs"))
-    (tmp_path / "stories.txt").write_text("\n<|endoftext|>\n".join(TEXTS), encoding="utf-8")
-    train_tokenizer(TEXTS, 280).save(tmp_path / "tokenizer.json")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    home = tmp_path_factory.mktemp("home")
+    (home / "stories.txt").write_text("\n<|endoftext|>\n".join(TEXTS), encoding="utf-8")
+    train_tokenizer(TEXTS, 280).save(home / "tokenizer.json")
     small = ["n_layer=1", "n_head=1", "d_model=8", "context_length=24", "steps=20", "eval_every=10", "log_every=1"]
-    recipe = override(get_recipe("storyteller"), [*small, f"tokenizer={tmp_path / 'tokenizer.json'}"])
-    recipe = replace(recipe, stories=str(tmp_path / "stories.txt"))
-    runs.train_recipe(recipe, tmp_path / "run", progress=False)
-    return tmp_path / "run"
+    recipe = override(get_recipe("storyteller"), [*small, f"tokenizer={home / 'tokenizer.json'}"])
+    recipe = replace(recipe, stories=str(home / "stories.txt"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("COURSE_RUNS", str(home / "runs"))
+        runs.train_recipe(recipe, home / "run", progress=False)
+    return home / "run"
+
+
+@pytest.fixture
+def run(trained, tmp_path):
+    """A run of its own for each test, to be damaged."""
+    return Path(shutil.copytree(trained, tmp_path / "run"))
 
 
 def test_the_command_writes_a_file_that_tells_nothing_private(run, capsys, monkeypatch, tmp_path):
@@ -130,15 +144,130 @@ def test_what_is_no_run_is_refused(tmp_path, capsys):
     assert "config.json" in capsys.readouterr().err
 
 
-def test_what_is_no_number_is_not_recorded(run, tmp_path):
+def test_what_no_run_measures_is_not_recorded(run, tmp_path):
     whole = (run / LOG).read_text(encoding="utf-8")
     *lines, last = whole.splitlines()
-    for name in ("tokens_per_second", "seconds", "tokens", "loss", "val_loss", "memory_gb"):
-        for value in (math.nan, math.inf, None, "fast", True, []):
+    optional = ("loss", "val_loss", "memory_gb")
+    for name in ("step", "tokens_per_second", "seconds", "tokens", *optional):
+        for value in (math.nan, math.inf, -math.inf, -1, 1e300, 10**400, None, "fast", True, []):
             damaged = json.dumps(json.loads(last) | {name: value})
             (run / LOG).write_text("\n".join([*lines, damaged]), encoding="utf-8")
-            found = reference_ranges.record(run)
-            assert read_json(write_json(tmp_path / "record.json", found)) == found  # which refuses a NaN
+            if value is None and name in optional:
+                found = reference_ranges.record(run)
+                assert read_json(write_json(tmp_path / "record.json", found)) == found  # which refuses a NaN
+            else:
+                with pytest.raises(CourseError, match=rf"line 20 of .*{name} is"):
+                    reference_ranges.record(run)
+
+
+def change_log(change):
+    def damage(run):
+        rows = [json.loads(line) for line in (run / LOG).read_text(encoding="utf-8").splitlines()]
+        (run / LOG).write_text("".join(json.dumps(row) + "\n" for row in change(rows)), encoding="utf-8")
+
+    return damage
+
+
+def change_config(change):
+    def damage(run):
+        content = read_json(run / "config.json")
+        change(content)
+        write_json(run / "config.json", content)
+
+    return damage
+
+
+def log_as(write):
+    return lambda run: (run / LOG).write_bytes(write((run / LOG).read_bytes()))
+
+
+def other_model(run):
+    torch.manual_seed(0)
+    save_model(run, GPT(GPTConfig(280, context_length=24, n_layer=2, n_head=1, d_model=8)), load_tokenizer(run),
+               read_json(run / "config.json")["training"])  # fmt: skip
+
+
+def in_its_place(name, make):
+    def damage(run):
+        (run / name).unlink()
+        make(run / name)
+
+    return damage
+
+
+DAMAGES = {
+    "no log": lambda run: (run / LOG).unlink(),
+    "an empty log": log_as(lambda _: b""),
+    "half a line at its end": log_as(lambda content: content[:-30]),
+    "half a line in it": log_as(lambda content: content.replace(b'"lr": 0', b'"lr":\n', 1)),
+    "bytes that are no text": log_as(lambda content: content[:500] + b"\xff\xfe" + content[500:]),
+    "UTF-16": log_as(lambda content: content.decode().encode("utf-16")),
+    "NULs after a power cut": log_as(lambda content: content + b"\0" * 512),
+    "a log of arrays": log_as(lambda _: b"[1, 2]\n[3]\n"),
+    "a log of numbers": log_as(lambda _: b"1\n2\n"),
+    "one array around all rows": log_as(lambda content: b"[" + b",".join(content.splitlines()) + b"]"),
+    "brackets without end": log_as(lambda _: b"[" * 100_000),
+    "a number of 5,000 digits": log_as(lambda content: content + b'{"step": ' + b"9" * 5000 + b"}\n"),
+    "rows without speeds": change_log(lambda rows: [{"step": row["step"], "loss": 1.0} for row in rows]),
+    "rows without steps": change_log(lambda rows: [{**row, "step": None} for row in rows]),
+    "rows in another order": change_log(lambda rows: rows[::-1]),
+    "rows twice": change_log(lambda rows: rows + rows),
+    "steps that are fractions": change_log(lambda rows: [{**row, "step": row["step"] + 0.5} for row in rows]),
+    "one speed that is a NaN": change_log(lambda rows: [*rows[:-1], rows[-1] | {"tokens_per_second": math.nan}]),
+    "infinite speeds": change_log(lambda rows: [row | {"tokens_per_second": math.inf} for row in rows]),
+    "negative speeds": change_log(lambda rows: [row | {"tokens_per_second": -5} for row in rows]),
+    "speeds as text": change_log(lambda rows: [row | {"tokens_per_second": "12"} for row in rows]),
+    "a negative loss": change_log(lambda rows: [row | {"loss": -1.0} for row in rows]),
+    "no config": lambda run: (run / "config.json").unlink(),
+    "an empty config": lambda run: (run / "config.json").write_bytes(b""),
+    "a config that is an array": lambda run: (run / "config.json").write_text("[]", encoding="utf-8"),
+    "no training": change_config(lambda content: content.pop("training")),
+    "no recipe": change_config(lambda content: content["training"].pop("recipe")),
+    "a recipe with a strange key": change_config(lambda content: content["training"]["recipe"].update(owner="me")),
+    "a recipe without a name": change_config(lambda content: content["training"]["recipe"].pop("name")),
+    "settings of the wrong type": change_config(
+        lambda content: content["training"]["recipe"]["training"].update(lr="fast")
+    ),
+    "settings that are a list": change_config(lambda content: content["training"]["recipe"].update(training=[3])),
+    "a recipe of another model": change_config(lambda content: content["training"]["recipe"]["model"].update(d_ff=99)),
+    "another number of parameters": change_config(lambda content: content.update(parameters=10)),
+    "parameters that are a truth": change_config(lambda content: content.update(parameters=True)),
+    "another shape": change_config(lambda content: content["model"].update(n_layer=2)),
+    "a model of another shape": other_model,
+    "no weights": lambda run: (run / "model.safetensors").unlink(),
+    "half the weights": lambda run: (run / "model.safetensors").write_bytes(
+        (run / "model.safetensors").read_bytes()[:-500]
+    ),
+    "no tokenizer": lambda run: (run / "tokenizer.json").unlink(),
+    "a folder in place of the log": in_its_place(LOG, Path.mkdir),
+    "a folder in place of the config": in_its_place("config.json", Path.mkdir),
+    "no folder": shutil.rmtree,
+    "an empty folder": lambda run: (shutil.rmtree(run), run.mkdir()),
+}
+if hasattr(os, "mkfifo"):
+    DAMAGES["a pipe in place of the log"] = in_its_place(LOG, os.mkfifo)
+    DAMAGES["a pipe in place of the config"] = in_its_place("config.json", os.mkfifo)
+    DAMAGES["a link that leads nowhere"] = in_its_place(LOG, lambda path: path.symlink_to("nowhere"))
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_of_a_damaged_run_nothing_is_recorded(trained, run, capsys, kind, monkeypatch, tmp_path):
+    """Nor of the whole run that was named before it."""
+    monkeypatch.setattr(reference_ranges, "data_folder", lambda: tmp_path)
+    whole = shutil.copytree(trained, tmp_path / "whole")
+    DAMAGES[kind](run)
+    files = sorted(tmp_path.rglob("*"))
+    assert main(["record", str(whole), str(run), "--add-ranges"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.startswith("error: ") and err.count("\n") == 1 and len(err) < 500, err
+    assert str(run) in err and sorted(tmp_path.rglob("*")) == files
+
+
+def test_a_run_that_was_stopped_is_recorded_as_far_as_it_came(run):
+    """Its checkpoints are not needed, and are not there when it is finished."""
+    rows = (run / LOG).read_text(encoding="utf-8").splitlines(keepends=True)
+    (run / LOG).write_text("".join(rows[:15]), encoding="utf-8")
+    assert reference_ranges.record(run)["steps"] == 15
 
 
 def test_a_damaged_run_is_one_line(run, capsys):

@@ -28,14 +28,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.out and len(arguments.run_folders) > 1:
         raise CourseError("--out is for one run: leave it away, and each folder gets its record.json")
-    records = []
-    for folder in arguments.run_folders:
-        found = reference_ranges.record(folder)
+    records = [reference_ranges.record(folder) for folder in arguments.run_folders]
+    # All are read before one is written.
+    verdicts = list(map(reference_ranges.judge_run, arguments.run_folders, records))
+    if arguments.add_ranges:
+        reference_ranges.ranges_of(records)
+    for folder, found, verdict in zip(arguments.run_folders, records, verdicts, strict=True):
         path = write_json(arguments.out or Path(folder) / "record.json", found)
-        verdict = reference_ranges.judge_run(folder)
         print(f"{path}: {found['recipe']['name']} on profile {found['profile']}, {found['steps']:,} steps")
         print(verdict or "no reference ranges yet for this recipe on this kind of machine: yours could be the first")
-        records.append(found)
     if arguments.add_ranges:
         print(f"{reference_ranges.add_ranges(records)} now has the reference ranges of these runs")
     else:
