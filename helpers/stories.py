@@ -169,9 +169,10 @@ def _verified(folder: Path, name: str) -> Path:
 def _bundled(split, limit, streaming) -> Stories:
     folder = data_folder() / "stories"
     hashes = read_json(folder / "hashes.json") if (folder / "hashes.json").is_file() else {}
-    paths = [_verified(folder, name) for name in sorted(hashes) if name.startswith(f"{split}-")]
+    names = sorted(hashes) if isinstance(hashes, dict) else ()
+    paths = [_verified(folder, name) for name in names if name.startswith(f"{split}-")]
     if not paths:
-        raise CourseError(f"the bundled {split} stories are missing from {folder}: {_MEND}")
+        raise CourseError(f"the bundled {split} stories are missing from {folder}, or its hashes.json is: {_MEND}")
     description = f"the bundled stories ({describe()})"
     if streaming:
         texts = lambda: islice(story_files.read_all(paths), limit)  # noqa: E731

@@ -154,7 +154,7 @@ def kill_and_resume(kills: int, seed: int = 0, say=lambda line: None) -> dict:
             raise CourseError("the run that nobody kills was killed")
         duration = time.perf_counter() - started
         right = checkpoint.load_model(home / "timed")[0].state_dict()
-        rows = read_log(home / "timed")
+        whole, rows = (home / "timed" / "model.safetensors").read_bytes(), read_log(home / "timed")
         made, ended, in_writes, before_any = 0, 0, dict.fromkeys(POINTS, 0), 0
         run = home / "run-0"
         while made < kills:
@@ -170,6 +170,8 @@ def kill_and_resume(kills: int, seed: int = 0, say=lambda line: None) -> dict:
                 model = checkpoint.load_model(run)[0].state_dict()
                 if not all(torch.equal(right[name], model[name]) for name in right):
                     raise CourseError(f"{run} ended with other weights than the run that was never killed")
+                if (run / "model.safetensors").read_bytes() != whole:
+                    raise CourseError(f"{run} ended with another file than the run that was never killed")
                 if not same_rows(rows, read_log(run)):
                     raise CourseError(f"{run} has another log than the run that was never killed")
                 if left := [path.name for path in run.rglob("*") if path.suffix in (".part", ".damaged")]:
