@@ -236,7 +236,7 @@ def versions() -> dict:
     """What must be the same when a run goes on, the format, and what should be, because it decides the rounding."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     here = {"torch": torch.__version__, "numpy": np.__version__, "gpu": gpu, "threads": torch.get_num_threads()}
-    return here | {"format": FORMAT, "cpu": torch.backends.cpu.get_cpu_capability()}  # as "AVX2"
+    return here | {"format": FORMAT, "cpu": torch.backends.cpu.get_cpu_capability()}  # written down, no more
 
 
 def _read(path: Path) -> dict:
