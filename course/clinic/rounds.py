@@ -14,12 +14,21 @@ from dataclasses import dataclass, field
 
 from course.checks import parts
 from course.checks.result import NOT_ATTEMPTED, RIGHT, WRONG, as_html, as_text, show
+from course.clinic import structure  # noqa: F401 - each family brings its patients
 from course.clinic.program import Chart
 from course.clinic.ward import REGISTRY, Patient, healthy_chart
 from course.figures import clinic as figures
 from helpers.errors import CourseError
 
 LETTERS = "abcdefgh"
+ROUNDS = (  # whom the notebook meets, round by round
+    ("Ada", "Bruno", "Carla", "Dora", "Emil"),
+    ("Fay", "Gus", "Hana", "Ivo", "Jun"),
+    ("Kira", "Leo", "Mona", "Nils", "Olga", "Paul", "Rosa", "Sven", "Tom", "Quin"),
+    ("Uma", "Vera", "Wim", "Xena", "Yan"),
+    ("Zoe", "Abe", "Bea", "Cleo"),
+    ("Dan", "Eve"),
+)
 WELL_WITHIN = 0.25  # of the way from the healthy number to the ill one: a repaired symptom may be off by so much
 
 
@@ -81,8 +90,9 @@ class Ward:
         return figures.runs(charts)
 
     def examine(self, name: str, tools) -> None:
-        """Print what the instruments say, alarms first."""
-        for reading in sorted(self.readings(name, tools), key=lambda reading: not reading.alarm):
+        """Print what those instruments say that are among `tools`, alarms first."""
+        built = [reading for reading in self.readings(name, tools) if reading.instrument in tools]
+        for reading in sorted(built, key=lambda reading: not reading.alarm):
             mark = {True: "[!]", False: "[ ]", None: "   "}[reading.alarm]
             print(textwrap.fill(f"{mark} {reading.instrument:16} {reading.says}", 116, subsequent_indent=" " * 21))
 
@@ -128,26 +138,31 @@ class Ward:
 
     def progress(self) -> None:
         """Print how many causes were named, how many at the first try, and what was repaired by whom."""
-        to_name = [name for name, patient in REGISTRY.items() if patient.causes]
+        to_name = [name for name in all_names() if REGISTRY[name].causes]
         right = {name: next(LETTERS[i] for i, c in enumerate(REGISTRY[name].causes) if c.right) for name in to_name}
         named = [name for name in to_name if right[name] in self.named.get(name, ())]
         first = [name for name in named if self.named[name][0] == right[name]]
-        to_repair = [name for name, patient in REGISTRY.items() if patient.ill]
+        to_repair = [name for name in all_names() if REGISTRY[name].ill]
         yours = [name for name in to_repair if self.repaired.get(name) == "by you"]
         print(f"causes named: {len(named)} of {len(to_name)}, {len(first)} of them at the first try")
         print(f"repaired by you: {len(yours)} of {len(to_repair)}")
         for what, names in (("still to name", set(to_name) - set(named)), ("to repair", set(to_repair) - set(yours))):
-            listed = ", ".join(name for name in REGISTRY if name in names)
+            listed = ", ".join(name for name in all_names() if name in names)
             if listed:
                 print(textwrap.fill(f"{what}: {listed}", 110, subsequent_indent="    "))
 
     def table(self, tools):
         """The picture of which of the learner's instruments gives alarm at which patient."""
         alarms = {}
-        for name, patient in REGISTRY.items():
+        for name in all_names():
             row = {reading.instrument: reading.alarm for reading in self.readings(name, tools)}
-            alarms[f"{name}: {patient.short}"] = row
+            alarms[f"{name}: {self.patient(name).short}"] = row
         return figures.seen_by(alarms)
+
+
+def all_names() -> list[str]:
+    """The patients in the order of the rounds."""
+    return [name for each in ROUNDS for name in each if name in REGISTRY]
 
 
 def recovered(ill: dict[str, float], after: dict[str, float], well: dict[str, float]) -> bool:
@@ -182,3 +197,6 @@ def _number(value: float) -> str:
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     return f"{value:,.2f}" if 0.01 <= abs(value) < 1e5 else f"{value:.2g}"
+
+
+ward = Ward()
