@@ -31,7 +31,7 @@ FORBIDDEN = {
     r"autograd\.Function|\bFunction\):": "a gradient written by hand",
     r"torch\.ops\b|\baten\b": "an operator below torch's public functions",
     r"\b(?:torch|F|nn)(?:\.\w+)*\._[a-z]\w*": "a private call of torch",
-    r"cpuinfo|platform\.processor|(?<!\"cpu\": torch\.backends\.cpu\.)get_cpu_capability": "a branch on the kind of CPU",
+    r"cpuinfo|platform\.processor|(?<!cpu\": torch\.backends\.cpu\.)get_cpu_capability": "a branch on the kind of CPU",
 }
 
 BUILT = re.compile(r"Built (?:in notebooks? (\d\d)(?:(?:, | and | to |-)\d\d)*|beside the notebooks): \S")
