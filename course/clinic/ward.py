@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 
 from course.clinic.program import Chart, Program
 
@@ -54,7 +53,13 @@ class Patient:
         return replace(self.base, **{**self.ill, **repaired})
 
 
-@lru_cache(maxsize=64)
+_HEALTHY: list[tuple[Program, Callable[[Program], Chart], Chart]] = []  # programs are compared, they have no hash
+
+
 def healthy_chart(base: Program, observe: Callable[[Program], Chart]) -> Chart:
     """The program without a fault, run once."""
-    return observe(base)
+    for program, way, chart in _HEALTHY:
+        if program == base and way == observe:
+            return chart
+    _HEALTHY.append((base, observe, observe(base)))
+    return _HEALTHY[-1][-1]

@@ -1,5 +1,6 @@
 """The clinic in pictures: a patient's run beside the one without the fault, and which instrument sees which fault."""
 
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -78,7 +79,7 @@ def seen_by(alarms: Mapping[str, Mapping[str, bool | float | None]], title: str 
         ax.text(j, i, mark, ha="center", va="center", fontsize=10 if whole else 7.5,
                 color="#ffffff" if value > 0.5 else style.QUIET)  # fmt: skip
     ax.set_xticks(range(len(columns)), columns, rotation=52, ha="left", rotation_mode="anchor", fontsize=9)
-    ax.set_yticks(range(len(alarms)), list(alarms), fontsize=8.8)
+    ax.set_yticks(range(len(alarms)), [textwrap.shorten(name, 46, placeholder=" ...") for name in alarms], fontsize=8.8)
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
     ax.grid(False)
