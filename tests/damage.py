@@ -43,16 +43,13 @@ def make_world(folder: Path) -> Path:
     from helpers.model import GPT, GPTConfig
     from helpers.recipes import get_recipe, override
     from helpers.runs import prepare, trainer_of
-    from helpers.tokenizer import train_tokenizer
 
     folder.mkdir(parents=True)
-    (folder / "stories.txt").write_text("\n<|endoftext|>\n".join(TEXTS), encoding="utf-8")
+    tokenizer = write_stories(folder)
     (folder / "stories.jsonl").write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS), "utf-8")
     table = pyarrow.table({"text": TEXTS})
     pyarrow.parquet.write_table(table, folder / "stories.parquet")
     Dataset.from_dict({"text": TEXTS}).save_to_disk(folder / "saved")
-    tokenizer = train_tokenizer(TEXTS, 280)
-    tokenizer.save(folder / "tokenizer.json")
     torch.manual_seed(0)
     model = GPT(GPTConfig(vocab_size=280, context_length=32, n_layer=1, n_head=1, d_model=8)).eval()
     save_model(folder / "model", model, tokenizer)
@@ -66,6 +63,16 @@ def make_world(folder: Path) -> Path:
     _make_course(folder / "root", folder, table)
     _make_class(folder)
     return folder
+
+
+def write_stories(folder: Path):
+    """A file of stories, and a tokenizer for it, which is returned."""
+    from helpers.tokenizer import train_tokenizer
+
+    (folder / "stories.txt").write_text("\n<|endoftext|>\n".join(TEXTS), encoding="utf-8")
+    tokenizer = train_tokenizer(TEXTS, 280)
+    tokenizer.save(folder / "tokenizer.json")
+    return tokenizer
 
 
 def _make_course(root: Path, world: Path, table) -> None:
