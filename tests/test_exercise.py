@@ -614,6 +614,18 @@ def test_code_that_is_given_to_be_repaired_is_not_attempted_until_it_is_changed(
     assert not same_code(repaired, _ScaleWithAFault) and not same_code(print, repaired)
 
 
+def test_code_is_the_same_in_a_cell_that_does_not_import_what_its_file_imports():
+    source = "def rooted(x):\n    for _ in range(2):\n        x = math.sqrt(x) + math.f(x, y=3)\n    return math.pi * x"
+    made = {}
+    for name, text in {"file": "import math\n" + source, "cell": source, "other": source.replace("pi", "e")}.items():
+        exec(compile(text, name, "exec"), scope := {})
+        made[name] = scope["rooted"]
+    assert same_code(made["cell"], made["file"])
+    assert not same_code(made["other"], made["file"])
+    exec(source.replace("y=3", "z=3"), scope := {})
+    assert not same_code(scope["rooted"], made["file"])
+
+
 def test_a_cell_is_compared_with_the_code_that_it_began_as():
     cell = (
         '%matplotlib inline\ndef my_mean(values, start=0):\n    "Doc."\n    total = start\n'

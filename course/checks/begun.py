@@ -1,6 +1,7 @@
 """Whether an answer is still what its cell began with: a stub, or code with a fault that is to be repaired."""
 
 import ast
+import dis
 import inspect
 from types import CodeType
 
@@ -36,14 +37,31 @@ def _methods(made: type) -> dict:
 
 def _alike(one: CodeType, other: CodeType) -> bool:
     def parts(code: CodeType) -> tuple:
-        inner = [each for each in code.co_consts if isinstance(each, CodeType)]
-        # A docstring is the first constant, and the names of functions inside have stood among them in some Pythons.
         values = [repr(each) for each in code.co_consts if not isinstance(each, CodeType | str)]
-        words = [each for each in code.co_consts[1:] if isinstance(each, str) and "<locals>" not in each]
-        return code.co_code, code.co_names, code.co_varnames, code.co_freevars, values, words, inner
+        return code.co_varnames, code.co_freevars, values, _steps(code)
 
-    (*plain, inner), (*plain_too, inner_too) = parts(one), parts(other)
-    return plain == plain_too and len(inner) == len(inner_too) and all(map(_alike, inner, inner_too))
+    inner, inner_too = _inner(one), _inner(other)
+    return parts(one) == parts(other) and len(inner) == len(inner_too) and all(map(_alike, inner, inner_too))
+
+
+def _inner(code: CodeType) -> list[CodeType]:
+    return [each for each in code.co_consts if isinstance(each, CodeType)]
+
+
+def _steps(code: CodeType) -> list[tuple]:
+    """The instructions, but for what depends on what is imported beside a function: `torch.ones` of a module that
+    is imported in the same file is called by other instructions than that of a name that stands in another cell.
+    """
+    steps = []
+    for step in dis.get_instructions(code):
+        if step.opname in ("PUSH_NULL", "PRECALL"):
+            continue
+        name = "LOAD_ATTR" if step.opname == "LOAD_METHOD" else step.opname
+        moved = step.opcode in dis.hasjrel or step.opcode in dis.hasjabs or isinstance(step.argval, CodeType)
+        text = isinstance(step.argval, str) and "<locals>" in step.argval  # the name of a function inside
+        call = step.opname in ("CALL", "CALL_METHOD", "CALL_FUNCTION")
+        steps.append((name, None if moved or text else step.arg if call else repr(step.argval)))
+    return steps
 
 
 def _bare(node: ast.stmt) -> str:
