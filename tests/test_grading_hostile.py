@@ -129,7 +129,7 @@ def state_of(folder: Path) -> dict:
     }
 
 
-def test_forty_hostile_submissions_cost_only_their_own_marks(tmp_path, needs_a_confinement, capsys):
+def test_forty_hostile_submissions_cost_only_their_own_marks(tmp_path, needs_a_confinement, capsys, record_property):
     group = Class(tmp_path)
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -160,6 +160,12 @@ def test_forty_hostile_submissions_cost_only_their_own_marks(tmp_path, needs_a_c
                 met.append(one.accept())
             except TimeoutError:
                 continue
+    right = sum(cells(rows[name]) == [R, R, R, R] for name in HONEST if name in rows)
+    touched = len(met) + sum(state_of(folder) != seen for folder, seen in zip(watched, before, strict=True))
+    counts = {"handed_in": len(files) + len(CODE) + len(HONEST), "hostile": len(files) + len(CODE), "marked": len(rows)}
+    counts |= {"honest": len(HONEST), "honest_right": right, "outside_touched": touched}
+    for name, value in (counts | {"confinement": sandbox.best_confinement().name}).items():
+        record_property(name, value)  # docs/tools/reliability.py keeps them
     assert len(files) + len(CODE) == 40 and set(rows) == {*files, *CODE, *HONEST}
     for name in HONEST:
         assert cells(rows[name]) == [R, R, R, R] and rows[name]["points"] == str(sum(WORTH.values()))

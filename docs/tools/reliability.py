@@ -341,10 +341,10 @@ def _told(name: str, c: dict) -> tuple[str, str]:
             f"{c['marked']} marked, {c['honest_right']} of {c['honest']} honest ones with full points, "
             f"{c['outside_touched']} things outside touched",
         )
+    failed = f"; not {', '.join(c['failed'])}" if c["failed"] else ""
     return (
         f"{c['notebooks']} notebooks, each on {c['sources']} sources of stories of one's own",
-        f"{c['to_their_end']} of {c['pairs']} ran to their end"
-        + (f"; not {', '.join(c['failed'])}" * bool(c["failed"])),
+        f"{c['to_their_end']} of {c['pairs']} ran to their end{failed}",
     )
 
 
