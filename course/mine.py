@@ -75,8 +75,8 @@ def _not_whole(part: Part, known: set[str]) -> str:
     """Why a kept answer cannot stand in a file, or ""."""
     try:
         names = names_missing(part.source, known) if part.whose == YOURS else []
-    except SyntaxError as error:
-        return f"what is kept is not valid Python ({error.msg})"
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        return f"what is kept is not valid Python ({getattr(error, 'msg', error)})"
     return f"it uses {', '.join(names)}, which stands in another cell" if names else ""
 
 
@@ -200,7 +200,7 @@ def path() -> Path:
 def write(found: list[Part] | None = None) -> Path:
     """Write `runs/my_gpt.py`, if it is not what it should be already."""
     text = text_of(parts() if found is None else found)
-    if not path().exists() or path().read_text(encoding="utf-8") != text:
+    if not path().is_file() or path().read_bytes() != text.encode("utf-8"):
         write_atomically(path(), text)
     return path()
 

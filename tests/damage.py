@@ -101,6 +101,7 @@ def _make_class(world: Path) -> None:
     """A class of one who has answered nothing, so that no code of hers is run; and an answer of one's own."""
     import nbformat
 
+    from course.checks.cells import course_part
     from tests.test_grading import small
 
     for name in ("class", "key"):
@@ -109,7 +110,7 @@ def _make_class(world: Path) -> None:
     (world / "class" / "01_tokenization.ipynb").rename(world / "class" / "ada.ipynb")
     parts = world / "runs" / "parts"
     parts.mkdir(parents=True)
-    (parts / "1.2_pair_counts.py").write_text("def pair_counts(words):\n    return {}\n", "utf-8")
+    (parts / "6.3_MLP.py").write_text(course_part("6.3") + "\n", "utf-8")
 
 
 # ---------------------------------------------------------------------- who reads what
@@ -180,7 +181,7 @@ def _cases() -> list[Case]:
     add("run --only 00 --skip-training", "root/notebooks/00_start_here.ipynb", root=True)
     add("quiz export --out out", "root/data/quizzes/01.json", root=True, needed=False)
     add("quiz show 01", "root/data/quizzes/01.json", root=True)
-    add("mine", "runs/parts/1.2_pair_counts.py", "runs/my_gpt.py", needed=False)
+    add("mine", "runs/parts/6.3_MLP.py", "runs/my_gpt.py", needed=False)
     return found
 
 

@@ -6,6 +6,7 @@ They are written by the learner's own notebook and read by `course.mine`; nothin
 from pathlib import Path
 
 from course.checks.source import renamed
+from helpers.errors import CourseError
 from helpers.files import runs_folder, write_atomically
 
 
@@ -22,7 +23,7 @@ def keep(number: str, part: str, stub: str, source: str) -> Path:
     """Keep the source of an answer under the name of its part."""
     text = renamed(source, stub, part).strip("\n") + "\n"
     path = path_of(number, part)
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
+    if not path.is_file() or path.read_bytes() != text.encode("utf-8"):
         write_atomically(path, text)
     return path
 
@@ -30,7 +31,10 @@ def keep(number: str, part: str, stub: str, source: str) -> Path:
 def kept(number: str, part: str) -> str | None:
     """The source that is kept, or None."""
     path = path_of(number, part)
-    return path.read_text(encoding="utf-8") if path.is_file() else None
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else None
+    except (OSError, UnicodeDecodeError) as error:
+        raise CourseError(f"your answer {path} cannot be read ({error}): mend the file, or delete it") from error
 
 
 def forget(number: str, part: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from course.site import notebooks
 from helpers.errors import CourseError
-from helpers.files import repository_root, write_atomically
+from helpers.files import regular, repository_root, write_atomically
 
 # GitHub's rules: an owner has letters, digits and single hyphens inside, a name also dots and underscores.
 _ADDRESS = re.compile(r"[A-Za-z0-9](?:-?[A-Za-z0-9]){0,38}/[A-Za-z0-9._-]{1,100}")
@@ -38,12 +38,14 @@ def publish(address: str, root: Path) -> list[Path]:
     if not _ADDRESS.fullmatch(address) or address.endswith(("/.", "/..", ".git")):
         raise CourseError(f"{address!r} is not of the form OWNER/NAME, as in github.com/OWNER/NAME")
     constant = root / "course" / "site" / "setup_cell.py"
-    code = constant.read_text(encoding="utf-8")
-    old = re.search(r'^ADDRESS = "(.*)"$', code, flags=re.MULTILINE).group(1)
+    code = _text(constant)
+    if not (line := re.search(r'^ADDRESS = "(.*)"$', code, flags=re.MULTILINE)):
+        raise CourseError(f'{constant} has no line ADDRESS = "OWNER/NAME": put it back')
+    old = line[1]
     new_texts = {constant: code.replace(f'ADDRESS = "{old}"', f'ADDRESS = "{address}"', 1)}
     readme = root / "README.md"
     links = re.compile(rf"(github(?:\.com)?/){re.escape(old)}(?![\w.-])")
-    new_texts[readme] = links.sub(rf"\g<1>{address}", readme.read_text(encoding="utf-8"))
+    new_texts[readme] = links.sub(rf"\g<1>{address}", _text(readme))
     for path in sorted((root / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         book = notebooks.read(path)
         notebooks.fill_in(book, path.stem, address)
@@ -54,3 +56,10 @@ def publish(address: str, root: Path) -> list[Path]:
     for path in changed:
         write_atomically(path, new_texts[path])
     return changed
+
+
+def _text(path: Path) -> str:
+    try:
+        return regular(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CourseError(f"{path} cannot be read ({error})") from error

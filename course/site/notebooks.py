@@ -12,7 +12,7 @@ from pathlib import Path
 
 from course.site import setup_cell
 from helpers.errors import CourseError
-from helpers.files import repository_root
+from helpers.files import regular, repository_root
 
 CELL_SECONDS = 900  # no single cell may run longer
 PREDICTED = "predicted"  # the tag of a code cell whose output a reader should guess first
@@ -50,6 +50,7 @@ def read(path: Path):
     Raises:
         CourseError: it is not there, or it is damaged.
     """
+    path = regular(path, "it cannot be read")
     try:
         return parse(path.read_bytes())
     except OSError as error:
