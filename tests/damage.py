@@ -366,7 +366,7 @@ def faults(outcome: Outcome, case: Case, before: dict, place: Path, paths, fails
     if outcome.code == 2:
         if len(outcome.lines) != 1 or not outcome.lines[0].startswith("error: ") or len(outcome.err) > 1000:
             found.append(f"not one clear line: {outcome.err[:1500]!r}")
-        names = {name for path in paths for name in (path.name, path.parent.name, path.stem)}
+        names = {name for path in paths for name in (path.name, path.parent.name, path.stem, path.name[:2])}
         if fails and not any(name in outcome.err for name in names if name):
             found.append(f"the line does not name the file: {outcome.err}")
     return found + _half_written(outcome, before, place)
