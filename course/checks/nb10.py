@@ -1,9 +1,14 @@
 """The exercises of notebook 10, the debugging clinic: each patient's and each instrument's module brings its own.
 
-`clinic_structure` has the patients whose attention or initialization is ill.
+`instruments` and `instruments_of_score` have the instruments that a learner builds, `clinic_structure` the patients
+whose attention or initialization is ill.
 """
 
 from course.checks.clinic_structure import *  # noqa: F403
 from course.checks.clinic_structure import __all__ as structure
+from course.checks.instruments import *  # noqa: F403
+from course.checks.instruments import __all__ as instruments
+from course.checks.instruments_of_score import *  # noqa: F403
+from course.checks.instruments_of_score import __all__ as of_score
 
-__all__ = [*structure]
+__all__ = [*instruments, *of_score, *structure]
