@@ -39,12 +39,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise CourseError("--only names no notebook: give numbers, such as 00,01")
     if arguments.steps is not None and arguments.steps < 1:
         raise CourseError(f"--steps is {arguments.steps}; it must be 1 or more")
+    books = [notebooks.read(path) for path in chosen]  # a damaged one is known before any is run
     started = time.time()
     seconds, failures = {}, {}
     pages = runs_folder() / "pages"
-    for number, path in enumerate(chosen, start=1):
+    for number, (path, book) in enumerate(zip(chosen, books, strict=True), start=1):
         label = f"[{number}/{len(chosen)}] {path.stem}"
-        book = notebooks.read(path)
         begun = time.perf_counter()
         try:
             notebooks.execute(book, _progress(label))
