@@ -15,7 +15,7 @@ from course.clinic.ward import Cause, Patient
 
 
 def bruno_batches(stories: list[list[int]], batch_size: int, end: int, seed: int):
-    """(inputs, targets) without end, (batch_size, 48) each: windows of a long stream, an end token before each story."""
+    """(inputs, targets) without end, (batch_size, 48) each: windows of a long stream, `end` before each story."""
     stream = torch.tensor([token for story in stories for token in (end, *story)])
     time = 48
     shuffled = random.Random(seed)
