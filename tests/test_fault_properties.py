@@ -21,7 +21,7 @@ from tests.damage import CASES, copied, make_world, try_case
 from tests.forked import Commands
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="commands are forked from a process that is ready")
-EXAMPLES = int(os.environ.get("COURSE_FAULTS", "0").replace("all", "2000")) or 60
+EXAMPLES = int(os.environ.get("COURSE_FAULTS", "0").replace("all", "2000")) or 50
 TRIED = settings(max_examples=EXAMPLES, deadline=None, derandomize="COURSE_FAULTS" not in os.environ, database=None,
                  suppress_health_check=list(HealthCheck), print_blob=False)  # fmt: skip
 
