@@ -106,8 +106,9 @@ def as_text(book) -> str:
 
 
 def title_of(path: Path) -> str:
-    """The notebook's first heading."""
-    return read(path).cells[0].source.split("\n")[0].lstrip("# ")
+    """The notebook's first heading; its name, if it has none."""
+    text = "".join(cell.source for cell in read(path).cells[:1])
+    return text.split("\n")[0].lstrip("# ") or path.stem
 
 
 def tags_of(cell) -> list[str]:
