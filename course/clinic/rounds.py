@@ -14,11 +14,13 @@ from dataclasses import dataclass, field
 
 from course.checks import parts
 from course.checks.result import NOT_ATTEMPTED, RIGHT, WRONG, as_html, as_text, show
-from course.clinic import structure  # noqa: F401 - each family brings its patients
+from course.clinic import data, learning, structure  # noqa: F401 - each family brings its patients
+from course.clinic.examination import TOOLS, examine, watched
 from course.clinic.program import Chart
 from course.clinic.ward import REGISTRY, Patient, healthy_chart
 from course.figures import clinic as figures
 from helpers.errors import CourseError
+from helpers.files import data_folder, read_json
 
 LETTERS = "abcdefgh"
 ROUNDS = (  # whom the notebook meets, round by round
@@ -75,7 +77,7 @@ class Ward:
         """What the owner of the patient sees: its run, done once."""
         if name not in self._charts:
             patient = self.patient(name)
-            self._charts[name] = patient.observe(patient.program())
+            self._charts[name] = watched(patient.observe, patient.program())
         return self._charts[name]
 
     def healthy(self, name: str) -> Chart:
@@ -99,8 +101,6 @@ class Ward:
     def readings(self, name: str, tools) -> list:
         """The readings of all instruments that can look at this patient, taken once."""
         if name not in self._readings:
-            from course.clinic.examination import examine
-
             self._readings[name] = examine(self.patient(name).program(), self.chart(name), tools)
         return self._readings[name]
 
@@ -109,9 +109,7 @@ class Ward:
         causes = self.patient(name).causes
         options = [(each, cause.text) for each, cause in zip(LETTERS, causes, strict=False)]
         letter = letter.strip().lower()
-        if letter not in LETTERS[: len(causes)]:  # an empty text is in every text
-            letter = ""
-        if not letter:
+        if letter not in dict(options):
             show(Naming(name, NOT_ATTEMPTED, "what is it? Write its letter between the quotation marks.", options))
             return
         tried = self.named.setdefault(name, [])
@@ -160,6 +158,26 @@ class Ward:
         return figures.seen_by(alarms)
 
 
+def record() -> None:
+    """Print what was recorded of every instrument: alarms on healthy runs, and the patients whose runs it saw."""
+    entries = read_json(data_folder() / "recorded" / "clinic.json")["entries"]
+    alarms = {
+        run: {tool for tool, reading in entry["readings"].items() if reading["alarm"]} for run, entry in entries.items()
+    }
+    healthy = [run for run in alarms if run.startswith("healthy ")]
+    repaired = [run for run in alarms if " without the fault " in run]
+    seeds = {name: [run for run in alarms if run.rpartition(" ")[0] == name] for name in all_names()}
+    seen = {name: set.intersection(*(alarms[run] for run in runs)) for name, runs in seeds.items() if runs}
+    ill = [name for name in seen if REGISTRY[name].ill]
+    print(f"{'':17}{'healthy seeds':>15}{'without fault':>15}{'patients':>12}   seen by it alone")
+    for tool in TOOLS:
+        false = [sum(tool in alarms[run] for run in runs) for runs in (healthy, repaired)]
+        by_it = [name for name in ill if tool in seen[name]]
+        alone = ", ".join(name for name in by_it if seen[name] == {tool})
+        counts = [f"{false[0]} of {len(healthy)}", f"{false[1]} of {len(repaired)}", f"{len(by_it)} of {len(ill)}"]
+        print(f"{tool:17}{counts[0]:>15}{counts[1]:>15}{counts[2]:>12}   {alone}")
+
+
 def all_names() -> list[str]:
     """The patients in the order of the rounds."""
     return [name for each in ROUNDS for name in each if name in REGISTRY]
@@ -186,9 +204,12 @@ def beside(charts: dict[str, Chart]) -> str:
     for name, number in rows.items():
         lines.append(f"{name:{wide}}" + "".join(f"{_number(number(chart)):>18}" for chart in charts.values()))
     lines += [f"{key}: {text}" for c in charts.values() for key, text in c.more.items() if isinstance(text, str)]
-    told = {name: chart.sample for name, chart in charts.items() if chart.sample}
-    for name, text in told.items():
-        lines.append(textwrap.fill(f"{name} tells: {' '.join(text.split())}", 110, subsequent_indent="    "))
+    said: dict[str, str] = {}  # by whom, so that nothing is printed twice
+    for name, chart in charts.items():
+        same = said.setdefault(chart.sample, name)
+        text = " ".join(chart.sample.split()) if same == name else f"the same as {same}"
+        if text:
+            lines.append(textwrap.fill(f"{name} tells: {text}", 110, subsequent_indent="    "))
     return "\n".join(lines)
 
 

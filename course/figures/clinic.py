@@ -18,7 +18,11 @@ SEEN, UNSEEN, NOT_TRIED = "●", "○", ""  # the marks of the table, which say 
 
 def lists_of(chart) -> dict[str, Sequence[float]]:
     """What a chart has besides losses and norms that can be drawn as a line, by name."""
-    return {name: values for name, values in chart.more.items() if isinstance(values, list | tuple)}
+    return {
+        name: values
+        for name, values in chart.more.items()
+        if isinstance(values, list | tuple) and values and all(isinstance(value, int | float) for value in values)
+    }
 
 
 @style.figure
@@ -42,14 +46,13 @@ def runs(charts: Mapping[str, object]):
     every = [value for chart in charts.values() for value in chart.norms if np.isfinite(value) and value > 0]
     if not own and every and max(every) > 30 * min(every):
         right.set_yscale("log")
-    for ax, ylabel in ((left, "nats per token"), (right, beside)):
-        ax.set(xlabel="steps")
-        style.panel_title(ax, ylabel)
-    if own:
-        right.set_xlabel("")
+    for ax, title in ((left, "loss, nats per token"), (right, beside)):
+        ax.set(xlabel="" if own and ax is right else "steps")
+        style.panel_title(ax, title)
     left.legend()
-    names = [name for name in charts if name != WITHOUT] or list(charts)
-    style.headline(fig, f"The loss of {' and of the '.join(names)}")
+    patient = next((name for name in charts if name != WITHOUT), "A run")
+    ends = {1: "", 2: " beside the program without the fault", 3: " before and after the repair"}
+    style.headline(fig, f"{patient}{ends[len(charts)]}")
     told = "; ".join(f"{what}: {', '.join(lines)}" for what, lines in said.items() if lines)
     return fig, f"Lines over the steps of {len(charts)} runs. {told[0].upper()}{told[1:]}."
 
@@ -93,28 +96,3 @@ def seen_by(alarms: Mapping[str, Mapping[str, bool | float | None]], title: str 
         f"A table of {len(alarms)} patients and {len(columns)} instruments; a filled circle on a dark ground is an "
         f"alarm, an empty circle none, a dash not tried. Alarms by patient. {'; '.join(said)}."
     )
-
-
-@style.figure
-def healthy_readings(readings: Mapping[str, Sequence[float]], limits: Mapping[str, float]):
-    """How far the readings of healthy runs stay from the value at which their instrument gives alarm.
-
-    Args:
-        readings: by instrument, a value for each healthy run; limits: by instrument, where its alarm begins.
-    """
-    names = [name for name in readings if name in limits]
-    fig, ax = style.canvas(height=1.1 + 0.28 * len(names))
-    worst = {}
-    for i, name in enumerate(names):
-        shares = np.array([value / limits[name] for value in readings[name]])
-        worst[name] = float(shares.max())
-        ax.plot(shares, np.full(len(shares), i), linestyle="", marker="|", markersize=11, color=style.BLUE)
-    ax.axvline(1, color=style.BERRY, linewidth=1.6, linestyle="--")
-    ax.text(1, -0.75, " alarm", color=style.BERRY, va="center", fontsize=9.5)
-    ax.set_yticks(range(len(names)), names, fontsize=9)
-    ax.set(xlim=(0, 1.25), ylim=(len(names) - 0.5, -1.1), xlabel="reading, as a fraction of the limit")
-    ax.grid(axis="x")
-    style.headline(fig, "Healthy runs, and where each instrument would give alarm")
-    count = max(map(len, readings.values()))
-    said = ", ".join(f"{name} {value:.2f}" for name, value in worst.items())
-    return fig, f"The readings of {count} healthy runs as fractions of each limit; the largest of each: {said}."

@@ -1,0 +1,134 @@
+"""The clinic's figures say in words what they show, and its ward keeps what was named and repaired."""
+
+import math
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from course.clinic import rounds
+from course.clinic.ward import REGISTRY, Cause, Patient
+from course.figures import clinic as figures
+from helpers.errors import CourseError
+from tests.pictures import check_pictures
+
+
+@dataclass(frozen=True)
+class Run:
+    """A chart without a model."""
+
+    losses: tuple = (7.6, 3.0, 1.5)
+    norms: tuple = (2.0, 1.0, 1.0)
+    validation: float = 1.6
+    sample: str = " One day"
+    more: dict = field(default_factory=dict)
+    model: object = None
+
+    @property
+    def first(self):
+        return self.losses[0]
+
+    @property
+    def last(self):
+        return self.losses[-1]
+
+
+WELL, ILL = Run(), Run(losses=(7.6, 0.5, 0.01), norms=(2.0, 200.0, math.nan), sample="")
+LISTED = replace(WELL, more={"loss by position": [5.0, 1.0], "stories": 8, "weights": [object()]})
+
+
+def pictures():
+    yield figures.runs({"the healthy program": WELL}), ["1 runs", "the healthy program from 7.6 to 1.5"]
+    yield (
+        figures.runs({figures.WITHOUT: WELL, "Ann": ILL}),
+        ["Ann from 7.6 to 0.01", "norm before clipping: without the fault from 2 to 1"],
+    )
+    yield (
+        figures.runs({figures.WITHOUT: LISTED, "Ann": LISTED, "repaired": WELL}),
+        ["3 runs", "loss by position: without the fault from 5 to 1, Ann from 5"],
+    )
+    yield figures.runs({figures.WITHOUT: Run((), ()), "Ann": ILL}), ["Ann from 7.6"]
+    rows = {"Ann: a fault": {"first_loss": True, "overfit": False}, "Ben: another": {"overfit": None, "rows": 0.5}}
+    yield (
+        figures.seen_by(rows),
+        ["2 patients and 3 instruments", "Ann: a fault: first_loss;", "Ben: another: rows."],
+    )
+    yield figures.seen_by({"Eve: none": {"first_loss": False}}), ["Eve: none: none."]
+
+
+def test_every_picture_says_what_it_shows():
+    check_pictures(pictures())
+
+
+@pytest.fixture
+def ann(monkeypatch):
+    """A patient whose runs cost nothing: its program is the chart that it shows."""
+    monkeypatch.setattr(rounds, "watched", lambda observe, program: observe(program))
+    monkeypatch.setattr(rounds, "ROUNDS", (("Ann",),))
+    monkeypatch.setattr(rounds, "REGISTRY", REGISTRY)
+    causes = (Cause("a leak", "No later token counts."), Cause("the targets", "They are the inputs.", right=True))
+    yield Patient("Ann", "targets", "It says the same word again.", {"sample": ""}, causes, base=WELL, observe=broken)
+    del REGISTRY["Ann"]
+
+
+def broken(program):
+    return program if program.sample else ILL
+
+
+def shown(capsys) -> str:
+    return " ".join(capsys.readouterr().out.split())
+
+
+def test_a_patient_is_admitted_beside_the_program_without_the_fault(ann, capsys):
+    picture = rounds.Ward().admit("Ann")
+    said = shown(capsys)
+    assert "first loss 7.60 7.60" in said and "validation loss 1.60 1.60" in said and "One day" in said
+    assert "Ann from 7.6 to 0.01" in picture.alt
+
+
+def test_a_cause_is_named_by_its_letter(ann, capsys):
+    ward = rounds.Ward()
+    for nothing in ("", " ", "x", "ab"):
+        ward.name("Ann", nothing)
+        assert "a: a leak b: the targets" in shown(capsys) and ward.named == {}
+    ward.name("Ann", "A ")
+    assert "No later token counts." in shown(capsys)
+    ward.progress()
+    assert "causes named: 0 of 1" in shown(capsys)
+    ward.name("Ann", "b")
+    said = shown(capsys)
+    assert said.startswith("[x] Ann: b, yes") and "They are the inputs." in said
+    ward.progress()
+    assert "causes named: 1 of 1, 0 of them at the first try" in shown(capsys)
+
+
+def test_a_patient_is_discharged_when_its_symptom_is_gone(ann, capsys):
+    ward = rounds.Ward()
+    ward.discharge("Ann", sample="")
+    assert "this is not yet what it is without the fault" in shown(capsys) and ward.repaired == {"Ann": "not yet"}
+    picture = ward.discharge("Ann", sample="One day")
+    assert "as without the fault" in shown(capsys) and "repaired from 7.6 to 1.5" in picture.alt
+    with pytest.raises(CourseError, match="losses has no fault; ill are sample"):
+        ward.discharge("Ann", losses=())
+    with pytest.raises(CourseError, match="no patient 'Nobody'"):
+        ward.admit("Nobody")
+
+
+@pytest.mark.parametrize(
+    ("ill", "after", "well", "is_well"),
+    [
+        (1.0, 2.0, 2.0, True),
+        (1.0, 1.9, 2.0, True),
+        (1.0, 1.5, 2.0, False),
+        (1.0, math.nan, 2.0, False),
+        (math.nan, 2.05, 2.0, True),
+        (math.nan, 3.0, 2.0, False),
+        (math.inf, math.inf, 2.0, False),
+    ],
+)
+def test_a_symptom_is_gone_when_it_is_nearly_where_it_would_be(ill, after, well, is_well):
+    assert rounds.recovered({"x": ill}, {"x": after}, {"x": well}) == is_well
+
+
+def test_every_patient_is_met_in_a_round():
+    met = [name for each in rounds.ROUNDS for name in each]
+    assert len(met) == len(set(met)) and set(met) == set(REGISTRY)
