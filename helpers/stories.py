@@ -13,7 +13,7 @@ from pathlib import Path
 
 from helpers import hub, story_files
 from helpers.errors import CourseError
-from helpers.files import data_folder, read_json, sha256
+from helpers.files import data_folder, read_json, regular, sha256
 
 SPLITS = ("train", "validation")
 VALIDATION_FRACTION = 0.1  # of one's own stories, when they come without a validation split
@@ -87,8 +87,8 @@ def load_stories(
     """
     if split not in SPLITS:
         raise CourseError(f'there is no split {split!r}: give "train" or "validation"')
-    if limit is not None and (not isinstance(limit, int) or limit < 1):
-        raise CourseError(f"limit must be a whole number of stories, 1 or more, not {limit!r}")
+    if limit is not None and (not isinstance(limit, int) or not 1 <= limit <= 10**12):
+        raise CourseError(f"limit must be a whole number of stories, from 1 to a trillion, not {limit!r}")
     if source == "bundled":
         return _bundled(split, limit, streaming)
     if source == "tinystories":
@@ -219,6 +219,9 @@ def _saved(folder: Path, split: str, limit: int | None, description: str) -> Sto
     """From `save_to_disk`: a dataset, which is split here, or a dictionary of splits, kept as it is."""
     from datasets import DatasetDict, load_from_disk
 
+    for path in folder.rglob("*"):
+        if not path.is_dir():
+            regular(path)
     try:
         dataset = load_from_disk(str(folder))
     except Exception as error:
