@@ -8,6 +8,7 @@ examples:
   python -m course train --seconds 60 --out runs/quick
   python -m course train --recipe storyteller --set n_layer=2 --set lr=1e-3 --out runs/two
   python -m course train --start-from runs/storyteller --steps 500 --set lr=0.01 --out runs/longer
+  python -m course train --recipe storyteller --diagnose --out runs/examined
   python -m course train --recipe gpt2-small --dry-run
   torchrun --nproc-per-node=2 -m course train --recipe gpt2-small --out runs/two-gpus
 """
@@ -41,6 +42,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the recipe; may repeat"
     )
     add_device(parser)
+    parser.add_argument(
+        "--diagnose", action="store_true", help="look for what is wrong before the run: notebook 10's instruments"
+    )
     parser.add_argument("--dry-run", action="store_true", help="only say what would be done")
     parser.add_argument("--overwrite", action="store_true", help="replace a run that is in the folder")
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no samples")
@@ -58,10 +62,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.dry_run:
         return _show_plan(recipe, arguments.device, arguments.start_from)
     folder = Path(arguments.out) if arguments.out else runs_folder() / recipe.name
-    return train(recipe, folder, arguments.device, arguments.quiet, arguments.start_from, arguments.overwrite)
+    return train(
+        recipe, folder, arguments.device, arguments.quiet, arguments.start_from, arguments.overwrite, arguments.diagnose
+    )
 
 
-def train(recipe, folder: Path, device: str, quiet: bool, start_from: str | None, overwrite: bool) -> int:
+def train(
+    recipe, folder: Path, device: str, quiet: bool, start_from: str | None, overwrite: bool, diagnose: bool = False
+) -> int:
     """Start the run of a recipe in a folder."""
     from helpers.distributed import processes
     from helpers.run_log import owning
@@ -71,11 +79,14 @@ def train(recipe, folder: Path, device: str, quiet: bool, start_from: str | None
         _check_room(folder, overwrite)
         with owning(folder if group.is_rank0 else None):
             device = group.device or device_of(device)
+            _check_memory(recipe, device)
             with group.on_rank0_first():
                 prepared = prepare(recipe, device, not quiet, start_from)
             if group.is_rank0:
                 _show_start(prepared, folder, device, group.count)
                 _clear(folder)
+                if diagnose:
+                    _diagnose(prepared, folder)
             return finish(prepared, folder, group, quiet)
 
 
@@ -88,12 +99,20 @@ def finish(prepared, folder: Path, group, quiet: bool) -> int:
     from helpers.train_step import unpadded
 
     shown = dict(callback=to_tensorboard(folder), report=write_curves, progress=not quiet)
-    result = trainer_of(prepared, folder, group.trainer, **shown).run()
+    trainer = trainer_of(prepared, folder, group.trainer, **shown)
+    try:
+        result = trainer.run()
+    except CourseError as error:
+        if trainer.train_step.skipped:  # loss or gradient was no number
+            raise CourseError(f"{error}; {_offer(prepared, folder)}") from error
+        raise
     if not group.is_rank0:
         return 130 if result.stopped == "interrupted" else 0
     validation = "" if result.val_loss is None else f", validation {result.val_loss:.4f} nats per token"
     amount = f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:.0f} s"
     print(f"{amount}: loss {result.loss:.4f}{validation}")
+    if _above_its_range(prepared, result.history):
+        print(f"the loss lies above its reference range; {_offer(prepared, folder)}")
     if result.stopped == "interrupted":
         print(f"stopped and saved; go on with: python -m course resume {_quoted(folder)}", file=sys.stderr)
         return 130
@@ -161,6 +180,57 @@ def _show_start(prepared, folder: Path, device: str, processes: int) -> None:
     print(f"folder      {folder}", flush=True)
 
 
+def _check_memory(recipe, device: str) -> None:
+    """Refuse what cannot fit, before stories are read: a system without memory ends a program without a word.
+
+    Counted is what is held at the very least: weights, gradients, a moment, and the values between the blocks.
+    """
+    import torch
+
+    from course.bench.step_memory import free_memory
+    from helpers.tokenizer import load_tokenizer, trained_size
+
+    size = trained_size(recipe.tokenizer) or load_tokenizer(recipe.tokenizer).vocab_size
+    config = recipe.config(size)
+    weights = config.n_layer * config.d_model * (4 * config.d_model + 2 * config.d_ff) + size * config.d_model
+    rows = recipe.training.data.batch_size if device == "cpu" else 1  # a GPU reads what does not fit in pieces
+    needed = 12 * weights + 4 * rows * config.context_length * config.d_model * config.n_layer
+    if needed > (free := free_memory(torch.device(device))):
+        raise CourseError(
+            f"this needs more than {needed / 1e9:,.0f} GB of memory, and {free / 1e9:,.0f} GB are free on {device}: "
+            "choose a smaller model, batch_size or context_length"
+        )
+
+
+def _diagnose(prepared, folder: Path) -> None:
+    """Have all instruments look at what is about to be trained; say and keep what they saw."""
+    from course import diagnosis
+
+    readings = diagnosis.diagnose(prepared)
+    for reading in readings:
+        print(reading)
+    print(diagnosis.summary(readings), flush=True)
+    diagnosis.write(folder, readings)
+
+
+def _offer(prepared, folder: Path) -> str:
+    """How to have a run that went wrong looked at."""
+    recipe = f"python -m course train --recipe {prepared.recipe.name} --diagnose --out {_quoted(Path(f'{folder}-2'))}"
+    return f"to look for the cause, with the options of this run: {recipe}"
+
+
+def _above_its_range(prepared, rows: list[dict]) -> bool:
+    """Whether a loss of the run lies above what healthy runs of its recipe show on such a machine."""
+    import course
+    from course.reference_ranges import find_ranges, judge
+
+    ranges = find_ranges(prepared.recipe.name, course.profile())
+    if ranges is None or ranges.get("parameters") != prepared.model.parameter_count():
+        return False
+    found = judge(rows, ranges).findings
+    return any("loss" in finding.what and not finding.value <= finding.high for finding in found)
+
+
 def _check_room(folder: Path, overwrite: bool) -> None:
     """Refuse, before any work is done, to write over a run."""
     from helpers.checkpoint import saved_checkpoints
@@ -189,7 +259,7 @@ def _files() -> tuple[str, ...]:
     from helpers.checkpoint import CONFIG, TOKENIZER, WEIGHTS
     from helpers.run_log import CURVES, LOG, SAMPLES
 
-    return WEIGHTS, CONFIG, TOKENIZER, LOG, CURVES, SAMPLES
+    return WEIGHTS, CONFIG, TOKENIZER, LOG, CURVES, SAMPLES, "diagnosis.json"
 
 
 def _quoted(path: Path) -> str:

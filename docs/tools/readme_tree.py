@@ -36,6 +36,7 @@ COURSE = {
     "engine.py": "stories told fast: CTranslate2 with our weights",
     "playground.py": "a prompt, sliders, and a story that grows token by token",
     "scoreboard.py": "every model on the same validation stories, in bits per byte",
+    "diagnosis.py": "what the instruments of 10 say of a run before it starts",
     "reference_ranges.py": "what a healthy run shows, and what is likely wrong outside",
     "skills.py": "what a model can do already, asked while it learns",
     "rementions.py": "does a model remember who and what its story is about?",
