@@ -131,6 +131,11 @@ class Case:
         return f"{' '.join(self.argv[:1])}, {self.file}"
 
     @property
+    def is_long(self) -> bool:
+        """Whether the command does its whole work in spite of most kinds of damage, and that takes a second or more."""
+        return not self.needed and self.argv[0] in ("train", "resume", "mine")
+
+    @property
     def parts(self) -> set[str]:
         """The files and folders of the world that the command needs."""
         return {self.file.split("/")[0], *self.takes, *({"root"} if self.root else ())}
