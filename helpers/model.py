@@ -263,8 +263,8 @@ def check_config(config: GPTConfig) -> None:
             raise CourseError(f"{name} must be {' or '.join(map(repr, allowed))}, not {getattr(config, name)!r}")
     if not 0 <= config.dropout < 1:
         raise CourseError(f"dropout is a probability, at least 0 and less than 1, not {config.dropout!r}")
-    if not 0 < config.embedding_std < math.inf:
-        raise CourseError(f"embedding_std must be a number above 0, not {config.embedding_std!r}")
+    if not 0 < config.embedding_std <= 1e6:
+        raise CourseError(f"embedding_std must be above 0 and at most a million, not {config.embedding_std!r}")
     if "sinusoidal" in (config.positions, config.first_positions) and config.d_model % 2:
         raise CourseError(f"sinusoidal positions come in pairs: d_model must be even, not {config.d_model}")
 

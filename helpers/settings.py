@@ -109,8 +109,9 @@ class LoggingConfig:
     checkpoint_every: int = 500  # steps between two checkpoints
 
     def __post_init__(self):
-        _check(self, ("eval_stories", "log_every"), "at least 1", lambda value: value >= 1)
-        _check(self, ("eval_every", "sample_every", "checkpoint_every"), "0 or more", lambda value: value >= 0)
+        _check(self, ("eval_stories", "log_every"), "from 1 to a trillion", lambda value: 1 <= value <= 1e12)
+        every = ("eval_every", "sample_every", "checkpoint_every")
+        _check(self, every, "from 0 to a trillion", lambda value: 0 <= value <= 1e12)
 
 
 @dataclass(frozen=True)

@@ -218,14 +218,15 @@ def trained_size(source: str | Path) -> int | None:
     """4096 for "trained:4096", which stands for a tokenizer still to be trained; None for any other source.
 
     Raises:
-        CourseError: what follows the colon is not a number.
+        CourseError: what follows the colon is not a number, or too large a one.
     """
     kind, _, size = str(source).partition(":")
     if kind != "trained":
         return None
-    if not size.isdecimal() or len(size) > 7:
+    if not size.isdecimal() or len(size) > 7 or int(size) > 65_536:
         said = f"{size:.20}" + ("..." if len(size) > 20 else "")
-        raise CourseError(f'a tokenizer to be trained is written "trained:4096", with its size, not "trained:{said}"')
+        hint = "with its size, 65,536 at most"
+        raise CourseError(f'a tokenizer to be trained is written "trained:4096", {hint}, not "trained:{said}"')
     return int(size)
 
 

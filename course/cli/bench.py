@@ -25,6 +25,8 @@ examples:
 import argparse
 import json
 
+from helpers.errors import CourseError
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
@@ -46,6 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     from course.bench import generation, gpu, training
 
+    if arguments.tokens is not None and not 1 <= arguments.tokens <= 100_000:
+        raise CourseError(f"tokens must be from 1 to 100,000, got {arguments.tokens}")
+    if arguments.rounds is not None and not 1 <= arguments.rounds <= 10_000:
+        raise CourseError(f"rounds must be from 1 to 10,000, got {arguments.rounds}")
     if arguments.only == "ladder":
         return _ladder(arguments)
     arguments.rounds = 5 if arguments.rounds is None else arguments.rounds

@@ -46,20 +46,23 @@ def run(arguments: argparse.Namespace) -> int:
     check_engine(arguments)
     if arguments.engine and arguments.samples is None:
         raise CourseError("--engine is for --samples: what is only scored is not generated")
-    if arguments.samples is not None and arguments.samples < 2:
-        raise CourseError(f"samples must be at least 2, which are compared, got {arguments.samples}")
+    if arguments.samples is not None and not 2 <= arguments.samples <= 10_000:
+        raise CourseError(f"samples must be at least 2, which are compared, and 10,000 at most: {arguments.samples}")
+    if not 0 <= arguments.seed < 2**62:
+        raise CourseError(f"the seed must be 0 or more and below 2^62, got {arguments.seed}")
     from helpers.evaluation import evaluate
     from helpers.stories import load_stories
 
     model, tokenizer = load(arguments)
     stories = load_stories(arguments.stories, arguments.split, arguments.limit)
-    metrics = evaluate(model, tokenizer, stories, progress=not arguments.json)
-    found, said = metrics.as_dict(), f"{stories.description}\n{metrics}"
     if arguments.rementions is not None:
         from course.rementions import remention_accuracy
 
         roles = [role.strip() for role in arguments.rementions.split(",")]
         accuracy = remention_accuracy(model, tokenizer, stories.dataset, roles=roles, progress=not arguments.json)
+    metrics = evaluate(model, tokenizer, stories, progress=not arguments.json)
+    found, said = metrics.as_dict(), f"{stories.description}\n{metrics}"
+    if arguments.rementions is not None:
         found["rementions"] = accuracy.as_dict()
         said += f"\n\nthe true word is first where it is named again, 30 tokens or more after\n{accuracy}"
     if arguments.samples is not None:

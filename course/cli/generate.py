@@ -44,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     check_engine(arguments)
     if arguments.number < 1:
         raise CourseError(f"number must be at least 1, got {arguments.number}")
+    if arguments.seed is not None and arguments.seed + arguments.number > 2**63:
+        raise CourseError("each story has a seed of its own, and the last one's must be below 2^63: lower --seed")
     if arguments.beams is not None:
         _check_beams(arguments)
     from helpers.generation import PROMPT, encode_prompt, generate, stream_text, until

@@ -105,7 +105,8 @@ def device_of(name: str) -> str:
     if name == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        if torch.device(name).type not in ("cpu", "cuda", "mps"):
+        asked = torch.device(name)
+        if asked.type not in ("cpu", "cuda", "mps") or (asked.type == "cpu" and asked.index):
             raise RuntimeError("not a device that trains or generates here")
         torch.empty(1, device=name)
     except (RuntimeError, AssertionError) as error:
