@@ -5,7 +5,9 @@ below, where the patients are made.
 """
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from statistics import mean
 
 import torch
@@ -161,20 +163,60 @@ class KiraAttention(nn.Module):
         return self.proj(mixed.transpose(1, 2).reshape(B, T, d_model))
 
 
+def mona_train(model: nn.Module, loss, batches: Iterator, steps: int, lr: float) -> Iterator[tuple[float, float]]:
+    """Train a model in place; yields each step's loss and the gradient's norm before clipping."""
+    matrices = [p for p in model.parameters() if p.dim() >= 2]
+    vectors = [p for p in model.parameters() if p.dim() < 2]
+    groups = [{"params": matrices, "weight_decay": 0.1}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=lr, betas=(0.9, 0.95))
+    model.train()
+    for step in range(steps):
+        for group in optimizer.param_groups:
+            group["lr"] = lr * (0.55 + 0.45 * math.cos(math.pi * step / steps))
+        inputs, targets = next(batches)
+        value = loss(model, inputs, targets)
+        optimizer.zero_grad()
+        value.backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        yield value.item(), norm.item()
+
+
 @torch.no_grad()
-def outputs_as_large(model: nn.Module) -> None:
-    """Healthy: every matrix keeps its output as large as its input, but for those that add to the residual stream."""
+def leo_initialize(model: nn.Module) -> None:
+    """Every matrix such that its output is about as large as its input; embeddings smaller, biases at zero."""
     for name, parameter in model.named_parameters():
         if name.endswith("bias"):
             parameter.zero_()
         elif parameter.dim() == 1:  # the weight of a LayerNorm
             parameter.fill_(1.0)
         elif name in ("wte.weight", "wpe.weight"):  # the first is the head, too
-            parameter.normal_(std=0.02)
+            parameter.normal_(std=0.1)
         else:
             parameter.normal_(std=1 / math.sqrt(parameter.shape[1]))
-            if name.endswith("proj.weight"):
-                parameter.div_(math.sqrt(2 * model.config.n_layer))
+
+
+@torch.no_grad()
+def outputs_as_large(model: nn.Module, embeddings: float = 0.02) -> None:
+    """Healthy, for post-LN: every matrix keeps its output about as large as its input."""
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            parameter.zero_()
+        elif parameter.dim() == 1:  # the weight of a LayerNorm
+            parameter.fill_(1.0)
+        elif name in ("wte.weight", "wpe.weight"):
+            parameter.normal_(std=embeddings)
+        else:
+            parameter.normal_(std=1 / math.sqrt(parameter.shape[1]))
+
+
+@torch.no_grad()
+def less_added(model: nn.Module, embeddings: float = 0.02) -> None:
+    """Healthy, for pre-LN: as before, and what adds to the residual stream adds less, the more blocks there are."""
+    outputs_as_large(model, embeddings)
+    for name, parameter in model.named_parameters():
+        if name.endswith("proj.weight"):
+            parameter.div_(math.sqrt(2 * model.config.n_layer))
 
 
 @torch.no_grad()
@@ -206,15 +248,15 @@ def alone_and_in_company(program: Program) -> Chart:
     """A run, and afterwards the loss of eight stories, each scored alone, and each as the last of eight."""
     chart = program.run()
     inputs, targets = eight_stories(program)
-    alone, last = [], []
+    changes = []
     with one_thread(), torch.no_grad():
         for i in range(8):
             order = [*range(i + 1, 8), *range(i + 1)]  # i is the last
             nobody = torch.full_like(targets, -100)
             nobody[-1] = targets[i]
-            alone.append(program.loss(chart.model, inputs[i : i + 1], targets[i : i + 1]).item())
-            last.append(program.loss(chart.model, inputs[order], nobody).item())
-    return replace(chart, more=chart.more | {"a story alone": mean(alone), "as the last of eight": mean(last)})
+            alone = program.loss(chart.model, inputs[i : i + 1], targets[i : i + 1]).item()
+            changes.append(abs(program.loss(chart.model, inputs[order], nobody).item() - alone))
+    return replace(chart, more=chart.more | {"change in company": mean(changes)})
 
 
 def whole_and_by_token(program: Program) -> Chart:
@@ -292,17 +334,17 @@ Patient(
     name="Fay",
     short="no causal mask",
     report=(
-        "I replaced my attention by PyTorch's fused function, and everything became faster. Training and validation "
-        "loss are as good as they were. But what it tells is hopeless: it gets stuck after a word or two, on stories "
-        "that it scores well. Read token by token, with a cache, the same validation stories are far more surprising "
-        "to it than read whole."
+        "I replaced my attention by PyTorch's fused function, and my losses became better than they were, in "
+        "training and in validation alike. But what it tells is hopeless: it gets stuck in one word and then in the "
+        "next. Read token by token, with a cache, the same validation stories have about twice the loss that they have "
+        "read whole."
     ),
     ill={"attention": FayAttention},
     causes=(
         Cause(
             "It has learned the training stories by heart.",
             "Then the validation loss would be worse than the training loss: nobody has learned those stories. Both "
-            "are equally good here.",
+            "are better than they should be.",
         ),
         Cause(
             "The cache gives new tokens the wrong positions.",
@@ -311,7 +353,7 @@ Patient(
         ),
         Cause(
             "The weights were started too large, and attention is stuck on one token.",
-            "That would cost training loss, from the first steps on. This curve is as good as the other.",
+            "That would cost training loss, from the first steps on. This curve ends below the other.",
         ),
         Cause(
             "Nothing hides the future: when a text is read whole, each position sees what it should predict.",
@@ -324,6 +366,7 @@ Patient(
         "paiml/entrenar issue 310: No causal attention mask - bidirectional attention in autoregressive training",
         "https://github.com/paiml/entrenar/issues/310",
     ),
+    base=Program(lr=1e-2, steps=150, batch_size=12, config=GPTConfig(2048, 64, n_layer=1, n_head=4, d_model=64)),
     observe=whole_and_by_token,
     symptom=by_token_less_whole,
 )
@@ -480,9 +523,7 @@ Patient(
     ),
     base=Program(generate=read_again),
     observe=alone_and_in_company,
-    symptom=lambda chart: {
-        "last loss": chart.last, "difference": chart.more["as the last of eight"] - chart.more["a story alone"]
-    },
+    symptom=lambda chart: {"last loss": chart.last, "change in company": chart.more["change in company"]},
 )  # fmt: skip
 
 Patient(
@@ -520,6 +561,90 @@ Patient(
         "mlc-ai/mlc-llm pull request 3426: fix missing 1/sqrt(d) scaling in attention fallback path",
         "https://github.com/mlc-ai/mlc-llm/pull/3426",
     ),
-    base=Program(initialize=outputs_as_large, config=GPTConfig(2048, 64, n_layer=2, n_head=1, d_model=64)),
+    base=Program(initialize=less_added, config=GPTConfig(2048, 64, n_layer=2, n_head=1, d_model=64)),
     symptom=lambda chart: {"last loss": chart.last, "first norm": chart.norms[0]},
 )
+
+Patient(
+    name="Leo",
+    short="residual projections not scaled with depth",
+    report=(
+        "Twelve blocks, and an initialization of my own. The first loss is right, no gradient is large, nothing "
+        "spikes; but the loss lags behind that of a model which is only started otherwise. I printed how large the "
+        "residual stream is behind each block of the untrained model: it grows from block to block, to many times "
+        "what it was."
+    ),
+    ill={"initialize": leo_initialize},
+    causes=(
+        Cause(
+            "The learning rate is too low for so deep a model.",
+            "The model beside it is as deep and has the same rate. And the growing stream was seen before any step.",
+        ),
+        Cause(
+            "LayerNorm is missing in the blocks.",
+            "Then each block would multiply what the last one gave it, and the stream would grow far more than this: "
+            "by a factor a block, and not by about as much each time.",
+        ),
+        Cause(
+            "What the sublayers add to the stream is not made smaller for the number of them.",
+            "Each sublayer adds about as much as the one before. So the stream's size grows with the root of their "
+            "number, the tokens drown in it, and each block changes less of it than the one before.",
+            right=True,
+        ),
+        Cause(
+            "The token embedding was started too large.",
+            "It is the head, too: the first loss would be far above ln V. And a large beginning would make the "
+            "stream's growth look smaller.",
+        ),
+    ),
+    thread=(
+        "huggingface/transformers issue 47458: GPT2 c_proj weights incorrectly initialised",
+        "https://github.com/huggingface/transformers/issues/47458",
+    ),
+    base=Program(
+        initialize=partial(less_added, embeddings=0.1), steps=60, lr=1e-2,
+        config=GPTConfig(2048, 64, n_layer=12, n_head=2, d_model=32),
+    ),
+)  # fmt: skip
+
+Patient(
+    name="Mona",
+    short="post-LN without warm-up",
+    report=(
+        "I wanted to train a Transformer as in 2017: LayerNorms after the sums, weights that keep everything about as "
+        "large as it was. The loss falls at once, to where a model is that knows how frequent each token is and "
+        "nothing else. There it stays, to the end: no spike, no NaN, small gradients. What I feed it I have decoded "
+        "and read: these are my stories."
+    ),
+    ill={"train": mona_train},
+    causes=(
+        Cause(
+            "The learning rate is ten times too low.",
+            "The loss has fallen from ln V to where it is within the first steps; with too low a rate it would "
+            "creep. What it then does is nothing, and slow is not nothing.",
+        ),
+        Cause(
+            "Gradients are not reset between steps.",
+            "They would pile up, and their norm would grow from step to step. It stays small and even.",
+        ),
+        Cause(
+            "The inputs do not reach the model: every position gets the same token.",
+            "What enters was read, and an untrained model's results change with it. That the trained one no longer "
+            "minds its input is what happened to it, not why.",
+        ),
+        Cause(
+            "The first steps are too large for this architecture: the learning rate begins at its full height.",
+            "In post-LN all that comes back passes every LayerNorm, and Adam's first steps are as large for every "
+            "weight, whatever its gradient. It has been thrown to where only the frequencies of tokens are learned.",
+            right=True,
+        ),
+    ),
+    thread=(
+        "LiyuanLucasLiu/Transformer-Clinic issue 16: Scripts for Post-LN in Figure 10?",
+        "https://github.com/LiyuanLucasLiu/Transformer-Clinic/issues/16",
+    ),
+    base=Program(
+        initialize=outputs_as_large, steps=100,
+        config=GPTConfig(2048, 64, n_layer=4, n_head=4, d_model=64, norm="post"),
+    ),
+)  # fmt: skip

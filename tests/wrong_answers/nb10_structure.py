@@ -453,3 +453,156 @@ class MakesOneHeadOfBias(Inner):
     def __init__(self, config):
         super().__init__(config)
         self.inner = nn.MultiheadAttention(config.d_model, config.n_head, bias=False, batch_first=True)
+
+
+# --- 10.22 leo_initialize
+
+
+def kept_large(model, attention=1.0, forward=1.0, tokens=0.1):
+    """Leo's own, with the last matrices of the sublayers divided."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.dim() == 1:
+                parameter.fill_(0.0 if name.endswith("bias") else 1.0)
+            elif name in ("wte.weight", "wpe.weight"):
+                parameter.normal_(std=tokens)
+            else:
+                by = attention if name.endswith("attn.proj.weight") else forward if "mlp.proj" in name else 1.0
+                parameter.normal_(std=1 / math.sqrt(parameter.shape[1]) / by)
+
+
+@wrong("10.22", "still-grows")
+def divides_for_attention_alone(model):
+    kept_large(model, attention=math.sqrt(2 * model.config.n_layer))
+
+
+@wrong("10.22", "still-grows")
+def divides_for_the_feed_forward_network_alone(model):
+    kept_large(model, forward=math.sqrt(2 * model.config.n_layer))
+
+
+@wrong("10.22", "still-grows")
+def asks_for_a_name_that_no_parameter_has(model):
+    with torch.no_grad():
+        kept_large(model)
+        for name, parameter in model.named_parameters():
+            if name.endswith("c_proj.weight"):
+                parameter.div_(math.sqrt(2 * model.config.n_layer))
+
+
+@wrong("10.22", "still-grows")
+def divides_by_a_constant(model):
+    kept_large(model, math.sqrt(24), math.sqrt(24))
+
+
+@wrong("10.22", "another-power")
+def divides_without_the_root(model):
+    kept_large(model, 2 * model.config.n_layer, 2 * model.config.n_layer)
+
+
+@wrong("10.22", "another-power")
+def divides_by_the_root_of_the_root(model):
+    kept_large(model, (2 * model.config.n_layer) ** 0.25 * 1.2, (2 * model.config.n_layer) ** 0.25 * 1.2)
+
+
+@wrong("10.22", "another-size")
+def divides_by_ten_times_too_much(model):
+    kept_large(model, 10 * math.sqrt(2 * model.config.n_layer), 10 * math.sqrt(2 * model.config.n_layer))
+
+
+@wrong("10.22", "all-the-same")
+def begins_sublayers_with_nothing(model):
+    kept_large(model, math.inf, math.inf)
+
+
+@wrong("10.22", "first-loss")
+def makes_tokens_larger_instead(model):
+    kept_large(model, math.sqrt(2 * model.config.n_layer), math.sqrt(2 * model.config.n_layer), tokens=1.0)
+
+
+# --- 10.23 mona_train
+
+
+def trained(model, loss, batches, steps, lr, rate, clip=1.0, reset=True, optimizer=torch.optim.AdamW, mode=True):
+    made = optimizer(model.parameters(), lr=lr, betas=(0.9, 0.95))
+    model.train(mode)
+    for step in range(steps):
+        made.param_groups[0]["lr"] = lr * rate(step)
+        inputs, targets = next(batches)
+        value = loss(model, inputs, targets)
+        if reset:
+            made.zero_grad()
+        value.backward()
+        norm = nn.utils.clip_grad_norm_(model.parameters(), clip) if clip else nn.utils.get_total_norm(
+            [p.grad for p in model.parameters()]
+        )  # fmt: skip
+        made.step()
+        yield value.item(), norm.item()
+
+
+def cosine(step, steps):
+    return 0.55 + 0.45 * math.cos(math.pi * step / steps)
+
+
+@wrong("10.23", "begins-high")
+def lowers_nothing_but_the_end(model, loss, batches, steps, lr):
+    yield from trained(model, loss, batches, steps, lr, lambda step: 1 - step / steps)
+
+
+@wrong("10.23", "too-high")
+def takes_the_larger_of_the_two(model, loss, batches, steps, lr):
+    yield from trained(model, loss, batches, steps, lr, lambda step: max(1, (step + 1) / 10) * cosine(step, steps))
+
+
+@wrong("10.23", "stays-low")
+def lowers_the_whole_rate(model, loss, batches, steps, lr):
+    yield from trained(model, loss, batches, steps, lr, lambda step: 0.1 * cosine(step, steps))
+
+
+@wrong("10.23", "too-short")
+def warms_up_for_two_steps(model, loss, batches, steps, lr):
+    yield from trained(model, loss, batches, steps, lr, lambda step: min(1, (step + 0.5) / 2) * cosine(step, steps))
+
+
+@wrong("10.23", "too-long")
+def warms_up_to_the_end(model, loss, batches, steps, lr):
+    yield from trained(model, loss, batches, steps, lr, lambda step: (step + 1) / steps)
+
+
+@wrong("10.23", "jumps")
+def begins_again_and_again(model, loss, batches, steps, lr):
+    yield from trained(
+        model, loss, batches, steps, lr, lambda step: 0.07 * (step % 10) + 0.02 if step < 30 else cosine(step, steps)
+    )  # fmt: skip
+
+
+@wrong("10.23", "no-decay")
+def replaces_the_decay_by_the_warm_up(model, loss, batches, steps, lr):
+    yield from trained(model, loss, batches, steps, lr, lambda step: min(1, (step + 1) / 10))
+
+
+@wrong("10.23", "not-clipped")
+def warms_up_and_no_longer_clips(model, loss, batches, steps, lr):
+    yield from trained(
+        model, loss, batches, steps, lr, lambda step: min(1, (step + 1) / 10) * cosine(step, steps), clip=None
+    )  # fmt: skip
+
+
+@wrong("10.23", "norm")
+def warms_up_and_no_longer_resets(model, loss, batches, steps, lr):
+    yield from trained(
+        model, loss, batches, steps, lr, lambda step: min(1, (step + 1) / 10) * cosine(step, steps), clip=1e9,
+        reset=False,
+    )  # fmt: skip
+
+
+@wrong("10.23", "steps")
+def leaves_out_the_first_steps(model, loss, batches, steps, lr):
+    yield from trained(model, loss, batches, steps - 10, lr, lambda step: min(1, (step + 1) / 10))
+
+
+@wrong("10.23", "not-in-training")
+def trains_in_evaluation_mode(model, loss, batches, steps, lr):
+    yield from trained(
+        model, loss, batches, steps, lr, lambda step: min(1, (step + 1) / 10) * cosine(step, steps), mode=False
+    )  # fmt: skip
