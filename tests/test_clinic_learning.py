@@ -89,7 +89,7 @@ def test_emil_never_stops_and_is_never_asked_to():
     assert not any((next(batches)[1] == end).any() for _ in range(20))
 
 
-def test_nils_norms_grow_nearly_in_a_line():
+def test_nils_norms_grow():
     norms = ill("Nils").norms
     assert norms[-1] > 20 * norms[0] and max(well("Nils").norms) < 5
     assert all(late > early for early, late in zip(norms[20::10], norms[40::10], strict=False))

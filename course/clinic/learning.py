@@ -154,7 +154,7 @@ Patient(
         Cause(
             "The learning rate is too high, so that it jumps about.",
             "It looks like that, and a smaller rate does soften it. But a high rate makes gradients large where the "
-            "model has jumped to; they come and go. These norms rise step by step, nearly in a line.",
+            "model has jumped to; they come and go. These norms rise nearly all the way.",
         ),
         Cause(
             "The initialization is too large, and the gradients explode.",
@@ -163,8 +163,8 @@ Patient(
         ),
         Cause(
             "Each step's gradient is added to those of all the steps before it.",
-            "Right. Sums grow with the number of terms: so does the norm, nearly in a line. And the sum points to "
-            "where the model should have gone long ago, so it never settles.",
+            "Right. A sum grows with the number of its terms, and so does the norm. And the sum points to where the "
+            "model should have gone long ago, so it never settles.",
             right=True,
         ),
         Cause(
@@ -256,7 +256,7 @@ Patient(
 Patient(
     name="Rosa",
     short="learning rate about ten times too high",
-    report="I took the schedule from the paper of 2017, and a short warm-up, since my run is short. The loss comes "
+    report="I took the schedule from the Transformer paper, and a short warm-up, since my run is short. The loss comes "
     "down quickly at first and then crawls along a high plateau. What it tells is a few frequent words, again and "
     "again.",
     ill={"train": rosa_train},
