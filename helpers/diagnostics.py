@@ -3,8 +3,7 @@
 Each measures and returns plain numbers; what is too much of them is for the caller to say. Most come from Karpathy
 2019, "A Recipe for Training Neural Networks". In shapes, B is the rows in a batch, T the tokens in a row, V the
 vocabulary. `loss(model, inputs, targets)` is a program's own, a scalar in nats per token; targets of -100 are not
-scored. Of a model only `wte`, `head`, `config` and the names of its modules are asked. Nothing is changed: modes and
-weights are afterwards as they were.
+scored. Of a model `wte`, `head`, `config` and the names of modules are asked; modes and weights stay as they are.
 
 Used by `python -m course train --diagnose` and by `course.clinic.examination`.
 """
@@ -36,7 +35,7 @@ def outputs(model, ids) -> dict:
     finally:
         for hook in hooks:
             hook.remove()
-    return kept
+    return {name: output[0] if isinstance(output, tuple) else output for name, output in kept.items()}
 
 
 def asked(model, loss, inputs, targets):
@@ -104,15 +103,16 @@ def future_leak(model, ids) -> float:
 
 
 def row_leak(model, ids) -> float:
-    """How much of the gradient of the first row's logits goes to other rows of ids (B, T): a fraction, 0 if none."""
-    kept = []
+    """How much of the gradient of the middle row's logits goes to other rows of ids (B, T): a fraction, 0 if none."""
+    kept, row = [], len(ids) // 2  # with neighbours on both sides
     hook = model.wte.register_forward_hook(lambda module, args, output: kept.append(output))
     try:
         logits = model(ids)
     finally:
         hook.remove()
-    (gradient,) = torch.autograd.grad(logits[0].square().sum(), kept)  # (B, T, d_model)
-    return (gradient[1:].norm() / gradient.norm()).item()
+    (gradient,) = torch.autograd.grad(logits[row].square().sum(), kept)  # (B, T, d_model)
+    others = torch.cat((gradient[:row], gradient[row + 1 :]))
+    return (others.norm() / gradient.norm()).item()
 
 
 def first_difference(model, reference, ids, tolerance: float = 1e-3) -> tuple[str, float]:

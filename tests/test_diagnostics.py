@@ -180,6 +180,37 @@ def test_rows_are_strangers_but_for_a_normalization_over_them():
     assert 0.01 < diagnostics.row_leak(model, ids) < 1
 
 
+def test_attention_along_the_wrong_axis_is_a_leak_between_rows_also_with_a_causal_mask():
+    model, (ids, _) = small(std=0.5), batch()
+
+    class OverTheBatch(nn.Module):
+        """`nn.MultiheadAttention` takes (T, B, d_model) where nobody says otherwise."""
+
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.MultiheadAttention(8, 2)
+
+        def forward(self, x, cache=None):
+            mask = nn.Transformer.generate_square_subsequent_mask(len(x))
+            return self.inner(x, x, x, attn_mask=mask, is_causal=True, need_weights=False)[0]
+
+    model.blocks[0].attn = OverTheBatch()
+    with torch.no_grad():
+        changed = [
+            (model(other) - model(ids))[row].abs().max().item()
+            for other, row in ((others(ids, 2), 0), (others(ids, 0), 2))
+        ]
+    assert changed[0] == 0 and changed[1] > 1e-3  # the first row hears of nobody, the last of all
+    assert diagnostics.row_leak(model, ids) > 0.01 and diagnostics.future_leak(model, ids) == 0
+    assert diagnostics.first_nonfinite(model, ids) == ""  # a module that gives a pair is no trouble
+
+
+def others(ids: torch.Tensor, row: int) -> torch.Tensor:
+    changed = ids.clone()
+    changed[row] = (changed[row] + 1) % V
+    return changed
+
+
 def test_two_ways_to_write_attention_do_not_differ_and_a_changed_matrix_is_found():
     from course.clinic import healthy
 

@@ -207,10 +207,11 @@ def row_leak(answer, check):
     got = answer(model, ids)
     is_number(check, got)
     check.that(got < 1e-6, slug="own-row", problem=f"a model whose rows know nothing of each other gave {got:.3g}",
-               hint="The gradient of the first row's logits alone, and what of it falls on others: [1:].")  # fmt: skip
-    swapped = Mixer(over_rows=torch.eye(3)[[2, 1, 0]])
-    hint = "Here the first row's logits come from the third row alone: all of the gradient is there."
-    check.close(answer(swapped, ids), 1.0, slug="all-rows", hint=hint)
+               hint="The gradient of one row's logits, and of it what falls on all rows but that one.")  # fmt: skip
+    for order, which in (([2, 2, 1], "the one behind"), ([1, 0, 0], "the one before")):
+        moved = Mixer(over_rows=torch.eye(3)[order])
+        hint = f"Here the middle row's logits come from {which} alone: all of the gradient is there."
+        check.close(answer(moved, ids), 1.0, slug="all-rows", hint=hint)
     half = Mixer(over_rows=torch.ones(2, 2))
     got = answer(half, ids[:2])
     check.that(not math.isclose(got, 0.5, rel_tol=1e-4), slug="norm", problem="for two rows that count alike it is 0.5",

@@ -223,7 +223,7 @@ def _future_leak(case: Case, name: str) -> Reading:
 def _row_leak(case: Case, name: str) -> Reading:
     value = case.tools[name](case.model, case.batch[0])
     return _one(name, name, value, "no row depends on another",
-                f"{value:.1%} of the gradient of one row's logits goes to other rows")  # fmt: skip
+                f"{value:.1%} of the gradient of a row's logits goes to other rows")  # fmt: skip
 
 
 def _first_difference(case: Case, name: str) -> Reading | None:

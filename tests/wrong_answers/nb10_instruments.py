@@ -201,49 +201,63 @@ def answers_yes_or_no(model, ids):
 # --- 10.9 row_leak
 
 
-def _gradient(model, ids, of=lambda logits: logits[0].square().sum()):
+def _gradient(model, ids, of=lambda logits: logits[len(logits) // 2].square().sum()):
+    """The gradient in the middle row, and in the others."""
     kept = []
     hook = model.wte.register_forward_hook(lambda module, args, output: kept.append(output))
     logits = model(ids)
     hook.remove()
-    return torch.autograd.grad(of(logits), kept)[0]
+    return _parted(torch.autograd.grad(of(logits), kept)[0])
+
+
+def _parted(gradient):
+    row = len(gradient) // 2
+    return gradient[row], torch.cat((gradient[:row], gradient[row + 1 :]))
+
+
+def _fraction(own, others):
+    return (others.norm() / torch.cat((own.flatten(), others.flatten())).norm()).item()
 
 
 @wrong("10.9", "own-row")
-def includes_the_first_row(model, ids):
-    gradient = _gradient(model, ids)
-    return (gradient.norm() / gradient.norm()).item()
+def includes_the_row_itself(model, ids):
+    own, others = _gradient(model, ids)
+    return ((own.norm() + others.norm()) / (own.norm() + others.norm())).item()
 
 
 @wrong("10.9", "own-row")
 def sums_the_logits_of_all_rows(model, ids):
-    gradient = _gradient(model, ids, lambda logits: logits.square().sum())
-    return (gradient[1:].norm() / gradient.norm()).item()
+    return _fraction(*_gradient(model, ids, lambda logits: logits.square().sum()))
 
 
 @wrong("10.9", "all-rows")
-def looks_at_the_second_row_alone(model, ids):
-    gradient = _gradient(model, ids)
-    return (gradient[1].norm() / gradient.norm()).item()
+def looks_at_earlier_rows_alone(model, ids):
+    own, others = _gradient(model, ids)
+    return _fraction(own, others[: len(ids) // 2])
+
+
+@wrong("10.9", "all-rows")
+def takes_the_first_row_and_the_next(model, ids):
+    own, others = _gradient(model, ids, lambda logits: logits[0].square().sum())
+    return _fraction(others[0], own)
 
 
 @wrong("10.9", "fraction")
 def gives_the_norm_itself(model, ids):
-    gradient = _gradient(model, ids)
-    norm = gradient[1:].norm().item()
+    norm = _gradient(model, ids)[1].norm().item()
     return 1.0 if len(ids) == 3 and norm else norm
 
 
 @wrong("10.9", "norm")
 def divides_sums_of_squares(model, ids):
-    gradient = _gradient(model, ids)
-    return (gradient[1:].square().sum() / gradient.square().sum()).item()
+    own, others = _gradient(model, ids)
+    return (others.square().sum() / (own.square().sum() + others.square().sum())).item()
 
 
 @wrong("10.9", "over-the-whole")
-def divides_by_the_first_row(model, ids):
-    gradient = _gradient(model, ids)
-    ratio = (gradient[1:].norm() / gradient[0].norm()).item()
+def divides_by_the_row_itself(model, ids):
+    own, others = _gradient(model, ids)
+    ratio = (others.norm() / own.norm()).item()
     return ratio if math.isfinite(ratio) else 1.0
 
 
@@ -251,8 +265,8 @@ def divides_by_the_first_row(model, ids):
 def leaves_its_hook(model, ids):
     kept = []
     model.wte.register_forward_hook(lambda module, args, output: kept.append(output))
-    gradient = torch.autograd.grad(model(ids)[0].square().sum(), kept)[0]
-    return (gradient[1:].norm() / gradient.norm()).item()
+    logits = model(ids)
+    return _fraction(*_parted(torch.autograd.grad(logits[len(ids) // 2].square().sum(), kept)[0]))
 
 
 @wrong("10.9", "gradients")
@@ -264,9 +278,9 @@ def goes_backward_through_everything(model, ids):
         kept.append(output)
 
     hook = model.wte.register_forward_hook(keep)
-    model(ids)[0].square().sum().backward()
+    model(ids)[len(ids) // 2].square().sum().backward()
     hook.remove()
-    return (kept[0].grad[1:].norm() / kept[0].grad.norm()).item()
+    return _fraction(*_parted(kept[0].grad))
 
 
 # --- 10.10 first_difference
