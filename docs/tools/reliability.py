@@ -222,7 +222,7 @@ def try_stories(seed: int, missing: bool = False) -> dict:
     from tests import test_own_stories as own
 
     pairs = [(number, source) for number, _ in own.PAIRS for source in own.SOURCES]
-    before = _record()["parts"].get("stories", {}).get("passed", []) if missing else []
+    before = read_record()["parts"].get("stories", {}).get("passed", []) if missing else []
     passed = [pair for pair in pairs if f"{pair[0]} {pair[1]}" in before]
     test = "tests/test_own_stories.py::test_a_notebook_runs_to_its_end_on_stories_of_ones_own"
     for number, source in pairs:
@@ -291,7 +291,7 @@ def missed(name: str, counts: dict) -> list[str]:
     return [bar for bar, kept in bars[name](counts).items() if not kept]
 
 
-def _record() -> dict:
+def read_record() -> dict:
     found = read_json(RECORD) if RECORD.exists() else {"format": FORMAT, "parts": {}}
     if found.get("format") != FORMAT:
         raise CourseError(f"{RECORD} has another format than {FORMAT}: delete it, and try all again")
@@ -302,7 +302,7 @@ def _keep(name: str, counts: dict, minutes: float, at: str) -> None:
     """Put a part's counts into the record, with where and when, and write the page's table."""
     import torch
 
-    found = _record()
+    found = read_record()
     about = {"date": datetime.date.today().isoformat(), "commit": at, "minutes": round(minutes, 1),
              "system": f"{platform.system()} on {platform.machine()}", "python": platform.python_version(),
              "torch": torch.__version__}  # fmt: skip
@@ -367,7 +367,7 @@ def page_with(text: str, found: dict) -> str:
 
 
 def write_table() -> None:
-    write_atomically(PAGE, page_with(PAGE.read_text(encoding="utf-8"), _record()))
+    write_atomically(PAGE, page_with(PAGE.read_text(encoding="utf-8"), read_record()))
 
 
 def _say(line: str) -> None:
