@@ -5,7 +5,6 @@ below, where the patients are made.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from statistics import mean
@@ -163,7 +162,7 @@ class KiraAttention(nn.Module):
         return self.proj(mixed.transpose(1, 2).reshape(B, T, d_model))
 
 
-def mona_train(model: nn.Module, loss, batches: Iterator, steps: int, lr: float) -> Iterator[tuple[float, float]]:
+def mona_train(model: nn.Module, loss, batches, steps: int, lr: float):
     """Train a model in place; yields each step's loss and the gradient's norm before clipping."""
     matrices = [p for p in model.parameters() if p.dim() >= 2]
     vectors = [p for p in model.parameters() if p.dim() < 2]
@@ -532,7 +531,7 @@ Patient(
     report=(
         "One head, as wide as the model, and weights that keep everything about as large as it was. The first loss is "
         "right. Then it falls slowly, and stays far above a model which differs in its attention's code alone. The "
-        "gradient norm is larger than there from the first step on. In the untrained model's attention maps most rows "
+        "gradient norm is larger than there from the first step on. In the untrained model's attention maps many rows "
         "already have nearly all of their weight on one token."
     ),
     ill={"attention": KiraAttention},
