@@ -299,11 +299,12 @@ def gradients(case: Case, steps: int = 3) -> tuple[dict[str, Tensor], dict[str, 
 
 def _saturated(case: Case, name: str) -> Reading:
     before, after = (case.tools[name](model, case.batch[0]) for model in (case.fresh, case.model))
+    growth = before["growth"] if case.program.config.norm == "pre" else 1.0  # a post-LN block ends in a LayerNorm
     fine = f"{after['dead']:.0%} of the units are dead, and the residual stream grows {before['growth']:.1f} times"
     return _of(name, [
         ("flat", before["flat"], f"before training {before['flat']:.0%} of the activations are where GELU is flat"),
         ("dead", after["dead"], f"{after['dead']:.0%} of the units are dead"),
-        ("growth", before["growth"], f"the residual stream grows {before['growth']:.1f} times on its way up"),
+        ("growth", growth, f"the residual stream grows {before['growth']:.1f} times on its way up"),
     ], fine)  # fmt: skip
 
 
