@@ -7,6 +7,7 @@ import inspect
 import math
 from dataclasses import replace
 from functools import cache
+from statistics import median
 
 import pytest
 import torch
@@ -55,7 +56,7 @@ SEEN = {
     "Jun": {"last loss": (1.92, 1.65)},
     "Kira": {"last loss": (4.1, 2.6), "first norm": (4.3, 1.4)},
     "Leo": {"first loss": (7.7, 7.7), "last loss": (4.3, 3.75)},
-    "Mona": {"first loss": (7.65, 7.65), "last loss": (5.0, 2.3)},
+    "Mona": {"first loss": (7.6, 7.6), "last loss": (4.65, 2.55)},
 }
 
 
@@ -213,8 +214,8 @@ def test_mona_ends_where_a_model_ends_that_knows_only_frequencies():
     counts = torch.bincount(targets[targets >= 0], minlength=2048).double()
     probabilities = counts[counts > 0] / counts.sum()
     entropy = float(-(probabilities * probabilities.log()).sum())
-    assert abs(ill.last - entropy) < 0.4 < entropy - well.last
-    assert max(ill.norms) < 5
+    assert abs(median(ill.losses[30:80]) - entropy) < 0.4 < entropy - well.last
+    assert max(ill.norms[:50]) > max(ill.norms[-20:])
 
 
 def test_the_layer_that_reads_again_tells_what_a_cache_tells():

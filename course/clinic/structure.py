@@ -362,8 +362,8 @@ Patient(
         ),
     ),
     thread=(
-        "paiml/entrenar issue 310: No causal attention mask - bidirectional attention in autoregressive training",
-        "https://github.com/paiml/entrenar/issues/310",
+        "keras-team/keras issue 23038: MultiHeadAttention silently drops the causal mask",
+        "https://github.com/keras-team/keras/issues/23038",
     ),
     base=Program(lr=1e-2, steps=150, batch_size=12, config=GPTConfig(2048, 64, n_layer=1, n_head=4, d_model=64)),
     observe=whole_and_by_token,
@@ -441,8 +441,8 @@ Patient(
         ),
     ),
     thread=(
-        "PetrochukM/PyTorch-NLP issue 2: Attention's softmax dimension is wrong?",
-        "https://github.com/PetrochukM/PyTorch-NLP/issues/2",
+        "labmlai/annotated_deep_learning_paper_implementations issue 146: Bug in SA for DDPM UNet?",
+        "https://github.com/labmlai/annotated_deep_learning_paper_implementations/issues/146",
     ),
     observe=whole_and_by_token,
     symptom=by_token_less_whole,
@@ -612,8 +612,8 @@ Patient(
     report=(
         "I wanted to train a Transformer as in 2017: LayerNorms after the sums, weights that keep everything about as "
         "large as it was. The loss falls at once, to where a model is that knows how frequent each token is and "
-        "nothing else. There it stays, to the end: no spike, no NaN, small gradients. What I feed it I have decoded "
-        "and read: these are my stories."
+        "nothing else. There it lies for most of the run, without a NaN and without a sign of life. What I feed it I "
+        "have decoded and read: these are my stories."
     ),
     ill={"train": mona_train},
     causes=(
@@ -624,7 +624,8 @@ Patient(
         ),
         Cause(
             "Gradients are not reset between steps.",
-            "They would pile up, and their norm would grow from step to step. It stays small and even.",
+            "They would pile up, and their norm would grow to the end of the run. It does not: its largest values are "
+            "early ones.",
         ),
         Cause(
             "The inputs do not reach the model: every position gets the same token.",
@@ -639,11 +640,11 @@ Patient(
         ),
     ),
     thread=(
-        "LiyuanLucasLiu/Transformer-Clinic issue 16: Scripts for Post-LN in Figure 10?",
-        "https://github.com/LiyuanLucasLiu/Transformer-Clinic/issues/16",
+        "Xiong et al. 2020: On Layer Normalization in the Transformer Architecture",
+        "https://arxiv.org/abs/2002.04745",
     ),
     base=Program(
-        initialize=outputs_as_large, steps=100,
-        config=GPTConfig(2048, 64, n_layer=4, n_head=4, d_model=64, norm="post"),
+        initialize=outputs_as_large, steps=100, lr=8e-3,
+        config=GPTConfig(2048, 64, n_layer=3, n_head=4, d_model=64, norm="post"),
     ),
 )  # fmt: skip
