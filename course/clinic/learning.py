@@ -142,7 +142,7 @@ Patient(
     short="gradients are never cleared",
     report="The first steps are fine. Then the loss stops at about what one gets who knows only which words are "
     "frequent, and wanders around there. I print the gradient's norm at every step, and it grows and grows. A "
-    "smaller learning rate helps a little.",
+    "smaller learning rate does not help.",
     ill={"train": nils_train},
     base=Program(train=other_ways.unclipped),
     symptom=lambda chart: scores(chart) | {"last norm": chart.norms[-1]},
@@ -153,7 +153,7 @@ Patient(
     causes=(
         Cause(
             "The learning rate is too high, so that it jumps about.",
-            "It looks like that, and a smaller rate does soften it. But a high rate makes gradients large where the "
+            "It looks like that. But then a smaller rate would help. And a high rate makes gradients large where the "
             "model has jumped to; they come and go. These norms rise nearly all the way.",
         ),
         Cause(
