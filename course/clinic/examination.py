@@ -1,12 +1,8 @@
 """What the instruments of `helpers.diagnostics` say of a program of the clinic: a number, an alarm or none, words.
 
-    chart = watched(patient.observe, program)              # its run, with weights of some steps kept
-    for reading in examine(program, chart, tools):         # tools: the learner's instruments, by name
-        print(reading.alarm, reading.instrument, reading.says)
-
 An instrument measures; where alarm begins is said here, in `LIMITS`: with room around what healthy programs show
 (data/recorded/clinic.json, made by docs/tools/clinic_table.py). What an instrument needs and a program does not have is
-left out. Nothing here knows which patient it looks at.
+left out.
 """
 
 import inspect
@@ -82,7 +78,8 @@ def watched(observe: Callable[[Program], Chart], program: Program) -> Chart:
 
     def keeping(model, loss, batches, steps, lr, *rest) -> Iterator[tuple[float, float]]:
         calls.append(model)
-        wanted = {12: "early", 3 * steps // 4: "late"} | ({} if len(calls) == 1 else {2: "going on"})
+        last = rest[-1] if rest else steps  # one that is stopped half-way is told where
+        wanted = {12: "early", 3 * last // 4: "late"} if len(calls) == 1 else {2: "going on"}
         before: dict[str, Tensor] = {}
         for step, seen in enumerate(train(model, loss, batches, steps, lr, *rest), start=1):
             if step in wanted:
@@ -112,12 +109,8 @@ class Case:
     batch: tuple[Tensor, Tensor] = field(init=False)
 
     def __post_init__(self):
-        self.fresh = self.program.model(self.seed)
+        self.model, self.fresh = self.chart.model, self.program.model(self.seed)
         self.batch = next(self.program.data(self.seed))
-
-    @property
-    def model(self) -> GPT:
-        return self.chart.model
 
 
 def examine(program: Program, chart: Chart, tools: Mapping[str, Callable] | None = None, seed=0) -> list[Reading]:
@@ -132,9 +125,16 @@ def examine(program: Program, chart: Chart, tools: Mapping[str, Callable] | None
     with one_thread(), torch.random.fork_rng(devices=[]):
         case = Case(program, chart, tools, seed)
         training = chart.model.training
-        readings = [globals()[f"_{name}"](case, name) for name in TOOLS]
+        readings = [_asked(case, name) for name in TOOLS]
         chart.model.train(training)
     return [reading for reading in readings if reading is not None]
+
+
+def _asked(case: Case, name: str) -> Reading | None:
+    try:
+        return globals()[f"_{name}"](case, name)
+    except (ValueError, RuntimeError) as error:  # such as a layer that has no cache
+        return Reading(name, str(error), None, f"cannot be measured: {error!s:.90}")
 
 
 def outside(name: str, value: float) -> bool:
@@ -262,7 +262,7 @@ def _update_ratios(case: Case, name: str) -> Reading:
         if still:
             parts.append(("moves early", 0.0, f"{still[0]} does not move at all"))
         if moment.when == "going on":
-            jump = median / medians["late"]
+            jump = median / medians["late"] if medians.get("late") else math.inf
             parts.append(("jump", jump, f"where the run goes on, the weights move {jump:.1f} times as far as before"))
         elif moment.when not in medians:
             medians[moment.when] = median
@@ -333,9 +333,8 @@ def _train_eval_gap(case: Case, name: str) -> Reading:
 
 
 def _loss_by_position(case: Case, name: str) -> Reading:
-    program = case.program
-    batches = uneven(program)
-    found = [(loss, count) for loss, count in case.tools[name](case.model, batches)]
+    program, batches = case.program, uneven(case.program)
+    found = case.tools[name](case.model, batches)
     whole = sum(loss * count for loss, count in found if count) / sum(count for _, count in found)
     behind = [(loss, count) for loss, count in found[8:] if count]
     late = sum(loss * count for loss, count in behind) / sum(count for _, count in behind)
@@ -393,8 +392,8 @@ class Readers:
 
 
 def _cache_gap(case: Case, name: str) -> Reading:
-    model, inputs = case.model, case.batch[0]
-    sequences = [inputs[i, :length].tolist() for i, length in zip(range(len(inputs)), (12, 16, 20), strict=False)]
+    model = case.model
+    sequences = [row[:length].tolist() for row, length in zip(case.batch[0], (12, 16, 20), strict=False)]
     cache = Readers(case.program.cache, model) if hasattr(case.program, "cache") else KVCache(model)
     value = case.tools[name](model, cache, sequences)
     return _one(name, name, value, "the cache changes no logit",
