@@ -53,7 +53,7 @@ SEEN = {
     "Gus": {"difference": (0.83, 0.0)},
     "Hana": {"difference": (4.3, 0.0)},
     "Ivo": {"difference": (0.19, 0.0)},
-    "Jun": {"last loss": (1.92, 1.65)},
+    "Jun": {"last loss": (1.92, 1.72)},
     "Kira": {"last loss": (4.1, 2.6), "first norm": (4.3, 1.4)},
     "Leo": {"first loss": (7.7, 7.7), "last loss": (4.3, 3.75)},
     "Mona": {"first loss": (7.6, 7.6), "last loss": (4.65, 2.55)},
@@ -168,7 +168,7 @@ def test_ivo_with_a_single_head_is_well():
 
 def test_jun_scores_a_story_otherwise_in_company_and_the_healthy_program_does_not():
     ill, well, after = (chart.more["change in company"] for chart in charts("Jun"))
-    assert ill > 0.02 and well < 1e-4 and after < 1e-4
+    assert ill > 0.005 and well < 1e-4 and after < 1e-4
 
 
 def test_kira_is_sure_before_she_has_learned_anything():

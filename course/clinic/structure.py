@@ -218,6 +218,18 @@ def less_added(model: nn.Module, embeddings: float = 0.02) -> None:
             parameter.div_(math.sqrt(2 * model.config.n_layer))
 
 
+class TextByText(nn.Module):
+    """Healthy: PyTorch's own layer, told what comes first."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.inner = nn.MultiheadAttention(config.d_model, config.n_head, batch_first=True)
+
+    def forward(self, x: Tensor, cache=None) -> Tensor:  # (B, T, d_model)
+        hidden = torch.ones(x.size(1), x.size(1), dtype=torch.bool).triu(diagonal=1)  # True: must not be looked at
+        return self.inner(x, x, x, attn_mask=hidden, need_weights=False)[0]
+
+
 @torch.no_grad()
 def read_again(model: nn.Module, ids: list[int], count: int, end: int) -> list[int]:
     """As `healthy.generate`, without a cache: the whole text is read again for each token. Slower, and simpler."""
@@ -520,7 +532,7 @@ Patient(
         "IBM/TabFormer pull request 14: set the correct ordering of dimensions in the input tensor",
         "https://github.com/IBM/TabFormer/pull/14",
     ),
-    base=Program(generate=read_again),
+    base=Program(attention=TextByText, generate=read_again),  # begins as the ill one does
     observe=alone_and_in_company,
     symptom=lambda chart: {"last loss": chart.last, "change in company": chart.more["change in company"]},
 )  # fmt: skip
