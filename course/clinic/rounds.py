@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 from course.checks import parts
 from course.checks.result import NOT_ATTEMPTED, RIGHT, WRONG, as_html, as_text, show
-from course.clinic import data, learning, structure  # noqa: F401 - each family brings its patients
+from course.clinic import data, hard, learning, precision, scoring, structure_patients, telling  # noqa: F401 - families
 from course.clinic.examination import TOOLS, examine, watched
-from course.clinic.program import Chart
+from course.clinic.program import Chart, Program
 from course.clinic.ward import REGISTRY, Patient, healthy_chart
 from course.figures import clinic as figures
 from helpers.errors import CourseError
@@ -28,7 +28,7 @@ ROUNDS = (  # whom the notebook meets, round by round
     ("Fay", "Gus", "Hana", "Ivo", "Jun"),
     ("Kira", "Leo", "Mona", "Nils", "Olga", "Paul", "Rosa", "Sven", "Tom", "Quin"),
     ("Uma", "Vera", "Wim", "Xena", "Yan"),
-    ("Zoe", "Abe", "Bea", "Cleo"),
+    ("Zoe", "Bea", "Cleo"),
     ("Dan", "Eve"),
 )
 WELL_WITHIN = 0.25  # of the way from the healthy number to the ill one: a repaired symptom may be off by so much
@@ -81,9 +81,9 @@ class Ward:
         return self._charts[name]
 
     def healthy(self, name: str) -> Chart:
-        """The same program without the fault."""
+        """The same program without the fault; beside a patient that has none, the program that all others are."""
         patient = self.patient(name)
-        return healthy_chart(patient.base, patient.observe)
+        return healthy_chart(patient.base if patient.ill else Program(), patient.observe)
 
     def admit(self, name: str):
         """Print a patient's numbers beside those without the fault; returns the picture of both runs."""
