@@ -1,4 +1,4 @@
-"""Exercises of notebook 10 on patients whose score, precision, resuming or telling is ill, and on two faults at once."""
+"""Exercises of notebook 10: patients whose score, precision, resuming or telling is ill, and two faults at once."""
 
 import copy
 import math
@@ -16,8 +16,8 @@ from course.clinic.healthy import Attention
 from helpers.model import GPT, GPTConfig
 
 __all__ = [
-    "uma_evaluate", "vera_split", "wim_evaluate", "xena_share", "yan_train", "tom_train", "ZoeCache", "bea_pack", "cleo_load",
-    "dan_train",
+    "uma_evaluate", "vera_split", "wim_evaluate", "xena_share", "yan_train", "tom_train", "ZoeCache", "bea_pack",
+    "cleo_load", "dan_train",
 ]  # fmt: skip
 
 END = 0
@@ -108,8 +108,8 @@ def uma_evaluate(answer, check):
     )  # fmt: skip
     before = copy.deepcopy(model.state_dict())
     _scoring(answer, check, model, made, {
-        "wrong": "wrong-score", "hint": "It gives the same number each time, but not the mean loss per token of the model "
-        "in evaluation mode, with all its weights as they are."})  # fmt: skip
+        "wrong": "wrong-score", "hint": "It gives the same number each time, but not the mean loss per token of the "
+        "model in evaluation mode, with all its weights as they are."})  # fmt: skip
     check.that(
         all(torch.equal(value, before[name]) for name, value in model.state_dict().items()), slug="changes-the-model",
         problem="the model's weights are others afterwards", hint="Scoring only looks.",
@@ -155,7 +155,7 @@ def vera_split(answer, check):
     training, validation = map(list, made)
     both = [story for story in validation if story in training]
     check.that(
-        not both, slug="still-leaks", problem=f"{len(both)} of {len(validation)} validation stories are in training, too",
+        not both, slug="still-leaks", problem=f"{len(both)} of {len(validation)} validation stories are also trained on",
         hint="What is validated on must not have been trained on. How many times is the order drawn?",
     )  # fmt: skip
     check.that(
@@ -203,12 +203,13 @@ def xena_share(answer, check):
         not equal, slug="same-batch", problem=f"process {equal[0] if equal else 0} reads just what process 0 reads",
         hint="The order of the stories is drawn by `random.Random`. What does it know of the rank?",
     )  # fmt: skip
-    mixed = [rank for rank in range(1, processes) if all(set(a) == set(b) for a, b in zip(every[rank], every[0], strict=True))]
+    sets = [[frozenset(step) for step in steps] for steps in every]
+    mixed = [rank for rank in range(1, processes) if sets[rank] == sets[0]]
     check.that(
         not mixed, slug="same-stories", problem="two processes have the same stories in a batch, in another order",
         hint="A mean does not care for the order within a batch. The processes need other stories.",
     )  # fmt: skip
-    late = [rank for rank in range(1, processes) if any(set(every[rank][i]) == set(every[0][j]) for i in range(4) for j in range(4))]
+    late = [rank for rank in range(1, processes) if set(sets[rank]) & set(sets[0])]
     check.that(
         not late, slug="one-behind", problem="what one process reads, another reads some steps before or after it",
         hint="Shifting by some batches puts the same stories into step after step.",
@@ -221,8 +222,8 @@ def xena_share(answer, check):
     )  # fmt: skip
     seen = Counter(story for rank in range(processes) for step in read(0, rank, 40) for story in step)
     check.that(
-        len(seen) == len(stories), slug="stories-left-out", problem=f"{len(stories) - len(seen)} of {len(stories)} stories "
-        "are never read by any process", hint="All processes together should read everything, with time.",
+        len(seen) == len(stories), slug="stories-left-out",
+        problem=f"{len(stories) - len(seen)} of {len(stories)} stories are never read by any process", hint="All processes together should read everything, with time.",
     )  # fmt: skip
     check.that(
         max(seen.values()) <= 3 * min(seen.values()), slug="unequal",
@@ -272,8 +273,8 @@ def yan_train(answer, check):
     check.that(
         math.isclose(losses[7], whole[7], rel_tol=1e-4), slug="optimizer-lost",
         problem=f"one step after the first, the loss is {losses[7]:.4f}; without a stop {whole[7]:.4f}",
-        hint="The first loss agrees, so the weights do; the step after it went another way. What does AdamW keep of each "
-        "weight besides its value?",
+        hint="The first loss agrees, so the weights do; the step after it went another way. What does AdamW keep of "
+        "each weight besides its value?",
     )  # fmt: skip
     check.close(losses, whole, tolerance=1e-4, slug="drifts", when="all losses, stopped once or never",
                 hint="Something is restored only in part.")  # fmt: skip
@@ -308,8 +309,8 @@ def tom_train(answer, check):
     torch.manual_seed(0)
     true = _plain_norms(list(islice(_forever(), 1)), small())
     check.that(
-        norms[0] < 1000 * true, slug="still-scaled", problem=f"the norm that is clipped is {norms[0]:,.0f}; without the "
-        f"scaler it is {true:.2f}", hint="These are the scaled gradients still. What must happen between backward and "
+        norms[0] < 1000 * true, slug="still-scaled", problem=f"the norm that is clipped is {norms[0]:,.0f}; without "
+        f"the scaler it is {true:.2f}", hint="These are the scaled gradients still. What must happen between backward and "
         "clipping?",
     )  # fmt: skip
     check.that(
@@ -481,7 +482,9 @@ def cleo_load(answer, check):
     model = answer(model, weights)
     check.that(isinstance(model, nn.Module), slug="no-model", problem="it does not return the model",
                hint="Return the model that was loaded.")  # fmt: skip
-    wrong = [name for name, p in model.named_parameters() if name in weights and not torch.equal(p.detach(), weights[name])]
+    wrong = [
+        name for name, p in model.named_parameters() if name in weights and not torch.equal(p.detach(), weights[name])
+    ]
     check.that(not wrong, slug="values", problem=f"`{wrong[0] if wrong else ''}` is not what the file holds",
                hint="Every parameter of the file belongs in the model.")  # fmt: skip
     check.that(

@@ -165,7 +165,10 @@ class Caching(Program):
             same, nats = 0, []
             for beginning in BEGINNINGS:
                 ids = [end, *tokenizer().encode(beginning)]
-                told, slowly = organs.tell_with(self.cache(chart.model), ids, 25, end), read_again(chart.model, ids, 25, end)
+                told, slowly = (
+                    organs.tell_with(self.cache(chart.model), ids, 25, end),
+                    read_again(chart.model, ids, 25, end),
+                )
                 same += told == slowly
                 nats.append(surprise(chart.model, told, len(ids)))
         more = {"beginnings that go on as without a cache": same, "nats per token it tells": sum(nats) / len(nats)}

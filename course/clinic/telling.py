@@ -161,7 +161,10 @@ Patient(
             "Half precision changes a loss in its third digit. This is the loss of guessing.",
         ),
     ),
-    thread=("accelerate pull request 1204: fix tied weights load", "https://github.com/huggingface/accelerate/pull/1204"),
+    thread=(
+        "accelerate pull request 1204: fix tied weights load",
+        "https://github.com/huggingface/accelerate/pull/1204",
+    ),
     base=Reloading(),
     observe=Reloading.run,
     symptom=lambda chart: {"validation when loaded": chart.more["validation when loaded"], "last loss": chart.last},
