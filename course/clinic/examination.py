@@ -36,14 +36,14 @@ LIMITS: dict[str, tuple[float, float]] = {
     "future_leak": (0.0, 1e-4),  # logits
     "row_leak": (0.0, 1e-5),  # fraction of the gradient
     "overfit": (0.0, 1.0),  # nats
-    "moves early": (3e-3, 0.2),  # median over the matrices of change over size, in a step
+    "moves early": (8e-3, 0.2),  # median over the matrices of change over size, in a step
     "moves late": (1e-3, 0.1),
     "jump": (0.0, 3.0),  # times more than just before, where a run goes on
     "gradient": (0.0, 0.01),  # how far the gradient that is used lies from the loss's own, over its size
     "flat": (0.0, 0.02),  # fraction of the activations, before training
     "dead": (0.0, 0.05),  # fraction of the units, trained
-    "growth": (0.0, 4.0),  # times, before training
-    "uses_input": (0.5, 12.0),  # nats
+    "growth": (0.0, 36.0),  # times, before training
+    "uses_input": (1.5, 12.0),  # nats
     "train_eval_gap": (-1e-5, 1e-5),  # nats
     "score": (-0.01, 0.01),  # nats: what is reported, less the mean over all tokens
     "too good": (0.5, math.inf),  # nats, behind the first words
@@ -319,7 +319,7 @@ def _first_nonfinite(case: Case, name: str) -> Reading:
 def _uses_input(case: Case, name: str) -> Reading:
     value = case.tools[name](case.model, case.program.loss, *case.batch)
     says = f"without its input the loss is {value:.1f} nats higher"
-    looks = "it hardly looks at it" if value < 1 else "nothing else matters"
+    looks = "it hardly looks at it" if value < 2 else "nothing else matters"
     return _one(name, name, value, says, f"{says}: {looks}")
 
 
