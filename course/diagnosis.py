@@ -19,13 +19,13 @@ from pathlib import Path
 
 import torch
 
+from course.runs import Prepared, make_sampler
 from helpers import diagnostics
 from helpers.errors import CourseError
 from helpers.evaluation import mean_loss
 from helpers.files import write_json
 from helpers.kv_cache import KVCache
 from helpers.model import GPT, IGNORED
-from helpers.runs import Prepared, make_sampler
 from helpers.train_step import TrainStep
 
 FILE, FORMAT = "diagnosis.json", 1

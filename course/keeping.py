@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from course import Session, colab
+from course import Session, colab, runs
 from course.bench.planning import plan
 from course.figures.training import write_curves
 from course.keeper import (
@@ -31,7 +31,7 @@ from course.keeper import (
     states_in,
     training_in,
 )
-from helpers import checkpoint, runs
+from helpers import checkpoint
 from helpers.checkpoint import TOKENIZER, WEIGHTS, load_checkpoint, load_model, put_weights, saved_checkpoints
 from helpers.dataset import TokenFile
 from helpers.errors import CourseError

@@ -9,7 +9,7 @@ tensors, and in the file's head as JSON whatever is no tensor. It gets its name 
 only after that: killed at any moment, a run finds a checkpoint to go on from.
 
 Nothing is pickled: a pickle can run any program when it is opened, safetensors and JSON cannot.
-Used by `helpers.training` and `helpers.runs`, and wherever a model is loaded.
+Used by `helpers.training` and `course.runs`, and wherever a model is loaded.
 """
 
 import dataclasses

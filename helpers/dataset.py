@@ -8,7 +8,7 @@ So every story stands between two end tokens: its first token is predicted from 
 prediction is that the story ends. The two samplers are decided by their seed, and their state fits into a line of JSON:
 saved and loaded, they go on with exactly the batches that would have come.
 
-Used by `helpers.runs`, and in notebooks 03 to 12.
+Used by `course.runs`, and in notebooks 03 to 12.
 """
 
 import hashlib

@@ -3,7 +3,7 @@
     python -m course train --recipe storyteller --out runs/storyteller
 
 A recipe is data. Every field of its model and its training can be changed with `--set key=value`.
-Used by `helpers.runs`, by the command line, and in notebooks 07, 08 and 13.
+Used by `course.runs`, by the command line, and in notebooks 07, 08 and 13.
 """
 
 import math

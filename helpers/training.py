@@ -5,7 +5,7 @@ Its folder holds the model, the best model so far, `log.jsonl`, samples and the 
 step and resumed, it ends with the same weights, bit for bit on a CPU, as if it had never stopped. What several
 processes need is a layer around this: `helpers.distributed`.
 
-Used by `helpers.runs`, by the command line (`python -m course train`), and in notebooks 07 and 08.
+Used by `course.runs`, by the command line (`python -m course train`), and in notebooks 07 and 08.
 """
 
 import math

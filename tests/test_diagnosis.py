@@ -11,12 +11,12 @@ from torch import nn
 
 from course import diagnosis, reference_ranges
 from course.__main__ import main
+from course.runs import prepare
 from helpers import diagnostics
 from helpers.files import read_json
 from helpers.kv_cache import KVCache
 from helpers.model import GPT
 from helpers.recipes import get_recipe, override
-from helpers.runs import prepare
 from helpers.settings import TrainingSettings
 from helpers.tokenizer import train_tokenizer
 

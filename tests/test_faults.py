@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from course.runs import make_sampler
 from helpers import checkpoint, files, run_log
 from helpers.dataset import tokenize_stories
 from helpers.errors import CourseError
@@ -18,7 +19,6 @@ from helpers.evaluation import mean_loss, story_rows
 from helpers.files import repository_root
 from helpers.model import GPT, GPTConfig
 from helpers.run_log import LOG, SAMPLES, read_log, stop_on_interrupt
-from helpers.runs import make_sampler
 from helpers.settings import TrainingSettings
 from helpers.tokenizer import train_tokenizer
 from helpers.train_step import PATIENCE

@@ -18,10 +18,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from course import Session, keeper, keeping
+from course import Session, keeper, keeping, runs
 from course.cli.publish import publish
 from course.site import notebooks, setup_cell
-from helpers import runs
 from helpers.checkpoint import WEIGHTS, load_checkpoint, load_model, saved_checkpoints
 from helpers.errors import CourseError
 from helpers.files import repository_root

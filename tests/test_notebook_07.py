@@ -9,10 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from course import mine
+from course import mine, runs
 from course.checks.optimizing import learning_rate
 from course.site import notebooks
-from helpers import runs
 from helpers.dataset import StorySampler
 from helpers.files import data_folder
 from helpers.model import GPT, IGNORED, GPTConfig

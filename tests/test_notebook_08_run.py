@@ -7,11 +7,11 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from course import Session, keeper, scoreboard
+from course import Session, keeper, runs, scoreboard
 from course.bench import planning
 from course.checks.registry import load_checks
 from course.site import notebooks, setup_cell
-from helpers import checkpoint, runs, training
+from helpers import checkpoint, training
 from helpers.files import read_json, write_json
 from helpers.model import GPT, GPTConfig
 from helpers.recipes import get_recipe, override

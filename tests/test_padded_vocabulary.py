@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from helpers import runs
+from course import runs
 from helpers.checkpoint import load_checkpoint, load_model, saved_checkpoints
 from helpers.evaluation import loss_and_accuracy
 from helpers.generation import generate_text

@@ -9,10 +9,11 @@ import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from course import runs
 from course.__main__ import main
 from course.bench import planning, step_memory
 from course.bench.memory import peak_bytes
-from helpers import evaluation, runs, train_step
+from helpers import evaluation, train_step
 from helpers.model import GPT, GPTConfig
 from helpers.optimizers import Muon
 from helpers.recipes import RECIPES, get_recipe, override

@@ -6,8 +6,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from course import runs
 from course.bench import planning
-from helpers import recipes, runs
+from helpers import recipes
 from helpers.checkpoint import load_model
 from helpers.errors import CourseError
 from helpers.files import read_json

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from course import reference_ranges
+from course import reference_ranges, runs
 from course.__main__ import main
 from course.bench import planning
-from helpers import runs
 from helpers.checkpoint import save_model
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json, write_json

@@ -14,13 +14,13 @@ import torch
 import torch.nn.functional as F
 
 from course.figures.training import write_curves
+from course.runs import make_sampler
 from helpers import checkpoint, training
 from helpers.dataset import tokenize_stories
 from helpers.errors import CourseError
 from helpers.evaluation import mean_loss, story_rows
 from helpers.model import GPT, IGNORED, GPTConfig
 from helpers.run_log import CURVES, LOG, SAMPLES, read_log, stop_on_interrupt
-from helpers.runs import make_sampler
 from helpers.settings import ScheduleConfig, TrainingSettings, schedule
 from helpers.tokenizer import train_tokenizer
 from helpers.train_step import chunked_loss

@@ -20,9 +20,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from course.runs import prepare_again
     from helpers.distributed import processes
     from helpers.run_log import owning
-    from helpers.runs import prepare_again
 
     folder, quiet = Path(arguments.run_folder), arguments.quiet
     mine = folder if folder.is_dir() else None  # nothing is made where there is nothing to resume

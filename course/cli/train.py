@@ -71,9 +71,9 @@ def train(
     recipe, folder: Path, device: str, quiet: bool, start_from: str | None, overwrite: bool, diagnose: bool = False
 ) -> int:
     """Start the run of a recipe in a folder."""
+    from course.runs import prepare
     from helpers.distributed import processes
     from helpers.run_log import owning
-    from helpers.runs import prepare
 
     with processes(device) as group, one_speaks(group.is_rank0):
         _check_room(folder, overwrite)
@@ -93,9 +93,9 @@ def train(
 def finish(prepared, folder: Path, group, quiet: bool) -> int:
     """Train to the end, and say how it went."""
     from course.figures.training import write_curves
+    from course.runs import trainer_of
     from course.tensorboard_writer import to_tensorboard
     from helpers.generation import WHOLE_STORY, generate_text
-    from helpers.runs import trainer_of
     from helpers.train_step import unpadded
 
     shown = dict(callback=to_tensorboard(folder), report=write_curves, progress=not quiet)
@@ -143,7 +143,7 @@ def _recipe(arguments: argparse.Namespace):
 
 def _show_plan(recipe, device: str, start_from: str | None) -> int:
     from course.bench.planning import plan
-    from helpers.runs import check_start
+    from course.runs import check_start
 
     if start_from is not None:
         check_start(recipe, start_from)

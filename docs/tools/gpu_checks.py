@@ -33,11 +33,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 
 import course
+from course import runs
 from course.bench import gpu, ladder
 from course.bench.planning import plan
 from course.bench.step_memory import moving_bytes
 from course.figures.training import write_curves
-from helpers import runs
 from helpers.checkpoint import saved_checkpoints
 from helpers.errors import CourseError
 from helpers.files import data_folder, write_atomically, write_json

@@ -21,13 +21,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 
+from course.runs import make_sampler
 from helpers import checkpoint, files, training
 from helpers.dataset import tokenize_stories
 from helpers.errors import CourseError
 from helpers.evaluation import story_rows
 from helpers.model import GPT, GPTConfig
 from helpers.run_log import read_log
-from helpers.runs import make_sampler
 from helpers.settings import TrainingSettings
 from helpers.tokenizer import train_tokenizer
 
