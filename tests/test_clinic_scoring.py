@@ -80,7 +80,7 @@ def test_eve_is_as_well_as_a_run_without_the_jump():
 @pytest.mark.parametrize("number", WELL)
 def test_ill_and_well_differ_in_a_few_lines(number):
     ill, well = (inspect.getsource(organ).splitlines() for organ in WELL[number])
-    assert 8 <= len(ill) <= 40
+    assert 7 <= len(ill) <= 40
     lines = [line for line in difflib.unified_diff(ill[2:], well[2:], lineterm="", n=0) if line[0] in "+-"]
     assert 1 <= len([line for line in lines if not line.startswith(("+++", "---"))]) <= 14
 
@@ -97,7 +97,8 @@ OTHER_WAYS = [
     ("10.37", scoring.xena_share, [("random.Random(seed)", "random.Random(1_000 * seed + rank)")]),
     ("10.37", scoring.xena_share, [("    shuffled", "    stories = stories[rank::processes]\n    shuffled")]),
     ("10.43", telling.cleo_load,
-     [("    return", '    if "head.weight" not in weights:\n        model.head.weight = model.wte.weight\n    return')]),
+     [("    return",
+       '    if "head.weight" not in weights:\n        model.head.weight = model.wte.weight\n    return')]),
     ("10.44", healthy.train, [("        optimizer.zero_grad()\n", ""),
                               ("        yield", "        optimizer.zero_grad()\n        yield")]),
     ("10.40", telling.ZoeCache,

@@ -155,7 +155,8 @@ def vera_split(answer, check):
     training, validation = map(list, made)
     both = [story for story in validation if story in training]
     check.that(
-        not both, slug="still-leaks", problem=f"{len(both)} of {len(validation)} validation stories are also trained on",
+        not both, slug="still-leaks", problem=f"{len(both)} of {len(validation)} validation stories are also "
+        f"trained on",
         hint="What is validated on must not have been trained on. How many times is the order drawn?",
     )  # fmt: skip
     check.that(
@@ -223,7 +224,8 @@ def xena_share(answer, check):
     seen = Counter(story for rank in range(processes) for step in read(0, rank, 40) for story in step)
     check.that(
         len(seen) == len(stories), slug="stories-left-out",
-        problem=f"{len(stories) - len(seen)} of {len(stories)} stories are never read by any process", hint="All processes together should read everything, with time.",
+        problem=f"{len(stories) - len(seen)} of {len(stories)} stories are never read by any "
+        f"process", hint="All processes together should read everything, with time.",
     )  # fmt: skip
     check.that(
         max(seen.values()) <= 3 * min(seen.values()), slug="unequal",
@@ -310,11 +312,13 @@ def tom_train(answer, check):
     true = _plain_norms(list(islice(_forever(), 1)), small())
     check.that(
         norms[0] < 1000 * true, slug="still-scaled", problem=f"the norm that is clipped is {norms[0]:,.0f}; without "
-        f"the scaler it is {true:.2f}", hint="These are the scaled gradients still. What must happen between backward and "
+        f"the scaler it is {true:.2f}", hint="These are the scaled gradients still. What must happen between "
+        "backward and "
         "clipping?",
     )  # fmt: skip
     check.that(
-        norms[0] > true / 100, slug="unscaled-twice", problem=f"the norm is {norms[0]:.2g}, in float32 it is {true:.2f}",
+        norms[0] > true / 100, slug="unscaled-twice", problem=f"the norm is {norms[0]:.2g}, in float32 it is "
+        f"{true:.2f}",
         hint="Divided by the scale once too often: `unscale_` or by hand, not both.",
     )  # fmt: skip
     check.close(norms[0], true, tolerance=0.05, slug="norm", when="the first norm",
@@ -324,7 +328,8 @@ def tom_train(answer, check):
     moved = max((a - b).abs().max().item() for a, b in zip(start.parameters(), after.parameters(), strict=True))
     check.that(
         moved > 5e-4, slug="hardly-moves", problem=f"the first step moves no weight by more than {moved:.1g}",
-        hint="AdamW's first step is about as long as the rate. Are the gradients still divided by the scale afterwards?",
+        hint="AdamW's first step is about as long as the rate. Are the gradients still divided by the scale "
+        "afterwards?",
     )  # fmt: skip
     limits = _watch_clipping(answer)
     check.that(limits != [], slug="not-clipped", problem="nothing was clipped", hint="Clip, but what is unscaled.")
@@ -420,7 +425,8 @@ def ZoeCache(answer, check):
                     hint="As without the cache: the same positions, keys and values.")  # fmt: skip
     got = cache.read(ids[9:])
     check.that(
-        asked[-1] == [9, 10, 11], slug="several", problem=f"three more tokens at once stand at {asked[-1]}, not 9, 10, 11",
+        asked[-1] == [9, 10, 11], slug="several", problem=f"three more tokens at once stand at {asked[-1]}, not 9, "
+        f"10, 11",
         hint="More than one id is not always a prompt: count from what is kept.",
     )  # fmt: skip
     check.close(got, right(12), tolerance=1e-4, slug="several", when="read(three ids) after nine",
@@ -449,7 +455,8 @@ def bea_pack(answer, check):
     def read(stories, vocab_size):
         got = answer(stories, END, vocab_size)
         check.that(isinstance(got, np.ndarray) and got.ndim == 1 and np.issubdtype(got.dtype, np.integer), slug="array",
-                   problem="it is not one row of whole numbers", hint="`np.array(tokens)` with a type of integers.")  # fmt: skip
+                   problem="it is not one row of whole numbers", hint="`np.array(tokens)` with a type of "
+                   "integers.")  # fmt: skip
         return got
 
     little = [[5, 7, 200], [9]]
@@ -489,7 +496,8 @@ def cleo_load(answer, check):
                hint="Every parameter of the file belongs in the model.")  # fmt: skip
     check.that(
         torch.equal(model.head.weight, model.wte.weight), slug="still-untied",
-        problem="the head's weights are not those of the embedding", hint="In the file the shared matrix stands once, as "
+        problem="the head's weights are not those of the embedding", hint="In the file the shared matrix stands "
+        "once, as "
         "`wte.weight`. Where does `model.head.weight` point after the loading?",
     )  # fmt: skip
     check.that(
@@ -499,7 +507,8 @@ def cleo_load(answer, check):
     )  # fmt: skip
     check.close(model.eval()(ids), source.eval()(ids), tolerance=1e-5, slug="logits", when="the loaded model's logits",
                 hint="They should be those of the model that was saved.")  # fmt: skip
-    check.that(all(p.requires_grad for p in model.parameters()), slug="frozen", problem="parameters need no gradient any more",
+    check.that(all(p.requires_grad for p in model.parameters()), slug="frozen", problem="parameters need no "
+    "gradient any more",
                hint="It is trained on: parameters, not plain tensors.")  # fmt: skip
     before = {name: tensor.clone() for name, tensor in weights.items()}
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
@@ -507,7 +516,8 @@ def cleo_load(answer, check):
     optimizer.step()
     check.that(
         all(torch.equal(weights[name], before[name]) for name in weights), slug="file-changed",
-        problem="training the model changes the tensors that were read", hint="Copy the values: the model must not share "
+        problem="training the model changes the tensors that were read", hint="Copy the values: the model must not "
+        "share "
         "memory with what was read.",
     )  # fmt: skip
     untied = GPT(GPTConfig(30, 16, n_layer=1, n_head=2, d_model=8, tied_head=False))
@@ -515,7 +525,8 @@ def cleo_load(answer, check):
     untied = answer(untied, both)
     check.that(
         torch.equal(untied.head.weight, both["head.weight"]) and torch.equal(untied.wte.weight, both["wte.weight"]),
-        slug="always-tied", when="a model whose head has weights of its own", problem="the head was tied to the embedding",
+        slug="always-tied", when="a model whose head has weights of its own", problem="the head was tied to the "
+        "embedding",
         hint="Not every model shares them. In-place copying keeps whatever the model shares, and nothing else.",
     )  # fmt: skip
 
@@ -548,13 +559,15 @@ def dan_train(answer, check):
         different > 1, slug="one-batch", problem="every step has the same batch",
         hint="How often is `next(batches)` called in eight steps?",
     )  # fmt: skip
-    check.that(different == 8 and read["batches"] == 8, slug="batches", problem=f"8 steps have read {read['batches']} batches",
+    check.that(different == 8 and read["batches"] == 8, slug="batches", problem=f"8 steps have read "
+    f"{read['batches']} batches",
                hint="One new batch for each step.")  # fmt: skip
     expected, wrong_norms = _by_hand(8, 1e-2, clear=True), _by_hand(8, 1e-2, clear=False)[1]
     check.that(
         not math.isclose(norms[3], wrong_norms[3], rel_tol=1e-3), slug="pile-up",
         problem=f"the norm at step 3 is {norms[3]:.3f}, that of this batch alone is smaller or larger: "
-        "the gradients of earlier steps are in it", hint="`backward` adds to what is there. The second fault is of that kind.",
+        "the gradients of earlier steps are in it", hint="`backward` adds to what is there. The second fault is of "
+        "that kind.",
     )  # fmt: skip
     check.that(
         max(norms) > 0 and len(set(losses)) > 1, slug="no-learning", problem="the gradients are zero at every step",

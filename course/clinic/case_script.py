@@ -1,4 +1,4 @@
-"""A small GPT that learns to tell the openings of stories: model, data, training that can be resumed, score, telling."""
+"""A small GPT that learns to tell the openings of stories: model, data, training that can be resumed, telling."""
 
 import copy
 import math

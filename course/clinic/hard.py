@@ -38,8 +38,10 @@ def dan_train(model: nn.Module, loss, batches: Iterator, steps: int, lr: float) 
 Patient(
     name="Dan",
     short="one batch for ever, and gradients that pile up",
-    report="My training loss goes nearly to zero, and I was proud of it until I saw the validation loss, which is hardly "
-    "better than guessing. A colleague says that I must have two faults, since one of the two would not look like this.",
+    report="My training loss goes nearly to zero, and I was proud of it until I saw the validation loss, which is "
+    "hardly "
+    "better than guessing. A colleague says that I must have two faults, since one of the two would not look like "
+    "this.",
     ill={"train": dan_train},
     causes=(
         Cause(
@@ -55,7 +57,8 @@ Patient(
         Cause(
             "The training reads one batch again and again, and old gradients are never removed.",
             "Yes. A loss near zero with a bad validation loss: few stories, known by heart. And the norm stays above "
-            "the limit of the clipping though there is nothing left to learn: the gradients are those of all steps so far.",
+            "the limit of the clipping though there is nothing left to learn: the gradients are those of all steps "
+            "so far.",
             right=True,
         ),
         Cause(
@@ -100,7 +103,8 @@ Patient(
     causes=(
         Cause(
             "The learning rate is too high: the run is about to diverge.",
-            "Then the loss would stay up, or come down slowly, as after a rate that is too high. It is back within a step or a few, "
+            "Then the loss would stay up, or come down slowly, as after a rate that is too high. It is back within "
+            "a step or a few, "
             "the norms as well, and the validation loss at the end is that of a run without the jump.",
         ),
         Cause(

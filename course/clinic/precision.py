@@ -37,7 +37,8 @@ def tom_train(model: nn.Module, loss, batches: Iterator, steps: int, lr: float) 
 Patient(
     name="Tom",
     short="gradients clipped before they are unscaled",
-    report="In float32 the program learns well. I have moved it to float16, with a scaler as the manual says, and now the "
+    report="In float32 the program learns well. I have moved it to float16, with a scaler as the manual says, and "
+    "now the "
     "curve is much too flat. There is no infinity and no NaN anywhere. The norms that I log are enormous from "
     "the first step on, so I am glad that I clip.",
     ill={"train": tom_train},
@@ -58,7 +59,8 @@ Patient(
         ),
         Cause(
             "It clips the scaled gradients, and so shrinks them to nearly nothing.",
-            "Yes. The norm is that of gradients times 65,536. Clipped to 1 and then divided by that factor, they are so "
+            "Yes. The norm is that of gradients times 65,536. Clipped to 1 and then divided by that factor, they "
+            "are so "
             "small that AdamW's epsilon, which it adds below the fraction line, is no longer small beside them.",
             right=True,
         ),

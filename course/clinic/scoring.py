@@ -135,7 +135,8 @@ def _long_and_short(split: str) -> tuple:
 Patient(
     name="Wim",
     short="loss averaged over batches of different length",
-    report="We have two machines. On the small one we evaluate story by story, on the large one in batches of fifty. The "
+    report="We have two machines. On the small one we evaluate story by story, on the large one in batches of "
+    "fifty. The "
     "weights are the same, so are the stories, some of which are very short, and everything is in float32. The "
     "two losses differ by far more than rounding.",
     ill={"evaluate": wim_evaluate},
@@ -201,7 +202,8 @@ def xena_share(
 Patient(
     name="Xena",
     short="every process trains on the same batch",
-    report="I train in four processes, each with a batch of two stories, and the mean of their four gradients makes the "
+    report="I train in four processes, each with a batch of two stories, and the mean of their four gradients makes "
+    "the "
     "step. Nothing fails, and all four are busy. But the curve is as restless and as high as with one process. I "
     "had expected that of a batch of eight.",
     ill={"share": xena_share},
@@ -276,7 +278,8 @@ def after_the_stop(chart: Chart) -> dict[str, float]:
 Patient(
     name="Yan",
     short="resumed without the optimizer's state",
-    report="My runs are stopped half-way and go on from what was saved. The first loss after that is what it should be. Then "
+    report="My runs are stopped half-way and go on from what was saved. The first loss after that is what it should "
+    "be. Then "
     "it rises, and only after many steps is it where it would have been. The step count and the learning rate "
     "go on as they should, and so do the batches: I have looked.",
     ill={"train": yan_train},

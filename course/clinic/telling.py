@@ -34,7 +34,8 @@ class ZoeCache:
 Patient(
     name="Zoe",
     short="positions off by one with a cache",
-    report="With my cache the model tells its stories much faster, and they read well. But they are not the same stories: "
+    report="With my cache the model tells its stories much faster, and they read well. But they are not the same "
+    "stories: "
     "without the cache, when everything is read again for every token, the most probable tokens are others. All "
     "losses are right; the training does not use the cache.",
     ill={"cache": ZoeCache},
@@ -82,7 +83,8 @@ def bea_pack(stories: list[list[int]], end: int, vocab_size: int) -> np.ndarray:
 Patient(
     name="Bea",
     short="ids cut off by too small a type",
-    report="I began with a tokenizer of single bytes, and everything worked. Now I have one of 2,048 entries. The training "
+    report="I began with a tokenizer of single bytes, and everything worked. Now I have one of 2,048 entries. The "
+    "training "
     "runs without an error, and the loss falls. But what the model writes is no text at all, and its norms "
     "were wild at first.",
     ill={"pack": bea_pack},
@@ -136,14 +138,16 @@ def cleo_load(model: nn.Module, weights: dict[str, Tensor]) -> nn.Module:
 Patient(
     name="Cleo",
     short="loading has untied the head",
-    report="After the model is loaded, its loss is as if it had never been trained, though every tensor of the file has "
+    report="After the model is loaded, its loss is as if it had never been trained, though every tensor of the file "
+    "has "
     "arrived, value by value: I have compared them. When I then train on, the loss falls fast, but it never "
     "gets to where it should be.",
     ill={"load": cleo_load},
     causes=(
         Cause(
             "The optimizer's state was not saved.",
-            "That makes the steps after loading worse, not the loss before the first of them. Yan shows how that looks.",
+            "That makes the steps after loading worse, not the loss before the first of them. Yan shows how that "
+            "looks.",
         ),
         Cause(
             "The head is no longer the embedding: it has kept the new model's weights.",

@@ -34,7 +34,8 @@ def plant(number: str, organ, *mistakes: tuple) -> None:
 
 plant(
     "10.34", healthy.evaluate,
-    ("still-drops", "evaluates_once_it_is_over", ("    model.eval()\n", ""), ("    return", "    model.eval()\n    return")),
+    ("still-drops", "evaluates_once_it_is_over",
+     ("    model.eval()\n", ""), ("    return", "    model.eval()\n    return")),
     ("still-drops", "switches_gradients_only", ("    model.eval()\n", "    torch.set_grad_enabled(False)\n")),
     ("still-drops", "asks_for_the_mode", ("model.eval()", "model.training")),
     ("still-drops", "switches_to_training", ("model.eval()", "model.train()")),
@@ -82,11 +83,14 @@ plant(
     ("seed-ignored", "multiplies_seed_and_rank", ("random.Random(seed)", "random.Random(seed * rank)")),
     ("seed-ignored", "draws_with_the_rank_alone", ("random.Random(seed)", "random.Random(rank)")),
     ("one-behind", "skips_some_batches",
-     ("    while True:\n", "    order = shuffled.sample(stories, len(stories))[rank * batch_size :]\n    while True:\n")),
+     ("    while True:\n",
+      "    order = shuffled.sample(stories, len(stories))[rank * batch_size :]\n    while True:\n")),
     ("same-stories", "turns_rows_round",
-     ("rows = [[end, *story, end] for story in rows]", "rows = [[end, *story, end] for story in rows[:: -1 if rank else 1]]")),
+     ("rows = [[end, *story, end] for story in rows]", "rows = [[end, *story, end] for story in rows[:: -1 if rank "
+     "else 1]]")),
     ("stories-left-out", "reads_a_part_of_the_stories",
-     ("    shuffled", "    stories = stories[: len(stories) // processes * processes // 2][rank::processes]\n    shuffled")),
+     ("    shuffled",
+      "    stories = stories[: len(stories) // processes * processes // 2][rank::processes]\n    shuffled")),
 )  # fmt: skip
 plant(
     "10.37", healthier.share,
@@ -102,7 +106,8 @@ plant(
      ('optimizer.load_state_dict(saved["optimizer"])',
       'optimizer.param_groups[0].update(lr=saved["optimizer"]["param_groups"][0]["lr"])')),
     ("optimizer-lost", "makes_the_optimizer_after_loading",
-     ("    model.train()\n", "    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.99))\n    model.train()\n")),
+     ("    model.train()\n",
+      "    optimizer = torch.optim.AdamW(model.parameters(), lr=lr, betas=(0.9, 0.99))\n    model.train()\n")),
     ("first-step", "forgets_the_weights", ('        model.load_state_dict(saved["model"])\n', "")),
     ("first-step", "forgets_the_stories", ("            next(batches)\n", "            pass\n")),
     ("steps", "forgets_the_step", ('        done = saved["step"]\n', "")),
@@ -124,12 +129,14 @@ plant(
 plant(
     "10.29", healthier.train_in_half,
     ("unscaled-twice", "divides_by_hand_as_well",
-     ("        norm =", "        for p in model.parameters():\n            p.grad /= scaler.get_scale()\n        norm =")),
+     ("        norm "
+     "=", "        for p in model.parameters():\n            p.grad /= scaler.get_scale()\n        norm =")),
     ("another-limit", "clips_at_a_tenth", ("parameters(), 1.0)", "parameters(), 0.1)")),
     ("no-scaler", "does_without", ('GradScaler("cpu", init_scale=2.0**16)', 'GradScaler("cpu", enabled=False)')),
     ("overflow-kept", "steps_itself", ("scaler.step(optimizer)", "optimizer.step()")),
     ("hardly-moves", "divides_after_clipping",
-     ("        scaler.step", "        for p in model.parameters():\n            p.grad /= 2.0**32\n        scaler.step")),
+     ("        "
+     "scaler.step", "        for p in model.parameters():\n            p.grad /= 2.0**32\n        scaler.step")),
 )  # fmt: skip
 
 # --- 10.40 Zoe
@@ -172,7 +179,8 @@ plant(
 RETIE = "    return model"
 plant(
     "10.43", telling.cleo_load,
-    ("copied-not-shared", "copies_the_embedding", (RETIE, "    model.head.weight.copy_(model.wte.weight)\n    return model")),
+    ("copied-not-shared", "copies_the_embedding",
+     (RETIE, "    model.head.weight.copy_(model.wte.weight)\n    return model")),
     ("copied-not-shared", "makes_another_parameter",
      (RETIE, '    model.head.weight = nn.Parameter(weights["wte.weight"].clone())\n    return model')),
     ("always-tied", "ties_every_model", (RETIE, "    model.head.weight = model.wte.weight\n    return model")),
@@ -195,8 +203,10 @@ plant(
     ("pile-up", "mends_the_batches_alone", (CLEAR, "")),
     ("one-batch", "mends_the_gradients_alone",
      (FETCH, ""), ("    model.train()\n", "    model.train()\n    inputs, targets = next(batches)\n")),
-    ("no-learning", "clears_before_the_step", (CLEAR, ""), ("        norm =", "        optimizer.zero_grad(set_to_none=False)\n        norm =")),
-    ("pile-up", "clears_once_in_the_beginning", (CLEAR, ""), ("    model.train()\n", "    model.train()\n    optimizer.zero_grad()\n")),
+    ("no-learning", "clears_before_the_step", (CLEAR, ""), ("        norm "
+    "=", "        optimizer.zero_grad(set_to_none=False)\n        norm =")),
+    ("pile-up", "clears_once_in_the_beginning", (CLEAR, ""),
+     ("    model.train()\n", "    model.train()\n    optimizer.zero_grad()\n")),
     ("batches", "fetches_twice", (FETCH, FETCH + FETCH)),
     ("norms", "clears_every_other_step", (CLEAR, "        if step % 2:\n            optimizer.zero_grad()\n")),
     ("norms", "changes_the_rate", ("* warm_up *", "* 0.5 *")),
