@@ -222,6 +222,8 @@ class TextByText(nn.Module):
         self.inner = nn.MultiheadAttention(config.d_model, config.n_head, batch_first=True)
 
     def forward(self, x: Tensor, cache=None) -> Tensor:  # (B, T, d_model)
+        if cache is not None:
+            raise ValueError("this layer keeps no keys and values: read the whole text again")
         hidden = torch.ones(x.size(1), x.size(1), dtype=torch.bool).triu(diagonal=1)  # True: must not be looked at
         return self.inner(x, x, x, attn_mask=hidden, need_weights=False)[0]
 
