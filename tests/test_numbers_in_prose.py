@@ -23,6 +23,16 @@ GIVEN = {
     "04": {"40": "an id, as an example", "20": "an id, as an example", "15": "the last row of a table of 16"},
     "06": {"117 million": "what the GPT-2 paper says of its smallest model"},
     "09": {"0.2": "a setting to try in the playground"},
+    "10": {
+        "43,030": "the perplexity of notebook 09's case",
+        "0.2": "the dropout of a patient",
+        "256": "values of a byte",
+        "65,535": "the largest number of sixteen bits",
+        "65,536": "2 to the power of 16",
+        "50,257": "GPT-2's vocabulary",
+        "100,277": "the vocabulary of a later tokenizer of OpenAI's",
+        "three hundred": "tokens, as an example",
+    },
     "12": {
         "257": "an id, as an example",
         "eight million": "web pages, section 2.1 of the GPT-2 paper",
@@ -43,6 +53,7 @@ def readable(markdown: str) -> str:
     text = re.sub(
         r"\b(?:[Ss]ection|[Ee]xercise|[Ff]igure|[Nn]otebooks?) \d+(?:\.\d+)?(?: (?:to|and) \d\d)?\b", " ", text
     )
+    text = re.sub(r"\b(?:[Ii]ssues?|[Pp]ull requests?) \d+(?: and \d+)?\b", " ", text)  # of a project's tracker
     text = re.sub(r"CC0 1\.0|Python 3\.\d+|Difficulty \d of \d - about \d+ minutes", " ", text)
     return re.sub(r"(?<![\w.,])(?:19|20)\d\d(?!\w|,\d|\.\d)", " ", text)  # years
 

@@ -96,7 +96,7 @@ class Ward:
         built = [reading for reading in self.readings(name, tools) if reading.instrument in tools]
         for reading in sorted(built, key=lambda reading: not reading.alarm):
             mark = {True: "[!]", False: "[ ]", None: "   "}[reading.alarm]
-            print(textwrap.fill(f"{mark} {reading.instrument:16} {reading.says}", 116, subsequent_indent=" " * 21))
+            print(textwrap.fill(f"{mark} {reading.instrument:16} {reading.says}", 104, subsequent_indent=" " * 21))
 
     def readings(self, name: str, tools) -> list:
         """The readings of all instruments that can look at this patient, taken once."""
