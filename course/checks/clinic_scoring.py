@@ -385,7 +385,7 @@ def _skips_overflow(answer) -> bool:
     return all(bool(p.isfinite().all()) for p in model.parameters())
 
 
-# ---------------------------------------------------------------------- 10.40 and 10.42: telling
+# ---------------------------------------------------------------------- 10.40 and 10.41: telling
 
 
 @exercise("10.40", title="Repair Zoe", minutes=8, difficulty=3, begins_as=telling.ZoeCache)
@@ -450,7 +450,7 @@ def _with_clinic_attention() -> GPT:
     return model.eval()
 
 
-@exercise("10.42", title="Repair Bea", minutes=5, difficulty=1, begins_as=telling.bea_pack)
+@exercise("10.41", title="Repair Bea", minutes=5, difficulty=1, begins_as=telling.bea_pack)
 def bea_pack(answer, check):
     def read(stories, vocab_size):
         got = answer(stories, END, vocab_size)
@@ -478,10 +478,10 @@ def bea_pack(answer, check):
     )  # fmt: skip
 
 
-# ---------------------------------------------------------------------- 10.43: loading
+# ---------------------------------------------------------------------- 10.42: loading
 
 
-@exercise("10.43", title="Repair Cleo", minutes=8, difficulty=2, begins_as=telling.cleo_load, may_change_input=True)
+@exercise("10.42", title="Repair Cleo", minutes=8, difficulty=2, begins_as=telling.cleo_load, may_change_input=True)
 def cleo_load(answer, check):
     source, model = small(seed=1), small(seed=2)
     weights = {name: p.detach().clone() for name, p in source.named_parameters()}
@@ -531,10 +531,10 @@ def cleo_load(answer, check):
     )  # fmt: skip
 
 
-# ---------------------------------------------------------------------- 10.44: two faults
+# ---------------------------------------------------------------------- 10.43: two faults
 
 
-@exercise("10.44", title="Repair Dan", minutes=10, difficulty=3, begins_as=hard.dan_train)
+@exercise("10.43", title="Repair Dan", minutes=10, difficulty=3, begins_as=hard.dan_train)
 def dan_train(answer, check):
     read = Counter()
 

@@ -160,10 +160,10 @@ plant(
      ("self.length += len(ids)", "type(self).length += len(ids)")),
 )  # fmt: skip
 
-# --- 10.42 Bea
+# --- 10.41 Bea
 
 plant(
-    "10.42", telling.bea_pack,
+    "10.41", telling.bea_pack,
     ("layout", "one_byte_with_a_sign", ("np.uint8", "np.int8")),
     ("signed", "two_bytes_with_a_sign", ("np.uint8", "np.int16")),
     ("too-small", "always_two_bytes", ("np.uint8", "np.uint16")),
@@ -174,11 +174,11 @@ plant(
     ("still-cut-off", "takes_the_rest", ("np.array(tokens)", "np.array(tokens) % 256"), ("np.uint8", "np.uint32")),
 )  # fmt: skip
 
-# --- 10.43 Cleo
+# --- 10.42 Cleo
 
 RETIE = "    return model"
 plant(
-    "10.43", telling.cleo_load,
+    "10.42", telling.cleo_load,
     ("copied-not-shared", "copies_the_embedding",
      (RETIE, "    model.head.weight.copy_(model.wte.weight)\n    return model")),
     ("copied-not-shared", "makes_another_parameter",
@@ -188,18 +188,18 @@ plant(
     ("no-model", "returns_the_names", (RETIE, "    return list(weights)")),
 )  # fmt: skip
 plant(
-    "10.43", healthier.load,
+    "10.42", healthier.load,
     ("values", "adds_to_what_is_there", ("copy_(tensor)", "add_(tensor)")),
     ("file-changed", "shares_memory", ("known[name].copy_(tensor)", "known[name].data = tensor")),
     ("frozen", "needs_no_gradient", ("copy_(tensor)", "copy_(tensor).requires_grad_(False)")),
 )  # fmt: skip
 
-# --- 10.44 Dan
+# --- 10.43 Dan
 
 FETCH = "        inputs, targets = next(batches)\n"
 CLEAR = "        optimizer.zero_grad()\n"
 plant(
-    "10.44", healthy.train,
+    "10.43", healthy.train,
     ("pile-up", "mends_the_batches_alone", (CLEAR, "")),
     ("one-batch", "mends_the_gradients_alone",
      (FETCH, ""), ("    model.train()\n", "    model.train()\n    inputs, targets = next(batches)\n")),
@@ -212,7 +212,7 @@ plant(
     ("norms", "changes_the_rate", ("* warm_up *", "* 0.5 *")),
 )  # fmt: skip
 plant(
-    "10.44", hard.dan_train,
+    "10.43", hard.dan_train,
     ("one-batch", "fetches_into_another_name",
      ("        value = loss", "        new = next(batches)\n        optimizer.zero_grad()\n        value = loss")),
 )  # fmt: skip
