@@ -15,7 +15,7 @@ import torch
 
 from helpers.bpe import END
 from helpers.errors import CourseError
-from helpers.files import read_json, write_atomically, write_json
+from helpers.files import folder_to_be, read_json, write_atomically, write_json
 from helpers.model import GPT
 from helpers.model_files import CONFIG, WEIGHTS
 from helpers.pretrained import check_is_gpt2, config_to_transformers, to_transformers_state
@@ -103,9 +103,7 @@ def check_target(folder: str | Path, overwrite: bool = False) -> Path:
     Raises:
         CourseError: it holds something that would be lost.
     """
-    folder = Path(folder).absolute()
-    if folder.exists() and not folder.is_dir():
-        raise CourseError(f"{folder} is a file: name a folder for the export")
+    folder = folder_to_be(folder).absolute()
     found = {path.name for path in folder.iterdir()} if folder.exists() else set()
     if not found:
         return folder

@@ -30,7 +30,7 @@ def runs_folder() -> Path:
     Raises:
         CourseError: it cannot be made, or nothing can be written to it.
     """
-    folder = Path(os.environ.get("COURSE_RUNS") or repository_root() / "runs")
+    folder = folder_to_be(os.environ.get("COURSE_RUNS") or repository_root() / "runs")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK)
@@ -50,10 +50,26 @@ def regular(path: str | Path, instead: str = "put a file there") -> Path:
     A pipe or a device is never opened, because it may have no end.
     """
     path = Path(path)
-    if path.absolute().parent == Path("/dev") or (path.exists() and not path.is_file()):
+    if _among_devices(path) or (path.exists() and not path.is_file()):
         what = "a folder" if path.is_dir() else "a pipe or a device"
         raise CourseError(f"{path} is {what}, not a file: {instead}")
     return path
+
+
+def folder_to_be(path: str | Path) -> Path:
+    """`path`, if a folder is there or can be made, which is not done; a CourseError below a file or among devices."""
+    path = Path(path)
+    there = next(each for each in (path, *path.absolute().parents) if os.path.lexists(each))
+    if not there.is_dir():
+        raise CourseError(f"{there} is a file: give a folder")
+    if _among_devices(path):
+        raise CourseError(f"{path} lies among the devices: give a folder elsewhere")
+    return path
+
+
+def _among_devices(path: Path) -> bool:
+    parts = path.absolute().parts
+    return parts[:2] == ("/", "dev") and parts[2:3] != ("shm",)  # which is memory, and holds files
 
 
 def write_atomically(path: str | Path, content: str | bytes | list) -> Path:
@@ -65,7 +81,7 @@ def write_atomically(path: str | Path, content: str | bytes | list) -> Path:
         CourseError: a folder, a pipe or a device is in the way.
     """
     path = regular(path, "it is not replaced: name a file")
-    path.parent.mkdir(parents=True, exist_ok=True)
+    folder_to_be(path.parent).mkdir(parents=True, exist_ok=True)
     data = content.encode("utf-8") if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     try:

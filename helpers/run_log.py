@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 
 from helpers.errors import CourseError
-from helpers.files import parse_json, write_atomically
+from helpers.files import folder_to_be, parse_json, write_atomically
 from helpers.settings import ScheduleConfig
 
 LOG, CURVES, SAMPLES, LOCK = "log.jsonl", "curves.png", "samples.txt", ".lock"
@@ -136,7 +136,7 @@ def owning(folder: str | Path | None):
     """Be the one process that writes to a run's folder, for as long as the context lasts.
 
     The system itself takes the lock from a process that dies. Where a disk knows no locks, as some on networks, nothing
-    is locked.
+    is locked. A folder that was made for it and in which nothing came about is removed again.
 
     Raises:
         CourseError: another process is at work there.
@@ -144,7 +144,8 @@ def owning(folder: str | Path | None):
     if folder is None:
         yield
         return
-    folder, file = Path(folder).absolute(), None
+    folder, file = folder_to_be(folder).absolute(), None
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
     if not _OWNED.get(folder):
         with writing_to(folder):
             folder.mkdir(parents=True, exist_ok=True)
@@ -158,6 +159,9 @@ def owning(folder: str | Path | None):
             with suppress(OSError):  # Windows removes no open file
                 (folder / LOCK).unlink()
             file.close()  # and with it the lock
+            with suppress(OSError):  # not empty: a run is in it
+                for each in made:
+                    each.rmdir()
 
 
 def _locked_file(path: Path):

@@ -156,7 +156,7 @@ def test_without_a_command_the_help_is_shown(call):
         (["train", "--device", "hpu"], "no device 'hpu'"),
         (["train", "--recipe", ""], "--recipe is empty"),
         (["train", "--out", ""], "--out is empty"),
-        (["train", "--seconds", "nan"], "seconds must be above 0"),
+        (["train", "--seconds", "nan"], "seconds needs a number, got 'nan'"),
         (["train", "--seed", str(2**64)], "below 2^63"),
         (["train", "--limit", str(10**23)], "from 1 to a trillion"),
         (["train", "--set", "lr=1e300"], "lr must be above 0 and at most 100"),

@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from helpers.checkpoint import load_checkpoint
 from helpers.files import repository_root
+from helpers.run_log import read_log
 
 WORDS = [sys.executable, "-m", "course"]
 
@@ -33,6 +35,26 @@ def test_ctrl_c_in_a_run_of_notebooks_says_what_is_done_and_how_to_go_on(tmp_pat
     assert process.returncode == 130 and "Traceback" not in said
     assert "stopped in 02_dataset_eda: 1 of 3 notebooks are done" in said
     assert said.strip().endswith("python -m course run --only 02,03")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows ends a process without asking it")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_what_a_run_of_all_trains_at_last_is_saved_as_well(tmp_path, number):
+    """A terminal sends Ctrl-C to both processes, `kill` its signal to the first alone: the second is waited for."""
+    small = ["n_layer=1", "d_model=16", "n_head=2", "context_length=32", "limit=200", "log_every=1"]
+    argv = ["train", *(part for each in small for part in ("--set", each)), "--seconds", "120", "--out", str(tmp_path)]
+    script = f"import sys; from course.cli.run import _course; sys.exit(_course(*{[*argv, '--quiet']}))"
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=repository_root(), env=os.environ | {"COURSE_RUNS": str(tmp_path / "runs")},
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    deadline = time.time() + 100
+    while time.time() < deadline and len(read_log(tmp_path)) < 3:
+        time.sleep(0.1)
+    (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130 and "stopped and saved" in said and "Traceback" not in said
+    assert load_checkpoint(tmp_path)[0]["step"] == read_log(tmp_path)[-1]["step"] >= 3
 
 
 def test_a_line_without_end_is_refused_and_the_next_one_heard():

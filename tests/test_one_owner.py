@@ -5,13 +5,15 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import torch
 
+from course.__main__ import main
 from helpers import checkpoint
 from helpers.errors import CourseError
-from helpers.files import repository_root
+from helpers.files import repository_root, write_atomically
 from helpers.run_log import LOCK, owning, read_log
 
 HOLD = """
@@ -67,6 +69,39 @@ def test_neither_a_start_nor_a_resume_goes_where_another_process_is_at_work(hold
 def test_nothing_is_made_where_there_is_nothing_to_resume(tmp_path):
     done = call("resume", tmp_path / "none")
     assert done.returncode == 2 and "nothing to resume" in done.stderr and not (tmp_path / "none").exists()
+
+
+@pytest.mark.parametrize("wrong", ["tokenizer=nowhere.json", "stories=nowhere.txt", "n_layer=1000000000"])
+def test_a_refused_start_leaves_nothing(tmp_path, monkeypatch, capsys, wrong):
+    monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "runs"))
+    out = tmp_path / "new" / "run"
+    assert main(["train", "--set", wrong, "--out", str(out)]) == 2
+    assert capsys.readouterr().err.count("\n") == 1 and not out.parent.exists()
+    out.mkdir(parents=True)
+    assert main(["train", "--set", wrong, "--out", str(out)]) == 2 and list(out.iterdir()) == []  # it was there before
+
+
+def test_nothing_is_made_below_a_file_or_among_devices(tmp_path, monkeypatch, capsys):
+    def refused(*argv, because):
+        assert main([str(each) for each in argv]) == 2
+        said = capsys.readouterr().err
+        assert because in said and said.count("\n") == 1, said
+
+    file, away = tmp_path / "file", Path("/dev/no-such-disk")
+    file.write_bytes(b"mine")
+    (tmp_path / "nothing").symlink_to(tmp_path / "gone")
+    monkeypatch.setenv("COURSE_RUNS", str(tmp_path / "runs"))
+    for command in (["train", "--steps", "1"], ["export"], ["quiz", "export"], ["handout", "00"]):
+        refused(*command, "--out", file / "a" / "b", because="file is a file")
+        refused(*command, "--out", tmp_path / "nothing" / "b", because="nothing is a file")
+        if os.name != "nt":
+            refused(*command, "--out", away / "b", because="lies among the devices")
+    if os.name != "nt":
+        monkeypatch.setenv("COURSE_RUNS", str(away / "runs"))
+        refused("train", "--steps", "1", because="lies among the devices")
+        with pytest.raises(CourseError, match="it is not replaced"):
+            write_atomically(away, "text")
+    assert file.read_bytes() == b"mine" and not away.exists() and not (tmp_path / "gone").exists()
 
 
 def test_another_number_of_threads_is_said(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from pathlib import Path
 from course.classroom.submissions import CourseNotebook, Handed
 from course.classroom.table import ERROR, TIME_OUT, Row, Verdict
 from helpers.errors import CourseError
-from helpers.files import repository_root, write_atomically
+from helpers.files import folder_to_be, repository_root, write_atomically
 
 _LONGEST = 80  # bytes of a file's name that come from a student's
 _TEXTS = ("state", "slug", "problem", "hint", "printed")
@@ -43,7 +43,7 @@ class Results:
             raise CourseError(f"{self.out} is not a file that a table could be written to")
         for folder in (self.out.parent, self.pages, self.kept):
             try:
-                folder.mkdir(parents=True, exist_ok=True)
+                folder_to_be(folder).mkdir(parents=True, exist_ok=True)
                 with tempfile.TemporaryFile(dir=folder):
                     pass
             except OSError as error:

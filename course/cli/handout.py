@@ -20,7 +20,7 @@ from course.classroom.filling import filled
 from course.classroom.points import SCALES
 from course.site import notebooks
 from helpers.errors import CourseError
-from helpers.files import write_atomically
+from helpers.files import folder_to_be, write_atomically
 
 KINDS = ("student", "key", "nbgrader")
 TAUGHT, ALL, NONE = "taught", "all", "none"
@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _check(chosen)
     if not arguments.out:
         raise CourseError("say where to write: --out FOLDER")
-    out, kinds = Path(arguments.out), KINDS if arguments.kind == "all" else (arguments.kind,)
+    out, kinds = folder_to_be(arguments.out), KINDS if arguments.kind == "all" else (arguments.kind,)
     targets = {(kind, path): _target(out, kind, path.stem) for path in chosen for kind in kinds}
     there = next((target for target in targets.values() if target.exists()), None)
     if there and not arguments.overwrite:

@@ -13,7 +13,7 @@ import argparse
 from pathlib import Path
 
 from course.classroom import quizzes
-from helpers.files import write_atomically
+from helpers.files import folder_to_be, write_atomically
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     chosen = [quizzes.load(number) for number in arguments.notebooks or quizzes.numbers()]
     if arguments.action == "export":
-        return _export(chosen, Path(arguments.out))
+        return _export(chosen, folder_to_be(arguments.out))
     for quiz in chosen:
         if arguments.action == "take":
             _take(quiz)

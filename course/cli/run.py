@@ -10,6 +10,7 @@ examples:
 import argparse
 import html
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from helpers.errors import CourseError
 from helpers.files import repository_root, runs_folder, write_atomically
 
 STOPPED = 130  # as a shell reports Ctrl-C
+_POLITE = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # one is not on Windows
 PROMPT = "Once upon a time, a little rabbit named Pip"
 
 
@@ -121,8 +123,22 @@ def _train_and_tell(started: float, steps: int | None) -> int:
 
 
 def _course(*arguments: str) -> int:
-    """Another command of the course, in a process of its own, its output passed on as it comes."""
-    return subprocess.run([sys.executable, "-m", "course", *arguments], cwd=repository_root()).returncode
+    """Another command of the course, in a process of its own, its output passed on as it comes.
+
+    A signal that asks to stop is passed on, and what the command then saves is waited for.
+    """
+    child = subprocess.Popen([sys.executable, "-m", "course", *arguments], cwd=repository_root())
+    heard = [number for number in _POLITE if signal.getsignal(number) is not signal.SIG_IGN]  # as `nohup` has it
+    before = {number: signal.signal(number, lambda got, _: child.send_signal(got)) for number in heard}
+    try:
+        while True:
+            try:
+                return child.wait()
+            except KeyboardInterrupt:  # a terminal sends it to both
+                pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _from_here(path: Path) -> str:

@@ -234,9 +234,9 @@ def _above_its_range(prepared, rows: list[dict]) -> bool:
 def _check_room(folder: Path, overwrite: bool) -> None:
     """Refuse, before any work is done, to write over a run."""
     from helpers.checkpoint import saved_checkpoints
+    from helpers.files import folder_to_be
 
-    if folder.exists() and not folder.is_dir():
-        raise CourseError(f"{folder} is a file: give --out a folder")
+    folder_to_be(folder)
     unfinished = bool(saved_checkpoints(folder))
     if not overwrite and (unfinished or any((folder / name).exists() for name in _files())):
         hint = "resume it, " if unfinished else ""
