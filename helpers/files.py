@@ -30,11 +30,11 @@ def runs_folder() -> Path:
     Raises:
         CourseError: it cannot be made, or nothing can be written to it.
     """
-    folder = folder_to_be(os.environ.get("COURSE_RUNS") or repository_root() / "runs")
+    folder = Path(os.environ.get("COURSE_RUNS") or repository_root() / "runs")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder_to_be(folder).mkdir(parents=True, exist_ok=True)
         writable = os.access(folder, os.W_OK)
-    except OSError:
+    except (OSError, CourseError):
         writable = False
     if not writable:
         raise CourseError(

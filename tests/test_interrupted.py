@@ -67,6 +67,22 @@ def test_a_line_without_end_is_refused_and_the_next_one_heard():
     assert done.stdout.startswith("Once upon a time")
 
 
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups of this kind")
+@pytest.mark.parametrize("lines", ["Once upon a time\n" * 2000, "Once upon a time\n"])
+def test_ctrl_c_leaves_a_chat_whose_lines_are_piped_in(lines):
+    process = subprocess.Popen(
+        [*WORDS, "chat", "--max-new-tokens", "30"], cwd=repository_root(), stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    process.stdin.write(lines)  # and the pipe stays open: more may come
+    process.stdin.flush()
+    assert process.stdout.read(4) == "Once"
+    os.killpg(process.pid, signal.SIGINT)
+    process.stdout.read()
+    assert process.wait(60) == 130 and process.stderr.read().strip() == "stopped"
+    process.stdin.close()
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows closes files in another way")
 @pytest.mark.parametrize("closed", [">&-", "<&-", "2>&-", "| true"])
 @pytest.mark.parametrize("command", ["train --list", "chat"])

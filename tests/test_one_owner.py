@@ -98,7 +98,7 @@ def test_nothing_is_made_below_a_file_or_among_devices(tmp_path, monkeypatch, ca
             refused(*command, "--out", away / "b", because="lies among the devices")
     if os.name != "nt":
         monkeypatch.setenv("COURSE_RUNS", str(away / "runs"))
-        refused("train", "--steps", "1", because="lies among the devices")
+        refused("train", "--steps", "1", because="COURSE_RUNS")
         with pytest.raises(CourseError, match="it is not replaced"):
             write_atomically(away, "text")
     assert file.read_bytes() == b"mine" and not away.exists() and not (tmp_path / "gone").exists()

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         except ImportError:  # Windows does so by itself
             pass
         print("Type how a story begins. Ctrl-C stops a story, Ctrl-D leaves, /help tells more.")
-    chat = Chat(model, tokenizer, options)
+    chat = Chat(model, tokenizer, options, asks)
     while (line := _next_line("\nyou> " if asks else "")) is not None:
         try:
             chat.hear(line)
@@ -59,8 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
 class Chat:
     """What is remembered between two lines: the options, the last beginning, the stories."""
 
-    def __init__(self, model, tokenizer, options: dict):
-        self.model, self.tokenizer, self.options = model, tokenizer, options
+    def __init__(self, model, tokenizer, options: dict, asks: bool = True):
+        """`asks`: a person types the lines, and Ctrl-C stops one story. Where they are piped in it stops all."""
+        self.model, self.tokenizer, self.options, self.asks = model, tokenizer, options, asks
         self.beginning: str | None = None
         self.stories: list[str] = []
 
@@ -94,6 +95,8 @@ class Chat:
             print()
         except KeyboardInterrupt:
             print(" ...")
+            if not self.asks:
+                raise
         self.stories.append(told)
 
     def _command(self, name: str, value: str) -> None:
@@ -167,7 +170,9 @@ def _number(kind, name: str, text: str):
 def _next_line(prompt: str) -> str | None:
     try:
         return input(prompt)
-    except (EOFError, KeyboardInterrupt):
+    except (EOFError, KeyboardInterrupt) as left:
+        if not prompt and isinstance(left, KeyboardInterrupt):
+            raise
         print()
         return None
     except UnicodeDecodeError:
