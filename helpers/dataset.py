@@ -56,7 +56,7 @@ class TokenFile:
             self.offsets = np.load(regular(folder / "offsets.npy"), allow_pickle=False)
             if (len(self.ids), len(self), content) != (about["ids"], about["stories"], about["content"]):
                 raise ValueError("it does not hold the ids that were written")
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
             raise CourseError(f"{folder} is damaged ({error}): delete it and tokenize again") from error
 
     def __len__(self) -> int:
