@@ -7,6 +7,7 @@ Used by `helpers.pretrained` and `course.export`.
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -187,6 +188,8 @@ def read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     from safetensors import SafetensorError, safe_open
 
     path = regular(path)
+    if path.exists() and not os.access(path, os.R_OK):  # safetensors would say that it is not there
+        raise CourseError(f"{path} cannot be read (permission denied): let yourself read it (chmod u+r)")
     try:
         with safe_open(path, framework="pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}

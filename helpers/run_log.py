@@ -210,7 +210,9 @@ def writing_to(folder: str | Path):
         yield
     except OSError as error:
         reason = error.strerror or error
-        raise CourseError(f"{folder} cannot be written to ({reason}): make room, then resume the run") from error
+        full = error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", None))
+        what = "make room, then resume the run" if full else "see that you may write there, or take another folder"
+        raise CourseError(f"{folder} cannot be written to ({reason}): {what}") from error
 
 
 def _line(row: dict) -> str:

@@ -1,5 +1,6 @@
 """A run's folder belongs to one process at a time; what decides the last digits is said; a closed terminal saves."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -14,6 +15,7 @@ from course.__main__ import main
 from helpers import checkpoint
 from helpers.errors import CourseError
 from helpers.files import repository_root, write_atomically
+from helpers.model_files import read_safetensors
 from helpers.run_log import LOCK, owning, read_log
 
 HOLD = """
@@ -102,6 +104,20 @@ def test_nothing_is_made_below_a_file_or_among_devices(tmp_path, monkeypatch, ca
         with pytest.raises(CourseError, match="it is not replaced"):
             write_atomically(away, "text")
     assert file.read_bytes() == b"mine" and not away.exists() and not (tmp_path / "gone").exists()
+
+
+def test_what_may_not_be_read_or_written_is_not_called_damaged_or_full(tmp_path, monkeypatch):
+    def forbidden(*_, **__):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    weights = tmp_path / "model.safetensors"
+    weights.write_bytes(b"mine")
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(CourseError, match="permission denied.*let yourself read it"):
+        read_safetensors(weights)
+    monkeypatch.setattr(Path, "mkdir", forbidden)
+    with pytest.raises(CourseError, match="Permission denied.*see that you may write there"), owning(tmp_path / "run"):
+        pass
 
 
 def test_another_number_of_threads_is_said(tmp_path, monkeypatch):
