@@ -171,7 +171,9 @@ def _cases() -> list[Case]:
     add(start, *model, takes=("stories.txt",))
     add(TRAIN, "root/data/tokenizer.json", "root/data/stories/train*", root=True)
     run = ("stopped", "runs", "stories.txt", *own)
-    add("resume stopped --quiet", "stopped/checkpoints/step*", "stories.txt", "tokenizer.json", takes=run)
+    add("resume stopped --quiet", "stopped/checkpoints/step*", takes=run)
+    # What a run was begun with is kept, its tokens in runs/tokens: it goes on without what they were made from.
+    add("resume stopped --quiet", "stories.txt", "tokenizer.json", takes=run, needed=False)
     others = ("checkpoints/step-00000005.safetensors", "log.jsonl", "config.json", "model.safetensors", "samples.txt",
               "best/model.safetensors", "tokenizer.json", ".lock")  # fmt: skip
     add("resume stopped --quiet", *tokens, *(f"stopped/{name}" for name in others), takes=run, needed=False)
