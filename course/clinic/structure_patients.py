@@ -330,7 +330,7 @@ Patient(
         ),
     ),
     thread=(
-        "huggingface/transformers issue 47458: GPT2 c_proj weights incorrectly initialised",
+        "huggingface/transformers issue 47458: GPT-2's c_proj weights start too large",
         "https://github.com/huggingface/transformers/issues/47458",
     ),
     base=Program(
