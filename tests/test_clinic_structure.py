@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from course.checks import clinic_structure as checks
+from course.checks import nb10 as checks
 from course.clinic import structure
 from course.clinic.program import Program
 from course.clinic.rounds import recovered
