@@ -37,7 +37,12 @@ LEFT_IN = [left for count in (1, 2, 3) for left in combinations(REPAIRS, count)]
 
 @pytest.mark.parametrize("left_in", LEFT_IN, ids="+".join)
 def test_each_fault_that_is_left_in_fails_its_numbers_and_no_other(left_in, tmp_path):
-    assert failed(measured(tmp_path, left_in)) == set().union(*(SHOWS[fault] for fault in left_in))
+    expected = set().union(*(SHOWS[fault] for fault in left_in))
+    found = failed(measured(tmp_path, left_in))
+    # A model that has learned to look ahead tells what it finds most probable whatever of the text it is given: while it
+    # does, the fault in telling may be hidden.
+    hidden = {"told"} if {"attention", "telling"} <= set(left_in) else set()
+    assert expected - hidden <= found <= expected
 
 
 def test_the_measured_loss_is_the_usual_one_where_no_token_sees_a_later_one():
