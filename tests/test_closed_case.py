@@ -39,8 +39,8 @@ LEFT_IN = [left for count in (1, 2, 3) for left in combinations(REPAIRS, count)]
 def test_each_fault_that_is_left_in_fails_its_numbers_and_no_other(left_in, tmp_path):
     expected = set().union(*(SHOWS[fault] for fault in left_in))
     found = failed(measured(tmp_path, left_in))
-    # A model that has learned to look ahead tells the same whatever of the text it is given: while it does, the fault in
-    # telling may be hidden.
+    # A model that has learned to look ahead tells the same whatever of the text it is given: while it does, the fault
+    # in telling may be hidden.
     hidden = {"told"} if {"attention", "telling"} <= set(left_in) else set()
     assert expected - hidden <= found <= expected
 
