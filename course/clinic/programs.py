@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from course.clinic import healthier as organs
 from course.clinic.program import Chart, Program, one_thread, openings, tokenizer
+from course.clinic.structure import read_again
 
 BEGINNINGS = (
     "One Saturday,", "Once upon a time", "There was", "A little girl", "The dog", "Her mother", "In the morning",
@@ -178,16 +179,6 @@ class Caching(Program):
         end = tokenizer().eos_token_id
         told = organs.tell_with(self.cache(model), [end, *tokenizer().encode(beginning)], 40, end)
         return tokenizer().decode(told[1:])
-
-
-def read_again(model: nn.Module, ids: list[int], count: int, end: int) -> list[int]:
-    """As `generate`, without any cache."""
-    ids = list(ids)
-    for _ in range(count):
-        ids.append(int(model(torch.tensor([ids]))[0, -1].argmax()))
-        if ids[-1] == end:
-            break
-    return ids
 
 
 def surprise(model: nn.Module, ids: list[int], begun: int) -> float:
