@@ -263,7 +263,7 @@ def _take_weights(trainer: Trainer, place: Path) -> None:
         return
     try:
         model, _ = load_model(place)
-        put_weights(trainer.unpadded, model.state_dict(), place / WEIGHTS)
+        put_weights(trainer.unpadded, dict(model.named_parameters()), place / WEIGHTS)
     except CourseError as error:
         print(error)
         return

@@ -148,7 +148,7 @@ def _weights_of(folder: str | Path, recipe: Recipe, tokenizer: Tokenizer) -> dic
         starts = {each.name for each in fields(config) if not each.compare}  # how a model starts is not its shape
         wanted = " ".join(f"--set {k}={v}" for k, v in its.items() if v != ours[k] and k not in starts)
         raise CourseError(f"the model in {folder} has another shape than the recipe's; to go on from it add {wanted}")
-    return model.state_dict()
+    return dict(model.named_parameters())  # a tied head is the embedding, and is in it once
 
 
 def make_sampler(tokens: TokenFile, settings: TrainingSettings, context_length: int) -> StorySampler | WindowSampler:

@@ -93,6 +93,9 @@ def _make_course(root: Path, world: Path, table) -> None:
     (root / "notebooks").mkdir()
     shutil.copy(ROOT / "notebooks" / "00_start_here.ipynb", root / "notebooks")
     (root / "course" / "site").mkdir(parents=True)
+    # By this file a setup cell knows a course's folder; the course that it then imports is the whole one.
+    whole = f"import sys\n\nsys.path[0] = {str(ROOT)!r}\ndel sys.modules['course']\nimport course  # noqa\n"
+    (root / "course" / "__init__.py").write_text(whole, "utf-8")
     shutil.copy(ROOT / "course" / "site" / "setup_cell.py", root / "course" / "site")
     shutil.copy(ROOT / "README.md", root)
 

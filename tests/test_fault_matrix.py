@@ -43,10 +43,9 @@ def test_a_damaged_file_is_told_in_one_line_or_does_not_matter(number, world, ru
     assert not found
 
 
-@pytest.mark.parametrize("number", range(0, len(CASES), 5), ids=lambda number: str(CASES[number]))
-def test_without_damage_the_work_is_done(number, world, run, tmp_path):
-    """Else the table above would show nothing."""
-    case = CASES[number]
+@pytest.mark.parametrize("case", {case.argv: case for case in CASES}.values(), ids=str)
+def test_without_damage_the_work_is_done(case, world, run, tmp_path):
+    """Each command that is tried; else the table above would show nothing."""
     place, paths = copied(world, case, tmp_path / "whole")
     outcome, wrong = try_case(run, place, case, lambda path: None, paths)
     assert outcome.code == 0 and not wrong, outcome.err

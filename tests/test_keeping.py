@@ -487,6 +487,18 @@ def test_where_no_checkpoint_fits_the_model_is_kept_and_gone_on_from(
     assert got[24][0] != whole[24][0] and abs(got[24][0] - whole[24][0]) < 0.3  # and moments that began anew
 
 
+def test_a_model_whose_head_is_its_embedding_is_gone_on_from(go, away, capsys):
+    tied = dict(changes=["tied_head=true"])
+    go("one", lost=22, **tied)
+    for name in keeper.states_in(away / "run"):
+        (away / "run" / name).unlink()
+    capsys.readouterr()
+    rows = go("two", **tied)
+    said = capsys.readouterr().out
+    assert "no whole checkpoint is in" in said and "going on from step 20" in said
+    assert [row["step"] for row in rows] == list(range(1, 25))
+
+
 def test_a_disk_that_becomes_full_kills_nothing_and_is_said_once(go, whole, away, capsys, monkeypatch):
     copy = shutil.copyfileobj
 

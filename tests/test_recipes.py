@@ -222,8 +222,9 @@ def test_every_key_is_a_field():
     assert "vocab_size" not in recipes.keys()
 
 
-def test_a_run_can_begin_with_the_weights_of_another(source, tmp_path):
-    recipe = reduced("storyteller", source)
+@pytest.mark.parametrize("head", ["false", "true"])
+def test_a_run_can_begin_with_the_weights_of_another(source, tmp_path, head):
+    recipe = reduced("storyteller", source, f"tied_head={head}")
     first, _ = runs.train_recipe(recipe, tmp_path / "first", progress=False)
     second = runs.prepare(recipe, progress=False, start_from=tmp_path / "first")
     for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
