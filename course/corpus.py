@@ -1,8 +1,8 @@
 """Built in notebook 02: a corpus in numbers: words, sentences, Zipf's law, the growth of a vocabulary, sentences seen.
 
-The functions are the notebook's, statement by statement.
+The functions are the notebook's, statement by statement, all but `beginning`, which cuts a text to a number of tokens.
 
-Used in notebook 02; by docs/tools/tinystories_facts.py, which stores the same measures of TinyStories in
+Used in notebooks 02 and 09; by docs/tools/tinystories_facts.py, which stores the same measures of TinyStories in
 data/tinystories_facts.json; and by the statistics of the story grammar.
 """
 
@@ -57,3 +57,14 @@ def seen_fraction(train: Iterable[str], validation: Iterable[str]) -> float:
     asked = Counter(sentence for text in validation for sentence in sentences_of(text))
     found = {sentence for text in train for sentence in sentences_of(text) if sentence in asked}
     return sum(asked[sentence] for sentence in found) / max(1, asked.total())
+
+
+def beginning(text: str, tokenizer, most: int) -> str:
+    """The text, if it has at most so many tokens, or as much of it as has; it ends with a whole character."""
+    ids = tokenizer.encode(text)
+    if len(ids) <= most:
+        return text
+    start = tokenizer.decode(ids[:most]).rstrip("\ufffd")
+    while len(tokenizer.encode(start)) > most:  # a word that is cut may have other tokens than its beginning had
+        start = start[:-1]
+    return start

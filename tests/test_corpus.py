@@ -6,6 +6,7 @@ import pytest
 
 from course import corpus
 from helpers.files import data_folder, read_json
+from helpers.tokenizer import load_tokenizer
 
 
 @pytest.mark.parametrize(
@@ -79,3 +80,15 @@ def test_the_facts_of_tinystories_agree_with_each_other():
     assert whole["bytes_per_story"] / tokens == pytest.approx(4.02, abs=0.005)
     assert sample["growth"][-1] == [sample["words"], sample["different_words"]]
     assert 0 < sample["validation_sentences_seen"] < 1
+
+
+@pytest.mark.parametrize(
+    "text", ["Pip ran home, and nobody knew why.", "从前有一只小猫，名叫明明。有一天它去了森林。", "🙂🙂🙂🙂", ""]
+)
+@pytest.mark.parametrize("most", [1, 2, 5, 11, 200])
+def test_a_beginning_has_at_most_so_many_tokens(text, most):
+    tokenizer = load_tokenizer()
+    start = corpus.beginning(text, tokenizer, most)
+    assert text.startswith(start) and len(tokenizer.encode(start)) <= most
+    assert len(tokenizer.encode(text)) > most or start == text
+    assert len(tokenizer.encode(start)) > most - 4 or start == text  # a character has four bytes at most
