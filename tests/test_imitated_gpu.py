@@ -190,8 +190,9 @@ def test_which_device_and_which_ladder(monkeypatch, capsys):
         assert device_of("auto") == "cuda"
         assert main(["bench", "--only", "ladder"]) == 0
     assert capsys.readouterr().out.split("\n")[:2] == ["('thin', 'cpu')", "('gpt2-small', 'cuda')"]
-    with pytest.raises(CourseError, match="there is no device 'meta'"):
-        device_of("meta")
+    for name in ("meta", "cpu:7"):
+        with pytest.raises(CourseError, match=f"there is no device '{name}'"):
+            device_of(name)
 
 
 # ---------------------------------------------------------------------- runs
