@@ -15,7 +15,7 @@ import torch.nn.functional as F
 
 from course.checks import nb10 as checks
 from course.clinic import structure
-from course.clinic.program import Program
+from course.clinic.program import Program, tokenizer
 from course.clinic.rounds import recovered
 from course.clinic.ward import REGISTRY, healthy_chart
 from helpers.model import GPTConfig
@@ -211,7 +211,7 @@ def test_mona_ends_where_a_model_ends_that_knows_only_frequencies():
     program = REGISTRY["Mona"].base
     batches = program.data(0)
     targets = torch.cat([next(batches)[1].flatten() for _ in range(40)])
-    counts = torch.bincount(targets[targets >= 0], minlength=2048).double()
+    counts = torch.bincount(targets[targets >= 0], minlength=tokenizer().vocab_size).double()
     probabilities = counts[counts > 0] / counts.sum()
     entropy = float(-(probabilities * probabilities.log()).sum())
     assert abs(median(ill.losses[30:80]) - entropy) < 0.4 < entropy - well.last

@@ -9,6 +9,8 @@ from course.checks.result import NOT_ATTEMPTED, RIGHT, WRONG
 from course.clinic import closed_case, closed_case_measures
 from course.clinic.closed_case import ITEMS
 from helpers.files import read_json, write_atomically
+from helpers.stories import load_stories
+from helpers.tokenizer import load_tokenizer
 from tests.closed_case_repairs import REPAIRS, script
 
 SHOWS = {"attention": {"validation", "reported"}, "learning rate": {"validation"}, "telling": {"told"}}
@@ -47,12 +49,14 @@ def test_each_fault_that_is_left_in_fails_its_numbers_and_no_other(left_in, tmp_
 
 def test_the_measured_loss_is_the_usual_one_where_no_token_sees_a_later_one():
     torch.manual_seed(0)
-    table = torch.randn(closed_case_measures.tokenizer().vocab_size, 5)
+    tokenizer = load_tokenizer("bundled")
+    table = torch.randn(tokenizer.vocab_size, 5)
 
     def model(ids):  # (B, T, V): knows the token, and how many stand before it
         return (table[ids].cumsum(dim=1) @ table.T) / 10
 
-    inputs, targets = closed_case_measures.windows(end=0)
+    stories = tokenizer.encode_batch(load_stories("bundled", split="validation", limit=200))
+    inputs, targets = closed_case_measures.windows(stories, end=0)
     usual = torch.nn.functional.cross_entropy(model(inputs).flatten(0, 1), targets.flatten()).item()
     assert closed_case_measures.loss_from_before(model, inputs, targets) == pytest.approx(usual, abs=1e-4)
 

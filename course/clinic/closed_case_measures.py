@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from course.clinic.program import one_thread, openings, tokenizer
+from course.clinic.program import first_sentences, one_thread
 from helpers.files import write_json
+from helpers.tokenizer import load_tokenizer
 
 CONTEXT, WINDOWS, TOLD = 48, 64, 80
 BEGINNINGS = ("One Saturday,", "There was", "This is the story of")
@@ -26,12 +27,13 @@ def measure(path: str, seed: int, folder: str) -> dict:
     weights = str(Path(folder) / "model.safetensors")
     with one_thread():
         trained, reported = script.main(seed, weights)
-        model, end = script.load(weights).eval(), tokenizer().eos_token_id
-        inputs, targets = windows(end)
+        model, tokenizer = script.load(weights).eval(), load_tokenizer("bundled")
+        end = tokenizer.eos_token_id
+        inputs, targets = windows(tokenizer.encode_batch(first_sentences("validation")), end)
         with torch.no_grad():
             validation = loss_from_before(model, inputs, targets)
             loaded = (model(inputs) - trained.eval()(inputs)).abs().max().item()
-        begun = [[end, *tokenizer().encode(text)] for text in BEGINNINGS]
+        begun = [[end, *tokenizer.encode(text)] for text in BEGINNINGS]
         told = [list(script.generate(model, ids, TOLD)) for ids in begun]
         right = sum(most_probable(model, new, len(ids)) for new, ids in zip(told, begun, strict=True))
     return {
@@ -39,13 +41,13 @@ def measure(path: str, seed: int, folder: str) -> dict:
         "reported": abs(reported - validation),
         "loaded": loaded,
         "told": right / (len(BEGINNINGS) * TOLD),
-        "sample": tokenizer().decode(told[0][1:]),
+        "sample": tokenizer.decode(told[0][1:]),
     }
 
 
-def windows(end: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Windows of validation stories and the tokens that follow, (WINDOWS, CONTEXT) each, the same every time."""
-    stream = torch.tensor([token for story in openings("validation") for token in (end, *story)] + [end])
+def windows(stories: list[list[int]], end: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Windows of stories and the tokens that follow, (WINDOWS, CONTEXT) each, the same every time."""
+    stream = torch.tensor([token for story in stories for token in (end, *story)] + [end])
     chance = random.Random(0)
     starts = [chance.randrange(len(stream) - CONTEXT) for _ in range(WINDOWS)]
     rows = torch.stack([stream[i : i + CONTEXT + 1] for i in starts])

@@ -260,7 +260,7 @@ Patient(
     "down quickly at first and then crawls along a high plateau. What it tells is a few frequent words, again and "
     "again.",
     ill={"train": rosa_train},
-    base=Program(train=other_ways.inverse_root),
+    base=Program(train=other_ways.inverse_root, lr=4e-3),
     symptom=scores,
     thread=(
         "A learning rate of 1.0 in the config: the loss would not fall until it was a thousand times lower",

@@ -69,6 +69,6 @@ Patient(
         "Lightning issue 9694: grad clipping with native amp occurs while grads are scaled",
         "https://github.com/Lightning-AI/pytorch-lightning/issues/9694",
     ),
-    base=replace(Program(), train=train_in_half, steps=60),
+    base=replace(Program(), train=train_in_half, batch_size=4, steps=80, lr=4e-3),
     symptom=lambda chart: {"last loss": chart.last, "largest norm": max(chart.norms)},
 )

@@ -8,10 +8,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from course.clinic.program import Chart, openings
+from course.clinic.program import Chart, openings, small
 from course.clinic.programs import Dividing, Measuring, Resuming, ScoringTwice, Sharing
 from course.clinic.ward import Cause, Patient
-from helpers.model import GPTConfig
 
 # ---------------------------------------------------------------------- Uma
 
@@ -58,7 +57,7 @@ Patient(
         ),
     ),
     thread=("nanoGPT pull request 240: don't dropout in eval mode", "https://github.com/karpathy/nanoGPT/pull/240"),
-    base=ScoringTwice(config=GPTConfig(2048, 64, n_layer=2, n_head=4, d_model=64, dropout=0.2)),
+    base=ScoringTwice(config=small(dropout=0.2)),
     observe=ScoringTwice.run,
     symptom=lambda chart: {"validation": chart.validation, "scored once more": chart.more["scored once more"]},
 )

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from course.clinic.program import Program
+from course.clinic.program import Program, small
 from course.clinic.structure import (
     FayAttention,
     GusAttention,
@@ -23,7 +23,6 @@ from course.clinic.structure import (
     whole_and_by_token,
 )
 from course.clinic.ward import Cause, Patient
-from helpers.model import GPTConfig
 
 Patient(
     name="Ada",
@@ -98,7 +97,7 @@ Patient(
         "keras-team/keras issue 23038: MultiHeadAttention silently drops the causal mask",
         "https://github.com/keras-team/keras/issues/23038",
     ),
-    base=Program(lr=1e-2, steps=150, batch_size=12, config=GPTConfig(2048, 64, n_layer=1, n_head=4, d_model=64)),
+    base=Program(lr=1e-2, steps=150, batch_size=12, config=small(n_layer=1)),
     observe=whole_and_by_token,
     symptom=by_token_less_whole,
 )
@@ -293,7 +292,7 @@ Patient(
         "mlc-ai/mlc-llm pull request 3426: fix missing 1/sqrt(d) scaling in attention fallback path",
         "https://github.com/mlc-ai/mlc-llm/pull/3426",
     ),
-    base=Program(initialize=less_added, config=GPTConfig(2048, 64, n_layer=2, n_head=1, d_model=64)),
+    base=Program(initialize=less_added, config=small(n_head=1)),
     symptom=lambda chart: {"last loss": chart.last, "first norm": chart.norms[0]},
 )
 
@@ -335,7 +334,7 @@ Patient(
     ),
     base=Program(
         initialize=partial(less_added, embeddings=0.1), steps=60, lr=1e-2,
-        config=GPTConfig(2048, 64, n_layer=12, n_head=2, d_model=32),
+        config=small(n_layer=12, n_head=2, d_model=32),
     ),
 )  # fmt: skip
 
@@ -378,6 +377,6 @@ Patient(
     ),
     base=Program(
         initialize=outputs_as_large, steps=100, lr=8e-3,
-        config=GPTConfig(2048, 64, n_layer=3, n_head=4, d_model=64, norm="post"),
+        config=small(n_layer=3, norm="post"),
     ),
 )  # fmt: skip

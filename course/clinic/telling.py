@@ -62,7 +62,7 @@ Patient(
         ),
     ),
     thread=("tiny-llm pull request 46: the offset of the cache", "https://github.com/skyzh/tiny-llm/pull/46"),
-    base=Caching(steps=110),
+    base=Caching(),
     observe=Caching.run,
     symptom=lambda chart: {"as without a cache": chart.more["beginnings that go on as without a cache"]},
 )
@@ -83,7 +83,7 @@ def bea_pack(stories: list[list[int]], end: int, vocab_size: int) -> np.ndarray:
 Patient(
     name="Bea",
     short="ids cut off by too small a type",
-    report="I began with a tokenizer of single bytes, and everything worked. Now I have one of 2,048 entries. The "
+    report="I began with a tokenizer of single bytes, and everything worked. Now I have one of some 600 entries. The "
     "training "
     "runs without an error, and the loss falls. But what the model writes is no text at all, and its norms "
     "were wild at first.",
@@ -115,7 +115,7 @@ Patient(
         "transformers issue 2825: binarized_data.py in distillation uses incorrect type casting",
         "https://github.com/huggingface/transformers/issues/2825",
     ),
-    base=Packing(steps=100),
+    base=Packing(),
     observe=Packing.run,
     symptom=lambda chart: {"last loss": chart.last},
 )
