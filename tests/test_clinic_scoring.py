@@ -14,16 +14,16 @@ from course.clinic.ward import REGISTRY as PATIENTS
 from tests.wrong_answers.nb10_scoring import changed
 
 WELL = {  # exercise, the ill organ, the well one
-    "10.34": (scoring.uma_evaluate, healthy.evaluate),
-    "10.35": (scoring.vera_split, healthier.split),
-    "10.36": (scoring.wim_evaluate, healthy.evaluate),
-    "10.37": (scoring.xena_share, healthier.share),
-    "10.38": (scoring.yan_train, healthier.train_in_parts),
+    "10.35": (scoring.uma_evaluate, healthy.evaluate),
+    "10.36": (scoring.vera_split, healthier.split),
+    "10.37": (scoring.wim_evaluate, healthy.evaluate),
+    "10.38": (scoring.xena_share, healthier.share),
+    "10.39": (scoring.yan_train, healthier.train_in_parts),
     "10.29": (precision.tom_train, healthier.train_in_half),
-    "10.40": (telling.ZoeCache, healthier.Cache),
-    "10.41": (telling.bea_pack, healthier.pack),
-    "10.42": (telling.cleo_load, healthier.load),
-    "10.43": (hard.dan_train, healthy.train),
+    "10.41": (telling.ZoeCache, healthier.Cache),
+    "10.42": (telling.bea_pack, healthier.pack),
+    "10.43": (telling.cleo_load, healthier.load),
+    "10.44": (hard.dan_train, healthy.train),
 }
 SYMPTOMS = {  # of seed 0: ill and well, and how far a CPU may be off
     "Uma": ({"validation": 2.15, "scored once more": 2.14}, {"validation": 1.99, "scored once more": 1.99}, 0.06),
@@ -93,19 +93,19 @@ def test_the_ill_organ_is_not_attempted_and_the_well_one_right(number):
 
 
 OTHER_WAYS = [
-    ("10.37", scoring.xena_share, [("random.Random(seed)", "random.Random(1_000 * seed + rank)")]),
-    ("10.37", scoring.xena_share, [("    shuffled", "    stories = stories[rank::processes]\n    shuffled")]),
-    ("10.42", telling.cleo_load,
+    ("10.38", scoring.xena_share, [("random.Random(seed)", "random.Random(1_000 * seed + rank)")]),
+    ("10.38", scoring.xena_share, [("    shuffled", "    stories = stories[rank::processes]\n    shuffled")]),
+    ("10.43", telling.cleo_load,
      [("    return",
        '    if "head.weight" not in weights:\n        model.head.weight = model.wte.weight\n    return')]),
-    ("10.43", healthy.train, [("        optimizer.zero_grad()\n", ""),
+    ("10.44", healthy.train, [("        optimizer.zero_grad()\n", ""),
                               ("        yield", "        optimizer.zero_grad()\n        yield")]),
-    ("10.40", telling.ZoeCache,
+    ("10.41", telling.ZoeCache,
      [("torch.tensor([self.length])", "torch.tensor([self.length - 1])"),
       ("if ids.shape[1] > 1:", "if ids.shape[1] > 1 and self.length > ids.shape[1]:\n"
        "            return self.length - ids.shape[1] + torch.arange(ids.shape[1])\n        if ids.shape[1] > 1:")]),
-    ("10.41", telling.bea_pack, [("np.uint8 if array.min() >= 0 else np.int16", "np.uint32")]),
-    ("10.34", scoring.uma_evaluate,
+    ("10.42", telling.bea_pack, [("np.uint8 if array.min() >= 0 else np.int16", "np.uint32")]),
+    ("10.35", scoring.uma_evaluate,
      [("    total = 0.0", "    model.eval()\n    total = 0.0"), ("    return", "    model.train()\n    return")]),
 ]  # fmt: skip
 

@@ -41,7 +41,7 @@ def loss(model: nn.Module, inputs, targets):
     return F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
 
 
-# ---------------------------------------------------------------------- 10.34 and 10.36: the mean loss of many batches
+# ---------------------------------------------------------------------- 10.35 and 10.37: the mean loss of many batches
 
 
 def _scoring(answer, check, model, made: list, slugs: dict[str, str]) -> None:
@@ -92,7 +92,7 @@ def _made() -> list:
     return [batch(4, 9, 1), batch(1, 3, 2), batch(3, 12, 3)]
 
 
-@exercise("10.34", title="Repair Uma", minutes=4, difficulty=1, begins_as=scoring.uma_evaluate)
+@exercise("10.35", title="Repair Uma", minutes=4, difficulty=1, begins_as=scoring.uma_evaluate)
 def uma_evaluate(answer, check):
     model, made = small(dropout=0.5), _made()
     model.train()
@@ -122,7 +122,7 @@ def uma_evaluate(answer, check):
     )  # fmt: skip
 
 
-@exercise("10.36", title="Repair Wim", minutes=6, difficulty=2, begins_as=scoring.wim_evaluate)
+@exercise("10.37", title="Repair Wim", minutes=6, difficulty=2, begins_as=scoring.wim_evaluate)
 def wim_evaluate(answer, check):
     model, made = small(dropout=0.5), _made()
     _scoring(answer, check, model, made, {
@@ -136,10 +136,10 @@ def wim_evaluate(answer, check):
     )  # fmt: skip
 
 
-# ---------------------------------------------------------------------- 10.35: training and validation
+# ---------------------------------------------------------------------- 10.36: training and validation
 
 
-@exercise("10.35", title="Repair Vera", minutes=6, difficulty=2, begins_as=scoring.vera_split)
+@exercise("10.36", title="Repair Vera", minutes=6, difficulty=2, begins_as=scoring.vera_split)
 def vera_split(answer, check):
     stories = [[i, i + 1, i + 2] for i in range(40)]
     made = answer(stories, 0)
@@ -174,10 +174,10 @@ def vera_split(answer, check):
     )  # fmt: skip
 
 
-# ---------------------------------------------------------------------- 10.37: several processes
+# ---------------------------------------------------------------------- 10.38: several processes
 
 
-@exercise("10.37", title="Repair Xena", minutes=8, difficulty=2, begins_as=scoring.xena_share)
+@exercise("10.38", title="Repair Xena", minutes=8, difficulty=2, begins_as=scoring.xena_share)
 def xena_share(answer, check):
     stories, processes, size = [[i, i + 100] for i in range(1, 49)], 4, 3
 
@@ -232,16 +232,16 @@ def xena_share(answer, check):
                hint="With one process it should be as before.")  # fmt: skip
 
 
-# ---------------------------------------------------------------------- 10.38: stopped and gone on
+# ---------------------------------------------------------------------- 10.39: stopped and gone on
 
 
 # ---------------------------------------------------------------------- 10.29: half precision
 
 
-# ---------------------------------------------------------------------- 10.40 and 10.41: telling
+# ---------------------------------------------------------------------- 10.41 and 10.42: telling
 
 
-# ---------------------------------------------------------------------- 10.42: loading
+# ---------------------------------------------------------------------- 10.43: loading
 
 
-# ---------------------------------------------------------------------- 10.43: two faults
+# ---------------------------------------------------------------------- 10.44: two faults

@@ -32,7 +32,7 @@ def _in_parts(answer, ends: tuple[int, ...], steps: int = 12):
     return [a for a, _ in seen], [b for _, b in seen], model
 
 
-@exercise("10.38", title="Repair Yan", minutes=6, difficulty=2, begins_as=scoring.yan_train, may_change_input=True)
+@exercise("10.39", title="Repair Yan", minutes=6, difficulty=2, begins_as=scoring.yan_train, may_change_input=True)
 def yan_train(answer, check):
     whole, _, trained = _in_parts(answer, (12,))
     judge, _, _ = _in_parts(scoring.yan_train, (12,))
@@ -158,7 +158,7 @@ def _skips_overflow(answer) -> bool:
     return all(bool(p.isfinite().all()) for p in model.parameters())
 
 
-@exercise("10.43", title="Repair Dan", minutes=10, difficulty=3, begins_as=hard.dan_train)
+@exercise("10.44", title="Repair Dan", minutes=10, difficulty=3, begins_as=hard.dan_train)
 def dan_train(answer, check):
     read = Counter()
 

@@ -13,7 +13,7 @@ from helpers.model import GPT, GPTConfig
 __all__ = ["ZoeCache", "bea_pack", "cleo_load"]
 
 
-@exercise("10.40", title="Repair Zoe", minutes=8, difficulty=3, begins_as=telling.ZoeCache)
+@exercise("10.41", title="Repair Zoe", minutes=8, difficulty=3, begins_as=telling.ZoeCache)
 def ZoeCache(answer, check):
     torch.manual_seed(3)
     model = _with_clinic_attention()
@@ -75,7 +75,7 @@ def _with_clinic_attention() -> GPT:
     return model.eval()
 
 
-@exercise("10.41", title="Repair Bea", minutes=5, difficulty=1, begins_as=telling.bea_pack)
+@exercise("10.42", title="Repair Bea", minutes=5, difficulty=1, begins_as=telling.bea_pack)
 def bea_pack(answer, check):
     def read(stories, vocab_size):
         got = answer(stories, END, vocab_size)
@@ -103,7 +103,7 @@ def bea_pack(answer, check):
     )  # fmt: skip
 
 
-@exercise("10.42", title="Repair Cleo", minutes=8, difficulty=2, begins_as=telling.cleo_load, may_change_input=True)
+@exercise("10.43", title="Repair Cleo", minutes=8, difficulty=2, begins_as=telling.cleo_load, may_change_input=True)
 def cleo_load(answer, check):
     source, model = small(seed=1), small(seed=2)
     weights = {name: p.detach().clone() for name, p in source.named_parameters()}

@@ -149,10 +149,10 @@ def uses_input(answer, check):
     minds_the_mode(check, model, lambda model: answer(model, loss, inputs, targets))
 
 
-# ---------------------------------------------------------------------- 10.31, 10.32, 10.33
+# ---------------------------------------------------------------------- 10.32, 10.33, 10.34
 
 
-@exercise("10.31", title="Train against eval", minutes=6, difficulty=2)
+@exercise("10.32", title="Train against eval", minutes=6, difficulty=2)
 def train_eval_gap(answer, check):
     model, seen = small_model(), []
 
@@ -196,7 +196,7 @@ class _Fixed(nn.Module):
         return logits + torch.randn_like(logits) if self.training else logits
 
 
-@exercise("10.32", title="The loss by position", minutes=8, difficulty=2)
+@exercise("10.33", title="The loss by position", minutes=8, difficulty=2)
 def loss_by_position(answer, check):
     model, no = _Fixed().eval(), IGNORED
     batches = [(torch.tensor(ids), torch.tensor(targets)) for ids, targets in (
@@ -241,7 +241,7 @@ def loss_by_position(answer, check):
     minds_the_mode(check, model, lambda model: answer(model, batches))
 
 
-@exercise("10.33", title="Two settings, some seeds", minutes=6, difficulty=1)
+@exercise("10.34", title="Two settings, some seeds", minutes=6, difficulty=1)
 def seeds_differ(answer, check):
     one, other = [1.0, 2.0, 3.0], [4.0, 8.0]
     got = answer(one, other)
@@ -272,7 +272,7 @@ def seeds_differ(answer, check):
                     hint="Means, variances over n - 1, each over its own n.")  # fmt: skip
 
 
-# ---------------------------------------------------------------------- 10.39
+# ---------------------------------------------------------------------- 10.40
 
 
 class _OffAt:
@@ -305,7 +305,7 @@ class _Unmoved(KVCache):
         self.sequences = [list(self.sequences[number]) for number in numbers]
 
 
-@exercise("10.39", title="With and without the cache", minutes=12, difficulty=3)
+@exercise("10.40", title="With and without the cache", minutes=12, difficulty=3)
 def cache_gap(answer, check):
     model = small_model()
     ids = torch.randint(17, (3, 12), generator=torch.Generator().manual_seed(4)).tolist()

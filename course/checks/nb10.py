@@ -18,9 +18,11 @@ from course.checks.clinic_structure import *  # noqa: F403
 from course.checks.clinic_structure import __all__ as structure
 from course.checks.clinic_telling import *  # noqa: F403
 from course.checks.clinic_telling import __all__ as telling
+from course.checks.clinic_unasked import *  # noqa: F403
+from course.checks.clinic_unasked import __all__ as unasked
 from course.checks.instruments import *  # noqa: F403
 from course.checks.instruments import __all__ as instruments
 from course.checks.instruments_of_score import *  # noqa: F403
 from course.checks.instruments_of_score import __all__ as of_score
 
-__all__ = [*instruments, *of_score, *attention, *structure, *data, *learning, *steps, *scoring, *telling]
+__all__ = [*instruments, *of_score, *attention, *structure, *data, *learning, *steps, *scoring, *telling, *unasked]

@@ -1,3 +1,9 @@
 """Wrong answers to the exercises of notebook 10: importing a module plants its answers."""
 
-from tests.wrong_answers import nb10_instruments, nb10_learning, nb10_scoring, nb10_structure  # noqa: F401
+from tests.wrong_answers import (  # noqa: F401
+    nb10_instruments,
+    nb10_learning,
+    nb10_scoring,
+    nb10_structure,
+    nb10_unasked,
+)

@@ -636,7 +636,7 @@ def does_not_go_back_to_training(model, loss, inputs, targets):
     return (loss(model, torch.zeros_like(inputs), targets) - loss(model, inputs, targets)).item()
 
 
-# --- 10.31 train_eval_gap
+# --- 10.32 train_eval_gap
 
 
 def _in_modes(model, score, *modes):
@@ -648,31 +648,31 @@ def _in_modes(model, score, *modes):
     return scores
 
 
-@wrong("10.31", "swapped")
+@wrong("10.32", "swapped")
 def subtracts_training(model, score):
     training, evaluation = _in_modes(model, score, True, False)
     return evaluation - training
 
 
-@wrong("10.31", "absolute")
+@wrong("10.32", "absolute")
 def drops_the_sign(model, score):
     training, evaluation = _in_modes(model, score, True, False)
     return abs(training - evaluation)
 
 
-@wrong("10.31", "training")
+@wrong("10.32", "training")
 def compares_the_mode_it_is_in(model, score):
     before = float(score(model))
     return before - _in_modes(model, score, False)[0]
 
 
-@wrong("10.31", "evaluation")
+@wrong("10.32", "evaluation")
 def scores_twice_in_training_mode(model, score):
     first, second = _in_modes(model, score, True, True)
     return first - second
 
 
-@wrong("10.31", "mode")
+@wrong("10.32", "mode")
 def leaves_evaluation_mode(model, score):
     model.train()
     training = float(score(model))
@@ -680,7 +680,7 @@ def leaves_evaluation_mode(model, score):
     return training - float(score(model))
 
 
-@wrong("10.31", "set-before-each")
+@wrong("10.32", "set-before-each")
 def turns_the_mode_round(model, score):
     was_training = model.training
     model.train(True)
@@ -691,7 +691,7 @@ def turns_the_mode_round(model, score):
     return training - evaluation
 
 
-@wrong("10.31", "number")
+@wrong("10.32", "number")
 def keeps_the_tensor(model, score):
     was_training = model.training
     training = score(model.train())
@@ -700,7 +700,7 @@ def keeps_the_tensor(model, score):
     return training - evaluation
 
 
-# --- 10.32 loss_by_position
+# --- 10.33 loss_by_position
 
 
 def _by_position(model, batches, mode=evaluating):
@@ -717,7 +717,7 @@ def _all_at(found, t):
     return [value for batch in found if t < len(batch) for value in batch[t]]
 
 
-@wrong("10.32", "mean-of-means")
+@wrong("10.33", "mean-of-means")
 def averages_the_batches_means(model, batches):
     found, result = _by_position(model, batches), []
     for t in range(model.config.context_length):
@@ -726,7 +726,7 @@ def averages_the_batches_means(model, batches):
     return result
 
 
-@wrong("10.32", "divided-by-rows")
+@wrong("10.33", "divided-by-rows")
 def divides_by_all_rows(model, batches):
     batches = list(batches)
     found = _by_position(model, batches)
@@ -737,7 +737,7 @@ def divides_by_all_rows(model, batches):
     ]
 
 
-@wrong("10.32", "counts")
+@wrong("10.33", "counts")
 def counts_rows_in_place_of_targets(model, batches):
     batches = list(batches)
     found = _by_position(model, batches)
@@ -745,7 +745,7 @@ def counts_rows_in_place_of_targets(model, batches):
     return [(statistics.fmean(_all_at(found, t) or [math.nan]), rows) for t in range(model.config.context_length)]
 
 
-@wrong("10.32", "sum")
+@wrong("10.33", "sum")
 def gives_sums(model, batches):
     found = _by_position(model, batches)
     return [
@@ -753,88 +753,88 @@ def gives_sums(model, batches):
     ]
 
 
-@wrong("10.32", "nothing-scored")
+@wrong("10.33", "nothing-scored")
 def puts_zero_where_nothing_is(model, batches):
     found = _by_position(model, batches)
     return [(statistics.fmean(each) if (each := _all_at(found, t)) else 0.0, len(each)) for t in range(6)]
 
 
-@wrong("10.32", "length")
+@wrong("10.33", "length")
 def stops_at_the_longest_row(model, batches):
     found = _by_position(model, batches)
     return [(statistics.fmean(_all_at(found, t)), len(_all_at(found, t))) for t in range(max(map(len, found)))]
 
 
-@wrong("10.32", "iterator")
+@wrong("10.33", "iterator")
 def goes_through_the_batches_twice(model, batches):
     list(batches)
     found = _by_position(model, batches)
     return [(statistics.fmean(each) if (each := _all_at(found, t)) else math.nan, len(each)) for t in range(6)]
 
 
-@wrong("10.32", "dropout")
+@wrong("10.33", "dropout")
 def scores_in_the_mode_it_finds(model, batches):
     found = _by_position(model, batches, mode=nullcontext)
     return [(statistics.fmean(each) if (each := _all_at(found, t)) else math.nan, len(each)) for t in range(6)]
 
 
-@wrong("10.32", "pairs")
+@wrong("10.33", "pairs")
 def gives_means_alone(model, batches):
     found = _by_position(model, batches)
     return [statistics.fmean(_all_at(found, t) or [math.nan]) for t in range(6)]
 
 
-# --- 10.33 seeds_differ
+# --- 10.34 seeds_differ
 
 
 def _error(one, other, variance=statistics.variance):
     return math.sqrt(variance(one) / len(one) + variance(other) / len(other))
 
 
-@wrong("10.33", "swapped")
+@wrong("10.34", "swapped")
 def subtracts_the_other(one, other):
     return statistics.mean(one) - statistics.mean(other), _error(one, other)
 
 
-@wrong("10.33", "population")
+@wrong("10.34", "population")
 def divides_by_n(one, other):
     return statistics.mean(other) - statistics.mean(one), _error(one, other, statistics.pvariance)
 
 
-@wrong("10.33", "squared")
+@wrong("10.34", "squared")
 def forgets_to_take_the_root(one, other):
     return statistics.mean(other) - statistics.mean(one), _error(one, other) ** 2
 
 
-@wrong("10.33", "deviation")
+@wrong("10.34", "deviation")
 def takes_the_scatter_of_runs(one, other):
     scatter = math.sqrt(statistics.variance(one) + statistics.variance(other))
     return statistics.mean(other) - statistics.mean(one), scatter
 
 
-@wrong("10.33", "added")
+@wrong("10.34", "added")
 def adds_two_errors(one, other):
     error = statistics.stdev(one) / math.sqrt(len(one)) + statistics.stdev(other) / math.sqrt(len(other))
     return statistics.mean(other) - statistics.mean(one), error
 
 
-@wrong("10.33", "one-only")
+@wrong("10.34", "one-only")
 def leaves_the_second_scatter_out(one, other):
     return statistics.mean(other) - statistics.mean(one), statistics.stdev(one) / math.sqrt(len(one))
 
 
-@wrong("10.33", "crossed")
+@wrong("10.34", "crossed")
 def divides_by_the_others_number(one, other):
     error = math.sqrt(statistics.variance(one) / len(other) + statistics.variance(other) / len(one))
     return statistics.mean(other) - statistics.mean(one), error
 
 
-@wrong("10.33", "a-pair")
+@wrong("10.34", "a-pair")
 def gives_their_quotient(one, other):
     return (statistics.mean(other) - statistics.mean(one)) / _error(one, other)
 
 
-# --- 10.39 cache_gap
+# --- 10.40 cache_gap
 
 
 def _told(model, reader, sequences, order=None, more=None):
@@ -852,46 +852,46 @@ def _both(model, cache, sequences, **changes):
     return _told(model, cache, sequences, **changes) - _told(model, WithoutCache(model), sequences, **changes)
 
 
-@wrong("10.39", "every-step")
+@wrong("10.40", "every-step")
 def compares_the_beginning_alone(model, cache, sequences):
     return _both(model, cache, sequences)[0].abs().max().item()
 
 
-@wrong("10.39", "every-step")
+@wrong("10.40", "every-step")
 def compares_the_end_alone(model, cache, sequences):
     gaps = _both(model, cache, sequences).abs()
     return max(gaps[0].max(), gaps[-1].max()).item()
 
 
-@wrong("10.39", "every-step")
+@wrong("10.40", "every-step")
 def compares_the_first_row_alone(model, cache, sequences):
     gaps = _both(model, cache, sequences).abs()
     return max(gaps[0].max(), gaps[:, 0].max()).item()
 
 
-@wrong("10.39", "start")
+@wrong("10.40", "start")
 def compares_only_what_follows(model, cache, sequences):
     return _both(model, cache, sequences)[1:].abs().max().item()
 
 
-@wrong("10.39", "absolute")
+@wrong("10.40", "absolute")
 def takes_the_largest_excess(model, cache, sequences):
     return max(0.0, _both(model, cache, sequences).max().item())
 
 
-@wrong("10.39", "reorder")
+@wrong("10.40", "reorder")
 def leaves_the_order(model, cache, sequences):
     return _both(model, cache, sequences, order=list(range(len(sequences)))).abs().max().item()
 
 
-@wrong("10.39", "own-ids")
+@wrong("10.40", "own-ids")
 def reorders_the_cache_alone(model, cache, sequences):
     with_cache = _told(model, cache, sequences)
     without = _told(model, WithoutCache(model), sequences, order=list(range(len(sequences))))
     return (with_cache - without).abs().max().item()
 
 
-@wrong("10.39", "dropout")
+@wrong("10.40", "dropout")
 def leaves_dropout_on_meanwhile(model, cache, sequences):
     class Asleep(WithoutCache):
         def start(self, begun):
@@ -907,12 +907,12 @@ def leaves_dropout_on_meanwhile(model, cache, sequences):
     return gaps.abs().max().item()
 
 
-@wrong("10.39", "mode")
+@wrong("10.40", "mode")
 def leaves_the_model_asleep(model, cache, sequences):
     model.eval()
     return _both(model, cache, sequences).abs().max().item()
 
 
-@wrong("10.39", "number")
+@wrong("10.40", "number")
 def keeps_a_tensor(model, cache, sequences):
     return _both(model, cache, sequences).abs().max()

@@ -30,10 +30,10 @@ def plant(number: str, organ, *mistakes: tuple) -> None:
         wrong(number, slug)(changed(organ, name, *changes))
 
 
-# --- 10.34 Uma, 10.36 Wim
+# --- 10.35 Uma, 10.37 Wim
 
 plant(
-    "10.34", healthy.evaluate,
+    "10.35", healthy.evaluate,
     ("still-drops", "evaluates_once_it_is_over",
      ("    model.eval()\n", ""), ("    return", "    model.eval()\n    return")),
     ("still-drops", "switches_gradients_only", ("    model.eval()\n", "    torch.set_grad_enabled(False)\n")),
@@ -44,7 +44,7 @@ plant(
     ("not-divided", "adds_up", ("return total / tokens", "return total")),
 )  # fmt: skip
 plant(
-    "10.36", healthy.evaluate,
+    "10.37", healthy.evaluate,
     ("mean-of-means", "weights_with_one", ("asked = int((targets != -100).sum())", "asked = 1")),
     ("padding-weighs", "counts_padding", ("int((targets != -100).sum())", "targets.numel()")),
     ("rows-weigh", "counts_stories", ("int((targets != -100).sum())", "len(targets)")),
@@ -54,10 +54,10 @@ plant(
     ("not-all-batches", "leaves_out_the_last", ("range(count)", "range(count - 1)")),
 )  # fmt: skip
 
-# --- 10.35 Vera
+# --- 10.36 Vera
 
 plant(
-    "10.35", healthier.split,
+    "10.36", healthier.split,
     ("still-leaks", "cuts_at_another_place", ("shuffled[cut:]", "shuffled[cut - 4 :]")),
     ("still-leaks", "validates_on_the_beginning", ("shuffled[cut:]", "shuffled[: len(stories) - cut]")),
     ("sizes", "loses_some", ("shuffled[:cut]", "shuffled[: cut - 4]")),
@@ -68,17 +68,17 @@ plant(
                                    "(lambda k: stories[k:] + stories[:k])(chance.randrange(10) * 4)")),
 )  # fmt: skip
 plant(
-    "10.35", scoring.vera_split,
+    "10.36", scoring.vera_split,
     ("sizes", "leaves_out_what_is_in_both",
      ("    return training, validation", "    return training, [s for s in validation if s not in training]")),
     ("still-leaks", "the_same_seed_for_two_draws",
      ("    validation = chance", "    validation = random.Random(seed + 1)")),
 )  # fmt: skip
 
-# --- 10.37 Xena
+# --- 10.38 Xena
 
 plant(
-    "10.37", scoring.xena_share,
+    "10.38", scoring.xena_share,
     ("same-batch", "seeds_another_generator", ("torch.manual_seed(seed + rank)", "random.seed(seed + rank)")),
     ("seed-ignored", "multiplies_seed_and_rank", ("random.Random(seed)", "random.Random(seed * rank)")),
     ("seed-ignored", "draws_with_the_rank_alone", ("random.Random(seed)", "random.Random(rank)")),
@@ -93,14 +93,14 @@ plant(
       "    stories = stories[: len(stories) // processes * processes // 2][rank::processes]\n    shuffled")),
 )  # fmt: skip
 plant(
-    "10.37", healthier.share,
+    "10.38", healthier.share,
     ("not-the-same-again", "draws_anew", ("random.Random(seed)", "random.Random()")),
 )  # fmt: skip
 
-# --- 10.38 Yan
+# --- 10.39 Yan
 
 plant(
-    "10.38", healthier.train_in_parts,
+    "10.39", healthier.train_in_parts,
     ("optimizer-lost", "saves_and_never_loads", ('        optimizer.load_state_dict(saved["optimizer"])\n', "")),
     ("optimizer-lost", "loads_groups_only",
      ('optimizer.load_state_dict(saved["optimizer"])',
@@ -139,17 +139,17 @@ plant(
      "scaler.step", "        for p in model.parameters():\n            p.grad /= 2.0**32\n        scaler.step")),
 )  # fmt: skip
 
-# --- 10.40 Zoe
+# --- 10.41 Zoe
 
 plant(
-    "10.40", telling.ZoeCache,
+    "10.41", telling.ZoeCache,
     ("position", "steps_back_too_far", ("torch.tensor([self.length])", "torch.tensor([self.length - 2])")),
     ("several", "more_than_one_is_a_prompt", ("torch.tensor([self.length])", "torch.tensor([self.length - 1])")),
     ("still-one-off", "counts_from_the_keys",
      ("torch.tensor([self.length])", "torch.tensor([self.layers[0].keys.shape[2] + 1])")),
 )  # fmt: skip
 plant(
-    "10.40", healthier.Cache,
+    "10.41", healthier.Cache,
     ("position", "never_counts", ("self.length += len(ids)", "pass")),
     ("single", "takes_a_single_one_for_a_later_one",
      ("self.length + torch.arange", "(self.length or int(ids.shape[1] == 1)) + torch.arange")),
@@ -160,10 +160,10 @@ plant(
      ("self.length += len(ids)", "type(self).length += len(ids)")),
 )  # fmt: skip
 
-# --- 10.41 Bea
+# --- 10.42 Bea
 
 plant(
-    "10.41", telling.bea_pack,
+    "10.42", telling.bea_pack,
     ("layout", "one_byte_with_a_sign", ("np.uint8", "np.int8")),
     ("signed", "two_bytes_with_a_sign", ("np.uint8", "np.int16")),
     ("too-small", "always_two_bytes", ("np.uint8", "np.uint16")),
@@ -174,11 +174,11 @@ plant(
     ("still-cut-off", "takes_the_rest", ("np.array(tokens)", "np.array(tokens) % 256"), ("np.uint8", "np.uint32")),
 )  # fmt: skip
 
-# --- 10.42 Cleo
+# --- 10.43 Cleo
 
 RETIE = "    return model"
 plant(
-    "10.42", telling.cleo_load,
+    "10.43", telling.cleo_load,
     ("copied-not-shared", "copies_the_embedding",
      (RETIE, "    model.head.weight.copy_(model.wte.weight)\n    return model")),
     ("copied-not-shared", "makes_another_parameter",
@@ -188,18 +188,18 @@ plant(
     ("no-model", "returns_the_names", (RETIE, "    return list(weights)")),
 )  # fmt: skip
 plant(
-    "10.42", healthier.load,
+    "10.43", healthier.load,
     ("values", "adds_to_what_is_there", ("copy_(tensor)", "add_(tensor)")),
     ("file-changed", "shares_memory", ("known[name].copy_(tensor)", "known[name].data = tensor")),
     ("frozen", "needs_no_gradient", ("copy_(tensor)", "copy_(tensor).requires_grad_(False)")),
 )  # fmt: skip
 
-# --- 10.43 Dan
+# --- 10.44 Dan
 
 FETCH = "        inputs, targets = next(batches)\n"
 CLEAR = "        optimizer.zero_grad()\n"
 plant(
-    "10.43", healthy.train,
+    "10.44", healthy.train,
     ("pile-up", "mends_the_batches_alone", (CLEAR, "")),
     ("one-batch", "mends_the_gradients_alone",
      (FETCH, ""), ("    model.train()\n", "    model.train()\n    inputs, targets = next(batches)\n")),
@@ -212,7 +212,7 @@ plant(
     ("norms", "changes_the_rate", ("* warm_up *", "* 0.5 *")),
 )  # fmt: skip
 plant(
-    "10.43", hard.dan_train,
+    "10.44", hard.dan_train,
     ("one-batch", "fetches_into_another_name",
      ("        value = loss", "        new = next(batches)\n        optimizer.zero_grad()\n        value = loss")),
 )  # fmt: skip
