@@ -23,9 +23,6 @@ for module in pkgutil.iter_modules(clinic.__path__):
     importlib.import_module(f"course.clinic.{module.name}")
 
 PATIENTS = [name for name, patient in REGISTRY.items() if patient.ill]
-# To be mended before the notebook leaves docs/drafts: what is resumed without its optimizer is seen by no instrument,
-# Rosa and Mona not with every seed, and Leo's wide embeddings, which are no fault, begin a little above ln V.
-UNSEEN, MISTAKEN = {"Yan", "Rosa", "Mona"}, {"Leo 1": ["first_loss"], "Leo 2": ["first_loss"]}
 
 
 @pytest.fixture(scope="module")
@@ -63,12 +60,12 @@ def test_on_record_no_healthy_seed_gives_an_alarm(record):
 
 
 def test_on_record_no_patient_gives_an_alarm_without_its_fault(record):
-    assert {
+    assert not {
         f"{name} {seed}": found
         for name in PATIENTS
         for seed in range(clinic_table.SEEDS)
         if (found := alarms(record["entries"][f"{name} without the fault {seed}"]))
-    } == MISTAKEN
+    }
 
 
 def test_twenty_healthy_seeds_do_not_differ_from_one_another(record):
@@ -85,7 +82,7 @@ def test_twenty_healthy_seeds_do_not_differ_from_one_another(record):
 @pytest.mark.parametrize("name", PATIENTS)
 def test_on_record_each_patient_is_seen_with_every_seed(record, name):
     seen = [set(alarms(record["entries"][f"{name} {seed}"])) for seed in range(clinic_table.SEEDS)]
-    assert bool(set.intersection(*seen)) == (name not in UNSEEN), f"by which instruments, seed by seed: {seen}"
+    assert set.intersection(*seen), f"by which instruments, seed by seed: {seen}"
 
 
 def test_the_record_is_of_the_patients_there_are(record):

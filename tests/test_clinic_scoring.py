@@ -26,20 +26,20 @@ WELL = {  # exercise, the ill organ, the well one
     "10.44": (hard.dan_train, healthy.train),
 }
 SYMPTOMS = {  # of seed 0: ill and well, and how far a CPU may be off
-    "Uma": ({"validation": 2.15, "scored once more": 2.14}, {"validation": 1.99, "scored once more": 1.99}, 0.06),
+    "Uma": ({"validation": 2.38, "scored once more": 2.38}, {"validation": 2.21, "scored once more": 2.21}, 0.06),
     "Vera": ({"validation": 1.67}, {"validation": 2.94}, 0.25),
     "Wim": ({"difference between batch sizes": 0.21}, {"difference between batch sizes": 0.0}, 0.06),
     "Xena": (
-        {"last loss": 3.61, "mean norm of the second half": 1.76},
-        {"last loss": 2.46, "mean norm of the second half": 1.02},
+        {"last loss": 3.50, "mean norm of the second half": 1.58},
+        {"last loss": 1.82, "mean norm of the second half": 0.98},
         0.25,
     ),
-    "Yan": ({"loss of ten after the stop": 2.22}, {"loss of ten after the stop": 2.00}, 0.08),
+    "Yan": ({"loss of ten after the stop": 2.11}, {"loss of ten after the stop": 1.92}, 0.08),
     "Zoe": ({"as without a cache": 1}, {"as without a cache": 10}, 2),
     "Cleo": (
-        {"validation when loaded": 7.65, "last loss": 2.39}, {"validation when loaded": 3.16, "last loss": 1.74}, 0.2,
+        {"validation when loaded": 6.44, "last loss": 2.10}, {"validation when loaded": 2.92, "last loss": 1.74}, 0.2,
     ),
-    "Dan": ({"last loss": 0.09, "validation": 7.14}, {"last loss": 1.65, "validation": 1.66}, 0.6),
+    "Dan": ({"last loss": 0.10, "validation": 7.57}, {"last loss": 1.65, "validation": 1.66}, 0.6),
 }  # fmt: skip
 
 
@@ -55,7 +55,7 @@ def test_a_patient_shows_its_symptom_and_the_repaired_one_does_not(name):
 def test_tom_learns_too_slowly_and_logs_norms_of_the_scaled_loss():
     patient = PATIENTS["Tom"]
     ill, well = (patient.observe(each) for each in (patient.program(), patient.base))
-    assert ill.last > well.last + 0.2
+    assert ill.last > well.last + 0.15
     assert ill.norms[0] / well.norms[0] == pytest.approx(2**16, rel=0.1)
 
 

@@ -143,7 +143,7 @@ Patient(
     "lower than that of the others here, from the first steps on. I was proud of it. But my stories are not better "
     "than theirs, if you read them.",
     ill={"batches": dora_batches},
-    base=Program(batches=other_ways.padded_sequences),
+    base=Program(batches=other_ways.padded_sequences, steps=120, lr=5e-3),
     symptom=lambda chart: {"first loss": chart.first} | scores(chart),
     thread=(
         "Loss mask for fine-tuning GPT2LMHeadModel: the padding was in the loss",

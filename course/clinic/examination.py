@@ -42,8 +42,8 @@ LIMITS: dict[str, tuple[float, float]] = {
     "gradient": (0.0, 0.01),  # how far the gradient that is used lies from the loss's own, over its size
     "flat": (0.0, 0.02),  # fraction of the activations, before training
     "dead": (0.0, 0.05),  # fraction of the units, trained
-    "growth": (0.0, 36.0),  # times, before training
-    "uses_input": (1.5, 12.0),  # nats
+    "growth": (0.0, 24.0),  # times, before training
+    "uses_input": (2.0, 12.0),  # nats
     "train_eval_gap": (-1e-5, 1e-5),  # nats
     "score": (-0.01, 0.01),  # nats: what is reported, less the mean over all tokens
     "too good": (0.5, math.inf),  # nats, behind the first words

@@ -67,8 +67,8 @@ Patient(
     report=(
         "I replaced my attention by PyTorch's fused function, and my losses became better than they were, in "
         "training and in validation alike. But what it tells is hopeless: it gets stuck in one word and then in the "
-        "next. Read token by token, with a cache, the same validation stories have about twice the loss that they have "
-        "read whole."
+        "next. Read token by token, with a cache, the same validation stories have two to three times the loss that "
+        "they have read whole."
     ),
     ill={"attention": FayAttention},
     causes=(
@@ -292,7 +292,7 @@ Patient(
         "mlc-ai/mlc-llm pull request 3426: fix missing 1/sqrt(d) scaling in attention fallback path",
         "https://github.com/mlc-ai/mlc-llm/pull/3426",
     ),
-    base=Program(initialize=less_added, config=small(n_head=1)),
+    base=Program(initialize=partial(less_added, embeddings=0.05), config=small(n_head=1)),
     symptom=lambda chart: {"last loss": chart.last, "first norm": chart.norms[0]},
 )
 
