@@ -76,8 +76,8 @@ Patient(
     ),
     causes=(
         Cause(
-            "The model is small and the stories are few: it has learned the training stories by heart.",
-            "A model that knows its training stories by heart is bad on others. Here the validation loss is as low as "
+            "The model is small and the stories are few: it has memorized the training stories.",
+            "A model that has memorized its training stories is bad on others. Here the validation loss is as low as "
             "the training loss, on stories that it has never seen.",
         ),
         Cause(

@@ -137,6 +137,9 @@ def _asked(case: Case, name: str) -> Reading | None:
         return Reading(name, str(error), None, f"cannot be measured: {error!s:.90}")
 
 
+NO_NUMBER = "what it measures is no number: nan or an infinity"
+
+
 def outside(name: str, value: float) -> bool:
     """Whether a number is beyond its limits; so is what is not a number."""
     low, high = LIMITS[name]
@@ -145,12 +148,17 @@ def outside(name: str, value: float) -> bool:
 
 def _one(instrument: str, limit: str, value: float, says: str, alarm_says: str) -> Reading:
     alarm = outside(limit, value)
-    return Reading(instrument, value, alarm, alarm_says if alarm else says)
+    return Reading(instrument, value, alarm, _said(value, alarm_says) if alarm else says)
+
+
+def _said(value: float, says: str) -> str:
+    """What is said of a number, if it is one."""
+    return says if math.isfinite(value) else NO_NUMBER
 
 
 def _of(instrument: str, parts: list[tuple[str, float, str]], fine: str) -> Reading:
     """One reading of several numbers: (limit, value, what is said beyond it)."""
-    said = [says for limit, value, says in parts if outside(limit, value)]
+    said = dict.fromkeys(_said(value, says) for limit, value, says in parts if outside(limit, value))
     value = next((value for limit, value, _ in parts if outside(limit, value)), parts[0][1])
     return Reading(instrument, value, bool(said), "; ".join(said) or fine)
 
@@ -243,7 +251,7 @@ def _overfit(case: Case, name: str) -> Reading:
     program, batch = case.program, tuple(each[:2] for each in case.batch)
     value = case.tools[name](case.fresh, program.loss, training_of(program), batch, 60, program.lr)
     says = f"after 60 steps on the same two rows the loss is {value:.2f}"
-    return _one(name, name, value, says, f"{says}: it cannot even learn these by heart")
+    return _one(name, name, value, says, f"{says}: it cannot even memorize these")
 
 
 def training_of(program: Program) -> Callable:
@@ -270,9 +278,14 @@ def _update_ratios(case: Case, name: str) -> Reading:
             says = f"{moment.when} in the run a step moves the weights by {median:.2%} of their size: {much}"
             parts.append((f"moves {moment.when}", median, says))
     off = max(measure(*gradients(case)).values())
-    parts.append(("gradient", off, f"the gradient that is used is not the loss's own: it is off by {off:.0%}"))
+    parts.append(("gradient", off, f"the gradient that is used is not the loss's own: it is off by {_times(off)}"))
     fine = ", ".join(f"{median:.2%} {when}" for when, median in medians.items())
     return _of(name, parts, f"a step moves the weights by {fine}, and by the loss's own gradient")
+
+
+def _times(off: float) -> str:
+    """How far a gradient is off, as a part of its size or as a multiple of it."""
+    return f"{off:.0%}" if off < 10 else f"{off:,.0f} times its size"
 
 
 def gradients(case: Case, steps: int = 3) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -319,7 +332,7 @@ def _first_nonfinite(case: Case, name: str) -> Reading:
 def _uses_input(case: Case, name: str) -> Reading:
     value = case.tools[name](case.model, case.program.loss, *case.batch)
     says = f"without its input the loss is {value:.1f} nats higher"
-    looks = "it hardly looks at it" if value < 2 else "nothing else matters"
+    looks = "it hardly looks at it" if value < LIMITS[name][0] else "nothing else matters"
     return _one(name, name, value, says, f"{says}: {looks}")
 
 

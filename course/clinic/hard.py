@@ -51,12 +51,12 @@ Patient(
         ),
         Cause(
             "The training reads one batch again and again, and nothing else is wrong.",
-            "The first half is right: it knows eight stories by heart. But look at the norms beside those of the "
-            "healthy run. A batch that is known by heart has hardly any gradient left.",
+            "The first half is right: it has memorized eight stories. But look at the norms beside those of the "
+            "healthy run. A batch that is memorized has hardly any gradient left.",
         ),
         Cause(
             "The training reads one batch again and again, and old gradients are never removed.",
-            "Yes. A loss near zero with a bad validation loss: few stories, known by heart. And the norm stays above "
+            "Yes. A loss near zero with a bad validation loss: few stories, memorized. And the norm stays above "
             "the limit of the clipping though there is nothing left to learn: the gradients are those of all steps "
             "so far.",
             right=True,

@@ -257,8 +257,8 @@ Patient(
     name="Rosa",
     short="learning rate about ten times too high",
     report="I took the schedule from the Transformer paper, and a short warm-up, since my run is short. The loss comes "
-    "down quickly at first and then crawls along a high plateau. What it tells is a few frequent words, again and "
-    "again.",
+    "down faster than a friend's at first. Then it crawls, and his overtakes it for good. What mine tells is hardly a "
+    "sentence.",
     ill={"train": rosa_train},
     base=Program(train=other_ways.inverse_root, lr=4e-3),
     symptom=scores,
@@ -270,19 +270,19 @@ Patient(
         Cause(
             "The learning rate gets far too high.",
             "Right. Look at how far each matrix moves in a step, measured by its own size: many times what it is in "
-            "the healthy run. Steps so long throw the model from one place to the next, and all that survives is "
-            "which words are frequent.",
+            "the healthy run. Steps so long throw the model from one place to the next: what is learned fast is lost "
+            "as fast, and only as the schedule comes down does more remain than which words are frequent.",
             right=True,
         ),
         Cause(
             "The learning rate is too low after so short a warm-up.",
-            "A low rate gives a smooth curve that is still falling at its end, and small updates. This curve came "
-            "down fast and then stood; and its updates are large.",
+            "A low rate gives a smooth curve that begins slowly, and small updates. This curve came down faster than "
+            "the healthy one and then fell behind; and its updates are large.",
         ),
         Cause(
             "Attention passes nothing on, so that each token is predicted from frequencies alone.",
-            "The samples look like that, and a broken attention gives such a plateau. But compared layer by layer "
-            "with a healthy model that has the same weights, nothing differs.",
+            "Then the loss would stop where frequencies alone lead. It goes on below that, only slowly; and compared "
+            "layer by layer with a healthy model that has the same weights, nothing differs.",
         ),
         Cause(
             "The weights were initialized too large.",

@@ -52,7 +52,7 @@ Patient(
             "seed; and other stories of the same kind would not be worse on average.",
         ),
         Cause(
-            "The model overfits: it has begun to know the training stories by heart.",
+            "The model overfits: it has begun to memorize the training stories.",
             "Overfitting opens a gap: the training loss falls below the validation loss. Here they are about equal.",
         ),
     ),
@@ -94,7 +94,7 @@ Patient(
         ),
         Cause(
             "Most of the validation stories were trained on.",
-            "Yes. A model that knows its training stories by heart knows these, too. Its loss on them is between that "
+            "Yes. A model that has memorized its training stories knows these, too. Its loss on them is between that "
             "on training stories and that on new ones, for a few of them are new by chance.",
             right=True,
         ),

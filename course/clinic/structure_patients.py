@@ -73,7 +73,7 @@ Patient(
     ill={"attention": FayAttention},
     causes=(
         Cause(
-            "It has learned the training stories by heart.",
+            "It has memorized the training stories.",
             "Then the validation loss would be worse than the training loss: nobody has learned those stories. Both "
             "are better than they should be.",
         ),
