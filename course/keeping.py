@@ -31,13 +31,14 @@ from course.keeper import (
     states_in,
     training_in,
 )
+from course.saved import recipe_of
 from helpers import checkpoint
 from helpers.checkpoint import TOKENIZER, WEIGHTS, load_checkpoint, load_model, put_weights, saved_checkpoints
 from helpers.dataset import TokenFile
 from helpers.errors import CourseError
 from helpers.files import read_json, runs_folder, sha256, write_atomically, write_json
 from helpers.model_files import digest, read_safetensors
-from helpers.recipes import Recipe, get_recipe, override, recipe_from
+from helpers.recipes import Recipe, get_recipe, override
 from helpers.run_log import LOG, read_log
 from helpers.tokenizer import load_tokenizer
 from helpers.training import BEST, Trainer
@@ -158,7 +159,7 @@ def _refuse_another(recipe: Recipe, where: Path) -> None:
     """Raise a CourseError if a folder holds a run of another recipe."""
     try:
         theirs = _recipe_in(where)
-    except (TypeError, CourseError) as error:
+    except CourseError as error:
         raise CourseError(f"the run in {where} was begun by another version of the course ({error})") from error
     if theirs is None:
         if saved_checkpoints(where) or (where / WEIGHTS).exists():
@@ -183,7 +184,7 @@ def _flat(recipe: Recipe) -> dict:
 def _recipe_in(folder: Path) -> Recipe | None:
     """The recipe of the run in a folder; of a model first, for other commands may have trained there since."""
     found = training_in(folder).get("recipe") or _kept(folder).get("recipe")
-    return recipe_from(found) if found else None
+    return recipe_of(found) if found else None
 
 
 def _kept(folder: Path) -> dict:
@@ -224,7 +225,7 @@ def _step_away(place: Path) -> int:
 
 def _trainer(recipe, folder: Path, device, state: dict | None, callback, report, progress: bool) -> Trainer:
     """The run, ready to start or to go on, around the tokens that were kept with it where they are whole."""
-    recipe = _recipe_in(folder) or recipe if state is None else recipe_from(state["about"]["recipe"])
+    recipe = _recipe_in(folder) or recipe if state is None else runs.recipe_in(state, folder)
     prepared = _around_kept_tokens(recipe, folder, device)
     if prepared is not None:
         prepared.state = state

@@ -10,17 +10,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import course
+from course.saved import recipe_of
 from helpers.checkpoint import load_model
 from helpers.errors import CourseError
 from helpers.files import data_folder, parse_json, read_json, regular, write_json
 from helpers.model_files import CONFIG
-from helpers.recipes import recipe_from
 from helpers.run_log import LOG, read_log
 
 FORMAT = 1
 FILE = "reference_ranges.json"
 POINTS = 12  # losses that a record keeps of a run, evenly spread over its steps
 AGAIN = "copy the run's folder again, or train it again"
+RESTORE = "restore it, or delete it and make it again"
 # What a record is made of, and whether each row of a log has it.
 MEASURED = {"step": True, "tokens": True, "seconds": True, "tokens_per_second": True,
             "loss": False, "val_loss": False, "memory_gb": False}  # fmt: skip
@@ -96,7 +97,7 @@ def record(folder: str | Path) -> dict:
     try:
         recipe, parameters = config["training"]["recipe"], config["parameters"]
         whole = all(isinstance(recipe[key], str) for key in ("name", "stories", "tokenizer"))
-        made = recipe_from(recipe)
+        made = recipe_of(recipe)
     except (KeyError, TypeError, ValueError, AttributeError):
         whole = False
     if not whole:
@@ -145,8 +146,7 @@ def _rows(folder: Path) -> list[dict]:
         for name, needed in MEASURED.items():
             value = row.get(name)
             if needed or value is not None:
-                number_or_not = isinstance(value, int | float) and not isinstance(value, bool)
-                if not (number_or_not and 0 <= value <= LARGEST):  # a NaN is neither
+                if not (_is_number(value) and 0 <= value <= LARGEST):  # a NaN is neither
                     raise CourseError(f"{where}: {name} is {str(value):.40}, which no run measures: {AGAIN}")
         if type(row["step"]) is not int or row["step"] <= (rows[-1]["step"] if rows else 0):
             raise CourseError(f"{where}: step {row['step']} does not come after the one before: {AGAIN}")
@@ -206,9 +206,40 @@ def ranges_of(records: list[dict]) -> dict:
 
 
 def find_ranges(recipe: str, profile: str, path: str | Path | None = None) -> dict | None:
-    """The ranges of a recipe on a profile, if there are any in `data/reference_ranges.json` (or in another file)."""
+    """The ranges of a recipe on a profile, if there are any in `data/reference_ranges.json` (or in another file).
+
+    Raises:
+        CourseError: the file is damaged, or holds something else in their place.
+    """
     path = Path(path) if path is not None else data_folder() / FILE
-    return _ranges_in(path)["ranges"].get(recipe, {}).get(profile)
+    found = _ranges_in(path)["ranges"].get(recipe, {}).get(profile)
+    if found is not None and not _are_ranges(found):
+        raise CourseError(f"{path} holds no ranges of {recipe} on profile {profile}: {RESTORE}")
+    return found
+
+
+def _are_ranges(found) -> bool:
+    """Whether this is what `ranges_of` makes."""
+    if not isinstance(found, dict) or not isinstance(found.get("about"), str):
+        return False
+    along = [row for key in ("loss", "val_loss") for row in _list(found.get(key, []))]
+    whole = [found[key] for key in ("tokens_per_second", "memory_gb") if key in found]
+    pairs = [_list(row)[1:] for row in along] + whole
+    steps = [row[0] for row in along if isinstance(row, list) and row] + [found.get("parameters", 0)]
+    return (
+        isinstance(found.get("estimate"), bool)
+        and all(type(step) is int for step in steps)
+        and all(isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair)) for pair in pairs)
+    )
+
+
+def _list(value) -> list:
+    """The list itself; of anything else one that is no row of ranges."""
+    return value if isinstance(value, list) else [None]
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _ranges_in(path: Path) -> dict:
@@ -219,7 +250,7 @@ def _ranges_in(path: Path) -> dict:
         raise CourseError(f"{path} has format {its}, this version of the course reads {FORMAT}")
     ranges = content.get("ranges")
     if not isinstance(ranges, dict) or not all(isinstance(each, dict) for each in ranges.values()):
-        raise CourseError(f"{path} holds no ranges: restore it, or delete it and make it again")
+        raise CourseError(f"{path} holds no ranges: {RESTORE}")
     return content
 
 

@@ -14,13 +14,14 @@ from pathlib import Path
 
 import torch
 
+from course.saved import load_state, recipe_of
 from helpers.checkpoint import load_checkpoint, load_model, put_weights, remove_checkpoints, saved_checkpoints
 from helpers.dataset import StorySampler, TokenFile, WindowSampler, tokenize_stories
 from helpers.errors import CourseError
 from helpers.evaluation import story_rows
 from helpers.files import runs_folder
 from helpers.model import GPT
-from helpers.recipes import Recipe, get_recipe, recipe_from
+from helpers.recipes import Recipe, get_recipe
 from helpers.settings import TrainingSettings
 from helpers.stories import in_validation, load_stories
 from helpers.tokenizer import Tokenizer, load_tokenizer, train_tokenizer, trained_size
@@ -166,8 +167,8 @@ def prepare_again(folder: str | Path, device="cpu", progress: bool = True, model
         CourseError: there is no unfinished run of a recipe in the folder.
     """
     state, notes = load_checkpoint(folder)
-    recipe = _recipe_in(state, folder)
-    prepared = prepare(_found_again(recipe, state["started_in"]), device, progress, model_class=model_class)
+    recipe = recipe_in(state, folder)
+    prepared = prepare(_found_again(recipe, state.get("started_in")), device, progress, model_class=model_class)
     prepared.recipe = recipe  # as it was written: the checkpoint goes on with the same words
     prepared.state, prepared.notes = state, notes
     return prepared
@@ -183,7 +184,7 @@ def trainer_of(
     given = dict(tokenizer=prepared.tokenizer, validation=prepared.validation, folder=folder, about=about)
     trainer = make(prepared.model, prepared.sampler, prepared.recipe.training, **given, **options)
     if prepared.state is not None:
-        trainer.load_state_dict(prepared.state)
+        load_state(trainer, prepared.state, folder)
         trainer.notes = prepared.notes
     return trainer
 
@@ -208,27 +209,33 @@ def start_or_resume(recipe: Recipe, folder: str | Path, device="cpu", model_clas
     So a notebook's cell can be run again after an interruption. What a finished run, or one of another recipe, left in
     the folder is written over.
     """
-    if saved_checkpoints(folder) and _recipe_in(load_checkpoint(folder)[0], folder) == recipe:
+    if saved_checkpoints(folder) and recipe_in(load_checkpoint(folder)[0], folder) == recipe:
         return resume(folder, device, model_class, **options)
     remove_checkpoints(folder)
     prepared = prepare(recipe, device, options.get("progress", True), model_class=model_class)
     return trainer_of(prepared, folder, **options)
 
 
-def _recipe_in(state: dict, folder: str | Path) -> Recipe:
-    if "recipe" not in state["about"]:
+def recipe_in(state: dict, folder: str | Path) -> Recipe:
+    """The recipe of the run in a folder, as the state of its checkpoint has it.
+
+    Raises:
+        CourseError: it has none, or none of this version of the course.
+    """
+    about = state.get("about")
+    if not isinstance(about, dict) or "recipe" not in about:
         raise CourseError(f"the run in {folder} was not started from a recipe: resume it in its own code")
     try:
-        return recipe_from(state["about"]["recipe"])
-    except (TypeError, CourseError) as error:
+        return recipe_of(about["recipe"])
+    except CourseError as error:
         raise CourseError(
             f"the run in {folder} was started by another version of the course ({error}): go on with that version"
         ) from error
 
 
-def _found_again(recipe: Recipe, started_in: str) -> Recipe:
+def _found_again(recipe: Recipe, started_in) -> Recipe:
     """The recipe with paths that hold from here, where it was started in another folder."""
-    changes = {}
+    changes, started_in = {}, started_in if isinstance(started_in, str) else ""
     for name in ("stories", "tokenizer"):
         value = getattr(recipe, name)
         there = Path(started_in) / value

@@ -131,10 +131,8 @@ def compare_shapes(model: nn.Module, weights: dict[str, Tensor], source: str | P
 
 def _learned(model: nn.Module) -> dict[str, Tensor]:
     """Every parameter once, by name (a tied head is the embedding), and the buffers that must be kept."""
-    kept = model.state_dict(keep_vars=True)
-    named = dict(model.named_parameters())  # gives shared parameters once
-    buffers = {name for name, _ in model.named_buffers()}
-    return {name: tensor for name, tensor in kept.items() if name in named or name in buffers}
+    named = dict([*model.named_parameters(), *model.named_buffers()])  # gives shared parameters once
+    return {name: tensor for name, tensor in model.state_dict(keep_vars=True).items() if name in named}
 
 
 # ---------------------------------------------------------------------- checkpoints
@@ -196,7 +194,7 @@ def load_checkpoint(folder: str | Path) -> tuple[dict, list[str]]:
             damaged.append((path, error))
     else:
         raise CourseError(f"none in {folder / FOLDER} is whole ({damaged[0][1]}): start again with --overwrite")
-    if (its := state["versions"]["format"]) != FORMAT:
+    if (its := state["versions"].get("format")) != FORMAT:
         hint = "go on with the version that began the run, or start again"
         raise CourseError(f"{path} has format {its}, this version of the course reads {FORMAT}: {hint}")
     for broken, error in damaged:
@@ -243,7 +241,11 @@ def _read(path: Path) -> dict:
     tensors, metadata = read_safetensors(path)
     if "state" not in metadata or metadata.get("sha256") != digest(tensors, metadata["state"]):
         raise CourseError(f"{path} is damaged (its checksum is wrong)")
-    return _unpack(parse_json(metadata["state"], path, nan=True), tensors)
+    try:
+        state = _unpack(parse_json(metadata["state"], path, nan=True), tensors)
+        return state | {"step": int(state["step"]), "versions": dict(state["versions"])}
+    except (KeyError, TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        raise CourseError(f"{path} holds something else than a checkpoint ({error!r:.100})") from error
 
 
 def random_state() -> dict:

@@ -49,14 +49,13 @@ class TokenFile:
         self.folder = folder = Path(folder)
         about = read_json(folder / "about.json")
         try:
+            if about.pop("whole") != _digest(folder, about):
+                raise ValueError("it does not hold what was written")
             self.eos_token_id, self.vocab_size = about["eos_token_id"], about["vocab_size"]
-            self.text_bytes, content = about["text_bytes"], _digest(folder)
-            self.fingerprint = f"{about['fingerprint']}-{content}"
+            self.text_bytes, self.fingerprint = about["text_bytes"], f"{about['fingerprint']}-{about['content']}"
             self.ids = np.memmap(regular(folder / "ids.bin"), dtype=about["dtype"], mode="r")
             self.offsets = np.load(regular(folder / "offsets.npy"), allow_pickle=False)
-            if (len(self.ids), len(self), content) != (about["ids"], about["stories"], about["content"]):
-                raise ValueError("it does not hold the ids that were written")
-        except (OSError, EOFError, ValueError, KeyError, TypeError) as error:
+        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise CourseError(f"{folder} is damaged ({error}): delete it and tokenize again") from error
 
     def __len__(self) -> int:
@@ -173,14 +172,14 @@ def _write(stories, tokenizer, part: Path, progress: bool, chunk: int) -> str:
     about = {"stories": content.stories, "ids": offsets[-1], "dtype": np.dtype(dtype).name}
     about |= {"eos_token_id": tokenizer.eos_token_id, "vocab_size": tokenizer.vocab_size}
     about |= {"text_bytes": content.text_bytes, "tokenizer": tokenizer.fingerprint}
-    about["fingerprint"] = content.name.removeprefix("tokens-")
-    write_json(part / "about.json", about | {"content": _digest(part)})
+    about |= {"fingerprint": content.name.removeprefix("tokens-"), "content": _digest(part)}
+    write_json(part / "about.json", about | {"whole": _digest(part, about)})
     return content.name
 
 
-def _digest(folder: Path) -> str:
-    """A hash of the ids and of where stories begin: of every byte up to 64 MB, of pieces all over what is larger."""
-    found = hashlib.sha256()
+def _digest(folder: Path, about: dict | None = None) -> str:
+    """A hash of ids, of where stories begin, and of `about`: of every byte up to 64 MB, of pieces of what is larger."""
+    found = hashlib.sha256(repr(sorted(about.items())).encode("utf-8", "surrogatepass") if about else b"")
     for name in ("ids.bin", "offsets.npy"):
         with open(regular(folder / name), "rb") as file:
             size = file.seek(0, os.SEEK_END)

@@ -7,6 +7,7 @@ Used in all notebooks from 01 on, and wherever stories are tokenized or generate
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -42,13 +43,16 @@ class Tokenizer:
         import tokenizers
 
         try:
+            if re.search(r'"continuing_subword_prefix":\s*"[^"]', content) and '"merges"' in content:
+                raise ValueError("it has merges and a prefix inside of words, on which the library panics")
             self._special = tokenizers.Tokenizer.from_str(content)
             self._plain = tokenizers.Tokenizer.from_str(content)
+            for each in (self._special, self._plain):  # a file may ask for cut or padded texts; here never
+                each.no_truncation()
+                each.no_padding()
+                each.encode("\0\u0378", add_special_tokens=False)  # it may need an unknown token
         except Exception as error:  # the library raises bare Exception
             raise CourseError(f"{name} is not a tokenizer.json that `tokenizers` can read: {error}") from error
-        for each in (self._special, self._plain):  # a file may ask for cut or padded texts; here never
-            each.no_truncation()
-            each.no_padding()
         self._plain.encode_special_tokens = True
         self.name = name
         self.eos_token_id = self._special.token_to_id(END)

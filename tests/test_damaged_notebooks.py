@@ -35,6 +35,7 @@ DAMAGE = {  # of what makes a notebook one; tests/test_fault_matrix.py has the d
     "a source is a number": changed(lambda book: book["cells"][2].update(source=5)),
     "tags are a number": changed(lambda book: book["cells"][2]["metadata"].update(tags=5)),
     "metadata are a list": changed(lambda book: book["cells"][2].update(metadata=[1])),
+    "half a character": changed(lambda book: book["cells"][2].update(source="\ud800")),
     "outputs are text": changed(lambda book: [cell.update(outputs="x") for cell in book["cells"] if "outputs" in cell]),
 }
 
@@ -68,10 +69,30 @@ def test_a_damaged_notebook_is_told_in_one_line_and_nothing_is_changed(command, 
     assert files_of(checkout) == before
 
 
-def test_an_exercise_without_its_check_is_told(checkout, capsys):
-    (checkout / "notebooks" / "01_tokenization.ipynb").write_bytes(changed(without_the_check))
-    assert main(["handout", "--out", str(checkout / "out"), "00", "01"]) == 2
-    assert len(capsys.readouterr().err.strip().splitlines()) == 1 and not (checkout / "out").exists()
+def of_the_first_exercise(book, **changes) -> None:
+    """The stub of the first exercise changed."""
+    next(cell for cell in book["cells"] if "exercise" in cell["metadata"]).update(changes)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        without_the_check,
+        lambda book: of_the_first_exercise(book, source="    return 1"),
+        lambda book: of_the_first_exercise(book, source="x = 1"),
+        lambda book: of_the_first_exercise(book, source=""),
+    ],
+    ids=["without its check", "no Python", "nothing defined", "empty"],
+)
+@pytest.mark.parametrize("kind", ["student", "key", "nbgrader"])
+def test_an_exercise_that_is_not_whole_is_told(checkout, capsys, damage, kind):
+    (checkout / "notebooks" / "01_tokenization.ipynb").write_bytes(changed(damage))
+    code = main(["handout", "--out", str(checkout / "out"), "--kind", kind, "00", "01"])
+    said = capsys.readouterr().err.strip().splitlines()
+    if kind == "student" and damage is not without_the_check:  # a stub is handed out as it is
+        assert code == 0
+    else:
+        assert code == 2 and len(said) == 1 and "01_tokenization" in said[0] and not (checkout / "out").exists()
 
 
 def test_a_notebook_with_a_mark_of_its_encoding_is_read():

@@ -175,6 +175,26 @@ def test_a_damaged_file_is_noticed_and_made_again(tokenizer, tmp_path, name):
     assert again.folder == folder and np.array_equal(again.ids, whole)
 
 
+@pytest.mark.parametrize("value", [..., None, True, -1, 0, 10**40, 0.5, "uint32", [], {}, [1]])
+@pytest.mark.parametrize("name", [
+    None, "stories", "ids", "dtype", "eos_token_id", "vocab_size", "text_bytes", "tokenizer", "fingerprint", "content",
+    "whole", "more",
+])  # fmt: skip
+def test_any_other_value_in_what_is_said_of_the_tokens_is_noticed(tokenizer, tmp_path, name, value):
+    made = tokenize_stories(TEXTS, tokenizer, tmp_path, progress=False)
+    path = made.folder / "about.json"
+    about = json.loads(path.read_text(encoding="utf-8"))
+    assert name in (None, "more") or name in about
+    content = {key: each for key, each in (about | {name: value}).items() if each is not ...} if name else value
+    if content in (about, ...):
+        return
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(CourseError, match=r"tokens-\w+ is damaged \(.*\): delete it and tokenize again"):
+        TokenFile(made.folder)
+    again = tokenize_stories(TEXTS, tokenizer, tmp_path, progress=False)
+    assert json.loads(path.read_text(encoding="utf-8")) == about and again.eos_token_id == tokenizer.eos_token_id
+
+
 def with_other_ids(folder):
     """Two ids change places, in the file's middle."""
     content = bytearray((folder / "ids.bin").read_bytes())
@@ -190,7 +210,7 @@ def test_other_ids_of_the_same_length_are_noticed_and_made_again(tokenizer, tmp_
     folder, whole = made.folder, np.array(made.ids)
     del made
     with_other_ids(folder)
-    with pytest.raises(CourseError, match="damaged.*does not hold the ids"):
+    with pytest.raises(CourseError, match="damaged.*does not hold what was written"):
         TokenFile(folder)
     again = tokenize_stories(TEXTS, tokenizer, tmp_path, progress=False)
     assert again.folder == folder and np.array_equal(again.ids, whole)
@@ -204,7 +224,9 @@ def test_a_sampler_does_not_go_on_with_other_ids_whoever_wrote_them(tokenizer, t
     del made
     with_other_ids(folder)
     about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+    del about["whole"]
     about["content"] = dataset._digest(folder)
+    about["whole"] = dataset._digest(folder, about)
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
     other = TokenFile(folder)
     for sampler, state in zip((StorySampler, WindowSampler), states, strict=True):

@@ -290,6 +290,22 @@ def test_a_damaged_file_of_ranges_is_one_line(tmp_path, content):
         reference_ranges.add_ranges([record_of(rows_of(HEALTHY))], tmp_path / "ranges.json")
 
 
+@pytest.mark.parametrize("name", [None, "estimate", "about", "parameters", "loss", "val_loss", "tokens_per_second"])
+@pytest.mark.parametrize(
+    "value", [None, 5, -0.0, "x", [], [1], {}, [["x", 1, 2]], [[1, 2]], [[1, 2, None]], ["x", "y"]]
+)
+def test_ranges_that_are_none_are_one_line_or_ranges_all_the_same(tmp_path, name, value):
+    whole = reference_ranges.ranges_of([record_of(rows_of(HEALTHY))])
+    content = {"format": 1, "ranges": {"x": {"cpu": whole | {name: value} if name else value}}}
+    (tmp_path / "ranges.json").write_text(json.dumps(content), encoding="utf-8")
+    try:
+        found = reference_ranges.find_ranges("x", "cpu", tmp_path / "ranges.json")
+    except CourseError as error:
+        assert "ranges.json holds no ranges of x on profile cpu" in str(error)
+    else:
+        assert found is None or str(reference_ranges.judge(rows_of(HEALTHY), found))
+
+
 def test_the_shipped_ranges_belong_to_recipes_as_they_are():
     """An estimate shows its arithmetic, and the arithmetic is that of the recipe."""
     content = read_json(data_folder() / reference_ranges.FILE)

@@ -110,6 +110,22 @@ def test_loading_says_what_is_wrong(tokenizer, tmp_path):
         load_tokenizer(damaged)
 
 
+@pytest.mark.parametrize("prefix", ["##", "a text", "é"])
+def test_a_prefix_on_which_the_library_panics_is_refused(tokenizer, prefix, capfd):
+    content = json.loads(tokenizer.to_json())
+    content["model"]["continuing_subword_prefix"] = prefix
+    with pytest.raises(CourseError, match="a prefix inside of words"):
+        Tokenizer(json.dumps(content), "x")
+    assert capfd.readouterr().err == ""
+
+
+def test_an_unknown_token_that_is_not_in_the_vocabulary_is_refused(tokenizer):
+    words = {"type": "WordPiece", "unk_token": "x", "vocab": {}, "continuing_subword_prefix": "##",
+             "max_input_chars_per_word": 10}  # fmt: skip
+    with pytest.raises(CourseError, match="x is not a tokenizer.json .* Missing .* token"):
+        Tokenizer(json.dumps(json.loads(tokenizer.to_json()) | {"model": words}), "x")
+
+
 def test_a_vocabulary_that_would_lose_text_is_refused(tokenizer):
     content = json.loads(tokenizer.to_json())
     for lost, word in (("x", "lacks 1 of the 256 bytes"), ("Ġ", "lacks 1 of the 256 bytes")):

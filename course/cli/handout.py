@@ -107,7 +107,7 @@ def make(kind: str, path: Path, hints: bool = True, outputs: str = TAUGHT, point
         points: the scale of the points that nbgrader gives, one of `course.classroom.points.SCALES`.
 
     Raises:
-        CourseError: an exercise lacks its check or its solution.
+        CourseError: an exercise lacks its check or its solution, or one of them is no Python.
     """
     book = copy.deepcopy(notebooks.read(path))
     try:
@@ -118,14 +118,17 @@ def make(kind: str, path: Path, hints: bool = True, outputs: str = TAUGHT, point
         raise CourseError(f"{path.name} and course/checks do not have the same exercises")
     away = []  # prose of the slide type `notes` stays: a speaker says it, a reader has to read it
     for number, cells in found.items():
-        solution = solution_of(cells.hints)
-        cells.hints.source = without_solution(cells.hints.source)
-        if kind != "key" and not hints:
-            away.append(cells.hints)
-        if kind == "key":
-            cells.stub.source = filled(cells.stub.source, solution)
-        if kind == "nbgrader":
-            nbgrader_set.mark(cells, solution, checks[number], points)
+        try:
+            solution = solution_of(cells.hints)
+            cells.hints.source = without_solution(cells.hints.source)
+            if kind != "key" and not hints:
+                away.append(cells.hints)
+            if kind == "key":
+                cells.stub.source = filled(cells.stub.source, solution)
+            if kind == "nbgrader":
+                nbgrader_set.mark(cells, solution, checks[number], points)
+        except (SyntaxError, AttributeError, LookupError, ValueError) as error:  # no Python, or nothing is defined
+            raise CourseError(f"{path.name}: exercise {number} cannot be filled in ({error})") from error
         for cell in (cells.stub, cells.check):
             cell.outputs = [] if kind == "key" or outputs != ALL else cell.outputs
     gone = {id(cell) for cell in away}

@@ -75,6 +75,7 @@ def parse(data: bytes, lenient: bool = False):
     book = nbformat.reads(data.decode("utf-16" if marked else "utf-8-sig"), as_version=4)
     if not lenient:
         nbformat.validate(book)  # which `reads` only speaks of
+        json.dumps(book, ensure_ascii=False).encode("utf-8")  # half a character could not be written again
     for i, cell in enumerate(book.cells):
         where = f"cell {i + 1}"
         if cell.cell_type not in ("code", "markdown", "raw") or not isinstance(cell.source, str):
