@@ -82,8 +82,8 @@ Patient(
         ),
         Cause(
             "The causal mask is missing: each position sees the token that it has to predict.",
-            "That would give so low a loss, too. But look at a changed future token: no earlier prediction moves. And "
-            "such a model has no reason to repeat what it has just read, which is exactly what this one does.",
+            "That would give so low a loss, too. But with that fault inputs and targets, decoded, are as they should "
+            "be. Here each target is the input itself.",
         ),
         Cause(
             "Each position is asked for the token which it is given.",
@@ -131,7 +131,7 @@ Patient(
         Cause(
             "Positions are mixed up inside attention, so that a token's neighbours are lost.",
             "Possible from the loss alone. But then the sample would have the words in disorder; here the order is "
-            "right, and there are gaps. And no instrument that looks into the model finds anything.",
+            "right, and there are gaps. And what is asked can be read off: *what enters*.",
         ),
     ),
 )
@@ -152,8 +152,8 @@ Patient(
     causes=(
         Cause(
             "The model sees a little of the future.",
-            "A leak makes a loss too good as well. But changing a later token changes no earlier prediction here, and "
-            "a leak's loss goes on falling towards zero, while this curve only lies lower by about the same share.",
+            "A leak makes a loss too good as well. But a "
+            "leak's loss goes on falling towards zero, while this curve only lies lower by about the same share.",
         ),
         Cause(
             "Some of the validation stories were in training.",
@@ -168,7 +168,7 @@ Patient(
         Cause(
             "Tokens that only fill up a batch are counted in the loss.",
             "Right. An end token after an end token is the easiest thing to predict, and the mean is taken over many "
-            "of them. On the real tokens she is no better than the others.",
+            "of them. On the real tokens she is even worse than the others.",
             right=True,
         ),
     ),
@@ -178,7 +178,8 @@ Patient(
     name="Emil",
     short="the end is padding, and never learned",
     report="Training is fine, the loss is where it should be, and the validation loss too. But my model does not know "
-    "when to stop: it tells on and on until I cut it off. Every one of my training stories has an end.",
+    "when to stop: it tells on and on until I cut it off. Every one of my training stories has an end, and in "
+    "my batches they stand to their last word: I have looked.",
     ill={"batches": emil_batches},
     base=Program(batches=other_ways.collated),
     symptom=lambda chart: {"stories that end": float(chart.sample.endswith("<|endoftext|>"))},

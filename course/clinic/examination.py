@@ -237,11 +237,11 @@ def _row_leak(case: Case, name: str) -> Reading:
 
 
 def _first_difference(case: Case, name: str) -> Reading | None:
-    reference = GPT(case.program.config).eval()
-    try:
-        reference.load_state_dict(case.model.state_dict())
-    except RuntimeError:  # it has other parameters: there is nothing to compare
+    reference, own = GPT(case.program.config).eval(), case.model.state_dict()
+    names = {each for each, _ in reference.named_parameters()}  # without the head where it is the embedding
+    if not names <= own.keys():  # it has other parameters: there is nothing to compare
         return None
+    reference.load_state_dict({each: own[each] for each in names}, strict=False)
     place, value = case.tools[name](case.model, reference, case.batch[0])
     says = f"with the same weights a model known to be good differs first at {place}, by {value:.2g}"
     return Reading(name, value, bool(place), says if place else "every module gives what it gives in a good model")
@@ -267,7 +267,7 @@ def _update_ratios(case: Case, name: str) -> Reading:
         ratios = measure(moment.before, moment.after)
         still = [matrix for matrix, ratio in ratios.items() if ratio == 0]
         median = sorted(ratios.values())[len(ratios) // 2]
-        if still:
+        if 0 < len(still) < len(ratios):
             parts.append(("moves early", 0.0, f"{still[0]} does not move at all"))
         if moment.when == "going on":
             jump = median / medians["late"] if medians.get("late") else math.inf
@@ -278,7 +278,7 @@ def _update_ratios(case: Case, name: str) -> Reading:
             says = f"{moment.when} in the run a step moves the weights by {median:.2%} of their size: {much}"
             parts.append((f"moves {moment.when}", median, says))
     off = max(measure(*gradients(case)).values())
-    parts.append(("gradient", off, f"the gradient that is used is not the loss's own: it is off by {_times(off)}"))
+    parts.append(("gradient", off, f"the gradient before clipping is not the loss's own: it is off by {_times(off)}"))
     fine = ", ".join(f"{median:.2%} {when}" for when, median in medians.items())
     return _of(name, parts, f"a step moves the weights by {fine}, and by the loss's own gradient")
 
@@ -315,7 +315,7 @@ def gradients(case: Case, steps: int = 3) -> tuple[dict[str, Tensor], dict[str, 
 def _saturated(case: Case, name: str) -> Reading:
     before, after = (case.tools[name](model, case.batch[0]) for model in (case.fresh, case.model))
     growth = before["growth"] if case.program.config.norm == "pre" else 1.0  # a post-LN block ends in a LayerNorm
-    fine = f"{after['dead']:.0%} of the units are dead, and the residual stream grows {before['growth']:.1f} times"
+    fine = f"{after['dead']:.0%} of the units are dead, and the residual stream grows {growth:.1f} times"
     return _of(name, [
         ("flat", before["flat"], f"before training {before['flat']:.0%} of the activations are where GELU is flat"),
         ("dead", after["dead"], f"{after['dead']:.0%} of the units are dead"),
@@ -332,7 +332,7 @@ def _first_nonfinite(case: Case, name: str) -> Reading:
 def _uses_input(case: Case, name: str) -> Reading:
     value = case.tools[name](case.model, case.program.loss, *case.batch)
     says = f"without its input the loss is {value:.1f} nats higher"
-    looks = "it hardly looks at it" if value < LIMITS[name][0] else "nothing else matters"
+    looks = "it makes little of it" if value < LIMITS[name][0] else "nothing else matters"
     return _one(name, name, value, says, f"{says}: {looks}")
 
 
@@ -354,7 +354,7 @@ def _loss_by_position(case: Case, name: str) -> Reading:
     case.model.eval()
     off = program.evaluate(case.model, program.loss, iter(batches), len(batches)) - whole
     return _of(name, [
-        ("score", off, f"the score is {off:+.2f} nats off the mean over all tokens"),
+        ("score", off, f"on batches of unequal lengths the score is {off:+.2f} nats off the mean over all tokens"),
         ("too good", late, f"behind the first words the loss is {late:.2f}: too good to be true"),
     ], f"the score is the mean over all tokens; behind the first words it is {late:.2f}")  # fmt: skip
 

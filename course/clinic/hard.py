@@ -39,9 +39,7 @@ Patient(
     name="Dan",
     short="one batch for ever, and gradients that pile up",
     report="My training loss goes nearly to zero, and I was proud of it until I saw the validation loss, which is "
-    "hardly "
-    "better than guessing. A colleague says that I must have two faults, since one of the two would not look like "
-    "this.",
+    "worse than guessing. And why is there still so much gradient, where there is hardly any loss?",
     ill={"train": dan_train},
     causes=(
         Cause(

@@ -140,9 +140,10 @@ def scores(chart) -> dict[str, float]:
 Patient(
     name="Nils",
     short="gradients are never cleared",
-    report="The first steps are fine. Then the loss stops at about what one gets who knows only which words are "
-    "frequent, and wanders around there. I print the gradient's norm at every step, and it grows and grows. A "
-    "smaller learning rate does not help.",
+    report="The first steps are fine. Then the loss turns round and never comes down again: in the end it is "
+    "that of one who knows less than which words are frequent. I print the gradient's norm at every step, and it "
+    "grows and grows. With a third of the learning rate it is better, and still nowhere near the others; the norm "
+    "grows just the same.",
     ill={"train": nils_train},
     base=Program(train=other_ways.unclipped),
     symptom=lambda chart: scores(chart) | {"last norm": chart.norms[-1]},
@@ -153,8 +154,8 @@ Patient(
     causes=(
         Cause(
             "The learning rate is too high, so that it jumps about.",
-            "It looks like that. But then a smaller rate would help. And a high rate makes gradients large where the "
-            "model has jumped to; they come and go. These norms rise nearly all the way.",
+            "It looks like that. But a high rate makes gradients large where the model has jumped to; they come and "
+            "go. These norms rise nearly all the way, at any rate.",
         ),
         Cause(
             "The initialization is too large, and the gradients explode.",
@@ -269,9 +270,10 @@ Patient(
     causes=(
         Cause(
             "The learning rate gets far too high.",
-            "Right. Look at how far each matrix moves in a step, measured by its own size: many times what it is in "
-            "the healthy run. Steps so long throw the model from one place to the next: what is learned fast is lost "
-            "as fast, and only as the schedule comes down does more remain than which words are frequent.",
+            "Right. Look at how far each matrix moves in a step, measured by its own size: early in the run about five "
+            "times what it is in the healthy one. Steps so long throw the model from one place to the next: what is "
+            "learned fast is lost as fast, and only as the schedule comes down does more remain than which words are "
+            "frequent.",
             right=True,
         ),
         Cause(
@@ -295,9 +297,9 @@ Patient(
 Patient(
     name="Sven",
     short="learning rate ten times too low",
-    report="I do not guess my learning rate, I search for it: a few rates, a few steps of each on a copy, and the one "
-    "with the lowest loss wins. Mine says that the lowest of them is the best. The training that follows is so slow "
-    "that I have begun to doubt my model.",
+    report="I do not guess my learning rate, I search for it: a few rates, from high to low, a few steps of each on a "
+    "copy, and the one with the lowest loss wins. Mine says that the lowest of them is the best. The training that "
+    "follows is so slow that I have begun to doubt my model.",
     ill={"train": sven_train},
     base=Program(train=other_ways.searching, steps=80),
     symptom=scores,

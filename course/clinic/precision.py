@@ -38,9 +38,9 @@ Patient(
     name="Tom",
     short="gradients clipped before they are unscaled",
     report="In float32 the program learns well. I have moved it to float16, with a scaler as the manual says, and "
-    "now the "
-    "curve is much too flat. There is no infinity and no NaN anywhere. The norms that I log are enormous from "
-    "the first step on, so I am glad that I clip.",
+    "now it "
+    "learns more slowly, for no reason that I can see. There is no infinity and no NaN anywhere. The norms that I log "
+    "are enormous from the first step on, so I am glad that I clip.",
     ill={"train": tom_train},
     causes=(
         Cause(

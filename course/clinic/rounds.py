@@ -9,6 +9,7 @@ ward.discharge("Fay", attention=FayAttention)    # the repaired run, drawn over 
 """
 
 import math
+import random
 import textwrap
 from dataclasses import dataclass, field
 
@@ -17,12 +18,13 @@ from course.checks.result import NOT_ATTEMPTED, RIGHT, WRONG, as_html, as_text, 
 from course.clinic import data, hard, learning, precision, scoring, structure_patients, telling, unasked  # noqa: F401
 from course.clinic.examination import TOOLS, examine, watched
 from course.clinic.program import Chart, Program
-from course.clinic.ward import REGISTRY, Patient, healthy_chart
+from course.clinic.ward import REGISTRY, Cause, Patient, healthy_chart
 from course.figures import clinic as figures
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json
 
 LETTERS = "abcdefgh"
+SALT = 129  # of the order of the causes: one with which no letter is right much more often than another
 ROUNDS = (  # whom the notebook meets, round by round
     ("Ada", "Bruno", "Carla", "Dora", "Emil"),
     ("Fay", "Gus", "Hana", "Ivo", "Jun"),
@@ -92,11 +94,23 @@ class Ward:
         return figures.runs(charts)
 
     def examine(self, name: str, tools) -> None:
-        """Print what those instruments say that are among `tools`, alarms first."""
-        built = [reading for reading in self.readings(name, tools) if reading.instrument in tools]
-        for reading in sorted(built, key=lambda reading: not reading.alarm):
-            mark = {True: "[!]", False: "[ ]", None: "   "}[reading.alarm]
-            print(textwrap.fill(f"{mark} {reading.instrument:16} {reading.says}", 104, subsequent_indent=" " * 21))
+        """Print the alarms of those instruments that are among `tools`, and which of them are silent.
+
+        Below an alarm stands what was recorded of the same instrument and the program without the fault.
+        """
+        built = {reading.instrument: reading for reading in self.readings(name, tools) if reading.instrument in tools}
+        well = record_of(f"{name} without the fault 0").get("readings", {})
+        for tool, reading in built.items():
+            if reading.alarm is not False:
+                mark = "[!]" if reading.alarm else "[ ]"
+                print(textwrap.fill(f"{mark} {tool:16} {reading.says}", 104, subsequent_indent=" " * 21))
+                if says := well.get(tool, {}).get("says"):
+                    print(textwrap.fill(f"{'':20} (without the fault: {says})", 104, subsequent_indent=" " * 21))
+        silent = [tool for tool, reading in built.items() if reading.alarm is False]
+        unfit = [tool for tool in tools if tool not in built]
+        for what, names in (("silent", silent), ("not for a single run of this kind", unfit)):
+            if names:
+                print(textwrap.fill(f"[ ] {what}: {', '.join(names)}", 104, subsequent_indent=" " * 4))
 
     def readings(self, name: str, tools) -> list:
         """The readings of all instruments that can look at this patient, taken once."""
@@ -106,16 +120,18 @@ class Ward:
 
     def name(self, name: str, letter: str) -> None:
         """Show the possible causes, or what speaks for or against the one of that letter."""
-        causes = self.patient(name).causes
+        causes = shuffled(self.patient(name))
         options = [(each, cause.text) for each, cause in zip(LETTERS, causes, strict=False)]
         letter = letter.strip().lower()
         if letter not in dict(options):
-            show(Naming(name, NOT_ATTEMPTED, "what is it? Write its letter between the quotation marks.", options))
+            none = f"there is no cause {letter!r}. " if letter else ""
+            asked = f"{none}what is it? Write its letter between the quotation marks."
+            show(Naming(name, NOT_ATTEMPTED, asked[0].lower() + asked[1:], options))
             return
         tried = self.named.setdefault(name, [])
         tried.append(letter)
         cause = causes[LETTERS.index(letter)]
-        state, verdict = (RIGHT, "yes") if cause.right else (WRONG, "probably not; look again")
+        state, verdict = (RIGHT, "yes") if cause.right else (WRONG, "no; look again")
         show(Naming(name, state, f"{letter}, {verdict}", [(cause.text, cause.feedback)]))
 
     def discharge(self, name: str, **organs):
@@ -137,13 +153,13 @@ class Ward:
     def progress(self) -> None:
         """Print how many causes were named, how many at the first try, and what was repaired by whom."""
         to_name = [name for name in all_names() if REGISTRY[name].causes]
-        right = {name: next(LETTERS[i] for i, c in enumerate(REGISTRY[name].causes) if c.right) for name in to_name}
+        right = {name: next(LETTERS[i] for i, c in enumerate(shuffled(REGISTRY[name])) if c.right) for name in to_name}
         named = [name for name in to_name if right[name] in self.named.get(name, ())]
         first = [name for name in named if self.named[name][0] == right[name]]
         to_repair = [name for name in all_names() if REGISTRY[name].ill]
         yours = [name for name in to_repair if self.repaired.get(name) == "by you"]
         print(f"causes named: {len(named)} of {len(to_name)}, {len(first)} of them at the first try")
-        print(f"repaired by you: {len(yours)} of {len(to_repair)}")
+        print(f"repaired by you, and discharged: {len(yours)} of {len(to_repair)}")
         for what, names in (("still to name", set(to_name) - set(named)), ("to repair", set(to_repair) - set(yours))):
             listed = ", ".join(name for name in all_names() if name in names)
             if listed:
@@ -158,12 +174,27 @@ class Ward:
         return figures.seen_by(alarms)
 
 
+def shuffled(patient: Patient) -> list[Cause]:
+    """A patient's causes in the order in which they are offered, always the same one."""
+    return random.Random(f"{patient.name}{SALT}").sample(patient.causes, len(patient.causes))
+
+
+def recorded() -> dict:
+    """The record of all instruments on all runs, data/recorded/clinic.json."""
+    return read_json(data_folder() / "recorded" / "clinic.json")
+
+
+def record_of(run: str) -> dict:
+    """What was recorded of one run, such as "Ada without the fault 0"; empty if nothing was."""
+    return recorded()["entries"].get(run, {})
+
+
 def record() -> None:
     """Print what was recorded of every instrument: alarms on healthy runs, and the patients whose runs it saw."""
-    recorded = read_json(data_folder() / "recorded" / "clinic.json")
+    all_runs = recorded()
     alarms = {
         run: {tool for tool, reading in entry["readings"].items() if reading["alarm"]}
-        for run, entry in recorded["entries"].items()
+        for run, entry in all_runs["entries"].items()
     }
     healthy = [run for run in alarms if run.startswith("healthy ")]
     repaired = [run for run in alarms if " without the fault " in run]
@@ -176,7 +207,7 @@ def record() -> None:
         by_it = [name for name in ill if tool in seen[name]]
         if tool == "seeds_differ":  # it looks at no single run: three with the fault were compared with three without
             false = ["-", "-"]
-            by_it = [name for name in ill if recorded["seeds_differ"].get(name, {}).get("alarm")]
+            by_it = [name for name in ill if all_runs["seeds_differ"].get(name, {}).get("alarm")]
         alone = ", ".join(name for name in by_it if seen[name] == {tool})
         print(f"{tool:17}{false[0]:>15}{false[1]:>15}{f'{len(by_it)} of {len(ill)}':>12}   {alone}")
 

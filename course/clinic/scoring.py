@@ -4,6 +4,7 @@ import copy
 import math
 import random
 from collections.abc import Iterator
+from statistics import mean
 
 import torch
 from torch import Tensor, nn
@@ -157,7 +158,7 @@ Patient(
         Cause(
             "Each batch counts the same in the mean, however few tokens it has.",
             "Yes. Story by story, a token of a short text counts more than one of a long text; in batches of fifty "
-            "that evens out. The first tokens of a story are not as hard to guess as later ones, so the means differ.",
+            "that evens out. The short stories are easier by the token, so the means differ.",
             right=True,
         ),
     ),
@@ -236,7 +237,7 @@ Patient(
     base=Sharing(batch_size=2, steps=80),
     observe=Sharing.run,
     symptom=lambda chart: {
-        "last loss": chart.last, "mean norm of the second half": sum(chart.norms[40:]) / len(chart.norms[40:]),
+        "last loss": chart.last, "mean norm of the second half": mean(chart.norms[len(chart.norms) // 2 :]),
     },
 )  # fmt: skip
 
@@ -278,9 +279,8 @@ Patient(
     name="Yan",
     short="resumed without the optimizer's state",
     report="My runs are stopped half-way and go on from what was saved. The first loss after that is what it should "
-    "be. Then "
-    "it rises, and only after many steps is it where it would have been. The step count and the learning rate "
-    "go on as they should, and so do the batches: I have looked.",
+    "be. From the next one on it lies above where it would have been, and at the end it is not quite back. The step "
+    "count and the learning rate go on as they should, and so do the batches: I have looked.",
     ill={"train": yan_train},
     causes=(
         Cause(
@@ -290,8 +290,8 @@ Patient(
         ),
         Cause(
             "The learning rate begins anew, with its warm-up.",
-            "The owner has looked: it goes on. A warm-up that begins anew would make the first steps smaller, and the "
-            "loss would stand still, not rise.",
+            "The owner has looked: it goes on. A warm-up that begins anew would make the first steps smaller, and "
+            "would not throw the model back.",
         ),
         Cause(
             "AdamW's two means of every weight were lost, and begin at zero.",

@@ -67,7 +67,7 @@ Patient(
     report=(
         "I replaced my attention by PyTorch's fused function, and my losses became better than they were, in "
         "training and in validation alike. But what it tells is hopeless: it gets stuck in one word and then in the "
-        "next. Read token by token, with a cache, the same validation stories have two to three times the loss that "
+        "next. Read token by token, with a cache, the same validation stories have about three times the loss that "
         "they have read whole."
     ),
     ill={"attention": FayAttention},
@@ -145,8 +145,8 @@ Patient(
     name="Hana",
     short="softmax over the queries",
     report=(
-        "It trains as well as any other, down to the last digit I care about, and its attention map has zeros above "
-        "the diagonal. But it cannot tell a story: two words, then dots. So I looked at one step with the cache, where "
+        "It trains as well as any other, even a little better, and its attention map has zeros above the diagonal. "
+        "But it cannot tell a story: two words, then dots. So I looked at one step with the cache, where "
         "a single new token asks: its attention weights are 1.00 for every token of the text so far. For every one!"
     ),
     ill={"attention": HanaAttention},
@@ -263,8 +263,8 @@ Patient(
     report=(
         "One head, as wide as the model, and weights that keep everything about as large as it was. The first loss is "
         "right. Then it falls slowly, and stays far above a model which differs in its attention's code alone. The "
-        "gradient norm is larger than there from the first step on. In the untrained model's attention maps many rows "
-        "already have nearly all of their weight on one token."
+        "gradient norm is larger than there before anything is trained. In the untrained model's attention maps many "
+        "rows already have nearly all of their weight on one token."
     ),
     ill={"attention": KiraAttention},
     causes=(
@@ -343,21 +343,21 @@ Patient(
     short="post-LN without warm-up",
     report=(
         "I wanted to train a Transformer as in 2017: LayerNorms after the sums, weights that keep everything about as "
-        "large as it was. The loss falls at once, to where a model is that knows how frequent each token is and "
-        "nothing else. There it lies for most of the run, without a NaN and without a sign of life. What I feed it I "
-        "have decoded and read: these are my stories."
+        "large as it was. The loss falls at once, to about where a model is that knows how frequent each token is "
+        "and nothing else. There it lies for most of the run, without a NaN and without a sign of life. What I feed it "
+        "I have decoded and read: these are my stories."
     ),
     ill={"train": mona_train},
     causes=(
         Cause(
             "The learning rate is ten times too low.",
             "The loss has fallen from ln V to where it is within the first steps; with too low a rate it would "
-            "creep. What it then does is nothing, and slow is not nothing.",
+            "creep. What it then does is next to nothing, and slow is not nothing.",
         ),
         Cause(
             "Gradients are not reset between steps.",
-            "They would pile up, and their norm would grow to the end of the run. It does not: its largest values are "
-            "early ones.",
+            "They would pile up: the norm would grow from step to step, and the gradient that is used would not be the "
+            "loss's own. Here it is, and the norm is low but for a few spikes.",
         ),
         Cause(
             "The inputs do not reach the model: every position gets the same token.",

@@ -36,8 +36,9 @@ Patient(
     short="positions off by one with a cache",
     report="With my cache the model tells its stories much faster, and they read well. But they are not the same "
     "stories: "
-    "without the cache, when everything is read again for every token, the most probable tokens are others. All "
-    "losses are right; the training does not use the cache.",
+    "without the cache, when everything is read again for every token, the most probable tokens are others. The "
+    "first new token is always the same; a few tokens later they part. All losses are right; the training does not use "
+    "the cache.",
     ill={"cache": ZoeCache},
     causes=(
         Cause(
@@ -85,8 +86,7 @@ Patient(
     short="ids cut off by too small a type",
     report="I began with a tokenizer of single bytes, and everything worked. Now I have one of some 600 entries. The "
     "training "
-    "runs without an error, and the loss falls. But what the model writes is no text at all, and its norms "
-    "were wild at first.",
+    "runs without an error, and the loss falls. But what the model writes is no text at all.",
     ill={"pack": bea_pack},
     causes=(
         Cause(
@@ -95,9 +95,8 @@ Patient(
             "an untrained model with word pieces writes wrong words, but words.",
         ),
         Cause(
-            "The learning rate is too high: the norms say so.",
-            "High norms can mean that. But after a rate that is too high the loss is bad, and the text is dull and "
-            "repeats itself. It does not consist of broken bytes.",
+            "The learning rate is too high.",
+            "Then the loss would be bad, and the text dull; it would not consist of broken bytes.",
         ),
         Cause(
             "The ids that the model reads are not those that the tokenizer gave.",

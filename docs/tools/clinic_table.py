@@ -60,7 +60,8 @@ def look(observe, program, seed: int) -> dict:
         "last": plain(chart.last),
         "validation": plain(chart.validation),
         "readings": {
-            each.instrument: {"value": plain(each.value), "alarm": each.alarm} for each in examine(program, chart)
+            each.instrument: {"value": plain(each.value), "alarm": each.alarm, "says": each.says}
+            for each in examine(program, chart)
         },
     }
 
