@@ -34,8 +34,8 @@ def recipe_of(content) -> Recipe:
             if not _is_a(value, kinds[name]):
                 raise CourseError(f"{name} cannot be {value!r:.40}")
         return override(recipe, [])  # which looks at the ranges
-    except CourseError:
-        raise
+    except CourseError as error:
+        raise CourseError(f"{error!s:.200}") from error
     except WRONG as error:
         raise CourseError(f"it is no recipe ({type(error).__name__}: {error!s:.80})") from error
 

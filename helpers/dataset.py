@@ -213,7 +213,7 @@ class _Sampler:
         for name, value in self._settings().items():
             if state.get(name) != value:
                 hint = " (other stories, tokens or tokenizer: put back what it had)" if name == "stories" else ""
-                raise CourseError(f"the saved sampler had {name}={state.get(name)!r}, this one has {value!r}{hint}")
+                raise CourseError(f"the saved sampler had {name}={state.get(name)!r:.80}, this one has {value!r}{hint}")
         for name in self.moving:
             setattr(self, name, int(state[name]))
 

@@ -245,7 +245,7 @@ def refuse_another(saved: dict, here: dict, run: str) -> None:
     """Refuse, as `run`, to go on with another model, other settings or another number of processes."""
     for key in here | saved:
         if saved.get(key) != here.get(key):
-            raise CourseError(f"{run} has another {key}: {saved.get(key)!r} there, {here.get(key)!r} here")
+            raise CourseError(f"{run} has another {key}: {saved.get(key)!r:.80} there, {here.get(key)!r:.80} here")
 
 
 def train(model, sampler, settings: TrainingSettings, **options) -> TrainingResult:

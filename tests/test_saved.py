@@ -77,6 +77,7 @@ def test_a_recipe_with_anything_else_in_a_field_is_refused_or_can_be_built(small
     assert refused > tried / 2
     for content in VALUES:
         assert outcome(lambda content=content: saved.recipe_of(content))
+    assert outcome(lambda: saved.recipe_of(with_value(written, ("training", "kind"), "x" * 5000)))
 
 
 @pytest.mark.parametrize(("name", "value"), {"n_layer": "2", "tied_head": 1, "dropout": True, "d_ff": 2.5}.items())
@@ -132,6 +133,8 @@ def test_a_state_with_anything_else_in_a_field_is_refused_or_goes_on():
         (("train_step", "sampler"), ..., "KeyError: 'sampler'"),
         (("random", "torch"), torch.zeros(3), "TypeError"),
         (("model",), 5, "AttributeError"),
+        (("must_match", "d_model"), "x" * 5000, "has another d_model: 'xxx"),
+        (("train_step", "sampler", "seed"), 10**1000, "the saved sampler had seed=1000"),
         (("must_match", "d_model"), 16, "has another d_model: 16 there, 8 here"),
         (("about", "recipe"), ..., "was not started from a recipe"),
     ],
