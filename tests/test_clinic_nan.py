@@ -108,7 +108,7 @@ def test_the_notebook_s_cells_can_show_it(capsys):
     ward.discharge("Abe", loss=unasked.loss_by_rows)
     ward.discharge("Abe", loss=unasked.abe_loss)
     said = capsys.readouterr().out
-    assert "[!] first_nonfinite  wte is the first" in said and "[ ] overfit" in said
+    assert "[!] first_nonfinite  wte is the first" in said and "[ ] silent: overfit" in said
     assert "loss of the last ten              1.7" in said and said.count("nan") >= 4
     assert "what was ill is now as without the fault" in said and "not yet what it is without the fault" in said
 

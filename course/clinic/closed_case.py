@@ -84,9 +84,15 @@ def mark(path: str | Path | None = None, seed: int = 0, seconds: float = SECONDS
         lines.append((what, f"{form.format(reached[name])}{'' if good else ' (not yet)'}; a healthy script: {span}"))
     lines += [("it tells", reached["sample"]), ("it printed", printed)]
     if untouched:
-        return Mark(NOT_ATTEMPTED, f"not attempted yet: {path} is as it was", lines, reached)
+        return Mark(NOT_ATTEMPTED, f"not attempted yet: {told(path)} is as it was", lines, reached)
     verdict = f"{passed} of {len(ITEMS)} numbers are those of a healthy script"
     return Mark(RIGHT if passed == len(ITEMS) else WRONG, verdict, lines, reached)
+
+
+def told(path: Path) -> str:
+    """The path as the notebooks tell it: from the runs folder on."""
+    inside = path.is_relative_to(runs_folder())
+    return f"runs/{path.relative_to(runs_folder()).as_posix()}" if inside else str(path)
 
 
 def same_code(one: str, other: str) -> bool:

@@ -45,6 +45,7 @@ COURSE = {
     "mentions.py": "where a story names somebody or something again",
     "corpus.py": "a corpus in numbers: words, sentences, Zipf's law (02)",
     "text_metrics.py": "diversity, overlap with the training stories (09)",
+    "saved.py": "whether what was saved is what a run goes on from",
     "export.py": "a trained model as a folder that transformers loads (12)",
     "packages.py": "what a notebook needs and is missing is installed; the oldest torch",
     "colab.py": "a disk that outlives Colab's machine",
