@@ -196,8 +196,8 @@ def body_of(solution: str) -> str:
 
 
 def _first_line(lines: list[str], first: ast.stmt, function: ast.stmt) -> int:
-    """The index of the line where a function's body begins, comments above its first statement included."""
+    """The index of the line where a function's body begins, comments and blank lines above it included."""
     at = first.lineno - 1
-    while at > function.lineno and lines[at - 1].lstrip().startswith("#"):
+    while at > function.lineno and (not lines[at - 1].strip() or lines[at - 1].lstrip().startswith("#")):
         at -= 1
     return at
