@@ -470,6 +470,32 @@ def test_a_folder_with_nothing_in_it(tmp_path, capsys):
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def without_its_check(book, stub) -> None:
+    del book.cells[book.cells.index(stub) + 1 :]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda book, stub: stub.update(source="    return 1"), "code that is no Python .IndentationError"),
+        (lambda book, stub: stub.update(source="x = 1"), "an exercise that is not whole"),
+        (lambda book, stub: stub.metadata.update(exercise="0.1"), "exercise 0.1 belongs to another"),
+        (without_its_check, "an exercise that is not whole"),
+    ],
+    ids=["no Python", "nothing defined", "another notebook's", "without its check"],
+)
+def test_a_key_that_is_not_whole_is_told_before_anything_is_marked(tmp_path, capsys, change, said):
+    group, table = Class(tmp_path), tmp_path / "table.csv"
+    group.hand_in("ada_01_tokenization.ipynb")
+    path = group.key / "01_tokenization.ipynb"
+    book = notebooks.read(path)
+    change(book, next(cell for cell in book.cells if "exercise" in cell.metadata))
+    nbformat.write(book, path)
+    assert main(["grade", str(group.folder), "--key", str(group.key), "--out", str(table), "--unsafe"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(said, line) and "01_tokenization" in line and not table.exists()
+
+
 def test_a_link_out_of_the_folder_is_not_followed(tmp_path):
     course = submissions.course_notebooks()
     (tmp_path / "class").mkdir()

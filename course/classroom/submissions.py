@@ -54,12 +54,23 @@ def course_notebooks(folder: Path | None = None) -> dict[str, CourseNotebook]:
     """The notebooks to trust, by name: the course's own, or those in `folder`.
 
     Raises:
-        CourseError: there is none in `folder`.
+        CourseError: there is none in `folder`, or one of them is damaged.
     """
     paths = sorted(folder.glob("[0-9][0-9]_*.ipynb")) if folder else notebooks.all_notebooks()
     if not paths:
         raise CourseError(f"{folder} has no notebook of the course, such as 01_tokenization.ipynb")
-    return {path.stem: CourseNotebook(path.stem, notebooks.read(path)) for path in paths}
+    return {path.stem: _whole(CourseNotebook(path.stem, notebooks.read(path)), path) for path in paths}
+
+
+def _whole(one: CourseNotebook, path: Path) -> CourseNotebook:
+    """The notebook, if its exercises have their cells, and its code is Python."""
+    try:
+        definitions(one.book.cells)
+        one.names  # noqa: B018  kept, and asked for often
+    except (SyntaxError, AttributeError, LookupError, TypeError, ValueError) as error:
+        reason = f"{type(error).__name__}: {error!s:.100}"
+        raise CourseError(f"{path} has an exercise that is not whole, or code that is no Python ({reason})") from error
+    return one
 
 
 @dataclass

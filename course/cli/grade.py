@@ -73,6 +73,8 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = _chosen(arguments.numbers, course, handed)
     exercises = {n: one for name in chosen for n, one in load_checks(course[name].number).items()}
     there = [n for name in chosen for n in sorted(course[name].exercises, key=in_order)]
+    if others := [n for n in there if n not in exercises]:
+        raise CourseError(f"{', '.join(chosen)}: exercise {others[0]} belongs to another notebook")
     exercises = {n: exercises[n] for n in _set_exercises(arguments.numbers, there)}
     worth = {number: points_of(one, arguments.points) for number, one in exercises.items()}
     numbers = {course[name].number for name in chosen if course[name].exercises} if arguments.halves else set()
