@@ -23,6 +23,7 @@ import time
 import xml.etree.ElementTree as ElementTree
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # the process forks
@@ -218,20 +219,28 @@ def try_class(seed: int) -> dict:
 
 
 def try_stories(seed: int, missing: bool = False) -> dict:
-    """Every notebook on every source of `tests/test_own_stories.py`."""
+    """Every notebook on every source of `tests/test_own_stories.py`, two at a time; Ctrl-C keeps what has been tried."""
     from tests import test_own_stories as own
 
     pairs = [(number, source) for number, _ in own.PAIRS for source in own.SOURCES]
     before = read_record()["parts"].get("stories", {}).get("passed", []) if missing else []
-    passed = [pair for pair in pairs if f"{pair[0]} {pair[1]}" in before]
+    passed = {pair for pair in pairs if f"{pair[0]} {pair[1]}" in before}
+    failing: set[tuple[str, str]] = set()
     test = "tests/test_own_stories.py::test_a_notebook_runs_to_its_end_on_stories_of_ones_own"
-    for number, source in pairs:
-        if (number, source) not in passed:
-            (case,) = _pytest(f"{test}[{number}-{source}]", OWN_STORIES="all")
-            passed += [(number, source)] if _passed(case) else []
-            _say(f"{number} on {source}: {'to its end' if _passed(case) else 'FAILED'}")
+
+    def attempt(pair: tuple[str, str]) -> None:
+        (case,) = _pytest(f"{test}[{pair[0]}-{pair[1]}]", OWN_STORIES="all", OMP_NUM_THREADS="1")
+        (passed if _passed(case) else failing).add(pair)
+        _say(f"{pair[0]} on {pair[1]}: {'to its end' if _passed(case) else 'FAILED'}")
+
+    with ThreadPoolExecutor(2) as pool:
+        try:
+            for done in [pool.submit(attempt, pair) for pair in pairs if pair not in passed]:
+                done.result()
+        except KeyboardInterrupt:
+            pool.shutdown(wait=False, cancel_futures=True)
     words = [f"{number} {source}" for number, source in pairs if (number, source) in passed]
-    failed = [f"{number} {source}" for number, source in pairs if (number, source) not in passed]
+    failed = [f"{number} {source}" for number, source in pairs if (number, source) in failing]
     return {"notebooks": len({number for number, _ in pairs}), "sources": len(own.SOURCES), "pairs": len(pairs),
             "to_their_end": len(words), "passed": words, "failed": failed}  # fmt: skip
 
@@ -342,6 +351,8 @@ def _told(name: str, c: dict) -> tuple[str, str]:
             f"{c['outside_touched']} things outside touched",
         )
     failed = f"; not {', '.join(c['failed'])}" if c["failed"] else ""
+    untried = c["pairs"] - c["to_their_end"] - len(c["failed"])
+    failed += f"; {untried} have not been tried" if untried else ""
     return (
         f"{c['notebooks']} notebooks, each on {c['sources']} sources of stories of one's own",
         f"{c['to_their_end']} of {c['pairs']} ran to their end{failed}",
