@@ -219,7 +219,7 @@ def try_class(seed: int) -> dict:
 
 
 def try_stories(seed: int, missing: bool = False) -> dict:
-    """Every notebook on every source of `tests/test_own_stories.py`, two at a time; Ctrl-C keeps what has been tried."""
+    """Every notebook on every source of `tests/test_own_stories.py`, two at a time; Ctrl-C keeps what was tried."""
     from tests import test_own_stories as own
 
     pairs = [(number, source) for number, _ in own.PAIRS for source in own.SOURCES]
