@@ -27,7 +27,8 @@ def changed(organ, name: str, *changes: tuple[str, str]):
 def plant(number: str, organ, *mistakes: tuple) -> None:
     """Mistakes are (slug, name, (old text, new text), ...)."""
     for slug, name, *changes in mistakes:
-        wrong(number, slug)(changed(organ, name, *changes))
+        made = wrong(number, slug)(changed(organ, name, *changes))
+        made.__module__, globals()[name] = __name__, made  # so that a notebook can import it
 
 
 # --- 10.35 Uma, 10.37 Wim
