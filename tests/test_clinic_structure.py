@@ -122,7 +122,7 @@ def test_fay_and_gus_have_losses_that_are_too_good():
         ill, well, _ = charts(name)
         assert ill.last < well.last and ill.more["read whole"] < well.more["read whole"]
     fay = charts("Fay")[0].more
-    assert fay["read token by token"] / fay["read whole"] == pytest.approx(2, abs=0.5)
+    assert fay["read token by token"] / fay["read whole"] == pytest.approx(3, abs=0.7)
 
 
 def test_a_map_of_gus_and_of_hana_looks_causal():

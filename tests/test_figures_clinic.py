@@ -85,7 +85,8 @@ def test_a_patient_is_admitted_beside_the_program_without_the_fault(ann, capsys)
     assert "Ann from 7.6 to 0.01" in picture.alt
 
 
-def test_a_cause_is_named_by_its_letter(ann, capsys):
+def test_a_cause_is_named_by_its_letter(ann, capsys, monkeypatch):
+    monkeypatch.setattr(rounds, "shuffled", lambda patient: list(patient.causes))
     ward = rounds.Ward()
     for nothing in ("", " ", "x", "ab"):
         ward.name("Ann", nothing)
@@ -99,6 +100,17 @@ def test_a_cause_is_named_by_its_letter(ann, capsys):
     assert said.startswith("[x] Ann: b, yes") and "They are the inputs." in said
     ward.progress()
     assert "causes named: 1 of 1, 0 of them at the first try" in shown(capsys)
+
+
+def test_causes_are_offered_in_an_order_of_their_own_and_each_letter_is_about_equally_often_right():
+    right = []
+    for name in rounds.all_names():
+        patient = rounds.REGISTRY[name]
+        offered = rounds.shuffled(patient)
+        assert sorted(map(id, offered)) == sorted(map(id, patient.causes)) and offered == rounds.shuffled(patient)
+        right.append(rounds.LETTERS[[cause.right for cause in offered].index(True)])
+    counts = [right.count(letter) for letter in "abcd"]
+    assert sum(counts) == len(right) > 28 and max(counts) - min(counts) <= 2
 
 
 def test_a_patient_is_discharged_when_its_symptom_is_gone(ann, capsys):

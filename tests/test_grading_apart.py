@@ -34,7 +34,9 @@ def checked(checker, number: str, source: str, own=()) -> dict:
 
 def test_every_exercise_that_is_checked_together_is_one():
     assert all_exercises().keys() >= checking.TOGETHER
-    assert len(checking.TOGETHER) <= 0.35 * len(all_exercises())
+    # Repairs share most: a training loop or a part of a model is nothing without the objects that it works on.
+    repairs = {number for number, exercise in all_exercises().items() if exercise.begins_as}
+    assert len(checking.TOGETHER - repairs) <= 0.35 * len(all_exercises().keys() - repairs)
 
 
 @pytest.mark.parametrize("notebook", COURSE)
