@@ -241,10 +241,15 @@ def beside(charts: dict[str, Chart]) -> str:
     said: dict[str, str] = {}  # by whom, so that nothing is printed twice
     for name, chart in charts.items():
         same = said.setdefault(chart.sample, name)
-        text = " ".join(chart.sample.split()) if same == name else f"the same as {same}"
+        text = printable(chart.sample) if same == name else f"the same as {same}"
         if text:
             lines.append(textwrap.fill(f"{name} tells: {text}", 110, subsequent_indent="    "))
     return "\n".join(lines)
+
+
+def printable(text: str) -> str:
+    """A text in one line; what no page can show, such as a control character, as U+FFFD."""
+    return "".join(each if each.isprintable() else "\ufffd" for each in " ".join(text.split()))
 
 
 def _number(value: float) -> str:
