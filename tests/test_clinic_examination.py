@@ -102,6 +102,13 @@ def test_live_a_patient_is_seen(name):
     assert readings[by].alarm, readings[by]
 
 
+@pytest.mark.parametrize("name", [name for name, patient in REGISTRY.items() if patient.twin])
+def test_a_twin_gives_the_very_numbers(name):
+    patient = REGISTRY[name]
+    own, other = (patient.observe(replace(each, steps=12)) for each in (patient.base, patient.twin))
+    assert own == other  # losses, norms, validation, what it tells
+
+
 # ---------------------------------------------------------------------- how it looks
 
 

@@ -182,6 +182,7 @@ Patient(
     "my batches they stand to their last word: I have looked.",
     ill={"batches": emil_batches},
     base=Program(batches=other_ways.collated),
+    twin=Program(),
     symptom=lambda chart: {"stories that end": float(chart.sample.endswith("<|endoftext|>"))},
     thread=(
         "DataCollatorForCompletionOnlyLM can create a model that never generates the end token",

@@ -85,7 +85,7 @@ class Ward:
     def healthy(self, name: str) -> Chart:
         """The same program without the fault; beside a patient that has none, the program that all others are."""
         patient = self.patient(name)
-        return healthy_chart(patient.base if patient.ill else Program(), patient.observe)
+        return healthy_chart(patient.twin or (patient.base if patient.ill else Program()), patient.observe)
 
     def admit(self, name: str):
         """Print a patient's numbers beside those without the fault; returns the picture of both runs."""

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from course.clinic.healthier import LayerCache
+from course.clinic.program import Program
 from course.clinic.programs import Caching, Packing, Reloading
 from course.clinic.ward import Cause, Patient
 
@@ -115,6 +116,7 @@ Patient(
         "https://github.com/huggingface/transformers/issues/2825",
     ),
     base=Packing(),
+    twin=Program(),
     observe=Packing.run,
     symptom=lambda chart: {"last loss": chart.last},
 )

@@ -29,6 +29,7 @@ class Patient:
         causes: three or four, all plausible, one right.
         thread: where somebody really had this fault: (title, address).
         base: the program that it would be, were it well; its settings may be the patient's own.
+        twin: another program that gives the very numbers of `base`, so that one run does for both; None: there is none.
         observe: what is run and looked at; by default a training run.
         symptom: named numbers of a chart, with which the text speaks and a test holds it.
     """
@@ -40,6 +41,7 @@ class Patient:
     causes: tuple[Cause, ...]
     thread: tuple[str, str] = ("", "")
     base: Program = field(default_factory=Program)
+    twin: Program | None = None
     observe: Callable[[Program], Chart] = Program.run
     symptom: Callable[[Chart], dict[str, float]] = lambda chart: {"first loss": chart.first, "last loss": chart.last}
 
