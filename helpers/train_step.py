@@ -4,7 +4,7 @@ How it is carried out, `HardwareConfig`, changes time and memory, and the loss n
 precision (Micikevicius et al. 2017, "Mixed Precision Training"), with the loss in chunks, compiled, and where a batch
 does not fit the device's memory in pieces.
 
-Used by `helpers.training` and `helpers.distributed`, and by the plan of a run (`course.bench.planning`).
+Used by `helpers.training` and `course.distributed`, and by the plan of a run (`course.bench.planning`).
 """
 
 import math

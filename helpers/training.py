@@ -3,7 +3,7 @@
 A run's length is counted in steps, epochs or seconds, and its learning rates follow the fraction of it that has passed.
 Its folder holds the model, the best model so far, `log.jsonl`, samples and the newest checkpoints: stopped after any
 step and resumed, it ends with the same weights, bit for bit on a CPU, as if it had never stopped. What several
-processes need is a layer around this: `helpers.distributed`.
+processes need is a layer around this: `course.distributed`.
 
 Used by `course.runs`, by the command line (`python -m course train`), and in notebooks 07 and 08.
 """

@@ -33,7 +33,7 @@ FILES = (
     "course/reference_ranges.py",
     "course/checks/nb08*.py",
     "helpers/checkpoint.py",
-    "helpers/distributed.py",
+    "course/distributed.py",
     "helpers/run_log.py",
     "helpers/hardware.py",
     "helpers/train_step.py",

@@ -22,7 +22,7 @@ MODULES = (
     *(f"course.cli.{name}" for name in ("evaluate", "export", "generate", "grade", "handout", "mine", "publish")),
     *(f"course.cli.{name}" for name in ("chat", "quiz", "record", "resume", "run", "train")),
     "course.export", "course.figures.training", "course.reference_ranges", "course.site.model_cards",
-    "course.tensorboard_writer", "course.bench.planning", "course.mine", "helpers.distributed", "course.runs",
+    "course.tensorboard_writer", "course.bench.planning", "course.mine", "course.distributed", "course.runs",
     "helpers.evaluation", "pyarrow.parquet", "datasets", "safetensors.torch", "nbformat", "nbclient", "nbconvert",
     # What torch and matplotlib load at their first use, for seconds.
     "matplotlib.backends.backend_agg", "torch._dynamo", "torch._inductor", "torch.distributed.tensor",

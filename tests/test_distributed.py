@@ -8,8 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from course.distributed import Processes, processes
 from helpers.checkpoint import load_model, saved_checkpoints
-from helpers.distributed import Processes, processes
 from helpers.errors import CourseError
 from helpers.files import repository_root
 from helpers.run_log import read_log

@@ -11,11 +11,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from course import distributed
 from course.__main__ import main
 from course.bench import gpu, ladder, planning
 from course.bench.planning import training_flops_per_token
 from course.cli.options import device_of
-from helpers import distributed
 from helpers.checkpoint import random_state, set_random_state
 from helpers.errors import CourseError
 from helpers.model import GPT, GPTConfig

@@ -290,10 +290,10 @@ def test_flat_keys_reach_their_groups_and_come_back():
 
 
 def test_a_trainer_alone_knows_of_no_processes():
-    """What several need is a layer around it: `helpers.distributed`."""
+    """What several need is a layer around it: `course.distributed`."""
     tree = ast.parse(Path(training.__file__).read_text(encoding="utf-8"))
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
-    assert "helpers.distributed" not in imported and "torch.distributed" not in imported
+    assert "course.distributed" not in imported and "torch.distributed" not in imported
     names = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
     names |= {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     assert not [name for name in names if re.search("process|rank|distributed|reduce|gather|barrier|world", name)]

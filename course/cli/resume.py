@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from course.distributed import processes
     from course.runs import prepare_again
-    from helpers.distributed import processes
     from helpers.run_log import owning
 
     folder, quiet = Path(arguments.run_folder), arguments.quiet

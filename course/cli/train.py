@@ -71,8 +71,8 @@ def train(
     recipe, folder: Path, device: str, quiet: bool, start_from: str | None, overwrite: bool, diagnose: bool = False
 ) -> int:
     """Start the run of a recipe in a folder."""
+    from course.distributed import processes
     from course.runs import prepare
-    from helpers.distributed import processes
     from helpers.run_log import owning
 
     with processes(device) as group, one_speaks(group.is_rank0):

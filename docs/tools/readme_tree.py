@@ -34,6 +34,7 @@ COURSE = {
     "site/": "executing and publishing notebooks, the syllabus, model cards",
     "clinic/": "small programs with planted faults, and the ward round that is made of them (10)",
     "runs.py": "from a recipe to a run (07)",
+    "distributed.py": "a layer around the trainer for several processes",
     "mine.py": "your GPT: what passed its check, put together in runs/my_gpt.py",
     "engine.py": "stories told fast: CTranslate2 with our weights",
     "playground.py": "a prompt, sliders, and a story that grows token by token",

@@ -1,4 +1,4 @@
-"""Built in notebook 07: one run on several devices, as a layer around `Trainer`.
+"""One run on several devices, as a layer around `Trainer`.
 
     torchrun --nproc-per-node=2 -m course train --recipe storyteller --out runs/two
 
