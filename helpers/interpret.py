@@ -26,8 +26,8 @@ def module_at(model: GPT, place: str) -> nn.Module:
         CourseError: there is no such place in this model.
     """
     name, _, layer = place.partition(".")
-    if not layer and name in ("embedding", "final"):
-        return model.dropout if name == "embedding" else model.ln_f
+    if place in ("embedding", "final"):
+        return model.dropout if place == "embedding" else model.ln_f
     inside = {
         "stream": lambda block: block,
         "normed": lambda block: block.ln_1,
@@ -146,7 +146,7 @@ def attribution(model: GPT, ids: Tensor, at: Tensor, direction: Tensor) -> dict[
     """
     require_pre_ln(model)
     layers = range(len(model.blocks))
-    rows = torch.arange(len(ids), device=ids.device)
+    rows, at = torch.arange(len(ids), device=ids.device), torch.arange(ids.shape[1], device=ids.device)[at]
     with record(model, *(f"{name}.{i}" for name in ("heads", "mlp") for i in layers)) as seen:
         model(ids)
     parts = {"token": (model.wte(ids) * model.scale)[rows, at], "position": model.wpe(at)}  # each (B, d_model)
