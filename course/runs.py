@@ -24,7 +24,7 @@ from helpers.model import GPT
 from helpers.recipes import Recipe, get_recipe
 from helpers.settings import TrainingSettings
 from helpers.stories import in_validation, load_stories
-from helpers.tokenizer import Tokenizer, load_tokenizer, train_tokenizer, trained_size
+from helpers.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
 from helpers.training import Trainer, TrainingResult
 
 ENOUGH_STORIES = 100_000  # a tokenizer is trained on the first of them: later ones hardly change what it counts
@@ -114,6 +114,22 @@ def _split(recipe: Recipe, stories: Iterable[str]) -> tuple[Iterable[str], list[
         validation = list(islice(_Side(stories, recipe.validation_fraction, validation=True), number))
     # Files of one's own come split in this very way: then there is nothing more to set aside.
     return train, validation or list(load_stories(recipe.stories, "validation", number))
+
+
+def trained_size(source: str | Path) -> int | None:
+    """4096 for "trained:4096", which stands for a tokenizer still to be trained; None for any other source.
+
+    Raises:
+        CourseError: what follows the colon is not a number, or too large a one.
+    """
+    kind, _, size = str(source).partition(":")
+    if kind != "trained":
+        return None
+    if not size.isdecimal() or len(size) > 7 or int(size) > 65_536:
+        said = f"{size:.20}" + ("..." if len(size) > 20 else "")
+        hint = "with its size, 65,536 at most"
+        raise CourseError(f'a tokenizer to be trained is written "trained:4096", {hint}, not "trained:{said}"')
+    return int(size)
 
 
 def _own_tokenizer(size: int, stories: Iterable[str]) -> Tokenizer:

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from helpers.errors import CourseError
-from helpers.model import GPT
+from helpers.model import GPT, CausalSelfAttention
 
 
 def module_at(model: GPT, place: str) -> nn.Module:
@@ -130,41 +130,50 @@ def logit_lens(model: GPT, stream: Tensor) -> Tensor:
     return model.head(model.ln_f(stream))
 
 
-@torch.no_grad()
-def attribution(model: GPT, ids: Tensor, at: Tensor, direction: Tensor) -> dict[str, Tensor]:
-    """What each part adds to a logit, or to a difference of two (Elhage et al. 2021, "direct effects").
+def written_by_heads(attn: CausalSelfAttention, heads: Tensor) -> Tensor:
+    """What each head adds to the stream, (..., H, d_model), from what passes "heads", (..., H, d_head); no bias."""
+    slices = attn.proj.weight.unflatten(1, (attn.n_head, -1))  # (d_model, H, d_head)
+    return torch.einsum("...he,dhe->...hd", heads, slices)
 
-    The last LayerNorm is linear once its scale is held at what it was in this pass; so the parts sum to the logit.
 
-    Args:
-        ids: (B, T). at: the position read in each sequence, (B,).
-        direction: (B, d_model): a row of the head's weight for each sequence, or the difference of two rows.
+def parts_of_stream(model: GPT, ids: Tensor, at: Tensor) -> dict[str, Tensor]:
+    """What was added up to the last stream at a position of each sequence, by name; each (B, d_model).
 
-    Returns:
-        {"token": (B,), "position": (B,), "head 0.0": (B,), ..., "bias 0", "mlp 0", ..., "final bias": (B,)}; "bias 0"
-        is the bias with which attention 0 mixes its heads.
+    The names are "token", "position", "head 0.0", ..., "bias 0", with which attention 0 mixes its heads, "mlp 0", ...
     """
     require_pre_ln(model)
     layers = range(len(model.blocks))
     rows, at = torch.arange(len(ids), device=ids.device), torch.arange(ids.shape[1], device=ids.device)[at]
     with record(model, *(f"{name}.{i}" for name in ("heads", "mlp") for i in layers)) as seen:
         model(ids)
-    parts = {"token": (model.wte(ids) * model.scale)[rows, at], "position": model.wpe(at)}  # each (B, d_model)
+    parts = {"token": (model.wte(ids) * model.scale)[rows, at], "position": model.wpe(at)}
     for i in layers:
-        proj = model.blocks[i].attn.proj
-        slices = proj.weight.unflatten(1, (model.config.n_head, -1))  # (d_model, H, d_head)
-        written = torch.einsum("bhe,dhe->bhd", seen[f"heads.{i}"][rows, at], slices)  # (B, H, d_model)
+        written = written_by_heads(model.blocks[i].attn, seen[f"heads.{i}"][rows, at])  # (B, H, d_model)
         parts |= {f"head {i}.{h}": written[:, h] for h in range(model.config.n_head)}
-        if proj.bias is not None:
-            parts[f"bias {i}"] = proj.bias.expand(len(ids), -1)
+        if (bias := model.blocks[i].attn.proj.bias) is not None:
+            parts[f"bias {i}"] = bias.expand(len(ids), -1)
         parts[f"mlp {i}"] = seen[f"mlp.{i}"][rows, at]
-    whole = sum(parts.values())
-    scale = (whole.var(-1, unbiased=False, keepdim=True) + model.ln_f.eps).sqrt()
-    read = direction * model.ln_f.weight / scale  # (B, d_model)
+    return parts
+
+
+def shares(ln: nn.LayerNorm, parts: dict[str, Tensor], direction: Tensor) -> dict[str, Tensor]:
+    """What each part adds to a logit, or to a difference of two: (B,) each (Elhage et al. 2021, "direct effects").
+
+    The last LayerNorm is linear once its scale is held at what it was; so the shares sum to the logit.
+
+    Args:
+        direction: (B, d_model): a row of the head's weight for each sequence, or the difference of two rows.
+    """
+    variance = sum(parts.values()).var(-1, unbiased=False, keepdim=True)
+    read = direction * ln.weight / (variance + ln.eps).sqrt()  # (B, d_model)
     found = {name: ((part - part.mean(-1, keepdim=True)) * read).sum(-1) for name, part in parts.items()}
-    if model.ln_f.bias is not None:
-        found["final bias"] = direction @ model.ln_f.bias
-    return found
+    return found if ln.bias is None else found | {"final bias": direction @ ln.bias}
+
+
+@torch.no_grad()
+def attribution(model: GPT, ids: Tensor, at: Tensor, direction: Tensor) -> dict[str, Tensor]:
+    """The shares of all parts of a model in a logit at a position of each sequence; `at` is (B,), ids (B, T)."""
+    return shares(model.ln_f, parts_of_stream(model, ids, at), direction)
 
 
 # ---------------------------------------------------------------------- heads by what they look at
@@ -201,6 +210,12 @@ def induction_scores(maps: Tensor, length: int) -> Tensor:
 # ---------------------------------------------------------------------- features
 
 
+def strongest(strength: Tensor, k: int) -> Tensor:
+    """The k largest of the last dimension as they are, 0 in the place of all others."""
+    found = strength.topk(k, dim=-1)
+    return torch.zeros_like(strength).scatter(-1, found.indices, found.values)
+
+
 class SparseAutoencoder(nn.Module):
     """Rewrites vectors of a stream as sums of few directions out of many (Bricken et al. 2023; top-k: Gao et al. 2024).
 
@@ -219,9 +234,7 @@ class SparseAutoencoder(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """How strong each feature is, (..., F): not more than k are above 0."""
-        strength = F.relu((x - self.mean) / self.scale @ self.encoder.T + self.bias)
-        strongest = strength.topk(self.k, dim=-1)
-        return torch.zeros_like(strength).scatter(-1, strongest.indices, strongest.values)
+        return strongest(F.relu((x - self.mean) / self.scale @ self.encoder.T + self.bias), self.k)
 
     def forward(self, x: Tensor) -> Tensor:
         """The vectors rewritten: (..., d_model) from the same."""

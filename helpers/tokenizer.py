@@ -218,22 +218,6 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     return Tokenizer(library.to_str(), "trained")
 
 
-def trained_size(source: str | Path) -> int | None:
-    """4096 for "trained:4096", which stands for a tokenizer still to be trained; None for any other source.
-
-    Raises:
-        CourseError: what follows the colon is not a number, or too large a one.
-    """
-    kind, _, size = str(source).partition(":")
-    if kind != "trained":
-        return None
-    if not size.isdecimal() or len(size) > 7 or int(size) > 65_536:
-        said = f"{size:.20}" + ("..." if len(size) > 20 else "")
-        hint = "with its size, 65,536 at most"
-        raise CourseError(f'a tokenizer to be trained is written "trained:4096", {hint}, not "trained:{said}"')
-    return int(size)
-
-
 def load_tokenizer(source: str | Path = "bundled") -> Tokenizer:
     """The tokenizer of the course ("bundled"), of GPT-2 ("gpt2"), or of a file or folder with a
     tokenizer.json.

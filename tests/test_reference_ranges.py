@@ -13,13 +13,14 @@ import torch
 from course import reference_ranges, runs
 from course.__main__ import main
 from course.bench import planning
+from course.runs import trained_size
 from helpers.checkpoint import save_model
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json, write_json
 from helpers.model import GPT, GPTConfig
 from helpers.recipes import RECIPES, get_recipe, override
 from helpers.run_log import LOG
-from helpers.tokenizer import load_tokenizer, train_tokenizer, trained_size
+from helpers.tokenizer import load_tokenizer, train_tokenizer
 
 NAMES, THINGS = ("Pip", "Ann", "Tom", "Zoe"), ("kite", "ball", "drum", "boat")
 TEXTS = [f"Once upon a time, {name} had a {thing}. {name} lost the {thing}." for name in NAMES for thing in THINGS]

@@ -10,6 +10,7 @@ import torch
 
 from course import in_words
 from course.bench.step_memory import free_memory, moving_bytes, pieces_that_fit
+from course.runs import trained_size
 from helpers.checkpoint import KEEP, TOKENIZER
 from helpers.files import data_folder, read_json
 from helpers.hardware import HALF, choose, matmul_precision
@@ -17,7 +18,7 @@ from helpers.model import GPT, GPTConfig
 from helpers.optimizers import parameter_groups
 from helpers.recipes import Recipe
 from helpers.settings import HardwareConfig, TrainingSettings
-from helpers.tokenizer import load_tokenizer, trained_size
+from helpers.tokenizer import load_tokenizer
 from helpers.train_step import TrainStep
 
 KNOWN_SIZES = {"bundled": 2048, "gpt2": 50257}  # entries, so that a plan needs no download

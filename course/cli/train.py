@@ -188,7 +188,8 @@ def _check_memory(recipe, device: str) -> None:
     import torch
 
     from course.bench.step_memory import free_memory
-    from helpers.tokenizer import load_tokenizer, trained_size
+    from course.runs import trained_size
+    from helpers.tokenizer import load_tokenizer
 
     size = trained_size(recipe.tokenizer) or load_tokenizer(recipe.tokenizer).vocab_size
     config = recipe.config(size)

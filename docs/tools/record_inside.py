@@ -1,0 +1,68 @@
+"""Train storytellers and keep what can be seen inside of them on their way: data/recorded/inside/arrival-seed0.json.
+
+    python docs/tools/record_inside.py arrival --seed 0            trains; the model itself goes to runs/inside/seed0
+
+Notebook 11 draws these records. The runs are those of notebook 07: the recipe `storyteller`, other seeds.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+import torch
+
+from course import inside
+from course.runs import prepare, trainer_of
+from course.skills import Skills
+from helpers.checkpoint import save_model
+from helpers.files import data_folder, runs_folder, write_atomically
+from helpers.recipes import get_recipe
+from helpers.stories import load_stories
+
+STEPS = (1, 20, 40, 60, 80, *range(100, 400, 20), *range(400, 800, 40), *range(800, 1601, 100))  # when it is looked at
+FOLLOWED = 60  # validation stories
+
+
+def record(seed: int, out: Path) -> None:
+    """Train with a seed, look inside at some steps, and write what was seen."""
+    recipe = get_recipe("storyteller")
+    settings = recipe.training.but(seed=seed, eval_every=0, sample_every=0, log_every=1, checkpoint_every=0)
+    prepared = prepare(replace(recipe, training=settings))
+    skills = Skills(prepared.tokenizer, load_stories("bundled", "validation").dataset.select(range(FOLLOWED)))
+    rows = []
+
+    def look(row: dict) -> None:
+        if row["step"] in STEPS:
+            rows.append({"step": row["step"]} | inside.glance(prepared.model, prepared.tokenizer, skills))
+
+    trainer_of(prepared, callback=look).run()
+    head = {"recipe": "storyteller", "seed": seed, "torch": torch.__version__, "stories": prepared.tokens.fingerprint}
+    write_atomically(out, json.dumps(_rounded(head | {"followed_stories": FOLLOWED, "rows": rows})) + "\n")
+    save_model(runs_folder() / "inside" / f"seed{seed}", prepared.model, prepared.tokenizer)
+    print(f"{out}: {rows[-1]['skills']}")
+
+
+def _rounded(value):
+    if isinstance(value, float):
+        return float(f"{value:.4g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("arrival",))
+    parser.add_argument("--seed", type=int, default=0)
+    asked = parser.parse_args()
+    folder = data_folder() / "recorded" / "inside"
+    folder.mkdir(parents=True, exist_ok=True)
+    record(asked.seed, folder / f"arrival-seed{asked.seed}.json")
+
+
+if __name__ == "__main__":
+    main()
