@@ -38,6 +38,8 @@ COURSE = {
     "mine.py": "your GPT: what passed its check, put together in runs/my_gpt.py",
     "engine.py": "stories told fast: CTranslate2 with our weights",
     "playground.py": "a prompt, sliders, and a story that grows token by token",
+    "inside.py": "where the truth about a story is known, and what a model's heads do there (11)",
+    "attention_viewer.py": "where a head looks, to be clicked through (11)",
     "scoreboard.py": "every model on the same validation stories, in bits per byte",
     "diagnosis.py": "what the instruments of 10 say of a run before it starts",
     "reference_ranges.py": "what a healthy run shows, and what is likely wrong outside",

@@ -1,0 +1,331 @@
+"""The inside of a model in lines and bars: lenses, shares, tests of a head, probes, features, how skills arrive.
+
+Its text and heat maps are in `inside_maps`.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from course.figures import grids, style
+
+
+def _look(i: int) -> dict:
+    """Color and marker of series i."""
+    return {"color": style.COLOURS[i % 5], "marker": style.MARKERS[i % 6]}
+
+
+def _below(ax, names: Sequence[str], size: float = 9) -> None:
+    """Names of places below an axis, turned where they are long or many."""
+    turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if sum(map(len, names)) > 60 else {}
+    ax.set_xticks(range(len(names)), names, fontsize=size, **turned)
+
+
+def _one_grid(ax, axis: str) -> None:
+    """Pale lines across one axis only."""
+    ax.grid(visible=False)
+    ax.grid(visible=True, axis=axis)
+
+
+@style.figure
+def lens_by_layer(
+    places: Sequence[str],
+    curves: Mapping[str, Sequence[float]],
+    tuned: Mapping[str, Sequence[float]] | None = None,
+):
+    """What the logit lens reads: the probability of the true word after each place of the model.
+
+    Args:
+        places: from the first to the last. curves: for each role the mean probability at each of them.
+        tuned: the same, read by a tuned lens; dashed.
+    """
+    fig, ax = style.canvas(height=3.8)
+    said = []
+    for i, (role, values) in enumerate(curves.items()):
+        ax.plot(range(len(places)), values, linestyle="-", label=role, **_look(i))
+        leaps = np.diff(values)
+        jump = (
+            f", the largest step up at the place {places[1 + int(leaps.argmax())]}"
+            if len(leaps) and leaps.max() > 0
+            else ""
+        )
+        said.append(f"{role} from {values[0]:.2f} to {values[-1]:.2f}{jump}")
+    for role, values in (tuned or {}).items():
+        i = list(curves).index(role) if role in curves else len(curves)
+        ax.plot(range(len(places)), values, linestyle="--", markerfacecolor=style.GROUND, linewidth=1.5, **_look(i))
+        said.append(f"{role}, tuned lens, from {values[0]:.2f} to {values[-1]:.2f}")
+    if tuned:
+        ax.plot([], [], color=style.INK, linestyle="--", marker="o", markerfacecolor=style.GROUND, linewidth=1.5,
+                label="tuned lens")  # fmt: skip
+    _below(ax, places)
+    ax.set(ylim=(0, 1.02), ylabel="probability of the true word")
+    ax.set_title("When does the model know the word?")
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    return fig, f"Probability of the true word, read after each of {len(places)} places. {'; '.join(said)}."
+
+
+@style.figure
+def logit_shares(shares: Mapping[str, tuple[float, float]], title: str):
+    """What each part of the model adds to a logit, and the sum.
+
+    Args:
+        shares: for each part the mean and its standard error. The bar of the sum is drawn without an error.
+    """
+    total = sum(mean for mean, _ in shares.values())
+    names = [*shares, "sum"]
+    means = [*(mean for mean, _ in shares.values()), total]
+    errors = [*(error for _, error in shares.values()), 0.0]
+    fig, ax = style.canvas(height=0.95 + 0.3 * len(names))
+    rows = range(len(names))
+    span = max(means + [0]) - min(means + [0]) or 1.0
+    for row, (mean, error) in enumerate(zip(means, errors, strict=True)):
+        look = {"color": style.BLUE, "edgecolor": style.GROUND}
+        if row == len(shares):
+            look |= {"color": style.ORANGE, "hatch": "///"}
+        elif mean < 0:
+            look = {"color": style.SKY, "edgecolor": style.BLUE, "hatch": "..."}
+        ax.barh(row, mean, height=0.66, linewidth=0.5, **look)
+        if error:
+            ax.errorbar(mean, row, xerr=error, color=style.INK, capsize=3, linewidth=1.2)
+        beyond = mean + math.copysign(error + 0.012 * span, mean)
+        ax.text(beyond, row, _signed(mean), va="center", ha="left" if mean >= 0 else "right", fontsize=9)
+    ax.axvline(0, color=style.INK, linewidth=1.0, linestyle="-")
+    ax.axhline(len(shares) - 0.5, color=style.QUIET, linewidth=0.8, linestyle=":")
+    ax.set_yticks(rows, names, fontsize=9.5)
+    ax.invert_yaxis()
+    reach = [mean + sign * (error + 0.12 * span) for mean, error in zip(means, errors, strict=True) for sign in (-1, 1)]
+    ax.set_xlim(min([0, *reach]) if min(means) < 0 else 0, max([0, *reach]))
+    ax.set(xlabel="share of the logit, mean and standard error", title=title)
+    _one_grid(ax, "x")
+    by = sorted(shares, key=lambda name: shares[name][0])
+    return fig, (
+        f"{title}: bars for {len(shares)} parts and their sum, {_signed(total)}. The largest is {by[-1]}, "
+        f"{_signed(shares[by[-1]][0])} with standard error {shares[by[-1]][1]:.2f}, the smallest {by[0]}, "
+        f"{_signed(shares[by[0]][0])}."
+    )
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.2f}".replace("-", "\N{MINUS SIGN}")
+
+
+@style.figure
+def three_tests(results: Mapping[str, Mapping[str, tuple[float, float]]], chance: float, n: int):
+    """Is a head needed, and is it enough? For each model how often the word is right, with the head and without it.
+
+    Args:
+        results: for each model, for each test such as "untouched" or "without the head", the fraction right and its
+            standard error.
+        chance: the fraction right of guessing. n: how many mentions each point stands for.
+    """
+    tests = list(dict.fromkeys(test for found in results.values() for test in found))
+    fig, ax = style.canvas(height=3.9)
+    for i, test in enumerate(tests):
+        there = [(at, *found[test]) for at, found in enumerate(results.values()) if test in found]
+        places = [at + (i - (len(tests) - 1) / 2) * 0.19 for at, _, _ in there]
+        values, errors = [100 * value for _, value, _ in there], [100 * error for _, _, error in there]
+        ax.errorbar(places, values, yerr=errors, linestyle="none", markersize=7, capsize=3.5, linewidth=1.4,
+                    label=test, **_look(i))  # fmt: skip
+        for place, value, error in zip(places, values, errors, strict=True):
+            above = value < 90
+            edge = value + error if above else value - error
+            ax.annotate(f"{value:.0f}", (place, edge), (0, 5 if above else -5), textcoords="offset points",
+                        ha="center", va="bottom" if above else "top", fontsize=8.5)  # fmt: skip
+    ax.axhline(100 * chance, color=style.INK, linewidth=1.1, linestyle=":")
+    low = chance < 0.08
+    ax.text(1.005, 0 if low else 100 * chance, "guessing", transform=ax.get_yaxis_transform(), fontsize=8.5,
+            va="bottom" if low else "center", rotation=90)  # fmt: skip
+    for edge in range(1, len(results)):
+        ax.axvline(edge - 0.5, color=style.QUIET, linewidth=0.7, linestyle="-", alpha=0.5)
+    ax.set_xticks(range(len(results)), list(results))
+    ax.tick_params(axis="x", length=0)
+    ax.set(xlim=(-0.5, len(results) - 0.5), ylim=(0, 104), ylabel="right, per cent")
+    ax.set_title(f"Is the head needed, is it enough? {n:,} mentions")
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2 if len(tests) <= 4 else 3)
+    said = [
+        f"{model}: " + ", ".join(f"{test} {value:.0%} ± {error:.1%}" for test, (value, error) in found.items())
+        for model, found in results.items()
+    ]
+    return fig, (
+        f"Points with error bars, how often the word is right of {n:,} mentions; guessing is right in {chance:.0%}. "
+        f"{'; '.join(said)}."
+    )
+
+
+@style.figure
+def ablations(table: Mapping[str, Mapping[str, float]], whole: float | None = None, measure: str = "fraction right"):
+    """What is left when a part is replaced: by nothing, by its mean, by its values from another story.
+
+    Args:
+        table: for each part, for each way to replace it, what is left.
+        whole: the same of the untouched model; a dotted line.
+        measure: what the numbers are.
+    """
+    ways = list(dict.fromkeys(way for found in table.values() for way in found))
+    fig, ax = style.canvas(height=1.25 + len(table) * (0.12 + 0.17 * len(ways)))
+    thick = 0.84 / len(ways)
+    most = max([0.0, whole or 0.0, *(value for found in table.values() for value in found.values())]) or 1.0
+    for i, way in enumerate(ways):
+        colour = (style.BLUE, style.ORANGE, style.TEAL, style.BERRY)[i % 4]
+        there = [(at, found[way]) for at, found in enumerate(table.values()) if way in found]
+        rows = [at + (i - (len(ways) - 1) / 2) * thick for at, _ in there]
+        ax.barh(rows, [value for _, value in there], height=0.92 * thick, color=colour, hatch=style.HATCHES[i],
+                edgecolor=style.GROUND, linewidth=0.5, label=way)  # fmt: skip
+        for row, (_, value) in zip(rows, there, strict=True):
+            ax.text(value + 0.01 * most, row, f"{value:.2f}", va="center", fontsize=8)
+    ax.set_yticks(range(len(table)), list(table))
+    ax.invert_yaxis()
+    ax.set(xlim=(0, 1.09 * most), xlabel=measure, title="What is left without a part")
+    _one_grid(ax, "x")
+    if whole is not None:
+        ax.axvline(whole, color=style.INK, linewidth=1.6, linestyle=":", label=f"untouched: {whole:.2f}")
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=len(ways) + 1)
+    said = []
+    for way in ways:
+        found = {part: values[way] for part, values in table.items() if way in values}
+        least, best = min(found, key=found.get), max(found, key=found.get)
+        said.append(f"{way}: least without {least}, {found[least]:.2f}, most without {best}, {found[best]:.2f}")
+    untouched = f" Untouched it is {whole:.2f}." if whole is not None else ""
+    return fig, f"Bars of {measure} when one of {len(table)} parts is replaced. {'; '.join(said)}.{untouched}"
+
+
+@style.figure
+def recall_by_distance(curves: Mapping[str, Sequence[tuple[float, float, float]]]):
+    """How often a word is right that was named so many tokens ago.
+
+    Args:
+        curves: for each model `(distance, fraction right, standard error)`, the shortest distance first.
+    """
+    fig, ax = style.canvas(height=3.5)
+    said = []
+    for i, (name, points) in enumerate(curves.items()):
+        distance, right, error = zip(*points, strict=True)
+        ax.errorbar(distance, [100 * r for r in right], yerr=[100 * e for e in error], capsize=3.5, label=name,
+                    linestyle=style.LINESTYLES[i % 6], linewidth=1.7, **_look(i))  # fmt: skip
+        said.append(f"{name} from {right[0]:.0%} at {distance[0]:g} tokens to {right[-1]:.0%} at {distance[-1]:g}")
+    ax.set(xlim=(0, None), ylim=(0, 103), xlabel="tokens since the word was last named", ylabel="right, per cent")
+    ax.set_title("How far back does it remember?")
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return fig, f"How often a word is right, by the distance to its last mention: {'; '.join(said)}."
+
+
+@style.figure
+def probe_accuracy(places: Sequence[str], curves: Mapping[str, Mapping]):
+    """How well a linear probe reads a fact from the stream, beside a probe that learned shuffled answers.
+
+    Args:
+        curves: for each fact "probe" and "control", the fraction right at each place, and "chance".
+    """
+    columns = 2 if len(curves) == 4 else min(len(curves), 3)
+    rows = -(-len(curves) // columns)
+    fig, axes = style.canvas(rows, columns, height=2.2 * rows + 1.3, squeeze=False, sharey=True)
+    said = []
+    for ax in axes.flat[len(curves) :]:
+        ax.axis("off")
+    x = range(len(places))
+    for number, (ax, (fact, found)) in enumerate(zip(axes.flat, curves.items(), strict=False)):
+        ax.plot(x, [100 * v for v in found["probe"]], color=style.BLUE, linestyle="-", marker="o", label="probe")
+        ax.plot(x, [100 * v for v in found["control"]], color=style.BERRY, linestyle="--", marker="s", label="control")
+        ax.axhline(100 * found["chance"], color=style.INK, linestyle=":", linewidth=1.3, label="chance")
+        style.panel_title(ax, fact)
+        ax.set_ylim(0, 103)
+        ax.set_xticks(x, places if number + columns >= len(curves) else [], fontsize=8.5, rotation=90)
+        best = int(np.argmax(found["probe"]))
+        said.append(
+            f"{fact}: best {found['probe'][best]:.0%} at {places[best]}, there the control "
+            f"{found['control'][best]:.0%}; chance {found['chance']:.0%}"
+        )
+    for ax in axes[:, 0]:
+        ax.set_ylabel("right, per cent")
+    fig.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    style.headline(fig, "What a probe can read")
+    return fig, f"Accuracy of linear probes after each of {len(places)} places. {'. '.join(said)}."
+
+
+@style.figure
+def features_and_roles(best: Sequence[Mapping]):
+    """The sparse feature that fits each role best: how often it is right when it is on, and how much it finds.
+
+    Args:
+        best: rows with "role", "feature", "precision" and "recall".
+    """
+    fig, ax = style.canvas(height=1.25 + 0.44 * len(best))
+    parts = (("precision", style.BLUE, "", -0.19), ("recall", style.ORANGE, "///", 0.19))
+    for name, colour, hatch, shift in parts:
+        rows = [i + shift for i in range(len(best))]
+        ax.barh(rows, [row[name] for row in best], height=0.36, color=colour, hatch=hatch, edgecolor=style.GROUND,
+                linewidth=0.5, label=name)  # fmt: skip
+        for place, row in zip(rows, best, strict=True):
+            ax.text(row[name] + 0.01, place, f"{row[name]:.2f}", va="center", fontsize=8.5)
+    ax.set_yticks(range(len(best)), [f"{row['role']}\nfeature {row['feature']}" for row in best], fontsize=9)
+    ax.invert_yaxis()
+    ax.set(xlim=(0, 1.08), title="Does one feature stand for one role?")
+    ax.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
+    _one_grid(ax, "x")
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)
+    said = "; ".join(
+        f"{row['role']}, feature {row['feature']}: precision {row['precision']:.2f}, recall {row['recall']:.2f}"
+        for row in best
+    )
+    return fig, f"Bars of precision and recall of the best feature for each of {len(best)} roles. {said}."
+
+
+ARRIVING = (  # name, color, line, of a row the value
+    ("hero's name recalled", style.BLUE, "-", lambda row: row["skills"].get("hero", {}).get("right")),
+    ("a head looks at the hero", style.BERRY, "--", lambda row: _largest(row, "looks at hero")),
+    ("a head does induction", style.TEAL, ":", lambda row: _largest(row, "induction")),
+)
+
+
+def _largest(row: Mapping, score: str) -> float | None:
+    found = row.get("heads", {}).get(score)
+    return None if found is None else float(np.max(found))
+
+
+@style.figure
+def arrival(runs: Sequence[Mapping]):
+    """How a skill and the heads behind it arrive in training: the grammar's loss above, recall and heads below.
+
+    Args:
+        runs: recorded by docs/tools/record_inside.py, each with "seed" and "rows". Each seed is a thin line.
+    """
+    fig, (top, low) = style.canvas(2, 1, height=5.4, sharex=True, height_ratios=(1, 1.6))
+    for number, run in enumerate(runs):
+        rows = run["rows"]
+        steps = [row["step"] for row in rows]
+        top.plot(steps, [row["skills"]["grammar"]["nats"] for row in rows], color=style.NAVY, linestyle="-",
+                 linewidth=1.1)  # fmt: skip
+        for name, colour, line, value in ARRIVING:
+            there = [(step, found) for step, row in zip(steps, rows, strict=True) if (found := value(row)) is not None]
+            low.plot(*(zip(*there, strict=True) if there else ([], [])), color=colour, linestyle=line,
+                     linewidth=1.1 if len(runs) > 1 else 1.8, label=None if number else name)  # fmt: skip
+    top.set(ylim=(0, None), ylabel="nats per token")
+    style.panel_title(top, "loss of the tokens that no variable decides")
+    low.set(xscale="log", ylim=(0, 1.03), xlabel="steps", ylabel="fraction right, or attention")
+    style.panel_title(low, "recall of the hero's name, and the head that scores most")
+    last = max((run["rows"][-1]["step"] for run in runs), default=1)
+    grids.ticks(low, [step for step in (1, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000) if step <= last])
+    if runs:
+        legend = low.legend(loc="upper left", handlelength=3.2)
+        for handle in legend.get_lines():
+            handle.set_linewidth(2.2)
+    style.headline(fig, "A skill arrives, and a head with it")
+    return fig, f"Curves of {len(runs)} runs over {last:,} steps, on a logarithmic axis. {_arrived(runs)}"
+
+
+def _arrived(runs: Sequence[Mapping]) -> str:
+    """For alternative text: each run's loss, and from which step on each curve is over half of what it reaches."""
+    said = []
+    for run in runs:
+        rows = run["rows"]
+        first, last = (row["skills"]["grammar"]["nats"] for row in (rows[0], rows[-1]))
+        parts = [f"grammar from {first:.2f} to {last:.2f} nats"]
+        for name, _, _, value in ARRIVING:
+            there = [(row["step"], found) for row in rows if (found := value(row)) is not None]
+            if there:
+                half = max(found for _, found in there) / 2
+                step = next(step for step, found in there if found >= half)
+                parts.append(f"{name} {there[-1][1]:.2f} at the end, half of its most at step {step:,}")
+        said.append(f"Seed {run['seed']}: {', '.join(parts)}.")
+    return " ".join(said) or "Nothing is recorded."
