@@ -144,6 +144,11 @@ def lines():
     )  # fmt: skip
     bare = [{"seed": 5, "rows": [{"step": 1, "skills": {"grammar": {"nats": 7.0}}}]}]
     yield inside.arrival(bare), ["1 runs over 1 steps", "Seed 5: grammar from 7.00 to 7.00 nats."]
+    flat = [{"seed": 0, "rows": rows(0)[:1]}]
+    yield (
+        inside.arrival(flat),
+        ["a head looks at the hero 0.10 at the end", "induction 0.00 at the end, never over 0.00"],
+    )
     yield inside.arrival([]), ["Nothing is recorded"]
 
 

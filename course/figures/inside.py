@@ -324,8 +324,9 @@ def _arrived(runs: Sequence[Mapping]) -> str:
         for name, _, _, value in ARRIVING:
             there = [(row["step"], found) for row in rows if (found := value(row)) is not None]
             if there:
-                half = max(found for _, found in there) / 2
-                step = next(step for step, found in there if found >= half)
-                parts.append(f"{name} {there[-1][1]:.2f} at the end, half of its most at step {step:,}")
+                most = max(found for _, found in there)
+                step = next(step for step, found in there if found >= most / 2)
+                when = f"half of its most at step {step:,}" if most >= 0.1 else f"never over {most:.2f}"
+                parts.append(f"{name} {there[-1][1]:.2f} at the end, {when}")
         said.append(f"Seed {run['seed']}: {', '.join(parts)}.")
     return " ".join(said) or "Nothing is recorded."
