@@ -1,24 +1,107 @@
-"""What notebook 11 looks at: places of stories at which the truth is known, and what a model's parts do there.
+"""What notebook 11 looks at: places of stories at which the truth is known, and what a model does there.
 
 The grammar of the bundled stories says where it named its hero, the friend, the toy and the color again
 (`course.skills`). A head that copies shows itself there by where it looks.
 """
 
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from course.skills import Skills
+from course.mentions import role_of
+from course.skills import ROLES, Skills
 from helpers import interpret
 from helpers.evaluation import evaluating, padded
 from helpers.model import GPT
 
 REPEATED, LENGTH = 16, 40  # sequences of random tokens, and how many tokens are said twice
+TESTS = ("untouched", "without the head", "the head alone in its layer", "another head left out")
 
 
-def batch_of(skills: Skills, model: GPT) -> Tensor:
-    """The stories of `skills` as ids, (stories, T), padded on the right and cut to the model's context."""
-    context = model.config.context_length
-    return padded([row[:-1][:context] for row in skills.rows], next(model.parameters()).device)[0]
+@dataclass(frozen=True)
+class Mentions:
+    """Stories, and the N positions in them after which a word comes that the story forces.
+
+    Attributes:
+        ids: the stories, (stories, T), padded on the right. inside: which of them are tokens of a story, (stories, T).
+        rows, at: in which story, and at which position, the model is asked for the word, (N,) each.
+        true: the token that comes, (N,). rivals: of each, the first tokens of its role's words, the true one first.
+        roles: of each, its role, (N,). quiet: positions, as `rows` and `at`, whose next token no variable decides.
+    """
+
+    ids: Tensor
+    inside: Tensor
+    rows: Tensor
+    at: Tensor
+    true: Tensor
+    rivals: list[tuple[int, ...]]
+    roles: np.ndarray
+    quiet: tuple[Tensor, Tensor]
+
+    @classmethod
+    def of(cls, tokenizer, stories: Iterable[dict], context: int) -> "Mentions":
+        """The mentions in stories with spans, such as the data set of the bundled validation stories."""
+        skills = Skills(tokenizer, stories)
+        ids, inside = padded([row[:-1][:context] for row in skills.rows], "cpu")
+        targets = [target for target in skills.targets if target.at < context]
+        rows, at, true = torch.tensor([(target.row, target.at, target.rivals[0]) for target in targets]).T
+        quiet = torch.tensor(
+            [(row, at) for row, marks in enumerate(skills.quiet) for at in marks if at < ids.shape[1] - 1]
+        ).T
+        return cls(
+            ids,
+            inside,
+            rows,
+            at,
+            true,
+            [target.rivals for target in targets],
+            np.array([target.role for target in targets]),
+            (quiet[0], quiet[1]),
+        )
+
+    def of_role(self, role: str) -> Tensor:
+        """Which mentions are of a role: (N,) of bool."""
+        return torch.as_tensor(self.roles == role)
+
+    @torch.no_grad()
+    def logits(self, model: GPT) -> Tensor:
+        """What a model says at the mentions: (N, V)."""
+        with evaluating(model):
+            return model.head(model.hidden(self.ids)[self.rows, self.at])
+
+    def right(self, logits: Tensor) -> Tensor:
+        """Whether the true word is given more than any rival: (N,), 1.0 or 0.0."""
+        firsts = [float(logits[i, list(each)].argmax() == 0) for i, each in enumerate(self.rivals)]
+        return torch.tensor(firsts)
+
+    def probability(self, logits: Tensor) -> Tensor:
+        """The probability of the true word's token: (N,)."""
+        return logits.softmax(-1)[range(len(self.true)), self.true]
+
+    @torch.no_grad()
+    def quiet_nats(self, model: GPT) -> Tensor:
+        """The loss of each token that no variable decides, in nats: (M,), in the order of `quiet`."""
+        rows, at = self.quiet
+        with evaluating(model):
+            logits = model.head(model.hidden(self.ids)[rows, at])
+        return -logits.log_softmax(-1)[range(len(at)), self.ids[rows, at + 1]]
+
+
+def mean_with_error(values: Tensor, rows: Tensor) -> tuple[float, float]:
+    """A mean, and its standard error where the values of one story, with the same row, belong together.
+
+    The error is that of a ratio of sums over stories (Cochran 1977, "Sampling Techniques", section 6.3).
+    """
+    stories, where = rows.unique(return_inverse=True)
+    sums = torch.zeros(len(stories), dtype=torch.float64).index_add(0, where, values.double())
+    counts = torch.zeros(len(stories), dtype=torch.float64).index_add(0, where, torch.ones(len(rows)).double())
+    mean = sums.sum() / counts.sum()
+    spread = ((sums - mean * counts) ** 2).sum() * len(stories) / max(len(stories) - 1, 1)
+    return mean.item(), (spread.sqrt() / counts.sum()).item()
 
 
 def looked_back(maps: Tensor, ids: Tensor, rows: Tensor, at: Tensor, true: Tensor) -> Tensor:
@@ -33,20 +116,99 @@ def looked_back(maps: Tensor, ids: Tensor, rows: Tensor, at: Tensor, true: Tenso
     return torch.einsum("nlht,nt->nlh", looks, stood)
 
 
-def glance(model: GPT, tokenizer, skills: Skills) -> dict:
+def copiers(model: GPT, mentions: Mentions) -> dict[str, tuple[int, int]]:
+    """For each role the (layer, head) that looks back most at the true word."""
+    maps = interpret.attention_maps(model, mentions.ids)
+    looks = looked_back(maps, mentions.ids, mentions.rows, mentions.at, mentions.true)  # (N, n_layer, H)
+    found = {}
+    for role in dict.fromkeys(mentions.roles.tolist()):
+        strongest = int(looks[mentions.of_role(role)].mean(0).argmax())
+        found[role] = divmod(strongest, model.config.n_head)
+    return found
+
+
+@contextmanager
+def left_out(model: GPT, ids: Tensor, heads: Iterable[tuple[int, int]], how: str = "mean") -> Iterator[None]:
+    """While this is open, heads, each (layer, head), say what `helpers.interpret.stand_in` says instead of them."""
+    heads = list(heads)
+    with interpret.record(model, *{f"heads.{layer}" for layer, _ in heads}) as seen, torch.no_grad():
+        model.hidden(ids)
+    with ExitStack() as patches:
+        for layer, head in heads:
+            instead = interpret.stand_in(seen[f"heads.{layer}"], how, torch.Generator().manual_seed(0))
+            patches.enter_context(interpret.patch(model, f"heads.{layer}", instead, np.s_[:, :, head]))
+        yield
+
+
+def three_tests(model: GPT, mentions: Mentions) -> dict:
+    """Is a role's word carried by the head that looks back at it? By role: the head, and for each of `TESTS` recall.
+
+    "without the head" asks whether it is necessary, "the head alone in its layer" whether it is sufficient; whether it
+    is specific is asked of "another head left out", of the recall of the other roles and of the tokens that no
+    variable decides. Each number comes with its standard error over stories.
+    """
+    heads, rows, quiet = copiers(model, mentions), mentions.rows, mentions.quiet[0]
+    untouched = mentions.right(mentions.logits(model))
+    tried = {copier: _tried(model, mentions, copier, set(heads.values())) for copier in set(heads.values())}
+    found = {"quiet": mean_with_error(mentions.quiet_nats(model), quiet), "roles": {}}
+    for role, copier in heads.items():
+        mine = mentions.of_role(role)
+        right, quiet_nats = tried[copier]
+        right = {TESTS[0]: untouched} | right
+        chance = [1 / len(each) for each, is_mine in zip(mentions.rivals, mine, strict=True) if is_mine]
+        found["roles"][role] = {
+            "head": "{}.{}".format(*copier),
+            "chance": sum(chance) / len(chance),
+            "recall": {test: mean_with_error(each[mine], rows[mine]) for test, each in right.items()},
+            "quiet without it": mean_with_error(quiet_nats, quiet),
+            "others without it": {
+                other: mean_with_error(right[TESTS[1]][mentions.of_role(other)], rows[mentions.of_role(other)])
+                for other in heads
+                if heads[other] != copier
+            },
+        }
+    return found
+
+
+def _tried(model: GPT, mentions: Mentions, copier: tuple[int, int], copiers: set) -> tuple[dict[str, Tensor], Tensor]:
+    """Which mentions are right in each test of a head, and the loss of the quiet tokens without it."""
+    layer, head = copier
+    others = [(layer, each) for each in range(model.config.n_head) if each != head]
+    bystander = next((each for each in others if each not in copiers), others[0])
+    right = {}
+    for test, out in zip(TESTS[1:], ([copier], others, [bystander]), strict=True):
+        with left_out(model, mentions.ids, out):
+            right[test] = mentions.right(mentions.logits(model))
+            if out == [copier]:
+                quiet_nats = mentions.quiet_nats(model)
+    return right, quiet_nats
+
+
+def token_roles(tokenizer, story: dict, row: list[int]) -> list[str | None]:
+    """Which role printed each token of a story's sequence, `row`, (end token first); None: no variable did."""
+    owner: list[str | None] = [None] * len(story["text"].encode("utf-8"))
+    for span in story["spans"]:
+        start, end = (len(story["text"][: span[side]].encode("utf-8")) for side in ("start", "end"))
+        owner[start:end] = [role_of(span)] * (end - start)
+    roles, position = [None], 0
+    for token in row[1:]:
+        size = len(tokenizer.id_to_token(token))  # a character for each byte
+        roles.append(next((role for role in owner[position : position + size][::-1] if role), None))
+        position += size
+    return roles
+
+
+def glance(model: GPT, tokenizer, skills: Skills, mentions: Mentions) -> dict:
     """What a model can do, and what its heads look at, in plain numbers: for a record of how skills arrive."""
     generator = torch.Generator().manual_seed(0)
-    with evaluating(model), torch.inference_mode():
+    with evaluating(model), torch.no_grad():
         twice = interpret.repeated_tokens(model, REPEATED, LENGTH, tokenizer.eos_token_id, generator)
         maps = interpret.attention_maps(model, twice)
         scores = {
             "previous": interpret.previous_token_scores(maps).tolist(),
             "induction": interpret.induction_scores(maps, LENGTH).tolist(),
         }
-        ids = batch_of(skills, model)
-        maps = interpret.attention_maps(model, ids)
-        for role in skills.roles:
-            mine = [target for target in skills.targets if target.role == role and target.at < ids.shape[1]]
-            rows, at, true = torch.tensor([(target.row, target.at, target.rivals[0]) for target in mine]).T
-            scores[f"looks at {role}"] = looked_back(maps, ids, rows, at, true).mean(0).tolist()
+        maps = interpret.attention_maps(model, mentions.ids)
+        looks = looked_back(maps, mentions.ids, mentions.rows, mentions.at, mentions.true)
+        scores |= {f"looks at {role}": looks[mentions.of_role(role)].mean(0).tolist() for role in ROLES}
         return {"skills": skills.measure(model), "heads": scores}

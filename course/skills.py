@@ -74,7 +74,7 @@ class Skills:
                 true = row[at + 1]
                 rivals = sorted(first[mention.role, mention.space] - {true})
                 self.targets.append(Target(mention.role, number, at, (true, *rivals)))
-        self._grammar = [_outside_spans(tokenizer, story, row) for story, row in zip(stories, self.rows, strict=True)]
+        self.quiet = [_outside_spans(tokenizer, story, row) for story, row in zip(stories, self.rows, strict=True)]
 
     @torch.inference_mode()
     def measure(self, model) -> dict[str, dict[str, float]]:
@@ -89,7 +89,7 @@ class Skills:
         with evaluating(model):
             hidden = model.hidden(ids)  # (stories, T, d_model)
         targets = [target for target in self.targets if target.at < context]
-        quiet = [(n, at) for n, marks in enumerate(self._grammar) for at in marks if at < context]
+        quiet = [(n, at) for n, marks in enumerate(self.quiet) for at in marks if at < context]
         found = {GRAMMAR: {"nats": _mean(self._nats(model, hidden, quiet).tolist())}}
         where = [(target.row, target.at) for target in targets]
         logits = self._logits(model, hidden, where)  # (targets, V)

@@ -54,7 +54,7 @@ def test_each_place_predicts_the_first_token_of_a_word_named_before(skills, toke
 
 
 def test_grammar_is_every_token_that_touches_no_span(skills, tokenizer, stories):
-    for story, row, marks in zip(stories, skills.rows, skills._grammar, strict=True):
+    for story, row, marks in zip(stories, skills.rows, skills.quiet, strict=True):
         position = 0
         for at, token in enumerate(row[1:-1]):
             end = position + len(tokenizer.decode([token]))  # the bundled stories are ASCII but for nothing
@@ -69,7 +69,7 @@ def test_the_losses_are_those_of_evaluation(skills, model):
     for role in ROLES:
         mine = [-scores[target.row].log_probs[target.at] for target in skills.targets if target.role == role]
         assert found[role]["nats"] == pytest.approx(sum(mine) / len(mine), rel=1e-4)
-    quiet = [-scores[n].log_probs[at] for n, marks in enumerate(skills._grammar) for at in marks]
+    quiet = [-scores[n].log_probs[at] for n, marks in enumerate(skills.quiet) for at in marks]
     assert found[GRAMMAR]["nats"] == pytest.approx(sum(quiet) / len(quiet), rel=1e-4)
 
 
