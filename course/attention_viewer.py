@@ -106,8 +106,8 @@ class AttentionViewer:
 
         n_layer, n_head = self.maps.shape[:2]
         like = {"style": {"description_width": "60px"}, "layout": w.Layout(width="160px")}
-        layer = w.Dropdown(options=_from_1(n_layer), value=self.layer, description="layer", **like)
-        head = w.Dropdown(options=_from_1(n_head), value=self.head, description="head", **like)
+        layer = w.Dropdown(options=list(range(n_layer)), value=self.layer, description="layer", **like)
+        head = w.Dropdown(options=list(range(n_head)), value=self.head, description="head", **like)
         at = w.SelectionSlider(
             options=[(f"{i}: {label(token)}", i) for i, token in enumerate(self.tokens)], value=self.at,
             description="looking", continuous_update=True, style={"description_width": "60px"},
@@ -122,8 +122,3 @@ class AttentionViewer:
             control.observe(show, names="value")
         show()
         return w.VBox([w.Box([layer, head, at], layout=w.Layout(flex_flow="row wrap")), place])
-
-
-def _from_1(count: int) -> list[tuple[str, int]]:
-    """The choices of a menu: shown from 1, as heads are named, and counted from 0."""
-    return [(str(i + 1), i) for i in range(count)]

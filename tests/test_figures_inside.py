@@ -41,9 +41,9 @@ def texts():
 
     tokens = [" Pip", " ran", ".", "\n", "<|endoftext|>", " Pip", " $x$"]
     yield (
-        inside_maps.attention_on_text(tokens, [0.7, 0.2, 0.04, 0, 0.01, 0.05], 5, "Head 2.2"),
+        inside_maps.attention_on_text(tokens, [0.7, 0.2, 0.04, 0, 0.01, 0.05], 5, "Head 1.1"),
         [
-            "Head 2.2. ",
+            "Head 1.1. ",
             "7 tokens",
             "where ·Pip at position 5",
             "0.70 to ·Pip at position 0, 0.20",
@@ -61,13 +61,13 @@ def heat_maps():
         inside_maps.head_maps({"previous": HEADS, "left out": -HEADS}),
         [
             "2 layers with 4 heads",
-            "previous: largest in head 2.2, 0.90, smallest in 1.2, 0.00",
-            "smallest in 2.2, -0.90",
+            "previous: largest in head 1.1, 0.90, smallest in 0.1, 0.00",
+            "smallest in 1.1, -0.90",
         ],
     )
-    yield inside_maps.head_maps({"one": np.zeros((1, 1))}), ["1 layers", "largest in head 1.1, 0.00"]
-    yield inside_maps.head_maps({"big": np.eye(12) * 3, "too": np.eye(12)}), ["12 layers", "largest in head 1.1, 3.00"]
-    yield inside_maps.head_maps({str(i): HEADS for i in range(5)}), ["4: largest in head 2.2"]
+    yield inside_maps.head_maps({"one": np.zeros((1, 1))}), ["1 layers", "largest in head 0.0, 0.00"]
+    yield inside_maps.head_maps({"big": np.eye(12) * 3, "too": np.eye(12)}), ["12 layers", "largest in head 0.0, 3.00"]
+    yield inside_maps.head_maps({str(i): HEADS for i in range(5)}), ["4: largest in head 1.1"]
 
     effects = np.zeros((5, 60))
     effects[1, 7], effects[4, 59] = 0.8, 1.02  # more than all can come back
@@ -238,7 +238,7 @@ def test_the_choices_change_what_is_shown(maps):
     controls, place = attention_viewer(TOKENS, maps, 1, 2).widget().children
     layer, head, at = controls.children
     assert place.value == as_html(TOKENS, maps[1, 2, 4], 4)
-    assert [layer.label, head.label, at.label] == ["2", "3", "4: ·Pip"]
+    assert [layer.label, head.label, at.label] == ["1", "2", "4: ·Pip"]
     layer.value, head.value, at.value = 0, 3, 1
     assert place.value == as_html(TOKENS, maps[0, 3, 1], 1)
     viewer = attention_viewer(TOKENS, maps, 1, 2, at=-4)
@@ -264,8 +264,8 @@ def test_the_picture_is_shown_with_and_without_widgets(maps, monkeypatch, widget
     viewer = attention_viewer(TOKENS, maps, 0, 0)
     viewer._ipython_display_()
     assert len(shown) == (2 if widgets else 1)
-    assert "Head 1.1: where “Pip” looks. A text of 5 tokens" in shown[0].alt
-    assert repr(viewer).startswith("Head 1.1: “·Pip” at position 4 looks most at")
+    assert "Head 0.0: where “Pip” looks. A text of 5 tokens" in shown[0].alt
+    assert repr(viewer).startswith("Head 0.0: “·Pip” at position 4 looks most at")
 
 
 @pytest.mark.parametrize(

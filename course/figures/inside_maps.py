@@ -23,8 +23,8 @@ WRITTEN = 0.05  # weights from here on are written below their token
 
 
 def head_name(layer: int, head: int) -> str:
-    """Head "2.3" is the third head of the second layer: names count from 1, code from 0."""
-    return f"{layer + 1}.{head + 1}"
+    """Head "1.2" is head 2 of layer 1; both count from 0, as in code."""
+    return f"{layer}.{head}"
 
 
 def shade(weight: float) -> str:
@@ -231,8 +231,8 @@ def head_maps(grids_of_heads: Mapping[str, np.ndarray], title: str = "What each 
         most = largest if signed or largest > 1 else 1.0
         _heat(ax, values, most, size, signed, head_name if named else None)
         style.panel_title(ax, name)
-        ax.set_xticks([] if named else range(n_head), [] if named else range(1, n_head + 1), fontsize=8.5)
-        ax.set_yticks([] if named else range(n_layer), [] if named else range(1, n_layer + 1), fontsize=8.5)
+        ax.set_xticks([] if named else range(n_head), [] if named else range(n_head), fontsize=8.5)
+        ax.set_yticks([] if named else range(n_layer), [] if named else range(n_layer), fontsize=8.5)
         if not named:
             ax.set(xlabel="head", ylabel="layer")
         top, low = (np.unravel_index(index, values.shape) for index in (values.argmax(), values.argmin()))
