@@ -4,6 +4,7 @@ The grammar of the bundled stories says where it named its hero, the friend, the
 (`course.skills`). A head that copies shows itself there by where it looks.
 """
 
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -12,13 +13,20 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course.mentions import role_of
+from course import artifact
+from course.export import export
+from course.mentions import mentions_of
 from course.skills import ROLES, Skills
 from helpers import interpret
+from helpers.checkpoint import load_model
 from helpers.evaluation import evaluating, padded
+from helpers.files import data_folder
 from helpers.model import GPT
+from helpers.stories import load_stories
+from helpers.tokenizer import Tokenizer
 
 REPEATED, LENGTH = 16, 40  # sequences of random tokens, and how many tokens are said twice
+REMEMBERS = 0.5  # recall of the hero from which on a model has what is looked for
 TESTS = ("untouched", "without the head", "the head alone in its layer", "another head left out")
 
 
@@ -48,10 +56,9 @@ class Mentions:
         skills = Skills(tokenizer, stories)
         ids, inside = padded([row[:-1][:context] for row in skills.rows], "cpu")
         targets = [target for target in skills.targets if target.at < context]
-        rows, at, true = torch.tensor([(target.row, target.at, target.rivals[0]) for target in targets]).T
-        quiet = torch.tensor(
-            [(row, at) for row, marks in enumerate(skills.quiet) for at in marks if at < ids.shape[1] - 1]
-        ).T
+        places = [(target.row, target.at, target.rivals[0]) for target in targets]
+        rows, at, true = torch.tensor(places, dtype=torch.long).view(-1, 3).T
+        quiet = [(row, at) for row, marks in enumerate(skills.quiet) for at in marks if at < ids.shape[1] - 1]
         return cls(
             ids,
             inside,
@@ -59,8 +66,8 @@ class Mentions:
             at,
             true,
             [target.rivals for target in targets],
-            np.array([target.role for target in targets]),
-            (quiet[0], quiet[1]),
+            np.array([target.role for target in targets], dtype=str),
+            tuple(torch.tensor(quiet, dtype=torch.long).view(-1, 2).T),
         )
 
     def of_role(self, role: str) -> Tensor:
@@ -82,6 +89,14 @@ class Mentions:
         """The probability of the true word's token: (N,)."""
         return logits.softmax(-1)[range(len(self.true)), self.true]
 
+    def contrast(self, vocab_size: int) -> Tensor:
+        """Of each mention 1 for the true word's token, less the mean of its rivals': (N, V). Times logits: a margin."""
+        rows = torch.zeros(len(self.true), vocab_size)
+        for row, (true, *others) in zip(rows, self.rivals, strict=True):
+            row[others] = -1 / len(others)
+            row[true] = 1
+        return rows
+
     @torch.no_grad()
     def quiet_nats(self, model: GPT) -> Tensor:
         """The loss of each token that no variable decides, in nats: (M,), in the order of `quiet`."""
@@ -89,6 +104,36 @@ class Mentions:
         with evaluating(model):
             logits = model.head(model.hidden(self.ids)[rows, at])
         return -logits.log_softmax(-1)[range(len(at)), self.ids[rows, at + 1]]
+
+
+def subject() -> tuple[GPT, Tokenizer, str]:
+    """The model that is looked into, its tokenizer, and whose it is: the learner's own storyteller, or the shipped one.
+
+    The learner's own is taken where it has learned what the notebook looks for: from the bundled stories, in two
+    layers or more, with nothing but additions on its stream. Prints why where it is not.
+    """
+    own, shipped = artifact("storyteller"), data_folder() / "storyteller"
+    model, tokenizer = load_model(own)
+    if own == shipped:
+        return model, tokenizer, "the shipped storyteller"
+    if model.config.norm != "pre" or model.config.n_layer < 2:
+        reason = "it needs two layers and norm='pre'"
+    else:
+        few = load_stories("bundled", "validation").dataset.select(range(40))
+        mentions = Mentions.of(tokenizer, few, model.config.context_length)
+        right = mentions.right(mentions.logits(model))[mentions.of_role("hero")]
+        if len(right) and right.mean() >= REMEMBERS:
+            return model, tokenizer, "your own storyteller"
+        reason = f"it recalls the hero's name in {right.mean():.0%} of the bundled stories' mentions"
+        if not len(right):
+            reason = "no name comes again within its context"
+    print(f"Your own storyteller is left aside, because {reason}: this is about the shipped one.")
+    return *load_model(shipped), "the shipped storyteller"
+
+
+def forced_starts(story: dict, tokenizer: Tokenizer) -> list[int]:
+    """Where, in characters, a story names something of `course.skills.ROLES` again that it forces."""
+    return [mention.start for mention in mentions_of(story, tokenizer, set(ROLES))]
 
 
 def mean_with_error(values: Tensor, rows: Tensor) -> tuple[float, float]:
@@ -184,20 +229,6 @@ def _tried(model: GPT, mentions: Mentions, copier: tuple[int, int], copiers: set
     return right, quiet_nats
 
 
-def token_roles(tokenizer, story: dict, row: list[int]) -> list[str | None]:
-    """Which role printed each token of a story's sequence, `row`, (end token first); None: no variable did."""
-    owner: list[str | None] = [None] * len(story["text"].encode("utf-8"))
-    for span in story["spans"]:
-        start, end = (len(story["text"][: span[side]].encode("utf-8")) for side in ("start", "end"))
-        owner[start:end] = [role_of(span)] * (end - start)
-    roles, position = [None], 0
-    for token in row[1:]:
-        size = len(tokenizer.id_to_token(token))  # a character for each byte
-        roles.append(next((role for role in owner[position : position + size][::-1] if role), None))
-        position += size
-    return roles
-
-
 def glance(model: GPT, tokenizer, skills: Skills, mentions: Mentions) -> dict:
     """What a model can do, and what its heads look at, in plain numbers: for a record of how skills arrive."""
     generator = torch.Generator().manual_seed(0)
@@ -212,3 +243,20 @@ def glance(model: GPT, tokenizer, skills: Skills, mentions: Mentions) -> dict:
         looks = looked_back(maps, mentions.ids, mentions.rows, mentions.at, mentions.true)
         scores |= {f"looks at {role}": looks[mentions.of_role(role)].mean(0).tolist() for role in ROLES}
         return {"skills": skills.measure(model), "heads": scores}
+
+
+def through_transformer_lens(model: GPT, tokenizer: Tokenizer, ids: Tensor) -> None:
+    """Load a model into TransformerLens (4.0 or later), where it is installed, and print how far apart the two are."""
+    try:
+        from transformer_lens.model_bridge import TransformerBridge
+    except ImportError:
+        print("TransformerLens is not installed here: pip install transformer_lens")
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        export(model, tokenizer, folder, card="a storyteller that is looked into")
+        theirs = TransformerBridge.boot_transformers(folder, device="cpu")
+    with torch.no_grad():
+        logits, cache = theirs.run_with_cache(ids)
+        maps = torch.stack([cache[f"blocks.{layer}.attn.hook_pattern"] for layer in range(model.config.n_layer)])
+        apart = (logits - model(ids)).abs().max(), (maps - interpret.attention_maps(model, ids)).abs().max()
+    print(f"TransformerLens: logits apart by {apart[0]:.0e} at most, attention by {apart[1]:.0e}")

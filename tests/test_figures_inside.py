@@ -120,7 +120,7 @@ def lines():
     results = {name: {test: (0.9 - 0.2 * i, 0.01) for i, test in enumerate(TESTS)} for name in ("shipped", "seed 1")}
     yield (
         inside.three_tests(results, 0.03, 1412),
-        ["1,412 mentions", "guessing is right in 3%", "shipped: untouched 90% ± 1.0%, without the head 70%", "seed 1"],
+        ["1,412 stories", "guessing is right in 3%", "shipped: untouched 90% ± 1.0%, without the head 70%", "seed 1"],
     )
     yield inside.three_tests({"one": {"untouched": (1.0, 0.0)}}, 0.5, 1), ["untouched 100%"]
 

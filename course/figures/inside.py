@@ -117,7 +117,7 @@ def three_tests(results: Mapping[str, Mapping[str, tuple[float, float]]], chance
     Args:
         results: for each model, for each test such as "untouched" or "without the head", the fraction right and its
             standard error.
-        chance: the fraction right of guessing. n: how many mentions each point stands for.
+        chance: the fraction right of guessing. n: the stories that each point is a mean over.
     """
     tests = list(dict.fromkeys(test for found in results.values() for test in found))
     fig, ax = style.canvas(height=3.9)
@@ -141,14 +141,14 @@ def three_tests(results: Mapping[str, Mapping[str, tuple[float, float]]], chance
     ax.set_xticks(range(len(results)), list(results))
     ax.tick_params(axis="x", length=0)
     ax.set(xlim=(-0.5, len(results) - 0.5), ylim=(0, 104), ylabel="right, per cent")
-    ax.set_title(f"Is the head needed, is it enough? {n:,} mentions")
+    ax.set_title(f"Is the head needed, is it enough? {n:,} stories")
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2 if len(tests) <= 4 else 3)
     said = [
         f"{model}: " + ", ".join(f"{test} {value:.0%} ± {error:.1%}" for test, (value, error) in found.items())
         for model, found in results.items()
     ]
     return fig, (
-        f"Points with error bars, how often the word is right of {n:,} mentions; guessing is right in {chance:.0%}. "
+        f"Points with error bars, how often the word is right in {n:,} stories; guessing is right in {chance:.0%}. "
         f"{'; '.join(said)}."
     )
 
@@ -173,7 +173,8 @@ def ablations(table: Mapping[str, Mapping[str, float]], whole: float | None = No
         ax.barh(rows, [value for _, value in there], height=0.92 * thick, color=colour, hatch=style.HATCHES[i],
                 edgecolor=style.GROUND, linewidth=0.5, label=way)  # fmt: skip
         for row, (_, value) in zip(rows, there, strict=True):
-            ax.text(value + 0.01 * most, row, f"{value:.2f}", va="center", fontsize=8)
+            ax.text(value + 0.01 * most, row, f"{value:.2f}", va="center", fontsize=8, zorder=4,
+                    bbox={"facecolor": style.GROUND, "edgecolor": "none", "pad": 0.4})  # fmt: skip
     ax.set_yticks(range(len(table)), list(table))
     ax.invert_yaxis()
     ax.set(xlim=(0, 1.09 * most), xlabel=measure, title="What is left without a part")

@@ -307,7 +307,7 @@ def path_table(sources: Sequence[str], effects: np.ndarray, title: str = "Which 
 @style.figure
 def learned_positions(similarity: np.ndarray, sinusoidal: np.ndarray):
     """Cosine similarity between the vectors of positions, as learned and as sinusoids have it, (T, T) each."""
-    fig, axes = style.canvas(1, 2, height=3.7, sharey=True)
+    fig, axes = style.canvas(1, 2, height=4.1, sharey=True)
     maps = [np.asarray(values, dtype=float) for values in (similarity, sinusoidal)]
     least = min(-0.1, np.floor(10 * min(values.min() for values in maps)) / 10)
     said = []

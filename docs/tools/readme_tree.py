@@ -38,6 +38,7 @@ COURSE = {
     "mine.py": "your GPT: what passed its check, put together in runs/my_gpt.py",
     "engine.py": "stories told fast: CTranslate2 with our weights",
     "playground.py": "a prompt, sliders, and a story that grows token by token",
+    "probing.py": "what the grammar knows of each token, as questions for probes (11)",
     "inside.py": "where the truth about a story is known, and what a model's heads do there (11)",
     "attention_viewer.py": "where a head looks, to be clicked through (11)",
     "scoreboard.py": "every model on the same validation stories, in bits per byte",
