@@ -5,9 +5,11 @@ The grammar of the bundled stories says where it named its hero, the friend, the
 """
 
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from types import ModuleType
 
 import numpy as np
 import torch
@@ -16,6 +18,7 @@ from torch import Tensor
 from course import artifact
 from course.export import export
 from course.mentions import mentions_of
+from course.rementions import RementionAccuracy
 from course.skills import ROLES, Skills
 from helpers import interpret
 from helpers.checkpoint import load_model
@@ -26,6 +29,7 @@ from helpers.stories import load_stories
 from helpers.tokenizer import Tokenizer
 
 REPEATED, LENGTH = 16, 40  # sequences of random tokens, and how many tokens are said twice
+PLACES = ("normed", "qkv", "heads", "attention", "mlp", "stream")  # of each layer
 REMEMBERS = 0.5  # recall of the hero from which on a model has what is looked for
 TESTS = ("untouched", "without the head", "the head alone in its layer", "another head left out")
 
@@ -98,6 +102,14 @@ class Mentions:
         return rows
 
     @torch.no_grad()
+    def nats(self, model: GPT) -> float:
+        """The loss of all tokens of the stories but the last of each, in nats per token."""
+        with evaluating(model):
+            log_probs = model(self.ids)[:, :-1].log_softmax(-1)
+        follows = self.inside[:, 1:]  # where a token of the story comes next
+        return -log_probs.gather(-1, self.ids[:, 1:, None])[..., 0][follows].mean().item()
+
+    @torch.no_grad()
     def quiet_nats(self, model: GPT) -> Tensor:
         """The loss of each token that no variable decides, in nats: (M,), in the order of `quiet`."""
         rows, at = self.quiet
@@ -131,6 +143,34 @@ def subject() -> tuple[GPT, Tokenizer, str]:
     return *load_model(shipped), "the shipped storyteller"
 
 
+def in_your_gpt(model: GPT, module: ModuleType) -> GPT:
+    """The same weights in the learner's own GPT (`course.mine.load()`), where hooks find in it what they look for.
+
+    Prints why where they do not: a model can compute the same and be built of other modules.
+    """
+    places = [f"{name}.{i}" for name in PLACES for i in range(model.config.n_layer)] + ["embedding", "final"]
+    ids = torch.arange(min(16, model.config.context_length, model.config.vocab_size))[None]
+    try:
+        own = module.GPT(model.config).eval()
+        own.load_state_dict(model.state_dict())
+        with torch.no_grad():
+            seen = []
+            for each in (model.eval(), own):
+                with interpret.record(each, *places) as found:
+                    each.hidden(ids)
+                seen.append(found | {"attention maps": interpret.attention_maps(each, ids)})
+        apart = [place for place in seen[0] if not torch.allclose(seen[0][place], seen[1][place], atol=1e-4)]
+        reason = f"{apart[0]!r} is not what it is in the course's" if apart else ""
+    except Exception as error:  # a learner's own class: anything may be missing
+        reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
+    if reason:
+        print(
+            f"Hooks do not find their places in your GPT ({reason}): the course's GPT stands in, with the same weights."
+        )
+        return model
+    return own
+
+
 def forced_starts(story: dict, tokenizer: Tokenizer) -> list[int]:
     """Where, in characters, a story names something of `course.skills.ROLES` again that it forces."""
     return [mention.start for mention in mentions_of(story, tokenizer, set(ROLES))]
@@ -147,6 +187,20 @@ def mean_with_error(values: Tensor, rows: Tensor) -> tuple[float, float]:
     mean = sums.sum() / counts.sum()
     spread = ((sums - mean * counts) ** 2).sum() * len(stories) / max(len(stories) - 1, 1)
     return mean.item(), (spread.sqrt() / counts.sum()).item()
+
+
+def by_distance(found: RementionAccuracy) -> list[tuple[float, float, float]]:
+    """Recall over all roles by the distance to the last mention: (tokens, recall, standard error) for each bin.
+
+    The error is that of independent mentions.
+    """
+    hits, counts = Counter(), Counter()
+    for bins in found.bins.values():
+        for distance, score in bins.items():
+            hits[distance] += score.hits_all
+            counts[distance] += score.mentions
+    right = {distance: hits[distance] / counts[distance] for distance in sorted(counts)}
+    return [(float(d), p, (p * (1 - p) / counts[d]) ** 0.5) for d, p in right.items()]
 
 
 def looked_back(maps: Tensor, ids: Tensor, rows: Tensor, at: Tensor, true: Tensor) -> Tensor:
@@ -205,7 +259,8 @@ def three_tests(model: GPT, mentions: Mentions) -> dict:
             "head": "{}.{}".format(*copier),
             "chance": sum(chance) / len(chance),
             "recall": {test: mean_with_error(each[mine], rows[mine]) for test, each in right.items()},
-            "quiet without it": mean_with_error(quiet_nats, quiet),
+            "quiet without it": mean_with_error(quiet_nats[TESTS[1]], quiet),
+            "quiet without another": mean_with_error(quiet_nats[TESTS[3]], quiet),
             "others without it": {
                 other: mean_with_error(right[TESTS[1]][mentions.of_role(other)], rows[mentions.of_role(other)])
                 for other in heads
@@ -215,17 +270,16 @@ def three_tests(model: GPT, mentions: Mentions) -> dict:
     return found
 
 
-def _tried(model: GPT, mentions: Mentions, copier: tuple[int, int], copiers: set) -> tuple[dict[str, Tensor], Tensor]:
-    """Which mentions are right in each test of a head, and the loss of the quiet tokens without it."""
+def _tried(model: GPT, mentions: Mentions, copier: tuple[int, int], copiers: set) -> tuple[dict, dict]:
+    """In each test of a head, which mentions are right, and the loss of the quiet tokens."""
     layer, head = copier
     others = [(layer, each) for each in range(model.config.n_head) if each != head]
     bystander = next((each for each in others if each not in copiers), others[0])
-    right = {}
+    right, quiet_nats = {}, {}
     for test, out in zip(TESTS[1:], ([copier], others, [bystander]), strict=True):
         with left_out(model, mentions.ids, out):
             right[test] = mentions.right(mentions.logits(model))
-            if out == [copier]:
-                quiet_nats = mentions.quiet_nats(model)
+            quiet_nats[test] = mentions.quiet_nats(model)
     return right, quiet_nats
 
 

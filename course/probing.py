@@ -88,7 +88,7 @@ class Known:
         return self.asked(mentions.rows, mentions.at, [ROLES.index(role) for role in mentions.roles.tolist()])
 
     def forced(self) -> Asked:
-        """Before each forced word (1), and before as many words that no variable decides (0), drawn by chance."""
+        """Before each forced word (1), and before as many tokens that no variable decides (0), drawn by chance."""
         mentions = self.mentions
         quiet_rows, quiet_at = mentions.quiet
         some = torch.randperm(len(quiet_rows), generator=torch.Generator().manual_seed(0))[: len(mentions.rows)]
@@ -108,7 +108,7 @@ QUESTIONS = (
     "the hero's kind, at the middle",
     "the toy's color, at the middle",
     "hero or friend, at a name",
-    "a forced word is due",
+    "a word of a role is due",
     "role of the word that is due",
 )
 
@@ -144,7 +144,7 @@ def token_roles(tokenizer: Tokenizer, story: dict, row: list[int]) -> list[str |
 
 @dataclass(frozen=True)
 class Friends:
-    """Mentions of heroes in stories that have a friend: `which` of all mentions, and the friend's token for each."""
+    """Mentions of heroes whose friend was named before: `which` of all mentions, and the friend's token for each."""
 
     which: Tensor
     friend: Tensor
@@ -159,6 +159,9 @@ class Friends:
             if name is None:
                 continue
             spelled = {tokenizer.encode(space + name.capitalize())[0] for space in ("", " ")}
+            said = set(known.ids[mentions.rows[i], : mentions.at[i] + 1].tolist())
+            if not spelled & said:
+                continue  # the friend comes later
             if rivals := spelled & set(mentions.rivals[i][1:]):
                 which.append(i)
                 tokens.append(rivals.pop())

@@ -77,8 +77,9 @@ def test_each_token_has_the_role_of_the_span_that_it_lies_in(tokenizer, stories)
     signs = made(
         "Zoë saw Renée’s kite — “Zoë!”, said 小明. Zoë ran.", ("Zoë", "hero"), ("Renée", "friend"), ("小明", "toy")
     )
+    halves = made("A kite.", ("ki", "toy"), ("te", "color"))  # two spans in one token: the last has it
     inside = 0
-    for story in [*stories[:30], signs]:
+    for story in [*stories[:30], signs, halves]:
         row, position = row_of(tokenizer, story), 0
         roles = token_roles(tokenizer, story, row)
         assert len(roles) == len(row) and roles[0] is None
@@ -143,6 +144,15 @@ def test_what_passed_at_the_positions_that_are_asked(known):
         assert torch.equal(known.at("stream.1", some)[n], known.streams["stream.1"][row, at])
 
 
+def test_the_first_word_that_a_role_printed():
+    story = made("Her name was Ann. Ann, said Ben, be my friend.", ("Ann", "hero"), ("Ben", "friend"))
+    story["spans"].insert(0, {"start": 0, "end": 3, "role": "hero", "attribute": "his", "text": "Her"})
+    known = Known(*[None] * 3, [story, made("Nobody.")], *[None] * 3)
+    assert [known.printed(role) for role in ("hero", "hero.his", "friend", "toy")] == [
+        ["ann", None], ["her", None], ["ben", None], [None, None],
+    ]  # fmt: skip
+
+
 # ---------------------------------------------------------------------- questions
 
 
@@ -175,7 +185,7 @@ def test_in_the_middle_the_label_is_what_the_story_says(asked, stories, tokenize
 
 
 def test_before_a_forced_word_and_before_as_many_others(asked, known, tokenizer, stories):
-    forced = asked["a forced word is due"][1]
+    forced = asked["a word of a role is due"][1]
     mentions = known.mentions
     count = len(mentions.rows)
     assert forced.labels.bincount().tolist() == [count, count]
