@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from course.inside import (
     TESTS,
     Mentions,
+    by_distance,
     copiers,
     forced_starts,
     glance,
+    in_your_gpt,
     left_out,
     looked_back,
     mean_with_error,
@@ -24,9 +26,11 @@ from course.inside import (
     through_transformer_lens,
 )
 from course.mentions import role_of
+from course.rementions import RementionAccuracy
 from course.skills import GRAMMAR, ROLES, Skills
 from helpers import interpret
 from helpers.checkpoint import load_model, save_model
+from helpers.evaluation import score_rows, story_rows
 from helpers.files import data_folder
 from helpers.model import GPT, GPTConfig
 from helpers.stories import load_stories
@@ -367,3 +371,61 @@ def test_without_transformer_lens_it_says_so(shipped, mentions, monkeypatch, cap
     monkeypatch.setitem(sys.modules, "transformer_lens", None)
     through_transformer_lens(*shipped, mentions.ids[:2])
     assert capsys.readouterr().out == "TransformerLens is not installed here: pip install transformer_lens\n"
+
+
+# ---------------------------------------------------------------------- the learner's own class; recall by distance
+
+
+class _Module:
+    """A learner's file with a GPT in it."""
+
+    def __init__(self, gpt: type):
+        self.GPT = gpt
+
+
+def test_the_weights_go_into_a_gpt_of_ones_own(shipped, capsys):
+    class Mine(GPT):
+        """The same parts under another name."""
+
+    own = in_your_gpt(shipped[0], _Module(Mine))
+    assert isinstance(own, Mine) and capsys.readouterr().out == ""
+    assert all(torch.equal(a, b) for a, b in zip(own.parameters(), shipped[0].parameters(), strict=True))
+
+
+def _without_dropout(model):
+    del model.dropout
+    model.embed = lambda ids, cache=None: model.wte(ids) + model.wpe(torch.arange(ids.shape[1]))
+
+
+def _that_adds_later(model):
+    model.blocks[0].mlp.register_forward_hook(lambda _, __, value: value + 1e-2)
+
+
+@pytest.mark.parametrize(("spoil", "why"), [(_without_dropout, "dropout"), (_that_adds_later, "mlp.0")])
+def test_a_gpt_in_which_hooks_miss_their_places_is_left_aside(shipped, capsys, spoil, why):
+    class Mine(GPT):
+        def __init__(self, config):
+            super().__init__(config)
+            spoil(self)
+
+    assert in_your_gpt(shipped[0], _Module(Mine)) is shipped[0]
+    said = capsys.readouterr().out
+    assert "stands in" in said and why in said
+
+
+def test_recall_by_distance_puts_the_roles_together():
+    found = RementionAccuracy()
+    for role, distance, hits, count in (("hero", 30, 3, 4), ("toy", 30, 0, 1), ("toy", 60, 2, 2)):
+        for i in range(count):
+            found.bins[role][distance].add(i < hits, False, 12)
+    near, far = by_distance(found)
+    assert near == (30.0, 0.6, pytest.approx((0.6 * 0.4 / 5) ** 0.5)) and far == (60.0, 1.0, 0.0)
+
+
+def test_the_loss_of_all_tokens_is_that_of_the_scoreboard(shipped, stories, mentions):
+    """Notebook 03's way of scoring, but without the end token, which is the last of each story."""
+    model, tokenizer = shipped
+    rows = story_rows(tokenizer, [story["text"] for story in stories])
+    log_probs = [score.log_probs[:-1] for score in score_rows(model, rows)]
+    expected = -sum(map(sum, log_probs)) / sum(map(len, log_probs))
+    assert mentions.nats(model) == pytest.approx(float(expected), rel=1e-5)
