@@ -163,7 +163,7 @@ def ablations(table: Mapping[str, Mapping[str, float]], whole: float | None = No
         measure: what the numbers are.
     """
     ways = list(dict.fromkeys(way for found in table.values() for way in found))
-    fig, ax = style.canvas(height=1.25 + len(table) * (0.12 + 0.17 * len(ways)))
+    fig, ax = style.canvas(height=1.25 + len(table) * (0.1 + 0.14 * len(ways)))
     thick = 0.84 / len(ways)
     most = max([0.0, whole or 0.0, *(value for found in table.values() for value in found.values())]) or 1.0
     for i, way in enumerate(ways):
