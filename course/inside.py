@@ -22,6 +22,7 @@ from course.rementions import RementionAccuracy
 from course.skills import ROLES, Skills
 from helpers import interpret
 from helpers.checkpoint import load_model
+from helpers.errors import CourseError
 from helpers.evaluation import evaluating, padded
 from helpers.files import data_folder
 from helpers.model import GPT
@@ -283,20 +284,39 @@ def _tried(model: GPT, mentions: Mentions, copier: tuple[int, int], copiers: set
     return right, quiet_nats
 
 
-def glance(model: GPT, tokenizer, skills: Skills, mentions: Mentions) -> dict:
+def glance(model: GPT, tokenizer: Tokenizer, skills: Skills, mentions: Mentions) -> dict:
     """What a model can do, and what its heads look at, in plain numbers: for a record of how skills arrive."""
+    return {"skills": skills.measure(model)} | heads_now(model, tokenizer, mentions)
+
+
+def heads_now(model: GPT, tokenizer: Tokenizer, mentions: Mentions) -> dict:
+    """{"heads": scores of all heads, (n_layer, H) each}, in plain numbers, of a model that may be on its way.
+
+    The weights are looked at in the course's GPT on the CPU, wherever and in whatever class they are trained; {} where
+    they do not fit it, or it has no stream to look at. Nothing random is drawn from global generators.
+    """
+    try:
+        with torch.random.fork_rng(devices=[]):
+            twin = GPT(model.config)
+        twin.load_state_dict({name: value.detach().cpu() for name, value in model.state_dict().items()})
+        interpret.require_pre_ln(twin)
+    except (AttributeError, RuntimeError, CourseError):
+        return {}
+    twin.eval()
     generator = torch.Generator().manual_seed(0)
-    with evaluating(model), torch.no_grad():
-        twice = interpret.repeated_tokens(model, REPEATED, LENGTH, tokenizer.eos_token_id, generator)
-        maps = interpret.attention_maps(model, twice)
+    length = min(LENGTH, (twin.config.context_length - 1) // 2)
+    with torch.no_grad():
+        twice = interpret.repeated_tokens(twin, REPEATED, length, tokenizer.eos_token_id, generator)
+        maps = interpret.attention_maps(twin, twice)
         scores = {
             "previous": interpret.previous_token_scores(maps).tolist(),
-            "induction": interpret.induction_scores(maps, LENGTH).tolist(),
+            "induction": interpret.induction_scores(maps, length).tolist(),
         }
-        maps = interpret.attention_maps(model, mentions.ids)
+        maps = interpret.attention_maps(twin, mentions.ids)
         looks = looked_back(maps, mentions.ids, mentions.rows, mentions.at, mentions.true)
-        scores |= {f"looks at {role}": looks[mentions.of_role(role)].mean(0).tolist() for role in ROLES}
-        return {"skills": skills.measure(model), "heads": scores}
+        roles = dict.fromkeys(mentions.roles.tolist())
+        scores |= {f"looks at {role}": looks[mentions.of_role(role)].mean(0).tolist() for role in roles}
+    return {"heads": scores}
 
 
 def through_transformer_lens(model: GPT, tokenizer: Tokenizer, ids: Tensor) -> None:
