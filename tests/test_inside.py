@@ -17,6 +17,7 @@ from course.inside import (
     copiers,
     forced_starts,
     glance,
+    heads_now,
     in_your_gpt,
     left_out,
     looked_back,
@@ -429,3 +430,33 @@ def test_the_loss_of_all_tokens_is_that_of_the_scoreboard(shipped, stories, ment
     log_probs = [score.log_probs[:-1] for score in score_rows(model, rows)]
     expected = -sum(map(sum, log_probs)) / sum(map(len, log_probs))
     assert mentions.nats(model) == pytest.approx(float(expected), rel=1e-5)
+
+
+def test_heads_of_a_model_on_its_way_are_those_of_the_course_s_class(shipped, mentions):
+    model, tokenizer = shipped
+
+    class Mine(GPT):
+        """A learner's class in which no hook would find its place."""
+
+        def __init__(self, config):
+            super().__init__(config)
+            del self.dropout
+
+    mine = Mine(model.config)
+    mine.load_state_dict(model.state_dict())
+    state = torch.get_rng_state()
+    found = heads_now(mine.train(), tokenizer, mentions)["heads"]
+    assert mine.training and torch.equal(torch.get_rng_state(), state)
+    layer, head = copiers(model, mentions)["hero"]
+    assert max(map(max, found["looks at hero"])) == found["looks at hero"][layer][head] > 0.8
+    assert set(found) == {"previous", "induction", *(f"looks at {role}" for role in ROLES)}
+    assert all(0 <= value <= 1 + 1e-6 for grid in found.values() for row in grid for value in row)
+
+
+def test_heads_that_cannot_be_looked_at_are_none(shipped, mentions):
+    _, tokenizer = shipped
+    assert heads_now(small(norm="post"), tokenizer, mentions) == {}
+    assert heads_now(torch.nn.Linear(2, 2), tokenizer, mentions) == {}
+    other = small()
+    other.config = GPTConfig(31, 16, n_layer=2, n_head=2, d_model=16)  # says another size than it has
+    assert heads_now(other, tokenizer, mentions) == {}
