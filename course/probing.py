@@ -14,6 +14,8 @@ from helpers.evaluation import evaluating, padded, story_rows
 from helpers.model import GPT
 from helpers.tokenizer import Tokenizer
 
+AT_ONCE = 100  # stories that a model reads together, so that what it holds meanwhile stays small
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -49,8 +51,12 @@ class Known:
         rows = [row[:-1][:context] for row in story_rows(tokenizer, [story["text"] for story in stories])]
         ids, inside = padded(rows, "cpu")
         inside[:, 0] = False
-        with evaluating(model), torch.no_grad(), interpret.record(model, *places) as streams:
-            model.hidden(ids)
+        read = []
+        with evaluating(model), torch.no_grad(), interpret.record(model, *places) as seen:
+            for some in ids.split(AT_ONCE):
+                model.hidden(some)
+                read.append(dict(seen))
+        streams = {place: torch.cat([each[place] for each in read]) for place in places}
         roles = [
             role for story, row in zip(stories, rows, strict=True) for role in token_roles(tokenizer, story, row)[1:]
         ]
