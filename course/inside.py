@@ -29,6 +29,7 @@ from helpers.model import GPT
 from helpers.stories import load_stories
 from helpers.tokenizer import Tokenizer
 
+AT_ONCE = 20  # stories whose logits are held together
 REPEATED, LENGTH = 16, 40  # sequences of random tokens, and how many tokens are said twice
 PLACES = ("normed", "qkv", "heads", "attention", "mlp", "stream")  # of each layer
 REMEMBERS = 0.5  # recall of the hero from which on a model has what is looked for
@@ -105,10 +106,14 @@ class Mentions:
     @torch.no_grad()
     def nats(self, model: GPT) -> float:
         """The loss of all tokens of the stories but the last of each, in nats per token."""
+        nats, count = 0.0, 0
         with evaluating(model):
-            log_probs = model(self.ids)[:, :-1].log_softmax(-1)
-        follows = self.inside[:, 1:]  # where a token of the story comes next
-        return -log_probs.gather(-1, self.ids[:, 1:, None])[..., 0][follows].mean().item()
+            for ids, inside in zip(self.ids.split(AT_ONCE), self.inside.split(AT_ONCE), strict=True):
+                log_probs = model(ids)[:, :-1].log_softmax(-1)
+                follows = inside[:, 1:]  # where a token of the story comes next
+                nats -= log_probs.gather(-1, ids[:, 1:, None])[..., 0][follows].double().sum().item()
+                count += int(follows.sum())
+        return nats / count
 
     @torch.no_grad()
     def quiet_nats(self, model: GPT) -> Tensor:
