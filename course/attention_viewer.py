@@ -12,6 +12,7 @@ import numpy as np
 from course.figures import style
 from course.figures.inside_maps import attention_on_text, head_name, in_text, shade
 from course.figures.language_models import label
+from course.playground import display_controls
 from helpers.errors import CourseError
 
 
@@ -94,11 +95,7 @@ class AttentionViewer:
         from IPython.display import display
 
         display(self.picture)
-        try:
-            controls = self.widget()
-        except Exception:  # no ipywidgets, or one that does not work here: the picture is all there is
-            return
-        display(controls)
+        display_controls(self.widget)
 
     def widget(self):
         """The choices and the shaded text, as an `ipywidgets` box."""

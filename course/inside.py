@@ -223,13 +223,14 @@ def looked_back(maps: Tensor, ids: Tensor, rows: Tensor, at: Tensor, true: Tenso
 
 def copiers(model: GPT, mentions: Mentions) -> dict[str, tuple[int, int]]:
     """For each role the (layer, head) that looks back most at the true word."""
+    return {role: divmod(int(looks.argmax()), model.config.n_head) for role, looks in _looks(model, mentions).items()}
+
+
+def _looks(model: GPT, mentions: Mentions) -> dict[str, Tensor]:
+    """For each role how much each head looks back at the true word, on average: (n_layer, H)."""
     maps = interpret.attention_maps(model, mentions.ids)
     looks = looked_back(maps, mentions.ids, mentions.rows, mentions.at, mentions.true)  # (N, n_layer, H)
-    found = {}
-    for role in dict.fromkeys(mentions.roles.tolist()):
-        strongest = int(looks[mentions.of_role(role)].mean(0).argmax())
-        found[role] = divmod(strongest, model.config.n_head)
-    return found
+    return {role: looks[mentions.of_role(role)].mean(0) for role in dict.fromkeys(mentions.roles.tolist())}
 
 
 @contextmanager
@@ -317,10 +318,7 @@ def heads_now(model: GPT, tokenizer: Tokenizer, mentions: Mentions) -> dict:
             "previous": interpret.previous_token_scores(maps).tolist(),
             "induction": interpret.induction_scores(maps, length).tolist(),
         }
-        maps = interpret.attention_maps(twin, mentions.ids)
-        looks = looked_back(maps, mentions.ids, mentions.rows, mentions.at, mentions.true)
-        roles = dict.fromkeys(mentions.roles.tolist())
-        scores |= {f"looks at {role}": looks[mentions.of_role(role)].mean(0).tolist() for role in roles}
+        scores |= {f"looks at {role}": looks.tolist() for role, looks in _looks(twin, mentions).items()}
     return {"heads": scores}
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 BINS = (30, 60, 90, 120)  # distances in tokens; the last bin is open
@@ -75,6 +75,20 @@ def mentions_of(story: dict, tokenizer, roles: set[str], shortest: int = BINS[0]
                 distance,
                 whole,
             )
+
+
+def token_roles(tokenizer, story: dict, row: Sequence[int]) -> list[str | None]:
+    """Which role printed each token of a story's sequence, `row`, (end token first); None: no variable did."""
+    owner: list[str | None] = [None] * len(story["text"].encode("utf-8"))
+    for span in story["spans"]:
+        start, end = (len(story["text"][: span[side]].encode("utf-8")) for side in ("start", "end"))
+        owner[start:end] = [role_of(span)] * (end - start)
+    roles, position = [None], 0
+    for token in row[1:]:
+        size = len(tokenizer.id_to_token(token))  # a character for each byte
+        roles.append(next((role for role in owner[position : position + size][::-1] if role), None))
+        position += size
+    return roles
 
 
 def only_words(text: str) -> str:

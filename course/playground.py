@@ -7,7 +7,7 @@ is only read.
 
 import html
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import redirect_stderr
 from dataclasses import dataclass
 from io import StringIO
@@ -174,6 +174,17 @@ def _token(one: Step) -> str:
     return chip + ("<br>" if "\n" in one.text else "")
 
 
+def display_controls(make: Callable) -> None:
+    """Display the `ipywidgets` that `make` gives, below what is there; nothing where they are missing or broken."""
+    from IPython.display import display
+
+    try:
+        controls = make()
+    except Exception:
+        return
+    display(controls)
+
+
 class Playground:
     """Let it be the last line of a cell: `Playground(teller)`.
 
@@ -202,11 +213,7 @@ class Playground:
         from IPython.display import display
 
         display({"text/html": self._repr_html_(), "text/plain": repr(self)}, raw=True)
-        try:
-            controls = self.widget()
-        except Exception:  # no ipywidgets, or one that does not work here: the example is all there is
-            return
-        display(controls)
+        display_controls(self.widget)
 
     def widget(self):
         """The sliders, the button and the place where the story grows, as an `ipywidgets` box."""

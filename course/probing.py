@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from course.inside import Mentions
-from course.mentions import role_of
+from course.mentions import role_of, token_roles
 from course.skills import ROLES
 from helpers import interpret
 from helpers.evaluation import evaluating, padded, story_rows
@@ -132,20 +132,6 @@ def questions(fit: Known, test: Known) -> dict[str, tuple[Asked, Asked, int]]:
     found[QUESTIONS[4]] = fit.forced(), test.forced(), 2
     found[QUESTIONS[5]] = fit.due(), test.due(), len(ROLES)
     return found
-
-
-def token_roles(tokenizer: Tokenizer, story: dict, row: list[int]) -> list[str | None]:
-    """Which role printed each token of a story's sequence, `row`, (end token first); None: no variable did."""
-    owner: list[str | None] = [None] * len(story["text"].encode("utf-8"))
-    for span in story["spans"]:
-        start, end = (len(story["text"][: span[side]].encode("utf-8")) for side in ("start", "end"))
-        owner[start:end] = [role_of(span)] * (end - start)
-    roles, position = [None], 0
-    for token in row[1:]:
-        size = len(tokenizer.id_to_token(token))  # a character for each byte
-        roles.append(next((role for role in owner[position : position + size][::-1] if role), None))
-        position += size
-    return roles
 
 
 @dataclass(frozen=True)

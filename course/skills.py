@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from course.mentions import BINS, mentions_of, words_by_role
+from course.mentions import BINS, mentions_of, token_roles, words_by_role
 from helpers.errors import CourseError
 from helpers.evaluation import evaluating, padded, story_rows
 
@@ -112,17 +112,7 @@ class Skills:
 
 def _outside_spans(tokenizer, story: dict, row: Sequence[int]) -> list[int]:
     """The positions `at` in a row whose next token, `row[at + 1]`, holds no character that a variable printed."""
-    covered = bytearray(len(story["text"].encode("utf-8")))
-    for span in story["spans"]:
-        start, end = (len(story["text"][: span[side]].encode("utf-8")) for side in ("start", "end"))
-        covered[start:end] = b"\1" * (end - start)
-    outside, position = [], 0
-    for at, token in enumerate(row[1:-1]):
-        size = len(tokenizer.id_to_token(token))  # a character for each byte
-        if not any(covered[position : position + size]):
-            outside.append(at)
-        position += size
-    return outside
+    return [at for at, role in enumerate(token_roles(tokenizer, story, row[:-1])[1:]) if role is None]
 
 
 def _mean(values: Sequence[float]) -> float:

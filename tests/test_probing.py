@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from course.inside import Mentions
-from course.mentions import role_of
-from course.probing import QUESTIONS, Friends, Known, questions, token_roles
+from course.mentions import role_of, token_roles
+from course.probing import QUESTIONS, Friends, Known, questions
 from course.skills import ROLES
 from helpers import interpret
 from helpers.model import GPT, GPTConfig
