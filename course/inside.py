@@ -108,8 +108,10 @@ class Mentions:
         """The loss of all tokens of the stories but the last of each, in nats per token."""
         nats, count = 0.0, 0
         with evaluating(model):
-            for ids, inside in zip(self.ids.split(AT_ONCE), self.inside.split(AT_ONCE), strict=True):
-                log_probs = model(ids)[:, :-1].log_softmax(-1)
+            stream = model.hidden(self.ids)  # of all stories at once, as a patch of `left_out` expects; logits are not
+            chunks = (each.split(AT_ONCE) for each in (stream, self.ids, self.inside))
+            for hidden, ids, inside in zip(*chunks, strict=True):
+                log_probs = model.head(hidden[:, :-1]).log_softmax(-1)
                 follows = inside[:, 1:]  # where a token of the story comes next
                 nats -= log_probs.gather(-1, ids[:, 1:, None])[..., 0][follows].double().sum().item()
                 count += int(follows.sum())
