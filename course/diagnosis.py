@@ -19,8 +19,8 @@ from pathlib import Path
 
 import torch
 
+from course.clinic import instruments
 from course.runs import Prepared, make_sampler
-from helpers import diagnostics
 from helpers.errors import CourseError
 from helpers.evaluation import mean_loss
 from helpers.files import write_json
@@ -154,7 +154,7 @@ def _asked(case: Case, instrument: str, ask: Callable) -> Reading | None:
 
 
 def _first_loss(case: Case):
-    value = diagnostics.first_loss(case.model, GPT.loss, case.inputs, case.targets)
+    value = instruments.first_loss(case.model, GPT.loss, case.inputs, case.targets)
     says = f"the first loss is {abs(value):.2f} nats {'above' if value > 0 else 'below'} ln V"
     if case.trained:
         alarm = not value < 0
@@ -165,8 +165,8 @@ def _first_loss(case: Case):
 
 def _what_enters(case: Case):
     end, tokenizer = case.prepared.tokenizer.eos_token_id, case.prepared.tokenizer
-    found = diagnostics.what_enters(
-        case.inputs, diagnostics.asked(case.model, GPT.loss, case.inputs, case.targets), end
+    found = instruments.what_enters(
+        case.inputs, instruments.asked(case.model, GPT.loss, case.inputs, case.targets), end
     )
     read, said = tokenizer.decode(case.inputs[0, :12].tolist()), []
     if not found["next"] > 0.99:
@@ -194,14 +194,14 @@ def _tokenizer(case: Case):
 
 
 def _future_leak(case: Case):
-    value = diagnostics.future_leak(case.learned[0], case.inputs)
+    value = instruments.future_leak(case.learned[0], case.inputs)
     alarm = not value < 1e-4
     return value, alarm, f"another token changes logits before it, by {value:.2g}" if alarm else (
         "no logit depends on a later token")  # fmt: skip
 
 
 def _row_leak(case: Case):
-    value = diagnostics.row_leak(case.learned[0], case.inputs) if len(case.inputs) > 1 else 0.0
+    value = instruments.row_leak(case.learned[0], case.inputs) if len(case.inputs) > 1 else 0.0
     alarm = not value < 1e-5
     return value, alarm, f"{value:.1%} of a row's gradient goes to others" if alarm else "no row depends on another"
 
@@ -211,7 +211,7 @@ def _first_difference(case: Case):
         return None
     reference = GPT(case.model.config).to(case.inputs.device).eval()
     reference.load_state_dict(case.model.state_dict())
-    place, value = diagnostics.first_difference(case.model, reference, case.inputs)
+    place, value = instruments.first_difference(case.model, reference, case.inputs)
     return value, bool(place), f"the course's model differs first at {place}" if place else "as the course's own model"
 
 
@@ -219,14 +219,14 @@ def _overfit(case: Case):
     rows = slice(0, 2)
     batch = case.inputs[rows].cpu(), case.targets[rows].cpu()
     before = GPT.loss(case.model, case.inputs[rows], case.targets[rows]).item()
-    value = diagnostics.overfit(case.model, GPT.loss, case.train, batch, STEPS)
+    value = instruments.overfit(case.model, GPT.loss, case.train, batch, STEPS)
     alarm = not value < 0.9 * before
     says = f"{STEPS} steps on the same two rows take the loss from {before:.2f} to {value:.2f}"
     return value, alarm, says + (": they should be learned by heart" if alarm else "")
 
 
 def _update_ratios(case: Case):
-    ratios = diagnostics.update_ratios(*case.learned[1:])
+    ratios = instruments.update_ratios(*case.learned[1:])
     name, median = min(ratios, key=ratios.get), sorted(ratios.values())[len(ratios) // 2]
     if not ratios[name] > 0:
         return 0.0, True, f"{name} does not move"
@@ -236,7 +236,7 @@ def _update_ratios(case: Case):
 
 
 def _saturated(case: Case):
-    found = diagnostics.saturated(case.model, case.inputs)
+    found = instruments.saturated(case.model, case.inputs)
     alarm = not (found["dead"] < 0.1 and (case.trained or found["flat"] < 0.05))
     if case.model.config.norm == "pre" and not case.trained:  # a post-LN block ends in a LayerNorm
         alarm = alarm or not found["growth"] < 5
@@ -247,14 +247,14 @@ def _saturated(case: Case):
 def _first_nonfinite(case: Case):
     half = TrainStep(case.model, None, case.prepared.recipe.training.but(compile="off", loss="plain")).half
     with torch.autocast(case.inputs.device.type, half, enabled=half is not None):
-        place = diagnostics.first_nonfinite(case.model, case.inputs)
+        place = instruments.first_nonfinite(case.model, case.inputs)
     return place, bool(place), f"{place} is not finite" if place else "all values inside are finite"
 
 
 def _uses_input(case: Case):
     if not case.trained:  # it cannot do so yet
         return None
-    value = diagnostics.uses_input(case.model, GPT.loss, case.inputs, case.targets)
+    value = instruments.uses_input(case.model, GPT.loss, case.inputs, case.targets)
     return value, not value > 0.5, f"without its input the loss is {value:.2f} nats higher"
 
 
@@ -262,7 +262,7 @@ def _train_eval_gap(case: Case):
     rows = [row[:TOKENS] for row in case.prepared.validation[:2]]
     if not rows:
         return None
-    value = diagnostics.train_eval_gap(case.model, lambda model: mean_loss(model, rows))
+    value = instruments.train_eval_gap(case.model, lambda model: mean_loss(model, rows))
     alarm = not abs(value) < 1e-4
     return value, alarm, f"the validation loss depends on the mode, by {value:+.3f}" if alarm else (
         "the validation loss does not depend on the mode that the model comes in")  # fmt: skip
@@ -279,7 +279,7 @@ def _loss_by_position(case: Case):
     for i, row in enumerate(rows):
         ids = torch.tensor(row, device=device)
         inputs[i, : len(row) - 1], targets[i, : len(row) - 1] = ids[:-1], ids[1:]
-    found = diagnostics.loss_by_position(case.model, [(inputs, targets)])
+    found = instruments.loss_by_position(case.model, [(inputs, targets)])
     whole = sum(loss * count for loss, count in found if count) / sum(count for _, count in found)
     off = mean_loss(case.model, rows) - whole
     alarm = not abs(off) < 1e-2
@@ -293,7 +293,7 @@ def _cache_gap(case: Case):
         case.inputs[i, :length].tolist() for i, length in zip(range(len(case.inputs)), (most, most - 3), strict=False)
     ]
     model = case.learned[0]
-    value = diagnostics.cache_gap(model, KVCache(model), sequences)
+    value = instruments.cache_gap(model, KVCache(model), sequences)
     alarm = not value < 1e-2
     return value, alarm, f"with the cache logits are off by {value:.2g}" if alarm else "the cache changes no logit"
 

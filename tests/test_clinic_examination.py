@@ -10,11 +10,10 @@ import pytest
 import torch
 
 from course import clinic
-from course.clinic import healthy
+from course.clinic import healthy, instruments
 from course.clinic.examination import LIMITS, TOOLS, Case, examine, gradients, known, outside, uneven, watched
 from course.clinic.program import Program, tokenizer
 from course.clinic.ward import REGISTRY
-from helpers import diagnostics
 from helpers.files import read_json, repository_root
 
 sys.path.insert(0, str(repository_root() / "docs" / "tools"))
@@ -72,7 +71,7 @@ def test_twenty_healthy_seeds_do_not_differ_from_one_another(record):
     losses = [record["entries"][f"healthy {seed}"]["validation"] for seed in range(clinic_table.HEALTHY_SEEDS)]
     for first in range(0, 18, 6):
         one, other = losses[first : first + 3], losses[first + 3 : first + 6]
-        difference, error = diagnostics.seeds_differ(one, other)
+        difference, error = instruments.seeds_differ(one, other)
         assert abs(difference) < clinic_table.ERRORS * error
 
 
@@ -146,7 +145,7 @@ def test_the_gradient_that_is_used_is_compared_with_the_losss_own(charts, factor
 
     case = Case(replace(Program(), train=train), charts[0], {}, 0)
     own, used = gradients(case)
-    ratios = diagnostics.update_ratios(own, used)
+    ratios = instruments.update_ratios(own, used)
     assert all(ratio == pytest.approx(off, abs=1e-3) for ratio in ratios.values())
 
 
@@ -170,4 +169,4 @@ def test_limits_are_between_numbers_and_nan_is_beyond_them():
     assert all(low < high for low, high in LIMITS.values())
     assert all(outside(name, float("nan")) for name in LIMITS)
     assert not any(outside(name, low) and outside(name, high) for name, (low, high) in LIMITS.items())
-    assert list(itertools.chain(TOOLS)) == [name for name in TOOLS if hasattr(diagnostics, name)]
+    assert list(itertools.chain(TOOLS)) == [name for name in TOOLS if hasattr(instruments, name)]

@@ -12,11 +12,10 @@ import torch.nn.functional as F
 
 from course.checks.clinic_unasked import abe_loss as check
 from course.checks.exercise import NOT_ATTEMPTED, RIGHT
-from course.clinic import rounds, unasked
+from course.clinic import instruments, rounds, unasked
 from course.clinic.examination import examine, watched
 from course.clinic.program import Chart, one_thread, openings
 from course.clinic.ward import REGISTRY
-from helpers import diagnostics
 from tests.wrong_answers.nb10_unasked import rewritten
 
 ABE = REGISTRY["Abe"]
@@ -104,7 +103,7 @@ def test_the_instrument_gives_alarm_and_none_does_without_the_fault(seed):
 def test_the_notebook_s_cells_can_show_it(capsys):
     ward = rounds.Ward()
     ward.admit("Abe")
-    ward.examine("Abe", {name: getattr(diagnostics, name) for name in ("first_nonfinite", "overfit")})
+    ward.examine("Abe", {name: getattr(instruments, name) for name in ("first_nonfinite", "overfit")})
     ward.discharge("Abe", loss=unasked.loss_by_rows)
     ward.discharge("Abe", loss=unasked.abe_loss)
     said = capsys.readouterr().out
@@ -207,6 +206,6 @@ def test_the_hunt_ends_at_a_batch_on_which_all_inside_is_finite_and_at_a_product
             next(batches)
         batch = next(batches)
         assert all(weight.isfinite().all() for weight in model.parameters())
-        assert diagnostics.first_nonfinite(model, batch[0]) == ""
+        assert instruments.first_nonfinite(model, batch[0]) == ""
         with pytest.warns(UserWarning), torch.autograd.detect_anomaly(), pytest.raises(RuntimeError, match="nan"):
             program.loss(model, *batch).backward()

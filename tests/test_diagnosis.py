@@ -11,8 +11,8 @@ from torch import nn
 
 from course import diagnosis, reference_ranges
 from course.__main__ import main
+from course.clinic import instruments
 from course.runs import prepare
-from helpers import diagnostics
 from helpers.files import read_json
 from helpers.kv_cache import KVCache
 from helpers.model import GPT
@@ -69,8 +69,8 @@ def test_a_healthy_run_gives_no_alarm(home, name, packing):
     assert [str(reading) for reading in readings if reading.alarm or reading.alarm is None] == []
     asked = {reading.instrument for reading in readings}
     of_trained = {"uses_input", "first_difference", "seeds_differ"}  # no model before its run has something for these
-    tools = {name for name in vars(diagnostics) if callable(getattr(diagnostics, name))} - {"outputs", "asked"}
-    own = {name for name in tools if getattr(diagnostics, name).__module__ == diagnostics.__name__}
+    tools = {name for name in vars(instruments) if callable(getattr(instruments, name))} - {"outputs", "asked"}
+    own = {name for name in tools if getattr(instruments, name).__module__ == instruments.__name__}
     assert asked == own - of_trained | {"tokenizer"}
 
 
@@ -186,7 +186,7 @@ def test_an_instrument_that_fails_is_said_and_stops_nothing(home, monkeypatch):
     def fails(*_):
         raise RuntimeError("out of memory: 12 GB\nand a long trace")
 
-    monkeypatch.setattr(diagnostics, "overfit", fails)
+    monkeypatch.setattr(instruments, "overfit", fails)
     prepared = ready(home)
     found = {reading.instrument: reading for reading in diagnosis.diagnose(prepared)}
     assert found["overfit"].alarm is None and "out of memory: 12 GB" in found["overfit"].says

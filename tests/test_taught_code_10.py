@@ -1,4 +1,4 @@
-"""What notebook 10 teaches is what `helpers.diagnostics` uses, to the letter: instruments, and two ways to look in."""
+"""What notebook 10 teaches is `course.clinic.instruments`, to the letter: instruments, and two ways to look in."""
 
 import ast
 
@@ -7,7 +7,7 @@ import pytest
 from helpers.files import repository_root
 from tests.taught import assert_same_code
 
-CLINIC, MODULE = "10_debugging_clinic", "helpers.diagnostics"
+CLINIC, MODULE = "10_debugging_clinic", "course.clinic.instruments"
 
 LITERAL = (
     "outputs", "asked",  # given
@@ -26,5 +26,5 @@ def test_it_is_the_same_code(name):
 
 
 def test_every_instrument_is_taught():
-    tree = ast.parse((repository_root() / "helpers" / "diagnostics.py").read_text(encoding="utf-8"))
+    tree = ast.parse((repository_root() / "course" / "clinic" / "instruments.py").read_text(encoding="utf-8"))
     assert {each.name for each in tree.body if isinstance(each, ast.FunctionDef)} == set(LITERAL)

@@ -1,1 +1,1 @@
-"""The clinic of notebook 10: small training programs with planted faults, and the round that is made of them."""
+"""The clinic of notebook 10: its instruments, small programs with planted faults, and the round made of them."""

@@ -1,4 +1,4 @@
-"""What the instruments of `helpers.diagnostics` say of a program of the clinic: a number, an alarm or none, words.
+"""What the instruments (`course.clinic.instruments`) say of a program of the clinic: a number, an alarm or none, words.
 
 An instrument measures; where alarm begins is said here, in `LIMITS`: with room around what healthy programs show
 (data/recorded/clinic.json, made by docs/tools/clinic_table.py). What an instrument needs and a program does not have is
@@ -14,8 +14,8 @@ from itertools import islice
 import torch
 from torch import Tensor, nn
 
+from course.clinic import instruments
 from course.clinic.program import Chart, Program, one_thread, tokenizer
-from helpers import diagnostics
 from helpers.kv_cache import KVCache
 from helpers.model import GPT, IGNORED
 
@@ -118,10 +118,10 @@ def examine(program: Program, chart: Chart, tools: Mapping[str, Callable] | None
 
     Args:
         chart: of `watched`; of a plain run, what moves is not measured.
-        tools: the learner's, by name; for what is missing, those of `helpers.diagnostics`.
+        tools: the learner's, by name; for what is missing, those of `course.clinic.instruments`.
         seed: of the run.
     """
-    tools = {name: getattr(diagnostics, name) for name in TOOLS} | dict(tools or {})
+    tools = {name: getattr(instruments, name) for name in TOOLS} | dict(tools or {})
     with one_thread(), torch.random.fork_rng(devices=[]):
         case = Case(program, chart, tools, seed)
         training = chart.model.training
@@ -175,7 +175,7 @@ def _first_loss(case: Case, name: str) -> Reading:
 def _what_enters(case: Case, name: str) -> Reading:
     program, end = case.program, tokenizer().eos_token_id
     inputs, targets = case.batch
-    real = diagnostics.asked(case.fresh, program.loss, inputs, targets)
+    real = instruments.asked(case.fresh, program.loss, inputs, targets)
     found = case.tools[name](inputs, real, end)
     begun = ((inputs[:, :-1] == end) & (inputs[:, 1:] != end)).sum().item() / len(inputs)  # stories that a row begins
     parts = [

@@ -21,9 +21,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from course import clinic
 from course.clinic.examination import TOOLS, examine, watched
+from course.clinic.instruments import seeds_differ
 from course.clinic.program import Program
 from course.clinic.ward import REGISTRY
-from helpers.diagnostics import seeds_differ
 from helpers.files import data_folder, read_json, repository_root, write_json
 
 FORMAT = 1
@@ -38,7 +38,7 @@ def recorded() -> Path:
 def code(*modules: str) -> str:
     """A hash of what decides the numbers."""
     found = hashlib.sha256()
-    for name in ("helpers/diagnostics.py", "course/clinic/examination.py", "course/clinic/healthy.py", *modules):
+    for name in ("course/clinic/instruments.py", "course/clinic/examination.py", "course/clinic/healthy.py", *modules):
         found.update((repository_root() / name).read_bytes())
     return found.hexdigest()[:12]
 

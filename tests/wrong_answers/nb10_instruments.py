@@ -9,7 +9,7 @@ from contextlib import nullcontext
 import torch
 import torch.nn.functional as F
 
-from helpers.diagnostics import outputs
+from course.clinic.instruments import outputs
 from helpers.evaluation import evaluating
 from helpers.kv_cache import WithoutCache
 from helpers.model import IGNORED

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from helpers import diagnostics
+from course.clinic import instruments
 from helpers.dataset import StorySampler, WindowSampler, tokenize_stories
 from helpers.evaluation import evaluating, mean_loss, score_rows
 from helpers.kv_cache import KVCache
@@ -59,7 +59,7 @@ def sgd(model, loss, batches, steps, lr):
 
 def test_outputs_are_what_the_modules_give_in_the_order_in_which_they_finish():
     model, (ids, _) = small(std=0.5), batch()
-    kept = diagnostics.outputs(model, ids)
+    kept = instruments.outputs(model, ids)
     with torch.no_grad():
         x = model.embed(ids)
         middle = x + model.blocks[0].attn(model.blocks[0].ln_1(x))
@@ -74,7 +74,7 @@ def test_outputs_are_what_the_modules_give_in_the_order_in_which_they_finish():
 def test_hooks_go_also_where_the_model_raises():
     model = small()
     with pytest.raises(Exception, match="outside the vocabulary"):
-        diagnostics.outputs(model, torch.full((1, 3), V))
+        instruments.outputs(model, torch.full((1, 3), V))
     assert not any(module._forward_hooks for module in model.modules())
 
 
@@ -102,7 +102,7 @@ def test_what_a_loss_asks_for_is_read_off_its_gradient(way):
     if way == "hidden":
         assert (targets == 3).any()
         expected = targets.where(targets != 3, -100)
-    assert torch.equal(diagnostics.asked(model, loss, inputs, targets), expected)
+    assert torch.equal(instruments.asked(model, loss, inputs, targets), expected)
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
@@ -112,12 +112,12 @@ def test_what_a_loss_asks_for_is_read_off_its_gradient(way):
 def test_the_first_loss_of_a_model_that_knows_nothing_and_of_one_that_knows_all():
     model, (inputs, targets) = small(), batch()
     nn.init.zeros_(model.wte.weight)  # and so is the head
-    assert diagnostics.first_loss(model, GPT.loss, inputs, targets) == pytest.approx(0, abs=1e-6)
+    assert instruments.first_loss(model, GPT.loss, inputs, targets) == pytest.approx(0, abs=1e-6)
 
     def knowing(model, inputs, targets):
         return F.cross_entropy(1e3 * F.one_hot(targets, V).float().flatten(0, 1), targets.flatten())
 
-    assert diagnostics.first_loss(model, knowing, inputs, targets) == pytest.approx(-math.log(V))
+    assert instruments.first_loss(model, knowing, inputs, targets) == pytest.approx(-math.log(V))
 
 
 @pytest.mark.parametrize("packing", ["packed", "padded", "windows"])
@@ -129,7 +129,7 @@ def test_batches_of_the_course_are_as_they_should_be(tmp_path, packing):
     else:
         sampler = StorySampler(tokens, 6, 300, seed=0, packed=packing == "packed")
     inputs, targets = sampler.next_batch()
-    found = diagnostics.what_enters(inputs, targets, tokenizer.eos_token_id)
+    found = instruments.what_enters(inputs, targets, tokenizer.eos_token_id)
     assert found["next"] == 1 and found["padding"] == 0 and found["distinct"] == 1
     assert found["same"] < 0.05 and found["after_next"] < 0.1 and found["ends"] > 0
     ends = sum((row == tokenizer.eos_token_id).sum().item() for row in targets)
@@ -151,22 +151,22 @@ def test_a_leak_of_the_future_is_where_the_jacobian_is_not_zero(monkeypatch):
         parts = (torch.autograd.grad(logits[:, t].square().sum(), kept, retain_graph=True)[0] for t in range(T))
         return max(part[:, t + 1 :].abs().max().item() for t, part in zip(range(T - 1), parts, strict=False))
 
-    assert diagnostics.future_leak(model, ids) == of_the_future() == 0
+    assert instruments.future_leak(model, ids) == of_the_future() == 0
     fused = F.scaled_dot_product_attention
     monkeypatch.setattr(
         F, "scaled_dot_product_attention", lambda q, k, v, mask, dropout, is_causal: fused(q, k, v, mask, dropout)
     )
-    assert of_the_future() > 1e-3 and diagnostics.future_leak(model, ids) > 1e-3
+    assert of_the_future() > 1e-3 and instruments.future_leak(model, ids) > 1e-3
 
 
 def test_with_dropout_a_causal_model_has_no_leak_and_keeps_its_mode():
     model, (ids, _) = small(std=0.5, dropout=0.5).train(), batch()
-    assert diagnostics.future_leak(model, ids) == 0 and model.training
+    assert instruments.future_leak(model, ids) == 0 and model.training
 
 
 def test_rows_are_strangers_but_for_a_normalization_over_them():
     model, (ids, _) = small(std=0.5), batch()
-    assert diagnostics.row_leak(model, ids) == 0
+    assert instruments.row_leak(model, ids) == 0
 
     class OverRows(nn.Module):
         def forward(self, x):
@@ -177,7 +177,7 @@ def test_rows_are_strangers_but_for_a_normalization_over_them():
         other = ids.clone()
         other[1] = (other[1] + 1) % V
         assert (model(other) - model(ids))[0].abs().max() > 1e-3  # row 0 hears of row 1
-    assert 0.01 < diagnostics.row_leak(model, ids) < 1
+    assert 0.01 < instruments.row_leak(model, ids) < 1
 
 
 def test_attention_along_the_wrong_axis_is_a_leak_between_rows_also_with_a_causal_mask():
@@ -201,8 +201,8 @@ def test_attention_along_the_wrong_axis_is_a_leak_between_rows_also_with_a_causa
             for other, row in ((others(ids, 2), 0), (others(ids, 0), 2))
         ]
     assert changed[0] == 0 and changed[1] > 1e-3  # the first row hears of nobody, the last of all
-    assert diagnostics.row_leak(model, ids) > 0.01 and diagnostics.future_leak(model, ids) == 0
-    assert diagnostics.first_nonfinite(model, ids) == ""  # a module that gives a pair is no trouble
+    assert instruments.row_leak(model, ids) > 0.01 and instruments.future_leak(model, ids) == 0
+    assert instruments.first_nonfinite(model, ids) == ""  # a module that gives a pair is no trouble
 
 
 def others(ids: torch.Tensor, row: int) -> torch.Tensor:
@@ -219,10 +219,10 @@ def test_two_ways_to_write_attention_do_not_differ_and_a_changed_matrix_is_found
     for block, other in zip(model.blocks, plain.blocks, strict=True):
         block.attn = healthy.Attention(model.config)
         block.attn.load_state_dict(other.attn.state_dict())
-    assert diagnostics.first_difference(model, plain, ids, 1e-5) == ("", 0.0)
+    assert instruments.first_difference(model, plain, ids, 1e-5) == ("", 0.0)
     with torch.no_grad():
         model.blocks[1].attn.qkv.weight[0, 0] += 1.0
-    name, by = diagnostics.first_difference(model, plain, ids, 1e-5)
+    name, by = instruments.first_difference(model, plain, ids, 1e-5)
     assert name == "blocks.1.attn.qkv" and by > 1e-3
 
 
@@ -232,9 +232,9 @@ def test_two_ways_to_write_attention_do_not_differ_and_a_changed_matrix_is_found
 def test_one_batch_is_learned_by_heart_by_a_copy():
     model, before = small(std=0.2), copy.deepcopy(small(std=0.2).state_dict())
     first, _ = next(sgd(copy.deepcopy(model), GPT.loss, itertools.repeat(batch()), 1, 0.0))
-    last = diagnostics.overfit(model, GPT.loss, sgd, batch(), 200, 0.3)
+    last = instruments.overfit(model, GPT.loss, sgd, batch(), 200, 0.3)
     assert last < 0.2 * first
-    assert diagnostics.overfit(model, GPT.loss, sgd, batch(), 20, 0.0) == pytest.approx(first)
+    assert instruments.overfit(model, GPT.loss, sgd, batch(), 20, 0.0) == pytest.approx(first)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
@@ -243,7 +243,7 @@ def test_under_gradient_descent_a_matrix_moves_by_rate_times_gradient():
     before = {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
     next(sgd(model, GPT.loss, itertools.repeat(batch()), 1, 0.01))
     after = dict(model.named_parameters())
-    ratios = diagnostics.update_ratios(before, after)
+    ratios = instruments.update_ratios(before, after)
     assert set(ratios) == {name for name, value in before.items() if value.dim() == 2}
     for name, ratio in ratios.items():
         assert ratio == pytest.approx(0.01 * after[name].grad.norm().item() / before[name].norm().item(), rel=1e-3)
@@ -251,20 +251,20 @@ def test_under_gradient_descent_a_matrix_moves_by_rate_times_gradient():
 
 def test_what_is_flat_lets_no_gradient_through():
     model, (ids, _) = small(std=0.9), batch()
-    entering = [kept for name, kept in diagnostics.outputs(model, ids).items() if name.endswith("mlp.fc")]
+    entering = [kept for name, kept in instruments.outputs(model, ids).items() if name.endswith("mlp.fc")]
     x = torch.stack(entering).requires_grad_()
     F.gelu(x, approximate="tanh").sum().backward()
     low = x < 0
     flat = (x.grad.abs() < 0.012) & low & (x < -2)  # near -0.75 the derivative passes through 0 and comes back
-    found = diagnostics.saturated(model, ids)
+    found = instruments.saturated(model, ids)
     assert found["flat"] == pytest.approx(flat.float().mean().item(), abs=0.01) and found["flat"] > 0.1
     assert found["dead"] <= found["flat"]
-    assert diagnostics.saturated(small(), ids)["flat"] == 0
+    assert instruments.saturated(small(), ids)["flat"] == 0
 
 
 def test_a_stream_that_is_not_scaled_down_grows_with_depth():
     deep = small(n_layer=12, d_model=16)
-    scaled = diagnostics.saturated(deep, batch()[0])["growth"]
+    scaled = instruments.saturated(deep, batch()[0])["growth"]
     for block in deep.blocks:
         for proj in (block.attn.proj, block.mlp.proj):
             proj.weight.data *= math.sqrt(24)
@@ -273,18 +273,18 @@ def test_a_stream_that_is_not_scaled_down_grows_with_depth():
         for block in deep.blocks:
             x = block(x)
         by_hand = (x.std() / deep.wte(batch()[0]).std()).item()
-    assert diagnostics.saturated(deep, batch()[0])["growth"] == pytest.approx(by_hand) and by_hand > 1.2 * scaled
+    assert instruments.saturated(deep, batch()[0])["growth"] == pytest.approx(by_hand) and by_hand > 1.2 * scaled
 
 
 def test_the_first_value_that_is_not_finite_is_where_it_was_put():
     model, (ids, _) = small(), batch()
-    assert diagnostics.first_nonfinite(model, ids) == ""
+    assert instruments.first_nonfinite(model, ids) == ""
     with torch.no_grad():
         model.blocks[1].mlp.fc.weight.fill_(3e38)
-    assert diagnostics.first_nonfinite(model, ids) == "blocks.1.mlp.fc"
+    assert instruments.first_nonfinite(model, ids) == "blocks.1.mlp.fc"
     with torch.no_grad():
         model.wte.weight[ids[0, 0]] = math.nan
-    assert diagnostics.first_nonfinite(model, ids) == "wte"
+    assert instruments.first_nonfinite(model, ids) == "wte"
 
 
 def test_a_model_that_only_counts_does_not_use_its_input():
@@ -299,11 +299,11 @@ def test_a_model_that_only_counts_does_not_use_its_input():
     def loss(model, inputs, targets):
         return F.cross_entropy(model(inputs).flatten(0, 1), targets.flatten())
 
-    assert diagnostics.uses_input(Counts(), loss, *batch()) == 0
+    assert instruments.uses_input(Counts(), loss, *batch()) == 0
     model = small(std=0.2)
     for _ in sgd(model, loss, itertools.repeat(batch()), 150, 0.3):
         pass
-    assert diagnostics.uses_input(model, loss, *batch()) > 1
+    assert instruments.uses_input(model, loss, *batch()) > 1
 
 
 # ---------------------------------------------------------------------- is the score true
@@ -312,10 +312,10 @@ def test_a_model_that_only_counts_does_not_use_its_input():
 def test_the_courses_own_score_minds_the_mode_and_a_careless_one_does_not():
     model = small(std=0.5, dropout=0.3).train()
     rows = batch()[0].tolist()
-    assert diagnostics.train_eval_gap(model, lambda model: mean_loss(model, rows)) == 0 and model.training
+    assert instruments.train_eval_gap(model, lambda model: mean_loss(model, rows)) == 0 and model.training
     torch.manual_seed(0)
     inputs, targets = batch()
-    assert abs(diagnostics.train_eval_gap(model, lambda model: model.loss(inputs, targets).detach())) > 1e-4
+    assert abs(instruments.train_eval_gap(model, lambda model: model.loss(inputs, targets).detach())) > 1e-4
 
 
 def test_losses_by_position_are_those_of_the_courses_evaluation():
@@ -328,7 +328,7 @@ def test_losses_by_position_are_those_of_the_courses_evaluation():
         for i, row in enumerate(some):
             inputs[i, : len(row) - 1], targets[i, : len(row) - 1] = torch.tensor(row[:-1]), torch.tensor(row[1:])
         batches.append((inputs, targets))
-    found = diagnostics.loss_by_position(model, batches)
+    found = instruments.loss_by_position(model, batches)
     scores = [-each.log_probs for each in score_rows(model, rows)]
     for t, (mean, count) in enumerate(found):
         there = [float(each[t]) for each in scores if t < len(each)]
@@ -341,11 +341,11 @@ def test_losses_by_position_are_those_of_the_courses_evaluation():
 def test_the_standard_error_is_how_far_differences_scatter():
     draw = np.random.default_rng(0)
     one, other = draw.normal(2.0, 1.0, (4000, 3)), draw.normal(2.5, 2.0, (4000, 5))
-    found = [diagnostics.seeds_differ(a.tolist(), b.tolist()) for a, b in zip(one, other, strict=True)]
+    found = [instruments.seeds_differ(a.tolist(), b.tolist()) for a, b in zip(one, other, strict=True)]
     differences, errors = map(np.array, zip(*found, strict=True))
     assert differences.mean() == pytest.approx(0.5, abs=0.06)
     assert np.sqrt((errors**2).mean()) == pytest.approx(differences.std(), rel=0.05)
-    assert diagnostics.seeds_differ([1.0, 1.0], [1.0, 1.0]) == (0.0, 0.0)
+    assert instruments.seeds_differ([1.0, 1.0], [1.0, 1.0]) == (0.0, 0.0)
 
 
 # ---------------------------------------------------------------------- does it tell what it knows
@@ -354,7 +354,7 @@ def test_the_standard_error_is_how_far_differences_scatter():
 def test_the_courses_cache_changes_no_logit_and_one_that_is_off_by_a_position_does():
     model = small(std=0.5, dropout=0.2).train()
     sequences = [row.tolist()[:length] for row, length in zip(batch()[0], (8, 9, 12), strict=True)]
-    assert diagnostics.cache_gap(model, KVCache(model), sequences) < 1e-4 and model.training
+    assert instruments.cache_gap(model, KVCache(model), sequences) < 1e-4 and model.training
 
     class OneFurther(KVCache):
         def positions(self, ids):
@@ -364,4 +364,4 @@ def test_the_courses_cache_changes_no_logit_and_one_that_is_off_by_a_position_do
         cache = OneFurther(model)
         cache.start([sequences[0][:-1]])
         by_hand = (cache.append([sequences[0][-1]])[0] - model(torch.tensor([sequences[0]]))[0, -1]).abs().max()
-    assert by_hand > 1e-2 and diagnostics.cache_gap(model, OneFurther(model), sequences) > 1e-2
+    assert by_hand > 1e-2 and instruments.cache_gap(model, OneFurther(model), sequences) > 1e-2
