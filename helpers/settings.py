@@ -122,12 +122,15 @@ class HardwareConfig:
     matmul_precision: str = "auto"  # of float32 matrix multiplications: "highest", or "high", which is TF32 on a GPU
     loss: str = "plain"  # "chunked" never holds all logits at once: less memory, slower on a CPU; or "auto"
     compile: str = "off"  # "on": by torch.compile, whose start takes a minute; or "auto"
+    recompute: bool = False  # whether blocks keep nothing but their input, and compute the rest again on the way back
+    parallel: str = "ddp"  # of several processes each has the whole model, or "fsdp": a shard of it
 
     def __post_init__(self):
         _one_of(self, "precision", ("float32", "bfloat16", "float16", "auto"))
         _one_of(self, "matmul_precision", ("highest", "high", "auto"))
         _one_of(self, "loss", ("plain", "chunked", "auto"))
         _one_of(self, "compile", ("on", "off", "auto"))
+        _one_of(self, "parallel", ("ddp", "fsdp"))
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
 """Built in notebooks 07 and 08: one step of training: the loss of some batches, its gradients, one update.
 
 How it is carried out, `HardwareConfig`, changes time and memory, and the loss no more than rounding does: in half
-precision (Micikevicius et al. 2017, "Mixed Precision Training"), with the loss in chunks, compiled, and where a batch
-does not fit the device's memory in pieces.
+precision (Micikevicius et al. 2017, "Mixed Precision Training"), with the loss in chunks, compiled, with activations
+computed twice, and where a batch does not fit the device's memory in pieces.
 
 Used by `helpers.training` and `course.distributed`, and by the plan of a run (`course.bench.planning`).
 """
@@ -11,11 +11,13 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from helpers.errors import CourseError
 from helpers.evaluation import LOGITS
@@ -126,6 +128,9 @@ class TrainStep:
         self.device = next(model.parameters()).device
         self.hardware = choose(settings.hardware, self.device)
         self.half = HALF[self.hardware.precision]
+        if self.hardware.recompute:  # a block keeps its input alone (Chen et al. 2016, "... Sublinear Memory Cost")
+            for block in model.blocks:
+                block.forward = partial(checkpoint, type(block).forward, block, use_reentrant=False)
         self.loss = loss_of(model, self.hardware)
         self.optimizers = build_optimizer(model, settings.optimizer)
         # float16 alone has too little range for small gradients: they are multiplied by a scale on their way back.
@@ -153,8 +158,7 @@ class TrainStep:
                 print(f"torch.compile does not work here ({said:.100}): training goes on without it")
                 self.hardware = replace(self.hardware, compile="off")
                 self.loss = loss_of(self.model, self.hardware)
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad()
         return time.perf_counter() - started
 
     def step(self, number: int, factor: Callable[[], float]) -> StepStats | None:
@@ -195,8 +199,7 @@ class TrainStep:
                     self.scaler.step(optimizer)
         else:  # no optimizer may step: a moment would keep what is not a number
             self._skip(number, losses, grad_norm, position)
-        for optimizer in self.optimizers:
-            optimizer.zero_grad(set_to_none=True)
+        self.model.zero_grad()
         self.scaler.update()  # under float16, lowers the scale where a gradient overflowed
         return StepStats(loss, grad_norm, tokens, not fine)
 
@@ -230,8 +233,7 @@ class TrainStep:
             # Here, and not above, the error is gone, and with it what it held on to.
             self.pieces *= 2
             print(f"\na batch of {rows} does not fit the GPU's memory: it is read in {self.pieces} pieces from now on")
-            for optimizer in self.optimizers:
-                optimizer.zero_grad(set_to_none=True)
+            self.model.zero_grad()
             torch.cuda.empty_cache()
 
     def _cut(self, batch: tuple[Tensor, Tensor]) -> list[tuple[Tensor, Tensor]]:

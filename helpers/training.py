@@ -73,9 +73,9 @@ class Trainer:
         if self.folder is not None and self.tokenizer is None:
             raise CourseError("a run that is saved needs its tokenizer")
         self.folder = None if self.folder is None else Path(self.folder)
-        self.train_step = self.make_step()
         entries = self.model.config.vocab_size if self.tokenizer is None else self.tokenizer.vocab_size
         self.unpadded = unpadded(self.model, entries)  # what is scored, sampled from and saved
+        self.train_step = self.make_step()
         self.log = RunLog(self.folder)
         self.step_seconds = 0.01  # of the last step; a guess before the first
 
@@ -208,7 +208,8 @@ class Trainer:
 
     def must_match(self) -> dict:
         """What a checkpoint must have in common with this run, by name."""
-        return asdict(self.model.config) | self.settings.flat()
+        values = asdict(self.model.config) | self.settings.flat()
+        return {name: values[name] for name in values if name not in ("recompute", "parallel")}  # they change no loss
 
     def state_dict(self) -> dict:
         """Everything that decides what comes next."""
