@@ -1,7 +1,8 @@
 """Built in notebook 12: a trained model for everybody else, as a folder that `transformers` loads.
 
 `transformers.GPT2LMHeadModel.from_pretrained(folder)`, `AutoTokenizer.from_pretrained(folder)` and
-`pipeline("text-generation", folder)` read what `export` writes, and so does `GPT.from_pretrained(folder)`.
+`pipeline("text-generation", folder)` read what `export` writes, and so does `GPT.from_pretrained(folder)`. In memory,
+`to_transformers` makes a `GPT2LMHeadModel` of a `GPT`, and `from_transformers_state` a `GPT` of its weights.
 
 Used by `python -m course export`, and by the benchmarks, which compare with `to_transformers(model)`.
 """
@@ -9,16 +10,18 @@ Used by `python -m course export`, and by the benchmarks, which compare with `to
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from helpers.bpe import END
 from helpers.errors import CourseError
 from helpers.files import folder_to_be, read_json, write_atomically, write_json
-from helpers.model import GPT
+from helpers.model import GPT, GPTConfig
 from helpers.model_files import CONFIG, WEIGHTS
-from helpers.pretrained import check_is_gpt2, config_to_transformers, to_transformers_state
+from helpers.pretrained import DROPOUTS, SHAPE, fill, for_transformers
 from helpers.tokenizer import Tokenizer
 
 TOKENIZER, TOKENIZER_CONFIG, GENERATION, CARD = (
@@ -28,6 +31,77 @@ TOKENIZER, TOKENIZER_CONFIG, GENERATION, CARD = (
     "README.md",
 )
 WRITTEN = {WEIGHTS, CONFIG, TOKENIZER, TOKENIZER_CONFIG, GENERATION, CARD}
+
+
+def from_transformers_state(
+    state: Mapping[str, Tensor], config: GPTConfig, source: str = "the weights", device: str | torch.device = "cpu"
+) -> GPT:
+    """A new `GPT`, in evaluation mode, with the weights of `transformers`' GPT-2.
+
+    Args:
+        state: tensors by their names there, with or without "transformer." in front: the `state_dict()` of a
+            `GPT2LMHeadModel` or `GPT2Model`. They are copied, as float32.
+        config: the shape; `config_from_transformers(model.config.to_dict())` reads it from theirs.
+        source: what messages call the weights.
+
+    Raises:
+        CourseError: a tensor is missing, left over, or of another shape; the message names it.
+    """
+    check_is_gpt2(config)
+    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    return fill(config, shapes, state.__getitem__, source, device)
+
+
+def to_transformers_state(model: GPT) -> dict[str, Tensor]:
+    """The weights of `model` as those of `transformers`' `GPT2LMHeadModel`; a tied head is left out, as in its files.
+
+    Raises:
+        CourseError: the model has an option that `transformers`' GPT-2 does not have.
+    """
+    check_is_gpt2(model.config)
+    return for_transformers({name: parameter.detach() for name, parameter in model.named_parameters()})
+
+
+def config_to_transformers(config: GPTConfig, eos_token_id: int | None = None) -> dict:
+    """What config.json of `transformers` says of such a model, as a dictionary for JSON.
+
+    Args:
+        eos_token_id: the id of the token that ends a text.
+
+    Raises:
+        CourseError: the model has an option that `transformers`' GPT-2 does not have.
+    """
+    check_is_gpt2(config)
+    return {
+        "architectures": ["GPT2LMHeadModel"],
+        "model_type": "gpt2",
+        **{theirs: getattr(config, ours) for theirs, ours in SHAPE.items()},
+        "n_inner": config.d_ff,
+        "activation_function": {"gelu": "gelu_new", "relu": "relu"}[config.activation],
+        **dict.fromkeys(DROPOUTS, config.dropout),
+        "layer_norm_epsilon": 1e-5,
+        "initializer_range": 0.02,
+        "tie_word_embeddings": config.tied_head,
+        "bos_token_id": eos_token_id,
+        "eos_token_id": eos_token_id,
+        "dtype": "float32",
+    }
+
+
+def check_is_gpt2(config: GPTConfig) -> None:
+    """Refuse a model that `transformers`' GPT-2 cannot be; ReLU and a head of its own it can have.
+
+    Raises:
+        CourseError: naming the option.
+    """
+    reasons = {
+        "LayerNorms behind the sublayers (norm='post')": config.norm != "pre",
+        "sinusoidal positions": config.positions != "learned",
+        "no biases (bias=False)": not config.bias,
+    }
+    for reason, applies in reasons.items():
+        if applies:
+            raise CourseError(f"this model has {reason}, and transformers' GPT-2 cannot have that")
 
 
 def to_transformers(model: GPT) -> torch.nn.Module:

@@ -30,7 +30,7 @@ CONV1D = ("qkv.weight", "fc.weight", "proj.weight")  # the ends of the names of 
 _MASKS = re.compile(r"(transformer\.)?h\.\d+\.attn\.(bias|masked_bias)")
 
 # What config.json calls the numbers that decide a model's shape.
-_SHAPE = {
+SHAPE = {
     "vocab_size": "vocab_size",
     "n_positions": "context_length",
     "n_layer": "n_layer",
@@ -38,7 +38,7 @@ _SHAPE = {
     "n_embd": "d_model",
 }
 _ACTIVATIONS = {"gelu_new": "gelu", "gelu_pytorch_tanh": "gelu", "relu": "relu"}  # the first two are one function
-_DROPOUTS = ("embd_pdrop", "attn_pdrop", "resid_pdrop")
+DROPOUTS = ("embd_pdrop", "attn_pdrop", "resid_pdrop")
 # What `GPT` does, and what each other value would mean.
 _REQUIRED = {
     "layer_norm_epsilon": (1e-5, "adds another number in its LayerNorms"),
@@ -84,26 +84,7 @@ def load_pretrained(
         raise CourseError(f"{name} is not a model that transformers saved: it has no {CONFIG}")
     config = config_from_transformers(read_json(path, nan=True), dropout, name)
     shapes, read = open_weights(files, name)
-    return _fill(config, shapes, read, name, device)
-
-
-def from_transformers_state(
-    state: Mapping[str, Tensor], config: GPTConfig, source: str = "the weights", device: str | torch.device = "cpu"
-) -> GPT:
-    """A new `GPT`, in evaluation mode, with the weights of `transformers`' GPT-2.
-
-    Args:
-        state: tensors by their names there, with or without "transformer." in front: the `state_dict()` of a
-            `GPT2LMHeadModel` or `GPT2Model`. They are copied, as float32.
-        config: the shape; `config_from_transformers(model.config.to_dict())` reads it from theirs.
-        source: what messages call the weights.
-
-    Raises:
-        CourseError: a tensor is missing, left over, or of another shape; the message names it.
-    """
-    check_is_gpt2(config)
-    shapes = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    return _fill(config, shapes, state.__getitem__, source, device)
+    return fill(config, shapes, read, name, device)
 
 
 def config_from_transformers(content: dict, dropout: float | None = None, source: str = CONFIG) -> GPTConfig:
@@ -135,20 +116,20 @@ def config_from_transformers(content: dict, dropout: float | None = None, source
         raise CourseError(
             f"{source} has the nonlinearity {activation!r}, and the course's GPT only {' or '.join(_ACTIVATIONS)}"
         )
-    missing = [key for key in _SHAPE if key not in content]
+    missing = [key for key in SHAPE if key not in content]
     if missing:
         raise CourseError(f"{source}: its {CONFIG} does not say {', '.join(missing)}")
     if dropout is None:
-        dropouts = [content.get(key, 0.1) for key in _DROPOUTS]
+        dropouts = [content.get(key, 0.1) for key in DROPOUTS]
         if dropouts != dropouts[:1] * 3:
             raise CourseError(
-                f"{source} has a different dropout in each place ({', '.join(_DROPOUTS)}), and the course's GPT "
+                f"{source} has a different dropout in each place ({', '.join(DROPOUTS)}), and the course's GPT "
                 "one for all: give dropout=..."
             )
         dropout = dropouts[0]
     try:
         return GPTConfig(
-            **{ours: content[theirs] for theirs, ours in _SHAPE.items()},
+            **{ours: content[theirs] for theirs, ours in SHAPE.items()},
             d_ff=content.get("n_inner"),
             dropout=dropout,
             activation=_ACTIVATIONS[activation],
@@ -158,14 +139,19 @@ def config_from_transformers(content: dict, dropout: float | None = None, source
         raise CourseError(f"{source}: its {CONFIG} describes no model that can be: {error}") from error
 
 
-def _fill(
+def fill(
     config: GPTConfig,
     shapes: Mapping[str, tuple[int, ...]],
     read: Callable[[str], Tensor],
     source: str,
     device: str | torch.device,
 ) -> GPT:
-    """A model whose every parameter is copied from the tensor that `read` gives; whether all fit is seen before."""
+    """A model whose every parameter is copied from the tensor that `read` gives; whether all fit is seen before.
+
+    Args:
+        shapes: of all tensors, by their names in the source.
+        source: what messages call it.
+    """
     check_layers(shapes, config.n_layer, source)
     with shapes_only():  # no memory, no time, and nobody's random numbers
         model = GPT(config)
@@ -241,55 +227,3 @@ def for_transformers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         theirs, transposed = transformers_name(name)
         exported[theirs] = tensor.T.contiguous() if transposed else tensor
     return exported
-
-
-def to_transformers_state(model: GPT) -> dict[str, Tensor]:
-    """The weights of `model` as those of `transformers`' `GPT2LMHeadModel`; a tied head is left out, as in its files.
-
-    Raises:
-        CourseError: the model has an option that `transformers`' GPT-2 does not have.
-    """
-    check_is_gpt2(model.config)
-    return for_transformers({name: parameter.detach() for name, parameter in model.named_parameters()})
-
-
-def config_to_transformers(config: GPTConfig, eos_token_id: int | None = None) -> dict:
-    """What config.json of `transformers` says of such a model, as a dictionary for JSON.
-
-    Args:
-        eos_token_id: the id of the token that ends a text.
-
-    Raises:
-        CourseError: the model has an option that `transformers`' GPT-2 does not have.
-    """
-    check_is_gpt2(config)
-    return {
-        "architectures": ["GPT2LMHeadModel"],
-        "model_type": "gpt2",
-        **{theirs: getattr(config, ours) for theirs, ours in _SHAPE.items()},
-        "n_inner": config.d_ff,
-        "activation_function": {"gelu": "gelu_new", "relu": "relu"}[config.activation],
-        **dict.fromkeys(_DROPOUTS, config.dropout),
-        "layer_norm_epsilon": 1e-5,
-        "initializer_range": 0.02,
-        "tie_word_embeddings": config.tied_head,
-        "bos_token_id": eos_token_id,
-        "eos_token_id": eos_token_id,
-        "dtype": "float32",
-    }
-
-
-def check_is_gpt2(config: GPTConfig) -> None:
-    """Refuse a model that `transformers`' GPT-2 cannot be; ReLU and a head of its own it can have.
-
-    Raises:
-        CourseError: naming the option.
-    """
-    reasons = {
-        "LayerNorms behind the sublayers (norm='post')": config.norm != "pre",
-        "sinusoidal positions": config.positions != "learned",
-        "no biases (bias=False)": not config.bias,
-    }
-    for reason, applies in reasons.items():
-        if applies:
-            raise CourseError(f"this model has {reason}, and transformers' GPT-2 cannot have that")

@@ -11,18 +11,18 @@ import torch.nn.functional as F
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from course.export import export, to_transformers
+from course.export import (
+    config_to_transformers,
+    export,
+    from_transformers_state,
+    to_transformers,
+    to_transformers_state,
+)
 from helpers.checkpoint import load_model
 from helpers.files import data_folder
 from helpers.generation import generate
 from helpers.model import GPT, GPTConfig
-from helpers.pretrained import (
-    config_from_transformers,
-    config_to_transformers,
-    from_transformers_state,
-    to_transformers_state,
-    transformers_name,
-)
+from helpers.pretrained import config_from_transformers, transformers_name
 
 transformers = pytest.importorskip("transformers")
 

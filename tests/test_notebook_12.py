@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from course.checks.cells import definitions
-from course.export import to_transformers
+from course.export import from_transformers_state, to_transformers, to_transformers_state
 from course.site import notebooks
 from helpers.dataset import StorySampler, tokenize_stories
 from helpers.model import GPT, GPTConfig
-from helpers.pretrained import from_transformers_state, to_transformers_state, transformers_name
+from helpers.pretrained import transformers_name
 from helpers.tokenizer import load_tokenizer
 
 PATH = notebooks.folder() / "12_pretrained_gpt2.ipynb"

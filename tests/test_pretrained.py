@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from course import export as export_module
-from course.export import export
+from course.export import config_to_transformers, export, from_transformers_state, to_transformers_state
 from course.site.model_cards import facts_of_run, model_card
 from helpers import model_files
 from helpers.checkpoint import load_model, save_model
@@ -26,14 +26,7 @@ from helpers.errors import CourseError
 from helpers.files import data_folder, repository_root
 from helpers.generation import encode_prompt, generate, generate_text
 from helpers.model import GPT, GPTConfig
-from helpers.pretrained import (
-    config_from_transformers,
-    config_to_transformers,
-    from_transformers_state,
-    load_pretrained,
-    to_transformers_state,
-    transformers_name,
-)
+from helpers.pretrained import config_from_transformers, load_pretrained, transformers_name
 from helpers.tokenizer import load_tokenizer, train_tokenizer
 
 TINY = GPTConfig(280, 24, n_layer=2, n_head=2, d_model=16)
