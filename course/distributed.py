@@ -1,17 +1,20 @@
 """One run on several devices, as a layer around `Trainer`.
 
-    torchrun --nproc-per-node=2 -m course train --recipe storyteller --out runs/two
+    python -m torch.distributed.run --nnodes 1 --nproc-per-node 2 -m course train --out runs/two
 
 Two processes with a batch of 8 each do what one does with a batch of 16: the sampler gives the whole batch in every
 process (it is decided by its seed), each takes its own shard, and `DistributedDataParallel` (Li et al. 2020, "PyTorch
 Distributed: Experiences on Accelerating Data Parallel Training") averages the gradients while they are computed.
-Rank 0 alone writes files and speaks.
+Rank 0 alone writes files and speaks. Where a model is to be divided as well, `course.sharded` takes over.
 
-Used by the command line (`python -m course train`) under `torchrun`.
+A stopped run goes on with any number of processes that divides the batch of all (`course.runs.prepare_again`). It reads
+the same batches; the losses differ by rounding, and by more only where there is dropout: each process drops out values
+of its own.
+
+Used by the command line (`python -m course train`) under `torchrun`, and by `course.sharded`.
 """
 
 import copy
-import functools
 import os
 from collections.abc import Callable
 from contextlib import contextmanager, nullcontext
@@ -24,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from helpers.checkpoint import load_checkpoint
+from helpers.distributed import shard_of
 from helpers.errors import CourseError
 from helpers.train_step import TrainStep
 from helpers.training import Trainer, TrainingResult
@@ -41,21 +45,9 @@ class Processes:
     def is_rank0(self) -> bool:
         return self.rank == 0
 
-    @property
-    def trainer(self) -> Callable[..., Trainer]:
-        """What makes this process's trainer."""
-        return Trainer if self.count == 1 else functools.partial(DistributedTrainer, processes=self)
-
     def shard(self, batch: Tensor) -> Tensor:
-        """This process's sequences of a batch of all, (B / count, ...).
-
-        Raises:
-            CourseError: the batch cannot be divided equally.
-        """
-        if len(batch) % self.count:
-            raise CourseError(f"{len(batch)} sequences cannot be divided among {self.count} processes")
-        size = len(batch) // self.count
-        return batch[self.rank * size : (self.rank + 1) * size]
+        """This process's sequences of a batch of all, (B / count, ...); a CourseError if it cannot be divided."""
+        return shard_of(batch, self.rank, self.count)
 
     def all_reduce(self, value: float) -> float:
         """The sum of a value over all processes."""
@@ -128,15 +120,23 @@ class DistributedStep(TrainStep):
     def __init__(self, model: nn.Module, sampler, settings, processes: Processes):
         super().__init__(model, sampler, settings)
         self.processes = processes
-        devices = None if processes.device == "cpu" else [processes.device]
-        self.loss = DistributedDataParallel(_LossOf(model, self.loss), device_ids=devices)
+        self.connect()
+
+    def connect(self) -> None:
+        """Have the loss's backward pass average the gradients of all processes."""
+        devices = None if self.processes.device == "cpu" else [self.processes.device]
+        self.loss = DistributedDataParallel(LossOf(self.model, self.loss), device_ids=devices)
+
+    def traveling(self, last: bool):
+        """In it gradients travel after a step's last batch; those of the others add up where they are."""
+        return nullcontext() if last else self.loss.no_sync()
 
     def batches(self) -> list[tuple[Tensor, Tensor]]:
         return [(self.processes.shard(ids), self.processes.shard(targets)) for ids, targets in super().batches()]
 
     def backward(self, ids: Tensor, targets: Tensor, tokens: float, last: bool) -> Tensor:
         count = self.processes.count
-        with nullcontext() if last else self.loss.no_sync():  # gradients travel in the last batch of a step only
+        with self.traveling(last):
             # The mean over the processes is taken there, where the sum is wanted.
             return super().backward(ids, targets, tokens / count, last) / count
 
@@ -144,8 +144,8 @@ class DistributedStep(TrainStep):
         return self.processes.all_reduce(value)
 
 
-class _LossOf(nn.Module):
-    """A model's loss as a module, which is what `DistributedDataParallel` takes."""
+class LossOf(nn.Module):
+    """A model's loss as a module, which is what `DistributedDataParallel` and `fully_shard` take."""
 
     def __init__(self, model: nn.Module, loss: Callable[[Tensor, Tensor], Tensor]):
         super().__init__()
@@ -190,7 +190,7 @@ class DistributedTrainer(Trainer):
         return self.processes.all_reduce(float(wanted)) > 0
 
     def must_match(self) -> dict:
-        return super().must_match() | {"processes": self.processes.count}
+        return super().must_match() | {"batch_size": self.sampler.batch_size}  # of all: more or fewer may go on with it
 
     def save(self) -> None:
         self.random_of_all = self.processes.all_gather(_random_state(self.train_step.device))
@@ -207,8 +207,11 @@ class DistributedTrainer(Trainer):
 
     def load_state_dict(self, state: dict) -> None:
         super().load_state_dict(state)
-        if not self.processes.is_rank0:
-            _set_random_state(state["random_of_all"][self.processes.rank], self.train_step.device)
+        rank, saved = self.processes.rank, state.get("random_of_all", ())
+        if 0 < rank < len(saved):
+            _set_random_state(saved[rank], self.train_step.device)
+        elif rank > 0:  # fewer were saved: one that is new here begins with numbers of its own
+            torch.manual_seed(self.settings.seed + rank)
 
 
 def _random_state(device: torch.device) -> Tensor:
@@ -222,5 +225,5 @@ def _random_state(device: torch.device) -> Tensor:
 def _set_random_state(state: Tensor, device: torch.device) -> None:
     size = len(torch.get_rng_state())
     torch.set_rng_state(state[:size])
-    if len(state) > size:
+    if len(state) > size and device.type == "cuda":  # it may go on where there are no GPUs
         torch.cuda.set_rng_state(state[size:], device)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from course.saved import load_state, recipe_of
+from course.saved import divided, load_state, recipe_of
 from helpers.checkpoint import load_checkpoint, load_model, put_weights, remove_checkpoints, saved_checkpoints
 from helpers.dataset import StorySampler, TokenFile, WindowSampler, tokenize_stories
 from helpers.errors import CourseError
@@ -176,14 +176,23 @@ def make_sampler(tokens: TokenFile, settings: TrainingSettings, context_length: 
     return StorySampler(tokens, data.batch_size, context_length, settings.seed, packed=data.packing == "packed")
 
 
-def prepare_again(folder: str | Path, device="cpu", progress: bool = True, model_class: type[GPT] = GPT) -> Prepared:
+def prepare_again(
+    folder: str | Path, device="cpu", progress: bool = True, model_class: type[GPT] = GPT,
+    processes: int = 1, parallel: str | None = None,
+) -> Prepared:  # fmt: skip
     """What an interrupted run needs to go on exactly.
 
+    Args:
+        processes: that go on with it, as many as there were before or not: each step reads the same stories.
+        parallel: "ddp" or "fsdp", if another one than before.
+
     Raises:
-        CourseError: there is no unfinished run of a recipe in the folder.
+        CourseError: there is no unfinished run of a recipe in the folder, or its batch cannot be divided among so many.
     """
     state, notes = load_checkpoint(folder)
-    recipe = recipe_in(state, folder)
+    recipe = divided(recipe_in(state, folder), state, processes, folder)
+    if parallel is not None:
+        recipe = replace(recipe, training=recipe.training.but(parallel=parallel))
     prepared = prepare(_found_again(recipe, state.get("started_in")), device, progress, model_class=model_class)
     prepared.recipe = recipe  # as it was written: the checkpoint goes on with the same words
     prepared.state, prepared.notes = state, notes

@@ -6,6 +6,7 @@ done with it: its type, its range, its form beside that of the run that is to go
 Used by `course.runs`, `course.keeping` and `course.reference_ranges`.
 """
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -45,6 +46,31 @@ def _is_a(value, kind) -> bool:
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, kind) or (type(value) is int and isinstance(0.5, kind))
+
+
+def divided(recipe: Recipe, state: dict, processes: int, folder: str | Path) -> Recipe:
+    """The recipe of a stopped run for so many processes: the batch of all stays, and each reads its share.
+
+    Changes the state where an older version of the course wrote it, which kept each process's share and their number.
+
+    Raises:
+        CourseError: the batch cannot be divided among them, or the state does not say how large it is.
+    """
+    try:
+        known = dict(state["must_match"])
+        known["batch_size"] = known["batch_size"] * known.pop("processes", 1)
+        together = recipe.training.but(batch_size=known["batch_size"]).data.batch_size
+        shares = [count for count in range(1, 1025) if together % count == 0]
+    except (CourseError, *WRONG) as error:
+        raise CourseError(f"the run in {folder} cannot go on: its checkpoint does not tell its batch_size") from error
+    if processes not in shares:
+        few = ", ".join(map(str, shares[:8]))
+        raise CourseError(
+            f"the run in {folder} reads {together} sequences at once, which cannot be divided among {processes} "
+            f"processes: resume it with another number of them ({few})"
+        )
+    state["must_match"] = known
+    return replace(recipe, training=recipe.training.but(batch_size=together // processes))
 
 
 def load_state(trainer: Trainer, state: dict, folder: str | Path | None) -> None:

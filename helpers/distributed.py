@@ -2,7 +2,7 @@
 
 Every process has the whole model and the same weights, reads its share of the batch, and computes that share's
 gradients. Their mean over the processes is the gradient of the whole batch, so all take the same step and stay alike
-(data parallelism: Li et al. 2020, "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", section 2).
+(Li et al. 2020, "PyTorch Distributed: Experiences on Accelerating Data Parallel Training", section 2).
 
 Used by `course.distributed`, and in notebook 13.
 """

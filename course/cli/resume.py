@@ -4,6 +4,9 @@ On a CPU the result is the same, bit for bit, as if the run had never stopped.
 
 examples:
   python -m course resume runs/storyteller
+
+with several processes, or with fewer or more than before (they read the same batches, and each its share):
+  python -m torch.distributed.run --nnodes 1 --nproc-per-node 2 -m course resume runs/two
 """
 
 import argparse
@@ -16,6 +19,9 @@ from course.cli.train import finish, one_speaks
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_folder", metavar="RUN", help="the folder of the run")
     add_device(parser)
+    parser.add_argument(
+        "--parallel", choices=("ddp", "fsdp"), help="with several processes: each holds all of the model, or a shard"
+    )
     parser.add_argument("--quiet", action="store_true", help="no progress bar, no samples")
 
 
@@ -29,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     with processes(arguments.device) as group, one_speaks(group.is_rank0), owning(mine if group.is_rank0 else None):
         device = group.device or device_of(arguments.device)
         with group.on_rank0_first():
-            prepared = prepare_again(folder, device, not quiet)
+            prepared = prepare_again(folder, device, not quiet, processes=group.count, parallel=arguments.parallel)
         for line in prepared.notes:
             print(f"note: {line}")
         print(f"going on from step {prepared.state['step']:,} on {device}", flush=True)

@@ -10,7 +10,11 @@ examples:
   python -m course train --start-from runs/storyteller --steps 500 --set lr=0.01 --out runs/longer
   python -m course train --recipe storyteller --diagnose --out runs/examined
   python -m course train --recipe gpt2-small --dry-run
-  torchrun --nproc-per-node=2 -m course train --recipe gpt2-small --out runs/two-gpus
+  python -m course train --recipe gpt2-small --set recompute=true --out runs/less-memory
+
+several processes, each on a GPU of its own if there are enough (batch_size is what each of them reads):
+  python -m torch.distributed.run --nnodes 1 --nproc-per-node 2 -m course train --recipe gpt2-small --out runs/two
+  ... the same with --set parallel=fsdp: each holds a shard of the model, not all of it
 """
 
 import argparse
@@ -94,12 +98,13 @@ def finish(prepared, folder: Path, group, quiet: bool) -> int:
     """Train to the end, and say how it went."""
     from course.figures.training import write_curves
     from course.runs import trainer_of
+    from course.sharded import trainer_for
     from course.tensorboard_writer import to_tensorboard
     from helpers.generation import WHOLE_STORY, generate_text
-    from helpers.train_step import unpadded
 
     shown = dict(callback=to_tensorboard(folder), report=write_curves, progress=not quiet)
-    trainer = trainer_of(prepared, folder, group.trainer, **shown)
+    make = trainer_for(group, prepared.recipe.training.hardware)
+    trainer = trainer_of(prepared, folder, make, **shown)
     try:
         result = trainer.run()
     except CourseError as error:
@@ -116,7 +121,7 @@ def finish(prepared, folder: Path, group, quiet: bool) -> int:
     if result.stopped == "interrupted":
         print(f"stopped and saved; go on with: python -m course resume {_quoted(folder)}", file=sys.stderr)
         return 130
-    model = unpadded(prepared.model, prepared.tokenizer.vocab_size)
+    model = trainer.unpadded
     tokens = min(WHOLE_STORY, model.config.context_length)
     print("\n" + generate_text(model, prepared.tokenizer, max_new_tokens=tokens, temperature=0.8, seed=0))
     print(f"\nmore of them: python -m course generate --model {_quoted(folder)}")
