@@ -20,6 +20,7 @@ COMMANDS = {
     "evaluate": "score a model on stories it has not seen",
     "export": "write a model as a folder that transformers loads",
     "quiz": "take a notebook's quiz, or write the quizzes for a learning platform",
+    "scaling": "train the small runs from which notebook 13 learns about scale",
     "bench": "measure the speed of training and of generation beside transformers' GPT-2",
     "mine": "list what you have built, and put your GPT together in runs/my_gpt.py",
     "handout": "make student copies without solutions, answer keys, and a set for nbgrader",

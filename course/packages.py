@@ -19,7 +19,7 @@ OLDEST_TORCH = "2.9"
 PACKAGES = {
     "numpy": "numpy", "matplotlib": "matplotlib", "tokenizers": "tokenizers", "datasets": "datasets",
     "pyarrow": "pyarrow", "transformers": "transformers", "safetensors": "safetensors",
-    "tqdm": "tqdm", "wordcloud": "wordcloud", "ipywidgets": "ipywidgets",
+    "tqdm": "tqdm", "scipy": "scipy", "wordcloud": "wordcloud", "ipywidgets": "ipywidgets",
 }  # fmt: skip
 # A version as pip understands it; some systems give their own packages other ones.
 _VERSION = re.compile(r"(\d+!)?\d+(\.\d+)*((a|b|rc)\d+)?(\.post\d+)?(\.dev\d+)?(\+[a-z0-9]+([._-][a-z0-9]+)*)?")

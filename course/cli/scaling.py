@@ -1,0 +1,38 @@
+"""Train the small runs from which notebook 13 learns about scale, and keep their results in data/recorded/scaling/.
+
+What is recorded is not run again; what was stopped goes on from its newest checkpoint.
+
+examples:
+  python -m course scaling grid --list
+  python -m course scaling grid
+  python -m course scaling grid --only seed0 --workers 4
+"""
+
+import argparse
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from course.scaling.experiments import EXPERIMENTS
+
+    parser.add_argument("experiment", choices=EXPERIMENTS, help="what to run")
+    parser.add_argument("--workers", type=int, default=2, help="runs at a time, each of one thread (default 2)")
+    parser.add_argument("--only", metavar="TEXT", help="only runs with this in their name")
+    parser.add_argument("--list", action="store_true", help="say what is recorded and what is missing, and run nothing")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    from course.scaling import running
+    from helpers.errors import CourseError
+
+    if arguments.workers < 1:
+        raise CourseError(f"--workers must be 1 or more, not {arguments.workers}")
+    left = [point for point in running.missing(arguments.experiment) if (arguments.only or "") in point.name]
+    if arguments.list:
+        for row in running.recorded(arguments.experiment):
+            print(f"{row['name']}: {row['val_loss']:.4f} nats per token after {row['tokens']:,} tokens")
+        for point in left:
+            print(f"{point.name}: to be run, {point.steps:,} steps")
+        return 0
+    found = running.run_experiment(arguments.experiment, arguments.workers, arguments.only or "")
+    print(f"{running.record_of(arguments.experiment)}: {len(found)} runs")
+    return 0

@@ -1,0 +1,148 @@
+"""Run the points of an experiment, several at a time, and keep what each came to.
+
+Each finished run is a line of data/recorded/scaling/EXPERIMENT.jsonl, written when it is known; a run that was stopped
+goes on from its newest checkpoint in runs/scaling/. Every run has one thread, so that the results do not depend on how
+many run at a time.
+"""
+
+import json
+import multiprocessing
+import random
+import shutil
+from collections.abc import Iterator
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from course.runs import put_together, trainer_of
+from course.scaling import mup
+from course.scaling.experiments import EXPERIMENTS, Point, multiplying
+from data.story_grammar.stories import full_grammar
+from helpers.checkpoint import saved_checkpoints
+from helpers.dataset import TokenFile, tokenize_stories
+from helpers.errors import CourseError
+from helpers.evaluation import loss_and_accuracy, story_rows
+from helpers.files import data_folder, parse_json, runs_folder, write_atomically
+from helpers.stories import load_stories
+from helpers.tokenizer import load_tokenizer
+
+SCORED = 500  # validation stories: all models are scored on the same, and so is the grammar
+CHUNK = 500  # stories from one seed of the grammar
+
+
+def record_of(experiment: str) -> Path:
+    """Where the results of an experiment are kept."""
+    return data_folder() / "recorded" / "scaling" / f"{experiment}.jsonl"
+
+
+def recorded(experiment: str) -> list[dict]:
+    """The results of an experiment so far, in the order of its points; [] where there are none."""
+    path = record_of(experiment)
+    if not path.exists():
+        return []
+    found = [parse_json(line, path) for line in path.read_text(encoding="utf-8").splitlines()]
+    order = {point.name: number for number, point in enumerate(EXPERIMENTS[experiment]())}
+    return sorted((row for row in found if row["name"] in order), key=lambda row: order[row["name"]])
+
+
+def missing(experiment: str) -> list[Point]:
+    """The points of an experiment that are not recorded yet."""
+    if experiment not in EXPERIMENTS:
+        raise CourseError(f"there is no experiment {experiment!r}; there are {', '.join(EXPERIMENTS)}")
+    done = {row["name"] for row in recorded(experiment)}
+    return [point for point in EXPERIMENTS[experiment]() if point.name not in done]
+
+
+def fresh_stories() -> Iterator[str]:
+    """Stories that the grammar tells without end, the same ones each time; none of them was asked to be new."""
+    grammar, number = full_grammar(), 0
+    while True:
+        generator = random.Random(f"scaling/{number}")  # a seed for each chunk, as for the bundled stories
+        yield from (grammar.sample(generator).text for _ in range(CHUNK))
+        number += 1
+
+
+def fresh_tokens(stories: int) -> TokenFile:
+    """So many fresh stories, tokenized once into runs/scaling/."""
+    folder = runs_folder() / "scaling" / f"stories-{stories}"
+    for found in folder.glob("tokens-*[!.part]"):
+        with suppress(CourseError):
+            return TokenFile(found)
+    return tokenize_stories(islice(fresh_stories(), stories), load_tokenizer("bundled"), folder)
+
+
+def run_point(point: Point) -> dict:
+    """Train one point, from its newest checkpoint where there is one, and score it: its line of the record."""
+    torch.set_num_threads(1)
+    recipe, tokenizer, folder = point.recipe(), load_tokenizer("bundled"), runs_folder() / "scaling" / point.name
+    validation = load_stories("bundled", "validation").dataset.select(range(SCORED))
+    rows = story_rows(tokenizer, validation["text"])
+    prepared = put_together(recipe, tokenizer, fresh_tokens(point.stories), [], "fresh stories")
+    if point.mup_base:
+        mup.scale(prepared.model, point.mup_base)
+    trainer = trainer_of(prepared, folder, progress=False, callback=_orphaned)
+    if point.mup_base:
+        trainer.train_step.optimizers = mup.optimizers(prepared.model, recipe.training.optimizer, point.mup_base)
+    if saved_checkpoints(folder):
+        trainer.resume()
+    result = trainer.run()
+    if result.stopped != "finished":
+        raise KeyboardInterrupt
+    loss, accuracy = loss_and_accuracy(prepared.model, rows)
+    config = prepared.model.config
+    found = {
+        "name": point.name,
+        "seed": point.seed,
+        "d_model": config.d_model,
+        "multiplying": multiplying(config),
+        "rate": recipe.training.optimizer.lr,
+        "parameters": sum(parameter.numel() for parameter in prepared.model.parameters()),
+        "steps": result.steps,
+        "tokens": result.tokens,
+        "stories": point.stories,
+        "epochs": prepared.sampler.epochs,
+        "operations": 6 * multiplying(config) * result.tokens,
+        "val_loss": loss,
+        "val_accuracy": accuracy,
+        "floor": sum(validation["nats"]) / sum(len(row) - 1 for row in rows),
+        "train_loss": [[row["step"], row["loss"]] for row in result.history],
+    }
+    shutil.rmtree(folder, ignore_errors=True)
+    return _rounded(found)
+
+
+def run_experiment(experiment: str, workers: int = 2, only: str = "") -> list[dict]:
+    """Run what is missing of an experiment, `workers` at a time; returns all of its results.
+
+    Args:
+        only: run the points whose name has this in it.
+    """
+    from tqdm.auto import tqdm
+
+    points = [point for point in missing(experiment) if only in point.name]
+    for stories in {point.stories for point in points}:
+        fresh_tokens(stories)  # once, before the workers ask for them
+    with multiprocessing.get_context("spawn").Pool(workers) as pool, tqdm(total=len(points), desc=experiment) as bar:
+        for found in pool.imap_unordered(run_point, points):
+            lines = [json.dumps(row) for row in [*recorded(experiment), found]]
+            record_of(experiment).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(record_of(experiment), "\n".join(lines) + "\n")
+            bar.update()
+            bar.set_postfix_str(f"{found['name']}: {found['val_loss']:.4f}")
+    return recorded(experiment)
+
+
+def _orphaned(row: dict) -> bool:
+    """Whether the command that started this process is gone: then the run is saved and stops."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and not parent.is_alive()
+
+
+def _rounded(value):
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    return [_rounded(item) for item in value] if isinstance(value, list) else value

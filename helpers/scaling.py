@@ -1,0 +1,123 @@
+"""Built in notebook 13: a scaling law: how the loss falls with the size of a model and the tokens that it reads.
+
+Hoffmann et al. 2022, "Training Compute-Optimal Large Language Models" (section 3.3), say that it is
+
+    L(N, D) = E + A / N^a + B / D^b
+
+N weights, D tokens, L the validation loss in nats per token; E is what no model can get below.
+
+Used in notebook 13 and by `course.figures.scaling`.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from helpers.errors import CourseError
+
+DELTA = 1e-3  # where the Huber loss turns from a square into a line, in log loss (Hoffmann et al. 2022, section 3.3)
+LEAST = 6  # different runs: one more than parameters
+STARTS = (-2.0, 0.0), (4.0, 10.0), (0.4, 1.0), (4.0, 12.0), (0.4, 1.0)  # of log E, log A, a, log B, b
+
+
+@dataclass(frozen=True)
+class ScalingLaw:
+    """L(N, D) = E + A / N^a + B / D^b, in nats per token."""
+
+    E: float
+    A: float
+    a: float
+    B: float
+    b: float
+
+    def loss(self, N: ArrayLike, D: ArrayLike) -> np.ndarray:
+        """The loss of models of N weights after D tokens."""
+        return self.E + self.A * np.float64(N) ** -self.a + self.B * np.float64(D) ** -self.b
+
+    def best_split(self, operations: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """The N and D with the lowest loss of all that use up the operations 6 N D (ibid., equation 4)."""
+        ratio = (self.a * self.A / (self.b * self.B)) ** (1 / (self.a + self.b))
+        product_of_both = np.float64(operations) / 6
+        N = ratio * product_of_both ** (self.b / (self.a + self.b))
+        return N, product_of_both / N
+
+
+def huber(residuals: np.ndarray, delta: float = DELTA) -> np.ndarray:
+    """Half the square of a small residual; beyond `delta` a straight line, so that an outlier does not rule the fit."""
+    size = np.abs(residuals)
+    return np.where(size <= delta, size**2 / 2, delta * (size - delta / 2))
+
+
+def log_residuals(parameters: ArrayLike, N: np.ndarray, D: np.ndarray, L: np.ndarray) -> np.ndarray:
+    """How far a law's log losses are from those of runs: (runs,).
+
+    Args:
+        parameters: (log E, log A, a, log B, b), so that E, A and B cannot become negative.
+    """
+    log_E, log_A, a, log_B, b = parameters
+    terms = np.stack([np.full(len(L), log_E), log_A - a * np.log(N), log_B - b * np.log(D)])  # (3, runs)
+    return np.logaddexp.reduce(terms) - np.log(L)
+
+
+def fit(N: ArrayLike, D: ArrayLike, L: ArrayLike, starts: Iterable | None = None, delta: float = DELTA) -> ScalingLaw:
+    """The law nearest to some runs: the sum of `huber` of their log residuals is made small, from many starts.
+
+    Args:
+        N, D, L: of each run its weights, its tokens and its validation loss, (runs,) each.
+        starts: where the searches begin, parameters of `log_residuals`; None: a coarse lattice of them.
+
+    Raises:
+        CourseError: there are too few different runs for five parameters, or numbers that are not above 0.
+    """
+    from scipy.optimize import least_squares
+
+    N, D, L = (np.asarray(each, dtype=np.float64) for each in (N, D, L))
+    if not len(N) == len(D) == len(L) or len(set(zip(N, D, strict=True))) < LEAST:
+        raise CourseError(f"a law of five parameters needs N, D and L of at least {LEAST} different runs")
+    if not np.isfinite([N, D, L]).all() or min(N.min(), D.min(), L.min()) <= 0:
+        raise CourseError("N, D and L must be numbers above 0")
+    found, options = [], dict(args=(N, D, L), x_scale="jac", max_nfev=400, xtol=1e-12, ftol=1e-12, gtol=1e-12)
+    for start in starts or product(*STARTS):
+        smooth = least_squares(log_residuals, start, **options).x  # plain squares have no kinks to be caught in
+        found += [least_squares(log_residuals, x, loss="huber", f_scale=delta, **options) for x in (start, smooth)]
+    log_E, log_A, a, log_B, b = min(found, key=lambda each: each.cost).x
+    return ScalingLaw(float(np.exp(log_E)), float(np.exp(log_A)), float(a), float(np.exp(log_B)), float(b))
+
+
+def bootstrap(N: ArrayLike, D: ArrayLike, L: ArrayLike, rounds: int = 200, seed: int = 0) -> list[ScalingLaw]:
+    """Laws of resampled runs: what the fit might have been (Efron and Tibshirani 1993, chapter 6).
+
+    Whole configurations are drawn with replacement, each with all its seeds: seeds of one do not tell of another.
+    """
+    N, D, L = (np.asarray(each, dtype=np.float64) for each in (N, D, L))
+    best, generator = fit(N, D, L), np.random.default_rng(seed)
+    start = [[np.log(best.E), np.log(best.A), best.a, np.log(best.B), best.b]]
+    _, which = np.unique(np.stack([N, D]), axis=1, return_inverse=True)  # of each run, its configuration
+    laws: list[ScalingLaw] = []
+    while len(laws) < rounds:
+        drawn = generator.integers(0, which.max() + 1, which.max() + 1)
+        runs = np.concatenate([np.flatnonzero(which == configuration) for configuration in drawn])
+        if len(set(drawn)) >= LEAST:
+            laws.append(fit(N[runs], D[runs], L[runs], start))
+    return laws
+
+
+def interval(values: ArrayLike, level: float = 0.9) -> tuple[float, float]:
+    """Between which two numbers the middle `level` of values lies."""
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def predict(
+    laws: Sequence[ScalingLaw], N: float, D: float, scatter: ArrayLike, level: float = 0.9, seed: int = 0
+) -> tuple[float, float]:
+    """The band in which a new run's loss is expected: what the laws say, and how runs scatter about their law.
+
+    Args:
+        laws: from `bootstrap`. scatter: `log_residuals` of the runs that were fitted, (runs,).
+    """
+    generator, said = np.random.default_rng(seed), np.array([law.loss(N, D) for law in laws])
+    return interval(said[:, None] * np.exp(generator.choice(np.ravel(scatter), (len(laws), 50))), level)
