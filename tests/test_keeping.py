@@ -167,14 +167,13 @@ def github(tmp_path):
     for name in ("helpers", "course", "data"):
         shutil.copytree(repository_root() / name, root / name, ignore=ignore)
     shutil.copy(repository_root() / "README.md", root)
-    path = root / "helpers" / "recipes.py"
-    code = path.read_text(encoding="utf-8")
-    begin, end = code.index('name="twelve-thin-layers"'), code.index("# fmt: on")
-    small = code[begin:end]
-    for old, new in zip(LARGE, LITTLE, strict=True):
+    path = root / "data" / "recipes.toml"
+    others, name, small = path.read_text(encoding="utf-8").partition("[twelve-thin-layers]")
+    for large, little in zip(LARGE, LITTLE, strict=True):
+        old, new = (f"\n{each.replace('=', ' = ')}\n" for each in (large, little))
         assert small.count(old) == 1
         small = small.replace(old, new)
-    path.write_text(code[:begin] + small + code[end:], encoding="utf-8")
+    path.write_text(others + name + small, encoding="utf-8")
     publish("ada/stories", root)
     for words in ("init", "add --all", "-c user.name=Ada -c user.email=a@example.org commit -m all"):
         git = ["git", "-c", "core.autocrlf=false", *words.split()]

@@ -204,6 +204,36 @@ def test_bad_assignments_are_refused(assignment, message):
         override(get_recipe("storyteller"), [assignment])
 
 
+GOOD = '[one]\nabout = "One."\ngpu = true\nmodel = { n_layer = 1 }\ntraining = { steps = 3, compile = "off" }\n'
+
+
+def test_what_is_for_a_gpu_can_be_said_in_a_word(tmp_path):
+    path = tmp_path / "recipes.toml"
+    path.write_text(GOOD, encoding="utf-8")
+    (recipe,) = recipes.read_recipes(path).values()
+    assert recipe.name == "one" and recipe.training.schedule.steps == 3 and recipe.vocab_multiple == recipes.PADDED
+    hardware = recipe.training.hardware
+    assert (hardware.precision, hardware.loss, hardware.compile) == ("auto", "auto", "off")
+
+
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (GOOD.replace("[one]", "[one"), "recipes.toml does not hold recipes: .*line 1"),
+        (GOOD.replace("steps", "stepps"), "did you mean 'steps'"),
+        (GOOD.replace("gpu", "gpus"), "gpus"),
+        (GOOD.replace("training", "trainings"), "training"),
+        ("one = 1", "recipes.toml does not hold recipes"),
+    ],
+)
+def test_a_file_of_recipes_that_cannot_be_is_refused(content, message, tmp_path):
+    (tmp_path / "recipes.toml").write_text(content, encoding="utf-8")
+    with pytest.raises(CourseError, match=message):
+        recipes.read_recipes(tmp_path / "recipes.toml")
+    with pytest.raises(CourseError, match="nowhere.toml"):
+        recipes.read_recipes(tmp_path / "nowhere.toml")
+
+
 def test_an_unknown_recipe_names_those_there_are():
     with pytest.raises(CourseError, match="did you mean 'storyteller'.*tinystories-t4"):
         get_recipe("storyteler")
