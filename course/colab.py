@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from helpers.errors import CourseError
+from helpers.errors import CourseError, first_line
 
 MOUNT = Path("/content/drive")
 
@@ -31,9 +31,8 @@ def drive_folder(name: str = "gpt2-course") -> Path:
         folder = MOUNT / "MyDrive" / name
         folder.mkdir(parents=True, exist_ok=True)
     except Exception as error:  # Colab raises errors of its own, which nothing else has
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise CourseError(
-            f"Google Drive was not mounted ({reason}): the run stays on this machine and is gone with it, unless you "
-            "run this again and allow it when Colab asks"
+            f"Google Drive was not mounted ({first_line(error)}): the run stays on this machine and is gone with it, "
+            "unless you run this again and allow it when Colab asks"
         ) from error
     return folder

@@ -21,7 +21,7 @@ import torch
 
 from course.clinic import instruments
 from course.runs import Prepared, make_sampler
-from helpers.errors import CourseError
+from helpers.errors import CourseError, first_line
 from helpers.evaluation import mean_loss
 from helpers.files import write_json
 from helpers.kv_cache import KVCache
@@ -145,7 +145,7 @@ def _asked(case: Case, instrument: str, ask: Callable) -> Reading | None:
     try:
         found = ask(case)
     except (RuntimeError, CourseError, ValueError) as error:
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
+        said = first_line(error)
         return Reading(instrument, None, None, f"could not be measured: {said:.100}")
     return found and Reading(instrument, *found)
 

@@ -11,7 +11,6 @@ Sources: Sennrich, Haddow and Birch (2016), "Neural Machine Translation of Rare 
 Used in notebook 01 and its checks; `END` is used wherever stories are put together.
 """
 
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from heapq import heapify, heappop, heappush
@@ -20,8 +19,9 @@ from pathlib import Path
 
 # The library's regular expressions, not those of the package `regex`: the two follow different versions of Unicode
 # and disagree about which of its newest 17,000 code points are letters, so ids would differ on such text.
-from tokenizers import Regex
-from tokenizers.pre_tokenizers import Split
+from tokenizers import AddedToken, Regex, Tokenizer, decoders
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import ByteLevel, Split
 
 from helpers.errors import CourseError
 from helpers.files import read_json, write_atomically
@@ -126,6 +126,14 @@ def merge_all(ids: Sequence[int], ranks: dict[Pair, int], merges: dict[Pair, int
     return [i for i in ids if i is not None]
 
 
+def in_library(model: BPE) -> Tokenizer:
+    """The library's tokenizer of a model that splits and writes bytes as GPT-2 does, with `<|endoftext|>`."""
+    library = Tokenizer(model)
+    library.pre_tokenizer, library.decoder = ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    library.add_special_tokens([AddedToken(END, special=True, normalized=False)])
+    return library
+
+
 class BytePairEncoder:
     """A byte-level byte-pair encoder.
 
@@ -202,19 +210,9 @@ class BytePairEncoder:
 
     def save(self, path: str | Path) -> Path:
         """Write the tokenizer.json that the `tokenizers` library, `transformers` and `load_tokenizer` read."""
-        flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
-        level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-        no = dict.fromkeys(["dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"])
-        no |= dict.fromkeys(["fuse_unk", "byte_fallback", "ignore_merges"], False)
         vocab = {self.token_text(i): i for i in range(self.vocab_size)}
-        merges = [[self.token_text(left), self.token_text(right)] for left, right in self.merges]
-        content = {
-            "version": "1.0", "truncation": None, "padding": None,
-            "added_tokens": [{"id": self.eos_token_id, "content": END, **flags}],
-            "normalizer": None, "pre_tokenizer": level, "post_processor": None, "decoder": level,
-            "model": {"type": "BPE", **no, "vocab": vocab, "merges": merges},
-        }  # fmt: skip
-        return write_atomically(path, json.dumps(content, ensure_ascii=False, indent=2) + "\n")
+        merges = [(self.token_text(left), self.token_text(right)) for left, right in self.merges]
+        return write_atomically(path, in_library(BPE(vocab, merges)).to_str(pretty=True) + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> "BytePairEncoder":

@@ -15,7 +15,7 @@ from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 
-from helpers.errors import CourseError
+from helpers.errors import CourseError, first_line
 
 # What a proxy, a gateway or a Hub that is busy answers: trying again at once will not help.
 _REFUSALS = {403, 407, 408, 429, 500, 502, 503, 504}
@@ -252,5 +252,5 @@ def _reason(error: BaseException) -> str:
         if isinstance(error, HubLost):
             break
         error = cause
-    line = (str(error).strip() or type(error).__name__).splitlines()[0]
+    line = first_line(error)
     return line if len(line) < 200 else line[:200].rsplit(" ", 1)[0] + " ..."

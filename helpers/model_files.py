@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from helpers.errors import CourseError
+from helpers.errors import CourseError, first_line
 from helpers.files import read_json, regular, write_atomically
 from helpers.hub import hub_address, impatient, require_hub
 
@@ -89,9 +89,9 @@ class HubFiles:
         except EntryNotFoundError as error:
             if not isinstance(error, LocalEntryNotFoundError):
                 return None
-            raise CourseError(f"{wanted} could not be fetched ({_first_line(error)}): try again") from error
+            raise CourseError(f"{wanted} could not be fetched ({first_line(error)}): try again") from error
         except Exception as error:  # a download may break in many ways; each is said in one line
-            raise CourseError(f"{wanted} could not be fetched ({_first_line(error)}): try again") from error
+            raise CourseError(f"{wanted} could not be fetched ({first_line(error)}): try again") from error
 
 
 def open_weights(
@@ -160,10 +160,6 @@ def _parts(files: FolderFiles | HubFiles, source: str) -> list[str]:
 def _is_beside(name) -> bool:
     """Whether `name` is that of a file beside the index, and not a way out of its folder."""
     return isinstance(name, str) and re.fullmatch(r"[\w.-]+\.safetensors", name) is not None
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def write_safetensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str]) -> None:

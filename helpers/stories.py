@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 
 from helpers import hub, story_files
-from helpers.errors import CourseError
+from helpers.errors import CourseError, first_line
 from helpers.files import data_folder, read_json, regular, sha256
 
 SPLITS = ("train", "validation")
@@ -225,8 +225,7 @@ def _saved(folder: Path, split: str, limit: int | None, description: str) -> Sto
     try:
         dataset = load_from_disk(str(folder))
     except Exception as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise CourseError(f"{folder} is not a whole folder of save_to_disk: {reason}") from error
+        raise CourseError(f"{folder} is not a whole folder of save_to_disk: {first_line(error)}") from error
     if isinstance(dataset, DatasetDict) and split in dataset:
         dataset, divided = dataset[split], True
     elif isinstance(dataset, DatasetDict) and list(dataset) == ["train"]:

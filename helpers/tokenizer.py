@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from helpers.bpe import CHARACTERS, END
-from helpers.errors import CourseError
+from helpers.bpe import CHARACTERS, END, in_library
+from helpers.errors import CourseError, first_line
 from helpers.files import data_folder, regular, write_atomically
 from helpers.hub import impatient, require_hub
 
@@ -180,17 +180,6 @@ def _fingerprint(content: dict) -> str:
     return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _byte_level(model):
-    """A library tokenizer around `model` that splits and writes bytes as GPT-2 does."""
-    from tokenizers import Tokenizer as Library
-    from tokenizers import decoders, pre_tokenizers
-
-    library = Library(model)
-    library.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    library.decoder = decoders.ByteLevel()
-    return library
-
-
 def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
     """A byte-level BPE trained on `texts`: `<|endoftext|>` is id 0, then the 256 bytes, then a token for each
     merge.
@@ -207,7 +196,7 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Tokenizer:
         raise CourseError("texts must be a list of strings, not one string: write [text]")
     if vocab_size < 257:
         raise CourseError("vocab_size must be at least 257: 256 bytes and <|endoftext|>")
-    library = _byte_level(models.BPE())
+    library = in_library(models.BPE())
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
         special_tokens=[END],
@@ -247,7 +236,7 @@ def load_tokenizer(source: str | Path = "bundled") -> Tokenizer:
 def _load_gpt2() -> Tokenizer:
     """GPT-2's 50,257 tokens, made from the two files that OpenAI published: the vocabulary and the merges."""
     from huggingface_hub import hf_hub_download, try_to_load_from_cache
-    from tokenizers import AddedToken, models
+    from tokenizers import models
 
     names = ("vocab.json", "merges.txt")
     if not all(isinstance(try_to_load_from_cache(GPT2, name), str) for name in names):
@@ -261,16 +250,11 @@ def _load_gpt2() -> Tokenizer:
                 paths.append(cached if isinstance(cached, str) else hf_hub_download(GPT2, name))
         except Exception as error:  # a download may break in many ways; each is said in one line
             raise CourseError(
-                f"{name} of GPT-2's tokenizer could not be fetched ({_first_line(error)}): try again, "
+                f"{name} of GPT-2's tokenizer could not be fetched ({first_line(error)}): try again, "
                 'or use load_tokenizer("bundled")'
             ) from error
     try:
-        library = _byte_level(models.BPE.from_file(*paths))
+        library = in_library(models.BPE.from_file(*paths))
     except Exception as error:
         raise CourseError(f"GPT-2's tokenizer in the cache is damaged: delete {paths[0]} and try again") from error
-    library.add_special_tokens([AddedToken(END, special=True, normalized=False)])
     return Tokenizer(library.to_str(), "gpt2")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
