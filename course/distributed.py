@@ -26,7 +26,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from helpers.checkpoint import load_checkpoint
+from course.sharded_checkpoints import load_run
 from helpers.distributed import shard_of
 from helpers.errors import CourseError
 from helpers.train_step import TrainStep
@@ -180,7 +180,15 @@ class DistributedTrainer(Trainer):
     def run(self) -> TrainingResult:
         if self.step == 0 and not self.processes.is_rank0:  # each process drops out values of its own
             torch.manual_seed(self.settings.seed + self.processes.rank)
-        return super().run()
+        try:
+            return super().run()
+        except RuntimeError as error:
+            if not isinstance(error, dist.DistError) and "gloo" not in str(error):
+                raise
+            raise CourseError(
+                f"another process of this run has ended, or cannot be reached any more ({error!s:.100}): look for what "
+                f"it said, then go on with: python -m course resume {self.shared_folder}"
+            ) from error
 
     def clock(self, started: float) -> float:
         now = super().clock(started)
@@ -201,7 +209,7 @@ class DistributedTrainer(Trainer):
 
     def resume(self) -> "DistributedTrainer":
         with self.processes.on_rank0_first():  # who puts damaged files aside
-            state, self.notes = load_checkpoint(self.shared_folder)
+            state, self.notes = load_run(self.shared_folder)
         self.load_state_dict(state)
         return self
 

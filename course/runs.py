@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 
 from course.saved import divided, load_state, recipe_of
+from course.sharded_checkpoints import load_run
 from helpers.checkpoint import load_checkpoint, load_model, put_weights, remove_checkpoints, saved_checkpoints
 from helpers.dataset import StorySampler, TokenFile, WindowSampler, tokenize_stories
 from helpers.errors import CourseError
@@ -189,7 +190,7 @@ def prepare_again(
     Raises:
         CourseError: there is no unfinished run of a recipe in the folder, or its batch cannot be divided among so many.
     """
-    state, notes = load_checkpoint(folder)
+    state, notes = load_run(folder)
     recipe = divided(recipe_in(state, folder), state, processes, folder)
     if parallel is not None:
         recipe = replace(recipe, training=recipe.training.but(parallel=parallel))

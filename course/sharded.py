@@ -12,8 +12,9 @@ What the shards cost: parameters travel twice in each batch, and Muon, which nee
 together. A step of several batches adds up whole gradients (4 bytes a parameter) until the last, so that they travel
 once. To score, to sample and to save, rank 0 holds the whole model for that long.
 
-A checkpoint is gathered on rank 0, tensor by tensor, and is the ordinary one: any number of processes goes on from it,
-and one without shards as well. Not run on a GPU; the command above is the one to run there.
+Every process writes its own shards of a checkpoint (`course.sharded_checkpoints`), from which any number of processes
+goes on, with shards or without. The model's folder is the ordinary one. Not run on a GPU: there the command above is to
+be run, on a machine with two.
 
 Used by the command line (`python -m course train`) under `torchrun`.
 """
@@ -28,6 +29,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from course.distributed import DistributedStep, DistributedTrainer, LossOf, Processes
+from course.sharded_checkpoints import divided_tensors, remove_unused_shards, save_shards, without_divided
 from helpers.checkpoint import put_weights
 from helpers.errors import CourseError
 from helpers.model import GPT
@@ -85,7 +87,7 @@ class ShardedTrainer(DistributedTrainer):
 
     def __init__(self, model, sampler, settings, *, processes: Processes, **options):
         super().__init__(model, sampler, settings, processes=processes, **options)
-        self.unpadded, self.whole_state = None, {}
+        self.unpadded, self.shards = None, None
 
     def make_step(self) -> ShardedStep:
         return ShardedStep(self.model, self.sampler, self.settings, self.processes)
@@ -103,15 +105,19 @@ class ShardedTrainer(DistributedTrainer):
         return row
 
     def save(self) -> None:
+        if self.shared_folder is None:
+            return
         if not self.done():
-            state = super().state_dict()
-            self.whole_state = self.gathered({name: state[name] for name in ("model", "train_step")})
+            self.shards = save_shards(self.shared_folder, self.step, divided_tensors(self.state_dict()), self.processes)
         self.unpadded = self.whole_model()
         super().save()
-        self.unpadded, self.whole_state = None, {}
+        self.unpadded, self.shards = None, None
+        if self.processes.is_rank0:
+            remove_unused_shards(self.shared_folder)
 
     def state_dict(self) -> dict:
-        return super().state_dict() | self.whole_state
+        state = super().state_dict()
+        return state if self.shards is None else without_divided(state) | {"shards": self.shards}
 
     def load_state_dict(self, state: dict) -> None:
         parameters = dict(self.model.named_parameters())
@@ -120,7 +126,11 @@ class ShardedTrainer(DistributedTrainer):
 
     def whole_model(self) -> GPT | None:
         """The model as it is scored and saved, with all its weights; None in all processes but rank 0. All call it."""
-        weights = self.gathered(dict(self.model.named_parameters()))
+        weights = {}
+        for name, parameter in self.model.named_parameters():
+            whole = parameter.detach().full_tensor()  # all take part, one tensor at a time
+            if self.processes.is_rank0:
+                weights[name] = whole.cpu()
         if not self.processes.is_rank0:
             return None
         with torch.random.fork_rng(devices=[]):  # its initialization must not disturb the run's random numbers
@@ -128,15 +138,6 @@ class ShardedTrainer(DistributedTrainer):
         put_weights(model, weights)
         entries = model.config.vocab_size if self.tokenizer is None else self.tokenizer.vocab_size
         return unpadded(model.to(self.train_step.device), entries).eval()
-
-    def gathered(self, value):
-        """The same nested dicts and lists with all shards put together, on the CPU of rank 0; all call it."""
-        if isinstance(value, DTensor):
-            whole = value.detach().full_tensor()  # one tensor at a time
-            return whole.cpu() if self.processes.is_rank0 else None
-        if isinstance(value, dict):
-            return {key: self.gathered(each) for key, each in value.items()}
-        return [self.gathered(each) for each in value] if isinstance(value, list) else value
 
 
 def memory_of_rank(model: nn.Module, optimizers: Iterable[torch.optim.Optimizer]) -> dict[str, int]:

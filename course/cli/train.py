@@ -98,13 +98,12 @@ def finish(prepared, folder: Path, group, quiet: bool) -> int:
     """Train to the end, and say how it went."""
     from course.figures.training import write_curves
     from course.runs import trainer_of
-    from course.sharded import trainer_for
+    from course.sharded_checkpoints import remove_unused_shards
     from course.tensorboard_writer import to_tensorboard
     from helpers.generation import WHOLE_STORY, generate_text
 
     shown = dict(callback=to_tensorboard(folder), report=write_curves, progress=not quiet)
-    make = trainer_for(group, prepared.recipe.training.hardware)
-    trainer = trainer_of(prepared, folder, make, **shown)
+    trainer = trainer_of(prepared, folder, _trainer_for(group, prepared.recipe.training.hardware), **shown)
     try:
         result = trainer.run()
     except CourseError as error:
@@ -113,6 +112,7 @@ def finish(prepared, folder: Path, group, quiet: bool) -> int:
         raise
     if not group.is_rank0:
         return 130 if result.stopped == "interrupted" else 0
+    remove_unused_shards(folder)  # of a run that several began and one has ended
     validation = "" if result.val_loss is None else f", validation {result.val_loss:.4f} nats per token"
     amount = f"{result.steps:,} steps, {result.tokens:,} tokens, {result.seconds:.0f} s"
     print(f"{amount}: loss {result.loss:.4f}{validation}")
@@ -126,6 +126,17 @@ def finish(prepared, folder: Path, group, quiet: bool) -> int:
     print("\n" + generate_text(model, prepared.tokenizer, max_new_tokens=tokens, temperature=0.8, seed=0))
     print(f"\nmore of them: python -m course generate --model {_quoted(folder)}")
     return 0
+
+
+def _trainer_for(group, hardware):
+    """What makes this process's trainer; alone it needs nothing of `torch.distributed`."""
+    if group.count == 1:
+        from helpers.training import Trainer
+
+        return Trainer
+    from course.sharded import trainer_for
+
+    return trainer_for(group, hardware)
 
 
 @contextmanager
@@ -251,11 +262,13 @@ def _check_room(folder: Path, overwrite: bool) -> None:
 
 def _clear(folder: Path) -> None:
     """Room for the run; files that are not a run's stay."""
+    from course.sharded_checkpoints import remove_unused_shards
     from helpers.checkpoint import remove_checkpoints
     from helpers.training import BEST
 
     folder.mkdir(parents=True, exist_ok=True)
     remove_checkpoints(folder)
+    remove_unused_shards(folder)
     for name in _files():
         (folder / name).unlink(missing_ok=True)
         (folder / BEST / name).unlink(missing_ok=True)
