@@ -87,20 +87,26 @@ def fit(N: ArrayLike, D: ArrayLike, L: ArrayLike, starts: Iterable | None = None
     return ScalingLaw(float(np.exp(log_E)), float(np.exp(log_A)), float(a), float(np.exp(log_B)), float(b))
 
 
-def bootstrap(N: ArrayLike, D: ArrayLike, L: ArrayLike, rounds: int = 200, seed: int = 0) -> list[ScalingLaw]:
-    """Laws of resampled runs: what the fit might have been (Efron and Tibshirani 1993, chapter 6).
+def resample(N: ArrayLike, D: ArrayLike, generator: np.random.Generator) -> np.ndarray:
+    """The runs of one resampling: their indices, (runs drawn,).
 
-    Whole configurations are drawn with replacement, each with all its seeds: seeds of one do not tell of another.
+    As many configurations are drawn as there are, with replacement, each with all its runs: seeds of one do not tell of
+    another.
     """
+    _, which = np.unique(np.stack([N, D]), axis=1, return_inverse=True)  # of each run, its configuration
+    drawn = generator.integers(0, which.max() + 1, which.max() + 1)
+    return np.concatenate([np.flatnonzero(which == configuration) for configuration in drawn])
+
+
+def bootstrap(N: ArrayLike, D: ArrayLike, L: ArrayLike, rounds: int = 200, seed: int = 0) -> list[ScalingLaw]:
+    """Laws of resampled runs: what the fit might have been (Efron and Tibshirani 1993, chapter 6)."""
     N, D, L = (np.asarray(each, dtype=np.float64) for each in (N, D, L))
     best, generator = fit(N, D, L), np.random.default_rng(seed)
     start = [[np.log(best.E), np.log(best.A), best.a, np.log(best.B), best.b]]
-    _, which = np.unique(np.stack([N, D]), axis=1, return_inverse=True)  # of each run, its configuration
     laws: list[ScalingLaw] = []
     while len(laws) < rounds:
-        drawn = generator.integers(0, which.max() + 1, which.max() + 1)
-        runs = np.concatenate([np.flatnonzero(which == configuration) for configuration in drawn])
-        if len(set(drawn)) >= LEAST:
+        runs = resample(N, D, generator)
+        if len(set(zip(N[runs], D[runs], strict=True))) >= LEAST:
             laws.append(fit(N[runs], D[runs], L[runs], start))
     return laws
 
