@@ -26,7 +26,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from course.sharded_checkpoints import load_run
+from course.shard_files import load_run
 from helpers.distributed import shard_of
 from helpers.errors import CourseError
 from helpers.train_step import TrainStep

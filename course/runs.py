@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from course.saved import divided, load_state, recipe_of
-from course.sharded_checkpoints import load_run
+from course.shard_files import load_run
 from helpers.checkpoint import load_checkpoint, load_model, put_weights, remove_checkpoints, saved_checkpoints
 from helpers.dataset import StorySampler, TokenFile, WindowSampler, tokenize_stories
 from helpers.errors import CourseError

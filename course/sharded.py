@@ -12,7 +12,7 @@ What the shards cost: parameters travel twice in each batch, and Muon, which nee
 together. A step of several batches adds up whole gradients (4 bytes a parameter) until the last, so that they travel
 once. To score, to sample and to save, rank 0 holds the whole model for that long.
 
-Every process writes its own shards of a checkpoint (`course.sharded_checkpoints`), from which any number of processes
+Every process writes its own shards of a checkpoint (`course.shard_files`), from which any number of processes
 goes on, with shards or without. The model's folder is the ordinary one. Not run on a GPU: there the command above is to
 be run, on a machine with two.
 
@@ -29,7 +29,7 @@ from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from course.distributed import DistributedStep, DistributedTrainer, LossOf, Processes
-from course.sharded_checkpoints import divided_tensors, remove_unused_shards, save_shards, without_divided
+from course.shard_files import divided_tensors, remove_unused_shards, save_shards, without_divided
 from helpers.checkpoint import put_weights
 from helpers.errors import CourseError
 from helpers.model import GPT

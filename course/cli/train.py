@@ -98,7 +98,7 @@ def finish(prepared, folder: Path, group, quiet: bool) -> int:
     """Train to the end, and say how it went."""
     from course.figures.training import write_curves
     from course.runs import trainer_of
-    from course.sharded_checkpoints import remove_unused_shards
+    from course.shard_files import remove_unused_shards
     from course.tensorboard_writer import to_tensorboard
     from helpers.generation import WHOLE_STORY, generate_text
 
@@ -262,7 +262,7 @@ def _check_room(folder: Path, overwrite: bool) -> None:
 
 def _clear(folder: Path) -> None:
     """Room for the run; files that are not a run's stay."""
-    from course.sharded_checkpoints import remove_unused_shards
+    from course.shard_files import remove_unused_shards
     from helpers.checkpoint import remove_checkpoints
     from helpers.training import BEST
 
