@@ -5,11 +5,11 @@ The grammar of the bundled stories says where it named its hero, the friend, the
 """
 
 import tempfile
-from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from types import ModuleType
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -120,10 +120,29 @@ class Mentions:
     @torch.no_grad()
     def quiet_nats(self, model: GPT) -> Tensor:
         """The loss of each token that no variable decides, in nats: (M,), in the order of `quiet`."""
-        rows, at = self.quiet
         with evaluating(model):
-            logits = model.head(model.hidden(self.ids)[rows, at])
+            return self._quiet_nats(model, model.hidden(self.ids))
+
+    def _quiet_nats(self, model: GPT, stream: Tensor) -> Tensor:
+        rows, at = self.quiet
+        logits = model.head(stream[rows, at])
         return -logits.log_softmax(-1)[range(len(at)), self.ids[rows, at + 1]]
+
+    @torch.no_grad()
+    def measure(self, model: GPT) -> dict[str, tuple[float, float]]:
+        """By role recall, then "probability", of the true word, and "quiet", the loss of quiet tokens: from one run.
+
+        Each with its standard error over stories.
+        """
+        with evaluating(model):
+            stream = model.hidden(self.ids)
+            logits, quiet = model.head(stream[self.rows, self.at]), self._quiet_nats(model, stream)
+        right, found = self.right(logits), {}
+        for role in dict.fromkeys(self.roles.tolist()):
+            mine = self.of_role(role)
+            found[role] = mean_with_error(right[mine], self.rows[mine])
+        found["probability"] = mean_with_error(self.probability(logits), self.rows)
+        return found | {"quiet": mean_with_error(quiet, self.quiet[0])}
 
 
 def subject() -> tuple[GPT, Tokenizer, str]:
@@ -197,18 +216,33 @@ def mean_with_error(values: Tensor, rows: Tensor) -> tuple[float, float]:
     return mean.item(), (spread.sqrt() / counts.sum()).item()
 
 
-def by_distance(found: RementionAccuracy) -> list[tuple[float, float, float]]:
-    """Recall over all roles by the distance to the last mention: (tokens, recall, standard error) for each bin.
+class Recall(NamedTuple):
+    """How often a word is right that was last named so far back: hits of mentions, within an interval.
 
-    The error is that of independent mentions.
+    Attributes:
+        distance: the shortest of its range, in tokens; the range goes up to the next one of `course.mentions.BINS`.
+        right: the fraction. low, high: its Wilson interval (1927) of 95%. mentions: how many there are.
     """
-    hits, counts = Counter(), Counter()
-    for bins in found.bins.values():
-        for distance, score in bins.items():
-            hits[distance] += score.hits_all
-            counts[distance] += score.mentions
-    right = {distance: hits[distance] / counts[distance] for distance in sorted(counts)}
-    return [(float(d), p, (p * (1 - p) / counts[d]) ** 0.5) for d, p in right.items()]
+
+    distance: int
+    right: float
+    low: float
+    high: float
+    mentions: int
+
+
+def by_distance(found: RementionAccuracy, role: str) -> list[Recall]:
+    """Recall of one role by the distance to the last mention, the nearest first; ranges without a mention are left out.
+
+    The interval is that of independent mentions. Unlike a standard error it is not empty where nothing was missed.
+    """
+    rows = []
+    for distance, score in sorted(found.bins[role].items()):
+        n, z = score.mentions, 1.96
+        middle, spread = score.all + z * z / (2 * n), z * (score.all * (1 - score.all) / n + (z / (2 * n)) ** 2) ** 0.5
+        low, high = ((middle + sign * spread) / (1 + z * z / n) for sign in (-1, 1))
+        rows.append(Recall(distance, score.all, min(low, score.all), max(high, score.all), n))
+    return rows
 
 
 def looked_back(maps: Tensor, ids: Tensor, rows: Tensor, at: Tensor, true: Tensor) -> Tensor:

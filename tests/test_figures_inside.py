@@ -8,6 +8,7 @@ import pytest
 
 from course.attention_viewer import as_html, attention_viewer
 from course.figures import inside, inside_maps, style
+from course.inside import Recall
 from helpers.errors import CourseError
 from tests.pictures import check_pictures
 
@@ -124,9 +125,25 @@ def lines():
     )
     yield inside.three_tests({"one": {"untouched": (1.0, 0.0)}}, 0.5, 1), ["untouched 100%"]
 
-    far = {"storyteller": [(15, 0.99, 0.01), (90, 0.9, 0.02)], "trigram": [(15, 0.1, 0.01), (90, 0.02, 0.0)]}
-    yield inside.recall_by_distance(far), ["storyteller from 99% at 15 tokens to 90% at 90", "trigram from 10%"]
-    yield inside.recall_by_distance({"one": [(15, 0.5, 0.0)]}), ["from 50% at 15 tokens to 50% at 15"]
+    seen = [Recall(30, 1.0, 0.96, 1.0, 90), Recall(60, 0.9, 0.7, 0.97, 25), Recall(120, 0.5, 0.1, 0.9, 2)]
+    guesses = [Recall(30, 0.1, 0.05, 0.2, 90), Recall(60, 0.0, 0.0, 0.13, 25), Recall(120, 0.0, 0.0, 0.6, 2)]
+    yield (
+        inside.recall_by_distance(
+            {"hero": {"storyteller": seen, "trigram": guesses}, "toy": {"storyteller": seen[:1]}},
+            {"hero": 1 / 12, "toy": 0.125},
+        ),
+        [
+            "fewer than 20 mentions are left out",
+            "90, 25, 2 mentions, guessing 8%: storyteller 100% (96% to 100%) at 30–59, 90% (70% to 97%) at 60–119",
+            "trigram 10% (5% to 20%) at 30–59, 0% (0% to 13%) at 60–119.",
+            "toy, 90, 0, 0 mentions, guessing 12%: storyteller 100% (96% to 100%) at 30–59.",
+        ],
+    )
+    yield (
+        inside.recall_by_distance({"toy": {"one": seen[2:], "two": []}}, {"toy": 0.1}, least=3),
+        ["fewer than 3", "toy, 2 mentions, guessing 10%: one nowhere; two nowhere"],
+    )
+    yield inside.recall_by_distance({"toy": {"one": []}}, {"toy": 0.1}), ["toy, no mentions"]
 
     probe = {"probe": rises, "control": [0.1] * 5, "chance": 0.05}
     yield (
@@ -179,6 +196,22 @@ def bars():
         ["names right", "zero: least without head 2.2, 0.10, most without MLP 1, 0.20", "Untouched it is 0.90"],
     )
     yield inside.ablations({"head 1.1": {"zero": 0.0}}), ["zero: least without head 1.1, 0.00"]
+
+    whole = {"hero": 1.0, "quiet, nats": 0.4}
+    left = {"head 0.0": {"zero": {"hero": 0.98, "quiet, nats": 0.4}, "mean": whole},
+            "head 0.1": {"zero": {"hero": 0.06, "quiet, nats": 0.5}, "mean": {"hero": 0.2, "quiet, nats": 0.3}},
+            "layer 0": {"zero": {"hero": 0.1, "quiet, nats": 8.7}, "mean": whole}}  # fmt: skip
+    yield (
+        inside_maps.ablation_grid(left, whole, "quiet, nats"),
+        [
+            "3 parts that are left out in 2 ways",
+            "Untouched: hero 1.00, quiet, nats 0.40",
+            "zero: worst for hero without head 0.1, 0.06, for quiet, nats without layer 0, 8.70",
+            "mean: worst for hero without head 0.1, 0.20",
+        ],
+    )
+    nothing = {"hero": 0.0, "quiet, nats": 9.0}
+    yield inside_maps.ablation_grid({"layer 0": {"zero": nothing}}, nothing, "quiet, nats"), ["1 parts", "9.00"]
 
     best = [
         {"role": "hero's name", "feature": 17, "precision": 0.98, "recall": 0.7},

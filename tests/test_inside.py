@@ -414,13 +414,41 @@ def test_a_gpt_in_which_hooks_miss_their_places_is_left_aside(shipped, capsys, s
     assert "stands in" in said and why in said
 
 
-def test_recall_by_distance_puts_the_roles_together():
+def test_recall_by_distance_is_one_role_s_with_its_intervals():
     found = RementionAccuracy()
-    for role, distance, hits, count in (("hero", 30, 3, 4), ("toy", 30, 0, 1), ("toy", 60, 2, 2)):
+    for role, distance, hits, count in (("toy", 60, 2, 2), ("hero", 30, 3, 4), ("toy", 30, 0, 50)):
         for i in range(count):
             found.bins[role][distance].add(i < hits, False, 12)
-    near, far = by_distance(found)
-    assert near == (30.0, 0.6, pytest.approx((0.6 * 0.4 / 5) ** 0.5)) and far == (60.0, 1.0, 0.0)
+    near, far = by_distance(found, "toy")
+    assert near[:2] == (30, 0.0) and near.mentions == 50 and far[:2] == (60, 1.0) and far.mentions == 2
+    assert near.low == 0 and 0.05 < near.high < 0.1  # nothing was right, and that is no certainty
+    assert far.high == 1 and far.low < 0.4  # both were right, and that is little
+    (hero,) = by_distance(found, "hero")
+    for edge in (hero.low, hero.high):  # the fractions from which what was seen is 1.96 standard errors away
+        assert abs(hero.right - edge) == pytest.approx(1.96 * (edge * (1 - edge) / 4) ** 0.5, rel=1e-6)
+    assert by_distance(found, "color") == []
+
+
+def test_one_run_measures_what_several_do(shipped, mentions):
+    model, _ = shipped
+    with interpret.patch(model, "mlp.0", torch.zeros(())):
+        measured = mentions.measure(model)
+        logits, quiet = mentions.logits(model), mentions.quiet_nats(model)
+    right = mentions.right(logits)
+    assert measured.keys() == {*ROLES, "probability", "quiet"} and not model.training
+    for role in ROLES:
+        mine = mentions.of_role(role)
+        assert measured[role] == pytest.approx(mean_with_error(right[mine], mentions.rows[mine]))
+    assert measured["probability"] == pytest.approx(mean_with_error(mentions.probability(logits), mentions.rows))
+    assert measured["quiet"] == pytest.approx(mean_with_error(quiet, mentions.quiet[0]))
+
+
+def test_a_layer_whose_attention_and_mlp_say_nothing_adds_nothing():
+    model, ids = small(), torch.randint(0, 31, (3, 12))
+    with torch.no_grad(), interpret.record(model, "stream.0", "stream.1") as seen:
+        with interpret.patch(model, "attention.1", torch.zeros(())), interpret.patch(model, "mlp.1", torch.zeros(())):
+            model(ids)
+    assert torch.equal(seen["stream.0"], seen["stream.1"])
 
 
 def test_the_loss_of_all_tokens_is_that_of_the_scoreboard(shipped, stories, mentions):

@@ -192,23 +192,54 @@ def ablations(table: Mapping[str, Mapping[str, float]], whole: float | None = No
 
 
 @style.figure
-def recall_by_distance(curves: Mapping[str, Sequence[tuple[float, float, float]]]):
-    """How often a word is right that was named so many tokens ago.
+def recall_by_distance(curves: Mapping[str, Mapping[str, Sequence]], chance: Mapping[str, float], least: int = 20):
+    """How often a word is right that was named so many tokens ago, a panel for each role.
 
     Args:
-        curves: for each model `(distance, fraction right, standard error)`, the shortest distance first.
+        curves: for each role, for each model rows as of `course.inside.by_distance`.
+        chance: for each role the fraction right of guessing.
+        least: ranges with fewer mentions are left out; how many there are stands below all the same.
     """
-    fig, ax = style.canvas(height=3.5)
+    columns = min(2, len(curves))
+    rows = -(-len(curves) // columns)
+    fig, axes = style.canvas(rows, columns, height=1.0 + 2.1 * rows, squeeze=False, sharey=True)
+    fig.get_layout_engine().set(hspace=0.06)
+    starts = sorted({row.distance for of_models in curves.values() for found in of_models.values() for row in found})
+    ranges = [f"{start}\N{EN DASH}{end - 1}" for start, end in zip(starts, starts[1:], strict=False)]
+    ranges += [f"{start} or more" for start in starts[-1:]]
     said = []
-    for i, (name, points) in enumerate(curves.items()):
-        distance, right, error = zip(*points, strict=True)
-        ax.errorbar(distance, [100 * r for r in right], yerr=[100 * e for e in error], capsize=3.5, label=name,
-                    linestyle=style.LINESTYLES[i % 6], linewidth=1.7, **_look(i))  # fmt: skip
-        said.append(f"{name} from {right[0]:.0%} at {distance[0]:g} tokens to {right[-1]:.0%} at {distance[-1]:g}")
-    ax.set(xlim=(0, None), ylim=(0, 103), xlabel="tokens since the word was last named", ylabel="right, per cent")
-    ax.set_title("How far back does it remember?")
-    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    return fig, f"How often a word is right, by the distance to its last mention: {'; '.join(said)}."
+    for ax in axes.flat[len(curves) :]:
+        ax.axis("off")
+    for ax, (role, of_models) in zip(axes.flat, curves.items(), strict=False):
+        counts = dict.fromkeys(starts, 0)
+        told = []
+        for i, (name, found) in enumerate(of_models.items()):
+            counts |= {row.distance: row.mentions for row in found}
+            there = [row for row in found if row.mentions >= least]
+            x = [starts.index(row.distance) + 0.12 * (i - (len(of_models) - 1) / 2) for row in there]
+            right = [100 * row.right for row in there]
+            ends = [[100 * (row.right - row.low) for row in there], [100 * (row.high - row.right) for row in there]]
+            ax.errorbar(x, right, yerr=ends, capsize=3, linewidth=1.5, label=name, clip_on=False,
+                        linestyle=style.LINESTYLES[i % 6], **_look(i))  # fmt: skip
+            points = [f"{row.right:.0%} ({row.low:.0%} to {row.high:.0%}) at {ranges[starts.index(row.distance)]}"
+                      for row in there]  # fmt: skip
+            told.append(f"{name} {', '.join(points) or 'nowhere'}")
+        ax.axhline(100 * chance[role], color=style.INK, linewidth=1.1, linestyle=":", label="guessing")
+        below = [f"{name}\nn = {counts[start]:,}" + ("\nleft out" if 0 < counts[start] < least else "")
+                 for start, name in zip(starts, ranges, strict=True)]  # fmt: skip
+        ax.set_xticks(range(len(starts)), below, fontsize=8.5)
+        ax.set(xlim=(-0.5, max(len(starts), 1) - 0.5), ylim=(0, 103))
+        style.panel_title(ax, f"{role}, by tokens since it was last named")
+        numbers = ", ".join(f"{count:,}" for count in counts.values())
+        said.append(f"{role}, {numbers or 'no'} mentions, guessing {chance[role]:.0%}: {'; '.join(told)}")
+    for ax in axes[:, 0]:
+        ax.set_ylabel("right, per cent")
+    style.headline(fig, "How far back does it remember?")
+    fig.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    return fig, (
+        f"How often a word is right, by role and by the tokens since it was last named, with intervals of 95%; ranges "
+        f"with fewer than {least} mentions are left out. {'. '.join(said)}."
+    )
 
 
 @style.figure

@@ -245,6 +245,55 @@ def head_maps(grids_of_heads: Mapping[str, np.ndarray], title: str = "What each 
 
 
 @style.figure
+def ablation_grid(left: Mapping[str, Mapping[str, Mapping[str, float]]], whole: Mapping[str, float], loss: str):
+    """What is left when a part, small or large, is replaced: recall by role and a loss, a panel for each way.
+
+    Args:
+        left: for each part, for each way to replace it, for each measure what is left.
+        whole: the same measures of the untouched model; they are the first row.
+        loss: which of the measures is a loss; it is darkest from 1 nat more on. All others are fractions right.
+    """
+    ways, measures, parts = list(next(iter(left.values()))), list(whole), list(left)
+    fig, axes = style.canvas(1, len(ways), height=1.6 + 0.25 * len(parts), sharey=True, squeeze=False)
+    fig.get_layout_engine().set(wspace=0.02)
+    said = []
+    for ax, way in zip(axes[0], ways, strict=True):
+        rows = [whole, *(left[part][way] for part in parts)]
+        values = np.array([[row[measure] for measure in measures] for row in rows])
+        lost = np.array([_lost(row, whole, loss) for row in rows])
+        ax.imshow(lost, cmap=style.HEAT, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
+        grids.frame(ax, *values.shape)
+        for (i, j), value in np.ndenumerate(values):
+            ink = style.text_colour(to_hex(style.HEAT(lost[i, j])))
+            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7.5, color=ink)
+        style.panel_title(ax, way)
+        ax.set_xticks(range(len(measures)), measures, rotation=90, fontsize=9)
+        ax.axhline(0.5, color=style.INK, linewidth=1.0, linestyle="-")
+        for edge in (i + 0.5 for i, part in enumerate(parts) if i and part.split()[0] != parts[i - 1].split()[0]):
+            ax.axhline(edge, color=style.QUIET, linewidth=1.0, linestyle="-")
+        worst = {m: max(parts, key=lambda part, m=m: _lost(left[part][way], whole, loss)[measures.index(m)])
+                 for m in measures}  # fmt: skip
+        said.append(f"{way}: worst " + ", ".join(
+            f"for {measure} without {part}, {left[part][way][measure]:.2f}" for measure, part in worst.items()
+        ))  # fmt: skip
+    axes[0][0].set_yticks(range(len(parts) + 1), ["untouched", *parts], fontsize=9)
+    style.headline(fig, "What is left without a part: recall by role, and a loss")
+    untouched = ", ".join(f"{measure} {value:.2f}" for measure, value in whole.items())
+    return fig, (
+        f"Tables of recall by role and of a loss ({loss}), darker where more is lost, for {len(parts)} parts that are "
+        f"left out in {len(ways)} ways. Untouched: {untouched}. {'; '.join(said)}."
+    )
+
+
+def _lost(row: Mapping[str, float], whole: Mapping[str, float], loss: str) -> list[float]:
+    """How much of each measure is lost, from 0 to 1: a share of recall, and of a loss the nats that it rose by."""
+    return [
+        min(1.0, max(0.0, value - whole[name] if name == loss else 1 - value / max(whole[name], 1e-9)))
+        for name, value in row.items()
+    ]
+
+
+@style.figure
 def patching_map(tokens: Sequence[str], places: Sequence[str], effects: np.ndarray, title: str = "Where it is stored"):
     """How much of an answer comes back when one place at one token is put back, from 0 to 1.
 
