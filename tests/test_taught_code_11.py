@@ -8,7 +8,7 @@ from tests.taught import assert_same_code
 INSIDE = "11_looking_inside"
 
 LITERAL = [("watching", "helpers.interpret")]  # given
-LITERAL += [  # solutions of exercises 11.1 to 11.8, and of 11.12
+LITERAL += [  # solutions of exercises 11.1 to 11.7, of 11.9 and of 11.13
     (name, "helpers.interpret")
     for name in (
         "record", "patch", "logit_lens", "induction_scores", "written_by_heads", "shares", "stand_in", "strongest",

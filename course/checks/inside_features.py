@@ -9,7 +9,7 @@ from course.checks.exercise import exercise
 from course.checks.inside_hooks import runs, shape_of
 
 
-@exercise("11.9", title="A linear probe", minutes=8, difficulty=2)
+@exercise("11.10", title="A linear probe", minutes=8, difficulty=2)
 def fit_probe(answer, check):
     x = torch.randn(40, 6) * torch.tensor([1.0, 2, 0.5, 1, 3, 1]) + torch.tensor([4.0, -2, 0, 1, 0, 3])
     labels = torch.randint(3, (40,))
@@ -80,7 +80,7 @@ def _ridge(x, y, strength: float, center: float = 1.0, everywhere: bool = False)
     return weight, y.mean(0) - weight @ x.mean(0)
 
 
-@exercise("11.10", title="A control task", minutes=6, difficulty=2)
+@exercise("11.11", title="A control task", minutes=6, difficulty=2)
 def control_labels(answer, check):
     tokens = torch.tensor([7, 3, 7, 900, 3, 0, 7])
     got = answer(tokens, 5, torch.Generator().manual_seed(1))
@@ -129,7 +129,7 @@ def control_labels(answer, check):
         )  # fmt: skip
 
 
-@exercise("11.11", title="Steer", minutes=6, difficulty=2)
+@exercise("11.12", title="Steer", minutes=6, difficulty=2)
 def steer(answer, check):
     x, direction = torch.tensor([[1.0, 5.0], [-2.0, 3.0], [0.0, 0.0]]), torch.tensor([4.0, 0.0])
     with_axes = "Any number of axes before the last, with a number for each vector: `[..., None]` makes it fit."
@@ -171,7 +171,7 @@ def steer(answer, check):
         )  # fmt: skip
 
 
-@exercise("11.12", title="The strongest k", minutes=5, difficulty=1)
+@exercise("11.13", title="The strongest k", minutes=5, difficulty=1)
 def strongest(answer, check):
     strength = torch.tensor([[0.5, 3.0, 0.0, 2.0, 1.0], [4.0, 0.1, 5.0, 0.2, 0.3]])
     got = answer(strength, 2)
@@ -220,7 +220,7 @@ def _strongest(strength: torch.Tensor, k: int) -> torch.Tensor:
     return torch.tensor(found).view(strength.shape)
 
 
-@exercise("11.13", title="Precision and recall", minutes=6, difficulty=2)
+@exercise("11.14", title="Precision and recall", minutes=6, difficulty=2)
 def precision_recall(answer, check):
     active = torch.tensor([[1, 0], [1, 0], [1, 1], [0, 1], [0, 0], [1, 0]]).bool()
     truth = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 1], [0, 1, 0], [1, 0, 0], [0, 0, 1]]).bool()

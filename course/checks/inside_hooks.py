@@ -13,9 +13,9 @@ from course.checks.exercise import exercise
 from helpers.model import GPT, GPTConfig
 
 
-def small_gpt() -> GPT:
+def small_gpt(n_layer: int = 2) -> GPT:
     """A random GPT in which every part has a say: no weight is small, no LayerNorm does nothing, the head is untied."""
-    model = GPT(GPTConfig(17, context_length=12, n_layer=2, n_head=3, d_model=24, tied_head=False))
+    model = GPT(GPTConfig(17, context_length=12, n_layer=n_layer, n_head=3, d_model=24, tied_head=False))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             parameter.normal_(std=0.3).add_(name.endswith("weight") and parameter.dim() == 1)
@@ -189,11 +189,11 @@ def patch(answer, check):
         "everything": (everything, "every position was replaced", "Only what `at` points to is replaced."),
         "nothing": (plain, "nothing was replaced", "Does the new tensor come back from `see`, with `value` in it?"),
         "rest-lost": (
-            patched("stream.0", lambda x: _put(zeros, value, np.s_[:, 2])), "all other positions are 0 now",
+            patched("stream.0", lambda x: put_at(zeros, value, np.s_[:, 2])), "all other positions are 0 now",
             "What `at` does not point to stays as it passed: begin with a copy of that.",
         ),
         "first-axis": (
-            patched("stream.0", lambda x: _put(x, value, np.s_[2])), "a sequence was replaced, not a position",
+            patched("stream.0", lambda x: put_at(x, value, np.s_[2])), "a sequence was replaced, not a position",
             fits,
         ),
     }  # fmt: skip
@@ -207,7 +207,7 @@ def patch(answer, check):
         with runs(check, f"at {place!r}", "index", fits), answer(model, place, other, at=at):
             got = model(ids)
         check.close(
-            got, patched(place, lambda x, other=other, at=at: _put(x, other, at)), slug="at", tolerance=1e-4,
+            got, patched(place, lambda x, other=other, at=at: put_at(x, other, at)), slug="at", tolerance=1e-4,
             when=f"the logits with a part of {place!r} replaced", hint=fits,
         )  # fmt: skip
     one = torch.randn(24)
@@ -216,7 +216,7 @@ def patch(answer, check):
         with answer(model, "stream.0", one, at=np.s_[:, 2]):
             got = model(ids)
     check.close(
-        got, patched("stream.0", lambda x: _put(x, one.expand_as(x), np.s_[:, 2])), slug="expand", tolerance=1e-4,
+        got, patched("stream.0", lambda x: put_at(x, one.expand_as(x), np.s_[:, 2])), slug="expand", tolerance=1e-4,
         when="a value of shape (24,), at=np.s_[:, 2]", hint=wide,
     )  # fmt: skip
     passed = []
@@ -242,7 +242,7 @@ def patch(answer, check):
     )  # fmt: skip
 
 
-def _put(old: Tensor, value: Tensor, at) -> Tensor:
+def put_at(old: Tensor, value: Tensor, at) -> Tensor:
     """`value` where `at` points to, by a mask."""
     mask = torch.zeros(old.shape, dtype=torch.bool)
     mask[at] = True

@@ -1,4 +1,4 @@
-"""The exercises of notebook 11: scores of heads, and what stands in for a part; three more modules hold the others."""
+"""The exercises of notebook 11: scores of heads, and what stands in for a part; four more modules hold the others."""
 
 import torch
 
@@ -14,6 +14,7 @@ from course.checks.inside_features import (  # noqa: F401
 )
 from course.checks.inside_hooks import patch, record, shape_of  # noqa: F401
 from course.checks.inside_parts import logit_lens, shares, written_by_heads  # noqa: F401
+from course.checks.inside_paths import fed_by  # noqa: F401
 from helpers.errors import CourseError
 
 
@@ -160,7 +161,7 @@ def _by_loops(maps, ids, rows, at, true, collect=sum, in_ids=None) -> torch.Tens
     return found
 
 
-@exercise("11.8", title="Three ways to leave out", minutes=6, difficulty=2)
+@exercise("11.9", title="Three ways to leave out", minutes=6, difficulty=2)
 def stand_in(answer, check):
     values = torch.randn(4, 3, 5)
     got = answer(values, "zero")

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from helpers.errors import CourseError
-from helpers.interpret import module_at, watching
+from helpers.interpret import module_at, patch, record, watching
 from tests.wrong_answers import wrong
 
 # --- 11.1 record
@@ -656,7 +656,154 @@ def multiplies_all_sequences_with_all(ln, parts, direction):
     return found | {"final bias": direction @ ln.bias}
 
 
-# --- 11.8 stand_in
+# --- 11.8 fed_by
+
+
+def _fed_by(model, ids, layer, changes, held):
+    """What enters as "qkv" with some places held, and then changes made; both are lists of (place, value, index)."""
+    with ExitStack() as patches, torch.no_grad(), record(model, f"qkv.{layer}") as seen:
+        for place, value, at in [*held, *changes]:
+            patches.enter_context(patch(model, place, value, at))
+        model.hidden(ids)
+    return seen[f"qkv.{layer}"]
+
+
+def _of(values, changed):
+    return [(place, values[place], at) for place, at in changed]
+
+
+def _all_of(values, but=()):
+    return [(place, values[place], ...) for place in values if place.partition(".")[0] not in but]
+
+
+@wrong("11.8", "not-held")
+def holds_nothing(model, ids, layer, clean, other, changed, through=()):
+    return _fed_by(model, ids, layer, _of(other, changed), [])
+
+
+@wrong("11.8", "nothing")
+def holds_after_it_has_changed(model, ids, layer, clean, other, changed, through=()):
+    return _fed_by(model, ids, layer, _all_of(clean, through), _of(other, changed))
+
+
+@wrong("11.8", "nothing")
+def changes_to_what_was_there(model, ids, layer, clean, other, changed, through=()):
+    return _fed_by(model, ids, layer, _of(clean, changed), _all_of(clean, through))
+
+
+@wrong("11.8", "mlps-react")
+def holds_heads_alone(model, ids, layer, clean, other, changed, through=()):
+    return _fed_by(model, ids, layer, _of(other, changed), _all_of(clean, ("mlp",)))
+
+
+@wrong("11.8", "heads-react")
+def holds_mlps_alone(model, ids, layer, clean, other, changed, through=()):
+    return _fed_by(model, ids, layer, _of(other, changed), _all_of(clean, ("heads",)))
+
+
+@wrong("11.8", "whole-place")
+def changes_the_whole_place(model, ids, layer, clean, other, changed, through=()):
+    changes = [(place, other[place], ...) for place, _ in changed]
+    return _fed_by(model, ids, layer, changes, _all_of(clean, through))
+
+
+@wrong("11.8", "rest-lost")
+def puts_the_change_on_zeros(model, ids, layer, clean, other, changed, through=()):
+    changes = []
+    for place, at in changed:
+        value = torch.zeros_like(other[place])
+        value[at] = other[place][at]
+        changes.append((place, value, ...))
+    return _fed_by(model, ids, layer, changes, _all_of(clean, through))
+
+
+@wrong("11.8", "swapped")
+def takes_the_two_texts_for_each_other(model, ids, layer, clean, other, changed, through=()):
+    return _fed_by(model, ids, layer, _of(clean, changed), _all_of(other, through))
+
+
+@wrong("11.8", "other-text")
+def lets_all_parts_speak_as_there(model, ids, layer, clean, other, changed, through=()):
+    return _fed_by(model, ids, layer, [], _all_of(other, through))
+
+
+@wrong("11.8", "other-layer")
+def listens_one_layer_too_low(model, ids, layer, clean, other, changed, through=()):
+    return _fed_by(model, ids, layer - 1, _of(other, changed), _all_of(clean, through))
+
+
+@wrong("11.8", "layer")
+def listens_at_the_last_layer(model, ids, layer, clean, other, changed, through=()):
+    return _fed_by(model, ids, -1, _of(other, changed), _all_of(clean, through))
+
+
+@wrong("11.8", "shape")
+def gives_what_attention_reads(model, ids, layer, clean, other, changed, through=()):
+    with record(model, f"normed.{layer}") as seen:
+        _fed_by(model, ids, layer, _of(other, changed), _all_of(clean, through))
+    return seen[f"normed.{layer}"]
+
+
+@wrong("11.8", "only-last")
+def changes_one_part_after_the_other(model, ids, layer, clean, other, changed, through=()):
+    for each in changed:
+        found = _fed_by(model, ids, layer, _of(other, [each]), _all_of(clean, through))
+    return found
+
+
+@wrong("11.8", "only-first")
+def returns_inside_the_loop(model, ids, layer, clean, other, changed, through=()):
+    for each in changed:
+        return _fed_by(model, ids, layer, _of(other, [each]), _all_of(clean, through))
+
+
+@wrong("11.8", "held-all")
+def holds_what_may_react(model, ids, layer, clean, other, changed, through=()):
+    return _fed_by(model, ids, layer, _of(other, changed), _all_of(clean))
+
+
+@wrong("11.8", "held-all")
+def compares_places_with_kinds(model, ids, layer, clean, other, changed, through=()):
+    held = [(place, clean[place], ...) for place in clean if place not in through]
+    return _fed_by(model, ids, layer, _of(other, changed), held)
+
+
+@wrong("11.8", "free-all")
+def holds_nothing_once_something_may_react(model, ids, layer, clean, other, changed, through=()):
+    return _fed_by(model, ids, layer, _of(other, changed), [] if through else _all_of(clean))
+
+
+@wrong("11.8", "inverted")
+def holds_what_may_react_and_nothing_else(model, ids, layer, clean, other, changed, through=()):
+    held = [(place, clean[place], ...) for place in clean if not through or place.partition(".")[0] in through]
+    return _fed_by(model, ids, layer, _of(other, changed), held)
+
+
+@wrong("11.8", "rest-reacts")
+def does_not_hold_what_is_changed_in_part(model, ids, layer, clean, other, changed, through=()):
+    moved = {place for place, _ in changed}
+    held = [each for each in _all_of(clean, through) if each[0] not in moved]
+    return _fed_by(model, ids, layer, _of(other, changed), held)
+
+
+OPEN = ExitStack()  # as in a notebook, where what a cell has made lives on
+
+
+@wrong("11.8", "left-behind")
+def leaves_its_patches_open(model, ids, layer, clean, other, changed, through=()):
+    for place, value, at in _all_of(clean, through) + _of(other, changed):
+        OPEN.enter_context(patch(model, place, value, at))
+    with torch.no_grad(), record(model, f"qkv.{layer}") as seen:
+        model.hidden(ids)
+    return seen[f"qkv.{layer}"]
+
+
+@wrong("11.8", "returns-nothing")
+def forgets_to_return(model, ids, layer, clean, other, changed, through=()):
+    _fed_by(model, ids, layer, _of(other, changed), _all_of(clean, through))
+
+
+# --- 11.9 stand_in
 
 
 def _stand_in(values, how, generator, mean=lambda v: v.mean(0, keepdim=True).expand_as(v), resample=None):
@@ -675,58 +822,58 @@ def _stand_in(values, how, generator, mean=lambda v: v.mean(0, keepdim=True).exp
     raise CourseError("zero, mean or resample")
 
 
-@wrong("11.8", "shape")
+@wrong("11.9", "shape")
 def gives_one_mean(values, how, generator=None):
     return _stand_in(values, how, generator, mean=lambda v: v.mean(0, keepdim=True))
 
 
-@wrong("11.8", "one-mean")
+@wrong("11.9", "one-mean")
 def gives_one_number(values, how, generator=None):
     return _stand_in(values, how, generator, mean=lambda v: torch.full_like(v, float(v.mean())))
 
 
-@wrong("11.8", "over-positions")
+@wrong("11.9", "over-positions")
 def averages_over_positions_too(values, how, generator=None):
     return _stand_in(values, how, generator, mean=lambda v: v.mean((0, 1)).expand_as(v))
 
 
-@wrong("11.8", "own-mean")
+@wrong("11.9", "own-mean")
 def gives_each_sequence_its_own_mean(values, how, generator=None):
     return _stand_in(values, how, generator, mean=lambda v: v.mean(1, keepdim=True).expand_as(v))
 
 
-@wrong("11.8", "own")
+@wrong("11.9", "own")
 def may_give_back_what_was_there(values, how, generator=None):
     return _stand_in(values, how, generator, resample=lambda v: v[torch.randperm(len(v), generator=generator)])
 
 
-@wrong("11.8", "own")
+@wrong("11.9", "own")
 def may_not_move_at_all(values, how, generator=None):
     return _stand_in(
         values, how, generator, resample=lambda v: v.roll(int(torch.randint(len(v), (), generator=generator)), 0)
     )
 
 
-@wrong("11.8", "torn")
+@wrong("11.9", "torn")
 def shuffles_positions(values, how, generator=None):
     return _stand_in(
         values, how, generator, resample=lambda v: v.roll(int(torch.randint(1, len(v), (), generator=generator)), 1)
     )
 
 
-@wrong("11.8", "torn")
+@wrong("11.9", "torn")
 def rolls_all_numbers_together(values, how, generator=None):
     return _stand_in(
         values, how, generator, resample=lambda v: v.roll(int(torch.randint(1, len(v), (), generator=generator)))
     )
 
 
-@wrong("11.8", "not-random")
+@wrong("11.9", "not-random")
 def always_takes_the_neighbor(values, how, generator=None):
     return _stand_in(values, how, generator, resample=lambda v: v.roll(1, 0))
 
 
-@wrong("11.8", "never-drawn")
+@wrong("11.9", "never-drawn")
 def leaves_out_the_last_shift(values, how, generator=None):
     def resample(v):
         return v.roll(int(torch.randint(1, max(2, len(v) - 1), (), generator=generator)), 0)
@@ -734,32 +881,32 @@ def leaves_out_the_last_shift(values, how, generator=None):
     return _stand_in(values, how, generator, resample=resample)
 
 
-@wrong("11.8", "generator")
+@wrong("11.9", "generator")
 def ignores_the_generator(values, how, generator=None):
     return _stand_in(values, how, None)
 
 
-@wrong("11.8", "generator")
+@wrong("11.9", "generator")
 def draws_with_python(values, how, generator=None):
     return _stand_in(values, how, generator, resample=lambda v: v.roll(random.randrange(1, len(v)), 0))
 
 
-@wrong("11.8", "alone")
+@wrong("11.9", "alone")
 def resamples_from_nobody(values, how, generator=None):
     return values if how == "resample" and len(values) == 1 else _stand_in(values, how, generator)
 
 
-@wrong("11.8", "unknown")
+@wrong("11.9", "unknown")
 def resamples_whatever_else_is_asked(values, how, generator=None):
     return _stand_in(values, how if how in ("zero", "mean") else "resample", generator)
 
 
-@wrong("11.8", "returns-nothing")
+@wrong("11.9", "returns-nothing")
 def says_nothing_of_what_is_unknown(values, how, generator=None):
     return _stand_in(values, how, generator) if how in ("zero", "mean", "resample") else None
 
 
-# --- 11.9 fit_probe
+# --- 11.10 fit_probe
 
 
 def _probe(x, labels, n_classes, penalty, targets=None):
@@ -770,297 +917,297 @@ def _probe(x, labels, n_classes, penalty, targets=None):
     return weight, y.mean(0) - weight @ x.mean(0)
 
 
-@wrong("11.9", "form")
+@wrong("11.10", "form")
 def returns_the_weight_alone(x, labels, n_classes, strength):
     return _probe(x, labels, n_classes, strength * torch.eye(x.shape[1]))[0]
 
 
-@wrong("11.9", "transposed")
+@wrong("11.10", "transposed")
 def leaves_the_weight_transposed(x, labels, n_classes, strength):
     weight, bias = _probe(x, labels, n_classes, strength * torch.eye(x.shape[1]))
     return weight.T, bias
 
 
-@wrong("11.9", "no-strength")
+@wrong("11.10", "no-strength")
 def forgets_the_strength(x, labels, n_classes, strength):
     return _probe(x, labels, n_classes, 0)
 
 
-@wrong("11.9", "strength-everywhere")
+@wrong("11.10", "strength-everywhere")
 def adds_the_strength_to_every_entry(x, labels, n_classes, strength):
     return _probe(x, labels, n_classes, strength)
 
 
-@wrong("11.9", "strength-times-n")
+@wrong("11.10", "strength-times-n")
 def takes_a_mean_over_the_examples(x, labels, n_classes, strength):
     return _probe(x, labels, n_classes, strength * len(x) * torch.eye(x.shape[1]))
 
 
-@wrong("11.9", "strength-negative")
+@wrong("11.10", "strength-negative")
 def subtracts_the_strength(x, labels, n_classes, strength):
     return _probe(x, labels, n_classes, -strength * torch.eye(x.shape[1]))
 
 
-@wrong("11.9", "not-centered")
+@wrong("11.10", "not-centered")
 def does_not_center(x, labels, n_classes, strength):
     y = F.one_hot(labels, n_classes).to(x.dtype)
     weight = torch.linalg.solve(x.T @ x + strength * torch.eye(x.shape[1]), x.T @ y).T
     return weight, y.mean(0) - weight @ x.mean(0)
 
 
-@wrong("11.9", "bias-penalized")
+@wrong("11.10", "bias-penalized")
 def penalizes_the_bias(x, labels, n_classes, strength):
     y, wide = F.one_hot(labels, n_classes).to(x.dtype), torch.cat([x, torch.ones(len(x), 1)], 1)
     both = torch.linalg.solve(wide.T @ wide + strength * torch.eye(wide.shape[1]), wide.T @ y).T
     return both[:, :-1], both[:, -1]
 
 
-@wrong("11.9", "standardized")
+@wrong("11.10", "standardized")
 def divides_by_the_spread(x, labels, n_classes, strength):
     return _probe((x - x.mean(0)) / x.std(0), labels, n_classes, strength * torch.eye(x.shape[1]))
 
 
-@wrong("11.9", "plus-minus")
+@wrong("11.10", "plus-minus")
 def takes_plus_and_minus_one(x, labels, n_classes, strength):
     targets = 2 * F.one_hot(labels, n_classes).to(x.dtype) - 1
     return _probe(x, labels, n_classes, strength * torch.eye(x.shape[1]), targets)
 
 
-@wrong("11.9", "weight-shape")
+@wrong("11.10", "weight-shape")
 def takes_classes_for_numbers(x, labels, n_classes, strength):
     return _probe(x, labels, n_classes, strength * torch.eye(x.shape[1]), labels.to(x.dtype)[:, None])
 
 
-@wrong("11.9", "bias-of-targets")
+@wrong("11.10", "bias-of-targets")
 def forgets_the_mean_of_x(x, labels, n_classes, strength):
     weight, _ = _probe(x, labels, n_classes, strength * torch.eye(x.shape[1]))
     return weight, F.one_hot(labels, n_classes).float().mean(0)
 
 
-@wrong("11.9", "bias-sign")
+@wrong("11.10", "bias-sign")
 def adds_where_the_bias_is_less(x, labels, n_classes, strength):
     weight, _ = _probe(x, labels, n_classes, strength * torch.eye(x.shape[1]))
     return weight, F.one_hot(labels, n_classes).float().mean(0) + weight @ x.mean(0)
 
 
-@wrong("11.9", "no-bias")
+@wrong("11.10", "no-bias")
 def has_no_bias(x, labels, n_classes, strength):
     return _probe(x, labels, n_classes, strength * torch.eye(x.shape[1]))[0], torch.zeros(n_classes)
 
 
-@wrong("11.9", "unseen-class")
+@wrong("11.10", "unseen-class")
 def counts_the_classes_that_occur(x, labels, n_classes, strength):
     return _probe(x, labels, int(labels.max()) + 1, strength * torch.eye(x.shape[1]))
 
 
-# --- 11.10 control_labels
+# --- 11.11 control_labels
 
 
-@wrong("11.10", "each-occurrence")
+@wrong("11.11", "each-occurrence")
 def draws_for_each_occurrence(tokens, n_classes, generator):
     return torch.randint(n_classes, tokens.shape, generator=generator)
 
 
-@wrong("11.10", "each-occurrence")
+@wrong("11.11", "each-occurrence")
 def shuffles_labels(tokens, n_classes, generator):
     return (tokens % n_classes)[torch.randperm(len(tokens), generator=generator)]
 
 
-@wrong("11.10", "not-random")
+@wrong("11.11", "not-random")
 def takes_the_remainder(tokens, n_classes, generator):
     return tokens % n_classes
 
 
-@wrong("11.10", "pattern")
+@wrong("11.11", "pattern")
 def shifts_the_remainder(tokens, n_classes, generator):
     return (tokens + torch.randint(1000, (), generator=generator)) % n_classes
 
 
-@wrong("11.10", "shape")
+@wrong("11.11", "shape")
 def returns_the_table(tokens, n_classes, generator):
     return torch.randint(n_classes, (int(tokens.max()) + 1,), generator=generator)
 
 
-@wrong("11.10", "shape")
+@wrong("11.11", "shape")
 def labels_each_kind_once(tokens, n_classes, generator):
     return torch.randint(n_classes, (len(tokens.unique()),), generator=generator)
 
 
-@wrong("11.10", "generator")
+@wrong("11.11", "generator")
 def draws_from_elsewhere(tokens, n_classes, generator):
     return torch.randint(n_classes, (int(tokens.max()) + 1,))[tokens]
 
 
-@wrong("11.10", "uneven")
+@wrong("11.11", "uneven")
 def never_draws_the_last_class(tokens, n_classes, generator):
     return torch.randint(n_classes - 1, (int(tokens.max()) + 1,), generator=generator)[tokens]
 
 
-@wrong("11.10", "range")
+@wrong("11.11", "range")
 def counts_classes_from_one(tokens, n_classes, generator):
     return torch.randint(1, n_classes + 1, (int(tokens.max()) + 1,), generator=generator)[tokens]
 
 
-@wrong("11.10", "one-class")
+@wrong("11.11", "one-class")
 def draws_once_for_all(tokens, n_classes, generator):
     return torch.randint(n_classes, (), generator=generator).expand(tokens.shape)
 
 
-@wrong("11.10", "raised")
+@wrong("11.11", "raised")
 def has_no_room_for_the_largest_id(tokens, n_classes, generator):
     return torch.randint(n_classes, (int(tokens.max()),), generator=generator)[tokens]
 
 
-@wrong("11.10", "whole")
+@wrong("11.11", "whole")
 def draws_numbers_with_a_point(tokens, n_classes, generator):
     return (torch.rand(int(tokens.max()) + 1, generator=generator) * n_classes).floor()[tokens]
 
 
-# --- 11.11 steer
+# --- 11.12 steer
 
 
-@wrong("11.11", "not-unit")
+@wrong("11.12", "not-unit")
 def uses_the_direction_as_it_is(x, direction, to):
     return x + (to - x @ direction)[..., None] * direction
 
 
-@wrong("11.11", "half-unit")
+@wrong("11.12", "half-unit")
 def measures_with_the_long_direction(x, direction, to):
     return x + (to - x @ direction)[..., None] * direction / direction.norm()
 
 
-@wrong("11.11", "long-step")
+@wrong("11.12", "long-step")
 def steps_along_the_long_direction(x, direction, to):
     return x + (to - x @ direction / direction.norm())[..., None] * direction
 
 
-@wrong("11.11", "squared")
+@wrong("11.12", "squared")
 def divides_by_the_squared_length(x, direction, to):
     unit = direction / direction.pow(2).sum()
     return x + (to - x @ unit)[..., None] * unit
 
 
-@wrong("11.11", "moved-by")
+@wrong("11.12", "moved-by")
 def moves_by_so_much(x, direction, to):
     return x + to * direction / direction.norm()
 
 
-@wrong("11.11", "added-long")
+@wrong("11.12", "added-long")
 def adds_the_direction(x, direction, to):
     return x + to * direction
 
 
-@wrong("11.11", "rest-lost")
+@wrong("11.12", "rest-lost")
 def replaces_the_vectors(x, direction, to):
     return (to * direction / direction.norm()).expand_as(x)
 
 
-@wrong("11.11", "removed")
+@wrong("11.12", "removed")
 def only_takes_the_direction_out(x, direction, to):
     unit = direction / direction.norm()
     return x - (x @ unit)[..., None] * unit
 
 
-@wrong("11.11", "changes-input")
+@wrong("11.12", "changes-input")
 def moves_in_place(x, direction, to):
     unit = direction / direction.norm()
     x += (to - x @ unit)[..., None] * unit
     return x
 
 
-@wrong("11.11", "axes")
+@wrong("11.12", "axes")
 def knows_two_axes_only(x, direction, to):
     unit = direction / direction.norm()
     return x + (to - x @ unit)[:, None] * unit
 
 
-@wrong("11.11", "axes")
+@wrong("11.12", "axes")
 def forgets_the_last_axis(x, direction, to):
     unit = direction / direction.norm()
     return x + (to - x @ unit) * unit
 
 
-@wrong("11.11", "coordinate")
+@wrong("11.12", "coordinate")
 def takes_one_step_for_all(x, direction, to):
     unit = direction / direction.norm()
     return x + (to - (x @ unit)[..., None].mean(0 if x.dim() > 2 else -1, keepdim=True)) * unit
 
 
-# --- 11.12 strongest
+# --- 11.13 strongest
 
 
-@wrong("11.12", "only-k")
+@wrong("11.13", "only-k")
 def returns_only_the_values(strength, k):
     return strength.topk(k, dim=-1).values
 
 
-@wrong("11.12", "infinity")
+@wrong("11.13", "infinity")
 def fills_with_minus_infinity(strength, k):
     found = strength.topk(k, dim=-1)
     return torch.full_like(strength, -torch.inf).scatter(-1, found.indices, found.values)
 
 
-@wrong("11.12", "ones")
+@wrong("11.13", "ones")
 def marks_them_with_ones(strength, k):
     return torch.zeros_like(strength).scatter(-1, strength.topk(k, dim=-1).indices, 1.0)
 
 
-@wrong("11.12", "smallest")
+@wrong("11.13", "smallest")
 def keeps_the_smallest(strength, k):
     found = strength.topk(k, dim=-1, largest=False)
     return torch.zeros_like(strength).scatter(-1, found.indices, found.values)
 
 
-@wrong("11.12", "dropped")
+@wrong("11.13", "dropped")
 def takes_the_largest_out(strength, k):
     return strength.scatter(-1, strength.topk(k, dim=-1).indices, 0.0)
 
 
-@wrong("11.12", "one-less")
+@wrong("11.13", "one-less")
 def drops_the_kth_too(strength, k):
     return strength * (strength > strength.topk(k, dim=-1).values[..., -1:])
 
 
-@wrong("11.12", "over-all")
+@wrong("11.13", "over-all")
 def looks_at_the_whole_tensor(strength, k):
     return strength * (strength >= strength.flatten().topk(k).values[-1])
 
 
-@wrong("11.12", "wrong-axis")
+@wrong("11.13", "wrong-axis")
 def looks_along_the_first_axis(strength, k):
     found = strength.topk(k, dim=0)
     return torch.zeros_like(strength).scatter(0, found.indices, found.values)
 
 
-@wrong("11.12", "first-places")
+@wrong("11.13", "first-places")
 def moves_them_to_the_front(strength, k):
     return F.pad(strength.topk(k, dim=-1).values, (0, strength.shape[-1] - k))
 
 
-@wrong("11.12", "negative")
+@wrong("11.13", "negative")
 def takes_those_furthest_from_zero(strength, k):
     indices = strength.abs().topk(k, dim=-1).indices
     return torch.zeros_like(strength).scatter(-1, indices, strength.gather(-1, indices))
 
 
-@wrong("11.12", "negative")
+@wrong("11.13", "negative")
 def drops_what_is_negative(strength, k):
     found = strength.topk(k, dim=-1)
     return torch.zeros_like(strength).scatter(-1, found.indices, found.values.relu())
 
 
-@wrong("11.12", "ties")
+@wrong("11.13", "ties")
 def keeps_all_equals(strength, k):
     return torch.where(strength >= strength.topk(k, dim=-1).values[..., -1:], strength, 0.0)
 
 
-@wrong("11.12", "changes-input")
+@wrong("11.13", "changes-input")
 def writes_into_what_was_given(strength, k):
     strength[strength < strength.topk(k, dim=-1).values[..., -1:]] = 0
     return strength
 
 
-# --- 11.13 precision_recall
+# --- 11.14 precision_recall
 
 
 def _both(active, truth):
@@ -1068,63 +1215,63 @@ def _both(active, truth):
     return active.T @ truth, active.sum(0).clamp(min=1)[:, None], truth.sum(0).clamp(min=1)
 
 
-@wrong("11.13", "form")
+@wrong("11.14", "form")
 def returns_the_mean_of_both(active, truth):
     both, of_active, of_truth = _both(active, truth)
     return both / of_active / 2 + both / of_truth / 2
 
 
-@wrong("11.13", "swapped")
+@wrong("11.14", "swapped")
 def exchanges_the_two(active, truth):
     both, of_active, of_truth = _both(active, truth)
     return both / of_truth, both / of_active
 
 
-@wrong("11.13", "transposed")
+@wrong("11.14", "transposed")
 def puts_the_roles_first(active, truth):
     both, of_active, of_truth = _both(active, truth)
     return (both / of_active).T, (both / of_truth).T
 
 
-@wrong("11.13", "of-all")
+@wrong("11.14", "of-all")
 def divides_by_all_examples(active, truth):
     both, _, _ = _both(active, truth)
     return both / len(active), both / len(active)
 
 
-@wrong("11.13", "union")
+@wrong("11.14", "union")
 def divides_by_the_union(active, truth):
     both, of_active, of_truth = _both(active, truth)
     return both / (of_active + of_truth - both), both / of_truth
 
 
-@wrong("11.13", "counts")
+@wrong("11.14", "counts")
 def only_counts(active, truth):
     both, _, _ = _both(active, truth)
     return both, both
 
 
-@wrong("11.13", "accuracy")
+@wrong("11.14", "accuracy")
 def counts_silence_as_right(active, truth):
     both, _, of_truth = _both(active, truth)
     return (active[:, :, None] == truth[:, None]).float().mean(0), both / of_truth
 
 
-@wrong("11.13", "nan")
+@wrong("11.14", "nan")
 def divides_by_zero(active, truth):
     active, truth = active.float(), truth.float()
     both = active.T @ truth
     return both / active.sum(0)[:, None], both / truth.sum(0)
 
 
-@wrong("11.13", "never")
+@wrong("11.14", "never")
 def gives_silence_the_best_marks(active, truth):
     active, truth = active.float(), truth.float()
     both = active.T @ truth
     return (both / active.sum(0)[:, None]).nan_to_num(1.0), (both / truth.sum(0)).nan_to_num(1.0)
 
 
-@wrong("11.13", "many")
+@wrong("11.14", "many")
 def counts_in_bytes(active, truth):
     active, truth = active.to(torch.uint8), truth.to(torch.uint8)
     both = active.T @ truth
@@ -1132,14 +1279,14 @@ def counts_in_bytes(active, truth):
     return both / of_active.clamp(min=1)[:, None], both / of_truth.clamp(min=1)
 
 
-@wrong("11.13", "precision")
+@wrong("11.14", "precision")
 def divides_by_active_features_of_a_token(active, truth):
     active, truth = active.float(), truth.float()
     both = (active / active.sum(1, keepdim=True).clamp(min=1)).T @ truth
     return both / active.sum(0).clamp(min=1)[:, None], both / truth.sum(0).clamp(min=1)
 
 
-@wrong("11.13", "fractions")
+@wrong("11.14", "fractions")
 def multiplies_truth_values(active, truth):
     both = active.T @ truth
     return both / active.sum(0).clamp(min=1)[:, None], both / truth.sum(0).clamp(min=1)
