@@ -59,6 +59,8 @@ def divided(recipe: Recipe, state: dict, processes: int, folder: str | Path) -> 
     try:
         known = dict(state["must_match"])
         known["batch_size"] = known["batch_size"] * known.pop("processes", 1)
+        if type(known["batch_size"]) is not int:
+            raise TypeError("a number of sequences is whole")
         together = recipe.training.but(batch_size=known["batch_size"]).data.batch_size
         shares = [count for count in range(1, 1025) if together % count == 0]
     except (CourseError, *WRONG) as error:

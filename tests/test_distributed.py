@@ -17,12 +17,15 @@ from hypothesis import strategies
 from safetensors.torch import load_file
 
 from course.distributed import Processes, processes
+from course.saved import divided
+from course.shard_files import load_run, remove_unused_shards, save_shards
 from course.sharded import memory_of_rank, trainer_for
-from helpers.checkpoint import load_model, saved_checkpoints
+from helpers.checkpoint import load_model, save_checkpoint, saved_checkpoints
 from helpers.distributed import rows_of, shard_of
 from helpers.errors import CourseError
 from helpers.files import repository_root
 from helpers.model import GPT, GPTConfig
+from helpers.recipes import get_recipe
 from helpers.run_log import read_log
 from helpers.settings import HardwareConfig, TrainingSettings
 from helpers.tokenizer import train_tokenizer
@@ -351,6 +354,66 @@ def test_one_of_two_shards_is_killed_and_one_process_goes_on(home, tmp_path, mon
         for a, b in zip(read_log(whole), read_log(folder), strict=True):
             for key in {"loss", "grad_norm", "val_loss", "tokens"} & a.keys():
                 assert a[key] == pytest.approx(b[key], rel=1e-4), (count, key, a["step"])
+
+
+# ---------------------------------------------------------------------- files of shards
+
+
+def saved(folder, step, weight):
+    """A checkpoint whose weight and moment lie beside it, as a process that has all of both writes them."""
+    tensors = {"model.wte.weight": weight, "optimizer.1.3.exp_avg": weight * 2}
+    state = {"step": step, "model": {}, "train_step": {"optimizers": [{"state": {}}, {"state": {3: {"step": 1}}}]}}
+    return save_checkpoint(folder, state | {"shards": save_shards(folder, step, tensors, Processes())})
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_shards_are_put_where_they_stood_and_damaged_ones_are_put_aside(tmp_path):
+    weights = [torch.arange(6.0).view(3, 2) + step for step in (0, 4)]
+    for step, weight in zip((0, 4), weights, strict=True):
+        saved(tmp_path, step, weight)
+    shards = list((tmp_path / "checkpoints").glob("shards-*/*"))
+    assert {path.suffix for path in shards} == {".safetensors"} and len(shards) == 2  # and no pickle
+    state, notes = load_run(tmp_path)
+    assert state["step"] == 4 and notes == [] and "shards" not in state
+    assert torch.equal(state["model"]["wte.weight"], weights[1])
+    moments = state["train_step"]["optimizers"][1]["state"][3]
+    assert moments.keys() == {"step", "exp_avg"} and torch.equal(moments["exp_avg"], weights[1] * 2)
+    (newest,) = (path for path in shards if "shards-00000004" in str(path))
+    newest.write_bytes(newest.read_bytes()[:-1] + b"x")
+    state, notes = load_run(tmp_path)
+    assert state["step"] == 0 and torch.equal(state["model"]["wte.weight"], weights[0])
+    assert len(notes) == 1 and "checksums are wrong" in notes[0] and "the checkpoint before it" in notes[0]
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_shards_without_a_checkpoint_are_removed(tmp_path):
+    first, second = (saved(tmp_path, step, torch.ones(2, 2)) for step in (0, 4))
+    first.unlink()
+    (tmp_path / "checkpoints" / ".shards-00000008.part").mkdir()
+    remove_unused_shards(tmp_path)
+    assert sorted(path.name for path in second.parent.iterdir()) == ["shards-00000004", second.name]
+    second.unlink()
+    remove_unused_shards(tmp_path)
+    assert not second.parent.exists()
+    with pytest.raises(CourseError, match="there is nothing to resume"):
+        load_run(tmp_path)
+
+
+# ---------------------------------------------------------------------- another number of processes
+
+
+def test_the_batch_of_all_is_divided_anew():
+    recipe = get_recipe("storyteller")
+    for known in ({"batch_size": 12}, {"batch_size": 6, "processes": 2}):  # now, and as it was written once
+        for count, size in ((1, 12), (3, 4), (12, 1)):
+            state = {"must_match": dict(known)}
+            assert divided(recipe, state, count, "runs/x").training.data.batch_size == size
+            assert state["must_match"] == {"batch_size": 12}
+    with pytest.raises(CourseError, match=r"runs/x reads 12 .* among 5 .* \(1, 2, 3, 4, 6, 12\)"):
+        divided(recipe, {"must_match": {"batch_size": 12}}, 5, "runs/x")
+    for wrong in ({}, {"batch_size": "many"}, {"batch_size": None}, {"batch_size": -4}, {"batch_size": 2.5}, None):
+        with pytest.raises(CourseError, match="does not tell its batch_size"):
+            divided(recipe, {"must_match": wrong}, 2, "runs/x")
 
 
 # ---------------------------------------------------------------------- who has which rows
