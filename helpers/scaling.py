@@ -1,12 +1,12 @@
 """Built in notebook 13: a scaling law: how the loss falls with the size of a model and the tokens that it reads.
 
-Hoffmann et al. 2022, "Training Compute-Optimal Large Language Models" (section 3.3), say that it is
+    L(N, D) = E + (A / N^a + B / D^b)^k
 
-    L(N, D) = E + A / N^a + B / D^b
+N weights, D tokens, L the validation loss in nats per token; E is what no model can get below. With k = 1 it is the law
+of Hoffmann et al. 2022, "Training Compute-Optimal Large Language Models" (section 3.3); Kaplan et al. 2020, "Scaling
+Laws for Neural Language Models" (equation 1.5), have a power around the sum, and no E.
 
-N weights, D tokens, L the validation loss in nats per token; E is what no model can get below.
-
-Used in notebook 13 and by `course.figures.scaling`.
+Used in notebook 13.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,25 +20,31 @@ from helpers.errors import CourseError
 
 DELTA = 1e-3  # where the Huber loss turns from a square into a line, in log loss (Hoffmann et al. 2022, section 3.3)
 LEAST = 6  # different runs: one more than parameters
+POWERS = (1.0, 4.0)  # where searches for k begin
 STARTS = (-2.0, 0.0), (4.0, 10.0), (0.4, 1.0), (4.0, 12.0), (0.4, 1.0)  # of log E, log A, a, log B, b
 
 
 @dataclass(frozen=True)
 class ScalingLaw:
-    """L(N, D) = E + A / N^a + B / D^b, in nats per token."""
+    """L(N, D) = E + (A / N^a + B / D^b)^k, in nats per token."""
 
     E: float
     A: float
     a: float
     B: float
     b: float
+    k: float = 1.0
 
     def loss(self, N: ArrayLike, D: ArrayLike) -> np.ndarray:
         """The loss of models of N weights after D tokens."""
-        return self.E + self.A * np.float64(N) ** -self.a + self.B * np.float64(D) ** -self.b
+        return self.E + (self.A * np.float64(N) ** -self.a + self.B * np.float64(D) ** -self.b) ** self.k
+
+    def parameters(self) -> list[float]:
+        """What `log_residuals` takes."""
+        return [np.log(self.E), np.log(self.A), self.a, np.log(self.B), self.b, self.k]
 
     def best_split(self, operations: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """The N and D with the lowest loss of all that use up the operations 6 N D (ibid., equation 4)."""
+        """The N and D with the lowest loss of all that use up the operations 6 N D (Hoffmann et al., equation 4)."""
         ratio = (self.a * self.A / (self.b * self.B)) ** (1 / (self.a + self.b))
         product_of_both = np.float64(operations) / 6
         N = ratio * product_of_both ** (self.b / (self.a + self.b))
@@ -55,36 +61,40 @@ def log_residuals(parameters: ArrayLike, N: np.ndarray, D: np.ndarray, L: np.nda
     """How far a law's log losses are from those of runs: (runs,).
 
     Args:
-        parameters: (log E, log A, a, log B, b), so that E, A and B cannot become negative.
+        parameters: (log E, log A, a, log B, b), so that E, A and B cannot become negative, and k if it is not 1.
     """
-    log_E, log_A, a, log_B, b = parameters
-    terms = np.stack([np.full(len(L), log_E), log_A - a * np.log(N), log_B - b * np.log(D)])  # (3, runs)
-    return np.logaddexp.reduce(terms) - np.log(L)
+    log_E, log_A, a, log_B, b, *k = parameters
+    log_sum = np.logaddexp(log_A - a * np.log(N), log_B - b * np.log(D))
+    return np.logaddexp(log_E, k[0] * log_sum if k else log_sum) - np.log(L)
 
 
-def fit(N: ArrayLike, D: ArrayLike, L: ArrayLike, starts: Iterable | None = None, delta: float = DELTA) -> ScalingLaw:
+def fit(
+    N: ArrayLike, D: ArrayLike, L: ArrayLike, power: bool = False, starts: Iterable | None = None, delta: float = DELTA
+) -> ScalingLaw:
     """The law nearest to some runs: the sum of `huber` of their log residuals is made small, from many starts.
 
     Args:
         N, D, L: of each run its weights, its tokens and its validation loss, (runs,) each.
+        power: whether k is fitted, too; otherwise it is 1.
         starts: where the searches begin, parameters of `log_residuals`; None: a coarse lattice of them.
 
     Raises:
-        CourseError: there are too few different runs for five parameters, or numbers that are not above 0.
+        CourseError: there are too few different runs for so many parameters, or numbers that are not above 0.
     """
     from scipy.optimize import least_squares
 
     N, D, L = (np.asarray(each, dtype=np.float64) for each in (N, D, L))
-    if not len(N) == len(D) == len(L) or len(set(zip(N, D, strict=True))) < LEAST:
-        raise CourseError(f"a law of five parameters needs N, D and L of at least {LEAST} different runs")
+    least = LEAST + power
+    if not len(N) == len(D) == len(L) or len(set(zip(N, D, strict=True))) < least:
+        raise CourseError(f"a law of {least - 1} parameters needs N, D and L of at least {least} different runs")
     if not np.isfinite([N, D, L]).all() or min(N.min(), D.min(), L.min()) <= 0:
         raise CourseError("N, D and L must be numbers above 0")
     found, options = [], dict(args=(N, D, L), x_scale="jac", max_nfev=400, xtol=1e-12, ftol=1e-12, gtol=1e-12)
-    for start in starts or product(*STARTS):
+    for start in starts or product(*STARTS, *([POWERS] if power else [])):
         smooth = least_squares(log_residuals, start, **options).x  # plain squares have no kinks to be caught in
         found += [least_squares(log_residuals, x, loss="huber", f_scale=delta, **options) for x in (start, smooth)]
-    log_E, log_A, a, log_B, b = min(found, key=lambda each: each.cost).x
-    return ScalingLaw(float(np.exp(log_E)), float(np.exp(log_A)), float(a), float(np.exp(log_B)), float(b))
+    log_E, log_A, a, log_B, b, *k = map(float, min(found, key=lambda each: each.cost).x)
+    return ScalingLaw(np.exp(log_E).item(), np.exp(log_A).item(), a, np.exp(log_B).item(), b, *k)
 
 
 def resample(N: ArrayLike, D: ArrayLike, generator: np.random.Generator) -> np.ndarray:
@@ -98,16 +108,17 @@ def resample(N: ArrayLike, D: ArrayLike, generator: np.random.Generator) -> np.n
     return np.concatenate([np.flatnonzero(which == configuration) for configuration in drawn])
 
 
-def bootstrap(N: ArrayLike, D: ArrayLike, L: ArrayLike, rounds: int = 200, seed: int = 0) -> list[ScalingLaw]:
+def bootstrap(
+    N: ArrayLike, D: ArrayLike, L: ArrayLike, rounds: int = 200, power: bool = False, seed: int = 0
+) -> list[ScalingLaw]:
     """Laws of resampled runs: what the fit might have been (Efron and Tibshirani 1993, chapter 6)."""
     N, D, L = (np.asarray(each, dtype=np.float64) for each in (N, D, L))
-    best, generator = fit(N, D, L), np.random.default_rng(seed)
-    start = [[np.log(best.E), np.log(best.A), best.a, np.log(best.B), best.b]]
+    generator, start = np.random.default_rng(seed), fit(N, D, L, power).parameters()
     laws: list[ScalingLaw] = []
     while len(laws) < rounds:
         runs = resample(N, D, generator)
-        if len(set(zip(N[runs], D[runs], strict=True))) >= LEAST:
-            laws.append(fit(N[runs], D[runs], L[runs], start))
+        if len(set(zip(N[runs], D[runs], strict=True))) >= LEAST + power:
+            laws.append(fit(N[runs], D[runs], L[runs], power, [start if power else start[:5]]))
     return laws
 
 

@@ -49,6 +49,16 @@ def test_planted_constants_are_found_again(E, a, b, of_size, of_data):
     assert found.loss(N, D) == pytest.approx(law.loss(N, D), rel=1e-6)
 
 
+@pytest.mark.parametrize("k", [0.5, 3.0])
+def test_a_planted_power_is_found_again(k):
+    N, D, _ = of(SMALL)
+    law = ScalingLaw(0.42, 12.0 ** (1 / k) * 6e4 ** (0.9 / k) / 8, 0.9 / k, 6e5 ** (0.95 / k), 0.95 / k, k)
+    found = fit(N, D, law.loss(N, D), power=True)
+    assert found.loss(N, D) == pytest.approx(law.loss(N, D), rel=1e-4)
+    assert (found.E, found.k) == pytest.approx((0.42, k), rel=0.02)
+    assert found.best_split(1e13) == pytest.approx(law.best_split(1e13), rel=0.02)
+
+
 @pytest.mark.parametrize("law", [SMALL, CHINCHILLA])
 def test_one_wild_run_moves_the_fit_less_than_it_would_move_plain_squares(law):
     N, D, L = of(law)

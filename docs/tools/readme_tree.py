@@ -21,7 +21,7 @@ FOLDERS = {
     "course": "what surrounds the learner",
     "data": "stories, their grammar and datasheet; the tokenizer; a trained storyteller; recipes; recorded runs",
     "tests": "for both packages, the exercises' checks, the grammar and the notebooks as stored",
-    "docs": "design, teaching, glossary, the web book, tools that make things from notebooks",
+    "docs": "design, teaching, glossary, the web book, examples for clusters, tools that make things from notebooks",
     "runs": "what notebooks and commands write (git ignores it)",
 }
 COURSE = {
@@ -30,6 +30,7 @@ COURSE = {
     "checks/": "what each exercise is checked for, the engine that runs the checks, how an answer is handed over",
     "figures/": "every plot, in one style",
     "classroom/": "handouts, quizzes, grading",
+    "scaling/": "many small runs about scale, and one command that makes them; muP (13)",
     "bench/": "measured speed and memory, beside peers; what a run will cost",
     "site/": "executing and publishing notebooks, the syllabus, model cards",
     "clinic/": "the instruments, small programs with planted faults, and the ward round that is made of them (10)",
