@@ -19,6 +19,7 @@ PARTS = {
     "For instructors": ["docs/teaching.md", "docs/grading.md"],
     "How it was made": [
         "docs/running.md",
+        "docs/cluster.md",
         "docs/reliability.md",
         "docs/storyteller.md",
         "data/README.md",
