@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from helpers.model import GPTConfig
 from helpers.recipes import Recipe, get_recipe
 
-FRESH = 200_000  # stories that are told for the runs; those that read most read about 160,000 of them
+FRESH = 200_000  # stories that are told for a run
+STORIES_A_SEQUENCE = 2  # that are used up to fill one, on average: the second is cut where it is full
 VOCABULARY = 2048  # of the bundled tokenizer
 BATCH_TOKENS = 8 * 256  # that the storyteller's recipe reads in a step
 SEEDS = (0, 1, 2)
@@ -68,7 +69,10 @@ def of_width(width: int, budget: float, seed: int) -> Point:
     """A model of a width, trained for a budget of operations."""
     model = {"d_model": width}
     parameters = multiplying(Point("", 1, 0, model).config())
-    return Point(f"width{width}-budget{budget:.1e}-seed{seed}", steps_for(budget, parameters), seed, model)
+    steps = steps_for(budget, parameters)
+    used = steps * BATCH_TOKENS // 256 * STORIES_A_SEQUENCE
+    stories = FRESH if used < FRESH else 2 * FRESH  # none is read twice
+    return Point(f"width{width}-budget{budget:.1e}-seed{seed}", steps, seed, model, stories=stories)
 
 
 def grid() -> list[Point]:
