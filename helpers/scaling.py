@@ -9,6 +9,7 @@ Laws for Neural Language Models" (equation 1.5), have a power around the sum, an
 Used in notebook 13.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -21,6 +22,7 @@ from helpers.errors import CourseError
 DELTA = 1e-3  # where the Huber loss turns from a square into a line, in log loss (Hoffmann et al. 2022, section 3.3)
 LEAST = 6  # different runs: one more than parameters
 POWERS = (1.0, 4.0)  # where searches for k begin
+NOTHING = 1e-3  # nats: the least E; what comes out as this means that the runs show no floor
 STARTS = (-2.0, 0.0), (4.0, 10.0), (0.4, 1.0), (4.0, 12.0), (0.4, 1.0)  # of log E, log A, a, log B, b
 
 
@@ -90,6 +92,7 @@ def fit(
     if not np.isfinite([N, D, L]).all() or min(N.min(), D.min(), L.min()) <= 0:
         raise CourseError("N, D and L must be numbers above 0")
     found, options = [], dict(args=(N, D, L), x_scale="jac", max_nfev=400, xtol=1e-12, ftol=1e-12, gtol=1e-12)
+    options["bounds"] = [math.log(NOTHING), *[-np.inf] * (4 + power)], np.inf
     for start in starts or product(*STARTS, *([POWERS] if power else [])):
         smooth = least_squares(log_residuals, start, **options).x  # plain squares have no kinks to be caught in
         found += [least_squares(log_residuals, x, loss="huber", f_scale=delta, **options) for x in (start, smooth)]
@@ -113,12 +116,13 @@ def bootstrap(
 ) -> list[ScalingLaw]:
     """Laws of resampled runs: what the fit might have been (Efron and Tibshirani 1993, chapter 6)."""
     N, D, L = (np.asarray(each, dtype=np.float64) for each in (N, D, L))
-    generator, start = np.random.default_rng(seed), fit(N, D, L, power).parameters()
+    generator, best = np.random.default_rng(seed), fit(N, D, L, power).parameters()[: 5 + power]
+    starts = [[max(best[0], math.log(NOTHING) + 1e-6), *best[1:]], [math.log(L.min() / 2), *best[1:]]]
     laws: list[ScalingLaw] = []
     while len(laws) < rounds:
         runs = resample(N, D, generator)
         if len(set(zip(N[runs], D[runs], strict=True))) >= LEAST + power:
-            laws.append(fit(N[runs], D[runs], L[runs], power, [start if power else start[:5]]))
+            laws.append(fit(N[runs], D[runs], L[runs], power, starts))
     return laws
 
 

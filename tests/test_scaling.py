@@ -8,7 +8,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from helpers.errors import CourseError
-from helpers.scaling import ScalingLaw, bootstrap, fit, huber, interval, log_residuals, predict
+from helpers.scaling import NOTHING, ScalingLaw, bootstrap, fit, huber, interval, log_residuals, predict
 
 # A law of a small corpus, and the one of Hoffmann et al. 2022 (table A3) as Besiroglu et al. 2024 print it.
 SMALL = ScalingLaw(0.42, 2e4, 0.9, 3e5, 0.95)
@@ -111,6 +111,14 @@ def test_bootstrap_is_decided_by_its_seed_and_brackets_the_fit():
     low, high = interval([law.E for law in laws])
     assert low < fit(N, D, L).E < high
     assert 0.3 < low < high < 0.55
+
+
+def test_runs_that_show_no_floor_are_fitted_and_drawn_again_all_the_same():
+    N, D, _ = of(SMALL)
+    L = (2e3 / N**0.7 + 9e2 / D**0.4) * np.exp(np.random.default_rng(5).normal(0, 0.01, len(N)))
+    low, high = interval([law.E for law in bootstrap(N, D, L, 10)])
+    assert NOTHING <= low < high
+    assert high < L.min() / 2
 
 
 def test_bootstrap_draws_seeds_of_one_configuration_together():
