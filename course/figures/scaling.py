@@ -44,6 +44,13 @@ def _log_axis(ax, values: Sequence[float]) -> None:
     ax.xaxis.set_minor_locator(NullLocator())
 
 
+def _nice_losses(axis, ends: tuple[float, float]) -> None:
+    """Round losses as the ticks of a logarithmic axis."""
+    axis.set_major_locator(FixedLocator([each for each in NICE if ends[0] < each < ends[1]]))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
 def _above(ax, x: float, text: str) -> None:
     """The name of a vertical line, above the axes."""
     ax.text(x, 1.0, text, transform=ax.get_xaxis_transform(), fontsize=9, ha="center", va="bottom")
@@ -72,11 +79,13 @@ def isoflops(
         if best:
             at = np.interp(np.log(best[budget]), np.log(N), means)
             ax.plot(best[budget], at, marker="x", markersize=11, markeredgewidth=2.2, color=style.INK, zorder=5)
-    style.levels(ax, {"the floor": floor})
+    ax.axhline(floor, color=style.INK, linewidth=1.1, linestyle=":", label=f"the floor: {floor:.3f}")
     _log_axis(ax, sizes)
-    ax.set(xlabel="N, weights that multiply", ylabel="validation loss, nats per token", ylim=(0, None))
+    ax.set_yscale("log")
+    _nice_losses(ax.yaxis, (0, max(max(each) for by_size in curves.values() for each in by_size.values())))
+    ax.set(xlabel="N, weights that multiply", ylabel="validation loss, nats per token")
     ax.set_title("Each budget has its best size")
-    ax.legend(loc="upper right", ncols=2)
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     crosses = " Crosses mark the lowest points of parabolas through the curves." if best else ""
     return fig, (
         f"Validation loss by model size, a curve for each budget of operations, {_seeds(counts)} a point. "
@@ -121,17 +130,15 @@ def law_and_runs(
         )
     if floor:
         ax.axvline(floor, color=style.INK, linewidth=1.1, linestyle=":")
-        ax.annotate(f"the floor: {floor:.3f}", (floor, 0.02), (4, 0), xycoords=ax.get_xaxis_transform(),
-                    textcoords="offset points", fontsize=9, ha="left")  # fmt: skip
+        ax.annotate(f"the floor: {floor:.3f}", (floor, 0.97), (4, 0), xycoords=ax.get_xaxis_transform(),
+                    textcoords="offset points", fontsize=9, ha="left", va="top")  # fmt: skip
         words.append(f"The floor is {floor:.3f}.")
     ax.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_major_locator(FixedLocator([each for each in NICE if ends[0] < each < ends[1]]))
-        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        axis.set_minor_formatter(NullFormatter())
+        _nice_losses(axis, ends)
     ax.set(xlabel="measured loss, nats per token", ylabel="what the law says")
     ax.set_title("A law and the runs it was fitted to")
-    ax.legend(loc="upper left")
+    ax.legend(loc="lower right")
     return fig, " ".join(words)
 
 
