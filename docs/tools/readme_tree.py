@@ -38,6 +38,7 @@ COURSE = {
     "distributed.py": "a layer around the trainer for several processes (13)",
     "sharded.py": "the same with a shard of the model in each (13)",
     "shard_files.py": "each process writes its own shards of a checkpoint",
+    "processes.py": "a function of a notebook, run in several processes at a time (13)",
     "several_gpus.py": "what travels between GPUs, how long that takes, and what each must hold (13)",
     "mine.py": "your GPT: what passed its check, put together in runs/my_gpt.py",
     "engine.py": "stories told fast: CTranslate2 with our weights",
