@@ -43,6 +43,18 @@ def test_memory_is_about_what_a_step_takes():
     assert found.state_bytes == 12 * model.parameter_count()
 
 
+def test_what_spares_memory_is_told():
+    recipe = override(get_recipe("storyteller"), SMALL)
+    plain = planning.plan(recipe)
+    both = planning.plan(override(recipe, ["recompute=true", "parallel=fsdp"]))
+    told = [note for note in both.notes if "less memory" in note]
+    assert [setting in note for setting, note in zip(("recompute=true", "parallel=fsdp"), told, strict=True)] == [
+        True
+    ] * 2
+    assert "less memory" not in str(plain)
+    assert all(note in str(both) for note in told)
+
+
 def test_memory_of_a_large_model_is_what_its_parts_add_up_to():
     found = planning.plan(override(get_recipe("gpt2-small"), ["batch_size=8", "accumulation=1"]))
     # In float32, by hand: a block keeps 16 vectors of a token with fused attention, 768 wide; three tables of logits.

@@ -118,6 +118,9 @@ class Plan:
         if self.optimizer_share > TOLD_FROM:
             told = f"{_short(self.optimizer_flops)} FLOPs, about {self.optimizer_share:.0%} of its time"
             notes.append(f"note        Muon's own multiplications take {told}, in each step")
+        spared = {"recompute=true": self.hardware.recompute, "parallel=fsdp": self.hardware.parallel == "fsdp"}
+        for setting in (name for name, is_set in spared.items() if is_set):
+            notes.append(f"note        with {setting} less memory is needed than is said here, which is without it")
         return notes
 
     def __str__(self) -> str:
