@@ -102,6 +102,15 @@ def write_json(path: str | Path, value) -> Path:
     return write_atomically(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
+def rounded(value, digits: int):
+    """What JSON can hold, its floats with so many significant digits: for records that are kept and compared."""
+    if isinstance(value, float):
+        return float(f"{value:.{digits}g}")
+    if isinstance(value, dict):
+        return {key: rounded(item, digits) for key, item in value.items()}
+    return [rounded(item, digits) for item in value] if isinstance(value, list | tuple) else value
+
+
 def read_json(path: str | Path, nan: bool = False):
     """The value in a JSON file; `nan` as in `parse_json`.
 

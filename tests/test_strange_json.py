@@ -15,7 +15,7 @@ from helpers.bpe import BytePairEncoder
 from helpers.checkpoint import load_checkpoint, load_model, save_checkpoint, save_model
 from helpers.dataset import TokenFile, tokenize_stories
 from helpers.errors import CourseError
-from helpers.files import parse_json, read_json, write_atomically
+from helpers.files import parse_json, read_json, rounded, write_atomically
 from helpers.model import GPT, GPTConfig
 from helpers.pretrained import load_pretrained
 from helpers.run_log import LOG, read_log
@@ -201,3 +201,15 @@ def test_two_writes_of_the_same_give_the_same_file(tmp_path, model):
     assert list(json.loads(data[8 : 8 + struct.unpack("<Q", data[:8])[0]])["__metadata__"]) == [
         "config", "format", "sha256", "tokenizer",
     ]  # fmt: skip
+
+
+def test_records_are_rounded_to_significant_digits_and_keep_all_else():
+    given = {"loss": 0.0123456, "steps": 1234567, "name": "3.14159", "rows": [(1.99999, None), True], "most": 123456.7}
+    assert rounded(given, 3) == {
+        "loss": 0.0123,
+        "steps": 1234567,
+        "name": "3.14159",
+        "rows": [[2.0, None], True],
+        "most": 123000.0,
+    }
+    assert rounded(given, 17) == given | {"rows": [[1.99999, None], True]}

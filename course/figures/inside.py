@@ -11,11 +11,6 @@ import numpy as np
 from course.figures import grids, style
 
 
-def _look(i: int) -> dict:
-    """Color and marker of series i."""
-    return {"color": style.COLOURS[i % 5], "marker": style.MARKERS[i % 6]}
-
-
 def _below(ax, names: Sequence[str], size: float = 9) -> None:
     """Names of places below an axis, turned where they are long or many."""
     turned = {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if sum(map(len, names)) > 60 else {}
@@ -43,7 +38,7 @@ def lens_by_layer(
     fig, ax = style.canvas(height=3.8)
     said = []
     for i, (role, values) in enumerate(curves.items()):
-        ax.plot(range(len(places)), values, linestyle="-", label=role, **_look(i))
+        ax.plot(range(len(places)), values, linestyle="-", label=role, **style.look(i))
         leaps = np.diff(values)
         jump = (
             f", the largest step up at the place {places[1 + int(leaps.argmax())]}"
@@ -53,7 +48,9 @@ def lens_by_layer(
         said.append(f"{role} from {values[0]:.2f} to {values[-1]:.2f}{jump}")
     for role, values in (tuned or {}).items():
         i = list(curves).index(role) if role in curves else len(curves)
-        ax.plot(range(len(places)), values, linestyle="--", markerfacecolor=style.GROUND, linewidth=1.5, **_look(i))
+        ax.plot(
+            range(len(places)), values, linestyle="--", markerfacecolor=style.GROUND, linewidth=1.5, **style.look(i)
+        )
         said.append(f"{role}, tuned lens, from {values[0]:.2f} to {values[-1]:.2f}")
     if tuned:
         ax.plot([], [], color=style.INK, linestyle="--", marker="o", markerfacecolor=style.GROUND, linewidth=1.5,
@@ -126,7 +123,7 @@ def three_tests(results: Mapping[str, Mapping[str, tuple[float, float]]], chance
         places = [at + (i - (len(tests) - 1) / 2) * 0.19 for at, _, _ in there]
         values, errors = [100 * value for _, value, _ in there], [100 * error for _, _, error in there]
         ax.errorbar(places, values, yerr=errors, linestyle="none", markersize=7, capsize=3.5, linewidth=1.4,
-                    label=test, **_look(i))  # fmt: skip
+                    label=test, **style.look(i))  # fmt: skip
         for place, value, error in zip(places, values, errors, strict=True):
             above = value < 90
             edge = value + error if above else value - error
@@ -220,7 +217,7 @@ def recall_by_distance(curves: Mapping[str, Mapping[str, Sequence]], chance: Map
             right = [100 * row.right for row in there]
             ends = [[100 * (row.right - row.low) for row in there], [100 * (row.high - row.right) for row in there]]
             ax.errorbar(x, right, yerr=ends, capsize=3, linewidth=1.5, label=name, clip_on=False,
-                        linestyle=style.LINESTYLES[i % 6], **_look(i))  # fmt: skip
+                        linestyle=style.LINESTYLES[i % 6], **style.look(i))  # fmt: skip
             points = [f"{row.right:.0%} ({row.low:.0%} to {row.high:.0%}) at {ranges[starts.index(row.distance)]}"
                       for row in there]  # fmt: skip
             told.append(f"{name} {', '.join(points) or 'nowhere'}")

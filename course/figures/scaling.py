@@ -10,11 +10,6 @@ from course.figures import style
 NICE = (0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 3, 4)  # losses that an axis is marked with
 
 
-def _look(i: int) -> dict:
-    """Color and marker of series i."""
-    return {"color": style.COLOURS[i % 5], "marker": style.MARKERS[i % 6]}
-
-
 def short(number: float) -> str:
     """A large count as one reads it aloud: 63k, 1.3M, 12.8T."""
     for size, letter in ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
@@ -72,7 +67,7 @@ def isoflops(
     for i, (budget, by_size) in enumerate(sorted(curves.items())):
         N = sorted(by_size)
         means, errors = np.array([_mean_and_error(by_size[each]) for each in N]).T
-        ax.errorbar(N, means, errors, label=f"{short(budget)} operations", capsize=2.5, **_look(i))
+        ax.errorbar(N, means, errors, label=f"{short(budget)} operations", capsize=2.5, **style.look(i))
         lowest = int(means.argmin())
         said.append(f"{short(budget)}: lowest at {short(N[lowest])} weights, {means[lowest]:.2f}")
         sizes, counts = sizes + N, counts + [len(by_size[each]) for each in N]
@@ -109,7 +104,7 @@ def law_and_runs(
     said, measured = np.asarray(said, dtype=float), np.asarray(measured, dtype=float)
     for i, group in enumerate(dict.fromkeys(groups)):
         mine = [each == group for each in groups]
-        ax.plot(measured[mine], said[mine], linestyle="", label=group, **_look(i))
+        ax.plot(measured[mine], said[mine], linestyle="", label=group, **style.look(i))
     everything = [*said, *measured, *((held_out[0], *held_out[1], *held_out[2]) if held_out else ())]
     ends = 0.93 * min([*everything, *([floor] if floor else [])]), 1.07 * max(everything)
     ax.plot(ends, ends, color=style.INK, linewidth=1.1, linestyle="--", marker="")
@@ -204,7 +199,7 @@ def repeated(losses: Mapping[float, Sequence[float]], floor: float):
     fig, ax = style.canvas(height=3.4)
     epochs = sorted(losses)
     means, errors = np.array([_mean_and_error(losses[each]) for each in epochs]).T
-    ax.errorbar(epochs, means, errors, capsize=3, **_look(2))
+    ax.errorbar(epochs, means, errors, capsize=3, **style.look(2))
     style.levels(ax, {"the floor": floor})
     _log_axis(ax, epochs)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.1f}" if value < 2 else f"{value:.0f}"))
@@ -231,7 +226,7 @@ def rates_by_width(panels: Mapping[str, Mapping[int, Mapping[float, Sequence[flo
         for i, (width, by_rate) in enumerate(sorted(widths.items())):
             rates = sorted(by_rate)
             means, errors = np.array([_mean_and_error(by_rate[rate]) for rate in rates]).T
-            ax.errorbar(rates, means, errors, capsize=2, label=f"width {width}", **_look(i))
+            ax.errorbar(rates, means, errors, capsize=2, label=f"width {width}", **style.look(i))
             best = int(np.nanargmin(means))
             ax.plot(rates[best], means[best], marker="o", markersize=13, markerfacecolor="none", color=style.INK)
             told.append(f"width {width} at {rates[best]:.1e} ({means[best]:.2f})")

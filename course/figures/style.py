@@ -71,6 +71,11 @@ def canvas(rows: int = 1, columns: int = 1, *, width: float = WIDTH, height: flo
     return fig, fig.subplots(rows, columns, **subplots)
 
 
+def look(i: int) -> dict:
+    """Color and marker of series i, for a curve with points on it."""
+    return {"color": COLOURS[i % 5], "marker": MARKERS[i % 6]}
+
+
 def headline(fig: Figure, text: str) -> None:
     """The title of a figure of several panels, written as that of a single one is."""
     fig.suptitle(text, x=0.01, ha="left", fontweight=_RC["axes.titleweight"], fontsize=_RC["axes.titlesize"])

@@ -24,7 +24,7 @@ from helpers.checkpoint import saved_checkpoints
 from helpers.dataset import TokenFile, tokenize_stories
 from helpers.errors import CourseError
 from helpers.evaluation import loss_and_accuracy, story_rows
-from helpers.files import data_folder, parse_json, runs_folder, write_atomically
+from helpers.files import data_folder, parse_json, rounded, runs_folder, write_atomically
 from helpers.stories import load_stories
 from helpers.tokenizer import load_tokenizer
 
@@ -110,7 +110,7 @@ def run_point(point: Point) -> dict:
         "train_loss": [[row["step"], row["loss"]] for row in result.history],
     }
     shutil.rmtree(folder, ignore_errors=True)
-    return _rounded(found)
+    return rounded(found, 6)
 
 
 def run_experiment(experiment: str, workers: int = 2, only: str = "") -> list[dict]:
@@ -138,11 +138,3 @@ def _orphaned(row: dict) -> bool:
     """Whether the command that started this process is gone: then the run is saved and stops."""
     parent = multiprocessing.parent_process()
     return parent is not None and not parent.is_alive()
-
-
-def _rounded(value):
-    if isinstance(value, float):
-        return float(f"{value:.6g}")
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list) else value

@@ -20,7 +20,7 @@ from course import inside
 from course.runs import prepare, trainer_of
 from course.skills import Skills
 from helpers.checkpoint import load_model, save_model
-from helpers.files import data_folder, runs_folder, write_atomically
+from helpers.files import data_folder, rounded, runs_folder, write_atomically
 from helpers.recipes import get_recipe
 from helpers.stories import load_stories
 
@@ -44,7 +44,7 @@ def record(seed: int, out: Path) -> None:
 
     trainer_of(prepared, callback=look).run()
     head = {"recipe": "storyteller", "seed": seed, "torch": torch.__version__, "stories": prepared.tokens.fingerprint}
-    write_atomically(out, json.dumps(_rounded(head | {"followed_stories": FOLLOWED, "rows": rows})) + "\n")
+    write_atomically(out, json.dumps(rounded(head | {"followed_stories": FOLLOWED, "rows": rows}, 4)) + "\n")
     save_model(runs_folder() / "inside" / f"seed{seed}", prepared.model, prepared.tokenizer)
     print(f"{out}: {rows[-1]['skills']}")
 
@@ -60,15 +60,7 @@ def circuit(out: Path) -> None:
         mentions = inside.Mentions.of(tokenizer, stories, model.config.context_length)
         found["models"][name] = inside.three_tests(model, mentions)
         print(name, {role: each["head"] for role, each in found["models"][name]["roles"].items()})
-    write_atomically(out, json.dumps(_rounded(found)) + "\n")
-
-
-def _rounded(value):
-    if isinstance(value, float):
-        return float(f"{value:.4g}")
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return [_rounded(item) for item in value] if isinstance(value, list | tuple) else value
+    write_atomically(out, json.dumps(rounded(found, 4)) + "\n")
 
 
 def main() -> None:

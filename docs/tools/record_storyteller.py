@@ -24,7 +24,7 @@ from course.rementions import remention_accuracy
 from course.runs import prepare, trainer_of
 from course.skills import ROLES, Skills
 from helpers.evaluation import evaluate
-from helpers.files import data_folder, write_atomically
+from helpers.files import data_folder, rounded, write_atomically
 from helpers.recipes import Recipe, get_recipe
 from helpers.stories import load_stories
 
@@ -75,17 +75,9 @@ def record(recipe: Recipe, out: Path) -> None:
     }
     keep = ("step", "tokens", "loss", "lr", "grad_norm", "val_loss", "val_accuracy", "skills")
     rows = [{name: row[name] for name in keep if name in row} for row in result.history]
-    lines = [json.dumps(_rounded(line)) for line in (head, *rows, end)]
+    lines = [json.dumps(rounded(line, 5)) for line in (head, *rows, end)]
     write_atomically(out, "\n".join(lines) + "\n")
     print(f"{out}: {report.nats_per_token:.4f} nats a token, re-mentions {end['rementions']}")
-
-
-def _rounded(value):
-    if isinstance(value, float):
-        return float(f"{value:.5g}")
-    if isinstance(value, dict):
-        return {key: _rounded(item) for key, item in value.items()}
-    return value
 
 
 def pace(rounds: int = 7, steps: int = 10) -> float:
