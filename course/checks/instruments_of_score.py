@@ -39,6 +39,8 @@ def saturated(answer, check):
     names = ["dead", "flat", "growth"]
     check.that(isinstance(got, dict) and sorted(got) == names, slug="keys", problem=f"the answer is {got!r:.80}",
                hint="A dict with the keys flat, dead and growth.")  # fmt: skip
+    for name in names:
+        is_number(check, got[name])
     check.that(got["flat"] == got["dead"] == 0, slug="threshold", problem="activations of -1 count as flat",
                hint="What enters GELU, the output of `fc`, and the border is -3.")  # fmt: skip
     got = answer(model_with((0, 3), (0, 7), (1, 5)), ids)  # 2 layers of 32 units
@@ -47,6 +49,13 @@ def saturated(answer, check):
                hint="What leaves GELU is never below -0.2. Look at what enters it.")  # fmt: skip
     check.close(got["dead"], 3 / 64, slug="dead", hint=hint)
     check.close(got["flat"], 3 / 64, slug="flat", hint=hint)
+    high = model_with()
+    with torch.no_grad():
+        for block in high.blocks:
+            block.mlp.fc.bias[5] = 4.0
+    got = answer(high, ids)
+    check.that(got["flat"] == got["dead"] == 0, slug="both-sides", problem="activations of 4 count as flat",
+               hint="Above zero GELU hardly changes what it gets: gradients pass. Flat is below -3.")  # fmt: skip
     mixed = small_model(seed=3)
     with torch.no_grad():
         for block in mixed.blocks:
@@ -73,7 +82,13 @@ def saturated(answer, check):
         (growth**2, "variance", "variances were compared", "Standard deviations."),
     ):  # fmt: skip
         check.that(not math.isclose(got["growth"], wrong, rel_tol=1e-4), slug=slug, problem=problem, hint=hint)
-    check.close(got["growth"], growth, slug="growth", tolerance=1e-4, hint="What leaves the last block over `wte`.")
+    check.close(
+        got["growth"],
+        growth,
+        slug="growth",
+        tolerance=1e-4,
+        hint="The standard deviation of what leaves the last block over that of what leaves `wte`: no norms, no means.",
+    )
 
 
 @torch.no_grad()
@@ -298,6 +313,23 @@ class _OffAt:
         self.cache.reorder(numbers)
 
 
+class _Listening(KVCache):
+    """A right cache that remembers what it was given to append."""
+
+    def __init__(self, model):
+        super().__init__(model)
+        self.appended: list[list[int]] = []
+        self.orders: list[list[int]] = []
+
+    def append(self, tokens):
+        self.appended.append([int(token) for token in tokens])
+        return super().append(tokens)
+
+    def reorder(self, numbers):
+        self.orders.append([int(number) for number in numbers])
+        super().reorder(numbers)
+
+
 class _Unmoved(KVCache):
     """Sequences change places, and what is kept of them does not."""
 
@@ -310,10 +342,20 @@ def cache_gap(answer, check):
     model = small_model()
     ids = torch.randint(17, (3, 12), generator=torch.Generator().manual_seed(4)).tolist()
     sequences = [ids[0][:8], ids[1][:11], ids[2]]  # 4, 5 and 6 ids begin; 4 follow
-    got = answer(model, KVCache(model), sequences)
+    asked = _Listening(model)
+    got = answer(model, asked, sequences)
     is_number(check, got)
     check.that(0 <= got < 1e-3, slug="own-ids", problem=f"a cache that is right gave {got:.3g}",
                hint="Both readers get the same ids: after the reverse, row j is sequence order[j].")  # fmt: skip
+    check.that(asked.orders == [[2, 1, 0]], slug="reorder", problem=f"the cache was reordered: {asked.orders}",
+               hint="After the first halves, once: the last row first, as beam search does.")  # fmt: skip
+    follows = [sequence[len(sequence) // 2 :] for sequence in sequences[::-1]]
+    expected = [list(tokens) for tokens in zip(*follows, strict=False)]
+    in_order = [tokens[::-1] for tokens in expected]
+    check.that(asked.appended != in_order, slug="others-ids", problem="rows went on with another sequence's tokens",
+               hint="After the reverse, row j is sequence order[j]: so is what follows it.")  # fmt: skip
+    check.equal(asked.appended, expected, slug="appended", when="the tokens that the cache was given, step by step",
+                hint="The second half of each sequence, a token at a time, as many as the shortest has.")  # fmt: skip
     for by in (2.0, -2.0):
         check.close(answer(model, _OffAt(model, 0, 0, by), sequences), 2.0, slug="start" if by > 0 else "absolute",
                     tolerance=1e-3, when=f"a cache whose first logits are off by {by:g}",

@@ -300,6 +300,12 @@ def nearest(answer, check):
     check.equal(
         answer(away, 0, 2), [2, 1], slug="all-far", hint="Even if all others point away, the least far come, not i."
     )
+    parallel = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
+    for i, expected in ((0, [1, 3]), (1, [0, 3])):
+        check.equal(
+            answer(parallel, i, 2), expected, slug="itself", when=f"row {i} of a table with another parallel to it",
+            hint="Another row may be just as near as i itself: leave i out by its number, not by its place.",
+        )  # fmt: skip
     check.equal(answer(table, 3, 1), [5], slug="sign", hint="A cosine of -1 is as far as can be: do not take abs().")
     check.that(
         all(float(j) == int(j) for j in got), slug="ids", problem=f"got {got}", hint="The ids of the rows, not cosines."

@@ -223,7 +223,7 @@ def order_of(answer, check):
     for order in ("pre", "post") * 4:
         when = f"a {order}-LN block whose LayerNorms were trained"
         check.equal(answer(block(order, 0.1, True), d), order, slug="trained", when=when, hint=hint)
-    hint = "Do not compare the output with x: large sublayers can drown x. Compare outputs, for x and for a huge x."
+    hint = "Large sublayers can drown x: neither x nor 2 x tells anything. Compare outputs, for x and for a huge x."
     for order in ("pre", "post") * 4:
         when = f"a {order}-LN block with large weights"
         check.equal(answer(block(order, 3.0, True), d), order, slug="large-weights", when=when, hint=hint)

@@ -308,7 +308,7 @@ def padded_head(answer, check):
                hint="Real tokens get 0 added, the new ones minus infinity.")  # fmt: skip
     check.that(bool((after[:, 10:] == 0).all()), slug="left-over", problem="a new row still gets some probability",
                hint="Use minus infinity, not a negative number of your choice.")  # fmt: skip
-    low = torch.full((10, 4), -1e5)
+    low = torch.full((10, 4), -1e9)
     padded, added = answer(low, 8)
     check.that(not bool((torch.ones(1, 4) @ padded.T + added).softmax(-1)[:, 10:].any()), slug="left-over",
                problem="where all real logits are very low, the new rows get all the probability",

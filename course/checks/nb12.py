@@ -375,7 +375,7 @@ def for_transformers(answer, check):
     _same_layout(check, _plain_names(got), _plain_names(expected))
     check.that(
         all(tensor.is_contiguous() for tensor in got.values()), slug="contiguous",
-        problem="a tensor is only a view with its rows and columns exchanged",
+        problem="a tensor has its rows and columns exchanged and lies in memory as before",
         hint="safetensors writes the values in the order in which they lie in memory: add .contiguous().",
     )  # fmt: skip
     head = numbers(check, 11, 4)

@@ -341,9 +341,11 @@ def sample_by_inversion(answer, check):
         hint="The sum that you compare with must be the ladder's own last one: summed in another order the total is "
         "another. And every number below 1 must be possible.",
     )  # fmt: skip
-    broken = torch.tensor([[0.5, math.nan, 0.5]])
-    check.raises(
-        CourseError, lambda: answer(broken, torch.tensor([0.7])), slug="nan",
-        hint="Where the model has diverged there is nothing to sample: say so, with a CourseError, if a row's total "
-        "is not finite.",
-    )  # fmt: skip
+    for odd in (math.nan, math.inf):
+        broken = torch.tensor([[0.5, 0.2, 0.3], [0.5, odd, 0.5]])
+        slug = "nan" if math.isnan(odd) else "infinity"
+        check.raises(
+            CourseError, lambda broken=broken: answer(broken, torch.tensor([0.7, 0.7])), slug=slug,
+            hint=f"One probability of the second row is {odd}: there is nothing to sample. Say so, with a CourseError, "
+            "if any row's total is not finite.",
+        )  # fmt: skip

@@ -253,6 +253,16 @@ def finds_the_row_itself(table, i, k):
     return _cosines(table, i).topk(k).indices.tolist()
 
 
+@wrong("4.4", "itself")
+def leaves_out_the_first_place(table, i, k):
+    return _cosines(table, i).topk(k + 1).indices[1:].tolist()
+
+
+@wrong("4.4", "itself")
+def leaves_out_the_first_of_a_stable_order(table, i, k):
+    return _cosines(table, i).argsort(descending=True, stable=True)[1 : k + 1].tolist()
+
+
 @wrong("4.4", "dot-product")
 def takes_the_dot_product(table, i, k):
     similar = table @ table[i]

@@ -838,6 +838,12 @@ def adds_something_very_negative(weight, multiple):
     return zeros(weight, extra), added(len(weight), extra, -1e4)
 
 
+@wrong("8.8", "left-over")
+def adds_what_is_nearly_infinite(weight, multiple):
+    extra = -len(weight) % multiple
+    return zeros(weight, extra), added(len(weight), extra, -1e9)
+
+
 @wrong("8.8", "already")
 def always_adds_rows(weight, multiple):
     extra = multiple - len(weight) % multiple

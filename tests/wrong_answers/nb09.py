@@ -5,6 +5,7 @@ import math
 import torch
 import torch.nn.functional as F
 
+from helpers.errors import CourseError
 from tests.wrong_answers import wrong
 
 # --- 9.1 pooled_perplexity
@@ -631,6 +632,14 @@ def rounds_the_number(probability, uniform):
 
 @wrong("9.8", "nan")
 def says_nothing_of_a_model_that_diverged(probability, uniform):
+    cumulative, number = _ladder(probability, uniform)
+    return torch.searchsorted(cumulative, number, right=True)[:, 0]
+
+
+@wrong("9.8", "infinity")
+def looks_for_nan_alone_in_totals(probability, uniform):
+    if probability.sum(-1).isnan().any():
+        raise CourseError("the model has diverged")
     cumulative, number = _ladder(probability, uniform)
     return torch.searchsorted(cumulative, number, right=True)[:, 0]
 

@@ -494,6 +494,23 @@ def takes_what_is_below_zero(model, ids):
     return _stuck(model, ids, flat=lambda *_: torch.stack(flat).float().mean())
 
 
+@wrong("10.18", "both-sides")
+def takes_what_is_large_on_either_side(model, ids):
+    flat = [output.abs() > 3 for name, output in outputs(model, ids).items() if name.endswith("mlp.fc")]
+    flat = torch.stack(flat)
+    return _stuck(model, ids, flat=lambda *_: flat.float().mean(), dead=lambda *_: flat.all(dim=(1, 2)).float().mean())
+
+
+@wrong("10.18", "number")
+def gives_tensors_for_numbers(model, ids):
+    return {name: torch.tensor(value) for name, value in _stuck(model, ids).items()}
+
+
+@wrong("10.18", "growth")
+def divides_norms_of_the_mean(model, ids):
+    return _stuck(model, ids, growth=lambda kept, flat, blocks: blocks[-1].abs().mean() / kept["wte"].abs().mean())
+
+
 @wrong("10.18", "output-of-gelu")
 def looks_behind_the_activation(model, ids):
     flat = [output < -3 for name, output in outputs(model, ids).items() if name.endswith("mlp.activation")]
@@ -882,6 +899,21 @@ def takes_the_largest_excess(model, cache, sequences):
 @wrong("10.40", "reorder")
 def leaves_the_order(model, cache, sequences):
     return _both(model, cache, sequences, order=list(range(len(sequences)))).abs().max().item()
+
+
+@wrong("10.40", "others-ids")
+def goes_on_in_the_old_order(model, cache, sequences):
+    halves, order = [len(sequence) // 2 for sequence in sequences], list(range(len(sequences)))[::-1]
+    gap, plain = 0.0, WithoutCache(model)
+    with evaluating(model):
+        begun = [sequence[:half] for sequence, half in zip(sequences, halves, strict=True)]
+        gap = (cache.start(begun) - plain.start(begun)).abs().max()
+        cache.reorder(order)
+        plain.reorder(order)
+        follows = [sequence[half:] for sequence, half in zip(sequences, halves, strict=True)]
+        for tokens in zip(*follows, strict=False):
+            gap = max(gap, (cache.append(list(tokens)) - plain.append(list(tokens))).abs().max())
+    return float(gap)
 
 
 @wrong("10.40", "own-ids")
