@@ -44,7 +44,7 @@ RUNS = {"t4": [], "a100": [], "tests": TESTS, "cpu": []}
 ONLY_ON_A_GPU = {
     "course/distributed.py, processes: 'nccl' if on_gpu": "NCCL joins processes that have a GPU each",
     "course/distributed.py, processes: torch.cuda.set_device(local)": "there is no second GPU to choose",
-    "course/distributed.py, __init__: [processes.device] unless processes.device == 'cpu'": "DDP on a GPU",
+    "course/distributed.py, connect: [self.processes.device] unless self.processes.device == 'cpu'": "DDP on a GPU",
     "helpers/hardware.py, choose: 'on' if capability >= (7, 0) and find_spec('triton')": "Triton compiles for a GPU",
     "course/bench/ladder.py, _tidy: torch.compiler.reset()": "nothing was compiled",
     "course/bench/step_memory.py, free_memory: return torch.mps.recommended_max_memory() - torch.mps.dri...": "Apple's",
