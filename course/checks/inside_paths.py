@@ -62,6 +62,16 @@ def fed_by(answer, check):
     }  # fmt: skip
     none_of(wrong, got, check, when=when)
     check.close(got, _fed(*given, two), slug="several", tolerance=1e-4, when=when, hint=held)
+    twice = [("heads.0", np.s_[:, :, 0]), ("heads.0", np.s_[:, :, 1])]
+    got, when = answer(*given, twice), "two heads of layer 0 changed"
+    wrong = {
+        "one-per-place": (_fed(*given, twice[1:]), "only the last of the two heads speaks as in the other text",
+                          "`changed` is a list: one place may come twice. A dict keeps only the last."),
+        "first-per-place": (_fed(*given, twice[:1]), "only the first of the two heads speaks as in the other text",
+                            "`changed` is a list: one place may come twice."),
+    }  # fmt: skip
+    none_of(wrong, got, check, when=when)
+    check.close(got, _fed(*given, twice), slug="twice", tolerance=1e-4, when=when, hint=held)
     got, when = answer(*given, one_head, ("mlp",)), 'one head changed, through=("mlp",)'
     free = '`through` names kinds of places: "mlp" is "mlp.0" and "mlp.1". These are not held.'
     wrong = {
@@ -74,6 +84,16 @@ def fed_by(answer, check):
     heads = [("heads.0", np.s_[:, :, 1]), ("heads.1", np.s_[:, :, 0])]
     got, when = answer(*given, heads, ("mlp",)), 'a head of layer 0 and one of layer 1 changed, through=("mlp",)'
     check.close(got, _fed(*given, heads, ("mlp",)), slug="rest", tolerance=1e-4, when=when, hint=held)
+    both, when = [*one_head, ("mlp.1", np.s_[:, 3])], 'a head and a position of MLP 1 changed, through=("mlp",)'
+    hint = "The rest of a changed place is held like the others, unless `through` names its kind: then it reacts."
+    check.close(answer(*given, both, ("mlp",)), _fed(*given, both, ("mlp",)), slug="rest-of-a-kind", tolerance=1e-4,
+                when=when, hint=hint)  # fmt: skip
+    heads_free = answer(*given, [("embedding", np.s_[:, 2])], ("heads",))
+    when = 'the embedding at position 2 changed, through=("heads",)'
+    check.close(heads_free, _fed(*given, [("embedding", np.s_[:, 2])], ("heads",)), slug="other-kind", tolerance=1e-4,
+                when=when, hint='`through` may name any kind: "heads" is "heads.0", "heads.1" and so on.')  # fmt: skip
+    whole, when = [("mlp.0", ...)], "all of MLP 0 changed, with the index `...`"
+    check.close(answer(*given, whole), _fed(*given, whole), slug="whole", tolerance=1e-4, when=when, hint=held)
     token, when = [("embedding", np.s_[:, 2])], "the embedding at position 2 changed, everything above it held"
     check.close(answer(*given, token), _fed(*given, token), slug="embedding", tolerance=1e-4, when=when, hint=held)
     lower = _below(clean, 1), _below(other, 1)

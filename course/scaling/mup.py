@@ -1,6 +1,6 @@
 """muP, the parametrization in which the best learning rate does not move with the width of a model.
 
-Yang et al. 2022, "Tensor Programs V: Tuning Large Neural Networks via Zero-Shot Hyperparameter Transfer", table 8, for
+Yang et al. 2022, "Tensor Programs V: Tuning Large Neural Networks via Zero-Shot Hyperparameter Transfer", table 3, for
 Adam, in a model whose heads are of one size at all widths: against a base width the matrices of the blocks start
 smaller by the root of the ratio of widths, the head by the ratio itself, and both learn slower by the ratio.
 Embeddings, biases and norms stay as they are.

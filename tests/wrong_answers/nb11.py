@@ -676,6 +676,29 @@ def _all_of(values, but=()):
     return [(place, values[place], ...) for place in values if place.partition(".")[0] not in but]
 
 
+@wrong("11.8", "one-per-place")
+def keeps_one_index_a_place(model, ids, layer, clean, other, changed, through=()):
+    return _fed_by(model, ids, layer, _of(other, dict(changed).items()), _all_of(clean, through))
+
+
+@wrong("11.8", "first-per-place")
+def keeps_the_first_index_of_a_place(model, ids, layer, clean, other, changed, through=()):
+    first = dict(reversed(changed))
+    return _fed_by(model, ids, layer, _of(other, first.items()), _all_of(clean, through))
+
+
+@wrong("11.8", "rest-of-a-kind")
+def holds_what_is_changed_whatever_its_kind(model, ids, layer, clean, other, changed, through=()):
+    named = {place for place, _ in changed}
+    held = [(place, clean[place], ...) for place in clean if place.partition(".")[0] not in through or place in named]
+    return _fed_by(model, ids, layer, _of(other, changed), held)
+
+
+@wrong("11.8", "other-kind")
+def knows_of_mlps_alone(model, ids, layer, clean, other, changed, through=()):
+    return _fed_by(model, ids, layer, _of(other, changed), _all_of(clean, ("mlp",) if through else ()))
+
+
 @wrong("11.8", "not-held")
 def holds_nothing(model, ids, layer, clean, other, changed, through=()):
     return _fed_by(model, ids, layer, _of(other, changed), [])
