@@ -3,9 +3,9 @@
     L(N, D) = E + (A / N^a + B / D^b)^k
 
 N weights, D tokens, L the validation loss in nats per token; E is what no model can get below. With k = 1 it is the law
-of Hoffmann et al. 2022, "Training Compute-Optimal Large Language Models" (section 3.3). A power around the sum stands in
-Kaplan et al. 2020, "Scaling Laws for Neural Language Models" (equation 1.5, of finite data read again and again; k < 1,
-no E); with k > 1 being short of both, weights and tokens, costs more than the two together.
+of Hoffmann et al. 2022, "Training Compute-Optimal Large Language Models" (section 3.3). A power around the sum stands
+in Kaplan et al. 2020, "Scaling Laws for Neural Language Models" (equation 1.5, of finite data read again and again;
+k < 1, no E); with k > 1 being short of both, weights and tokens, costs more than the two together.
 
 Used in notebook 13.
 """
@@ -139,7 +139,8 @@ def predict(
     """The band in which a new run's loss is expected: what the laws say, and how runs scatter about their law.
 
     Args:
-        laws: from `bootstrap`. scatter: by how much the log losses of the fitted runs are above the law's (less `log_residuals`), (runs,).
+        laws: from `bootstrap`.
+        scatter: how far the log losses of the fitted runs are above the law's, (runs,): less `log_residuals`.
     """
     generator, said = np.random.default_rng(seed), np.array([law.loss(N, D) for law in laws])
     return interval(said[:, None] * np.exp(generator.choice(np.ravel(scatter), (len(laws), 50))), level)
