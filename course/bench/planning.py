@@ -11,6 +11,7 @@ import torch
 from course import in_words
 from course.bench.step_memory import free_memory, moving_bytes, pieces_that_fit
 from course.runs import trained_size
+from course.scaling.experiments import multiplying
 from helpers.checkpoint import KEEP, TOKENIZER
 from helpers.files import data_folder, read_json
 from helpers.hardware import HALF, choose, matmul_precision
@@ -216,9 +217,7 @@ def training_flops_per_token(config: GPTConfig) -> int:
     Six for each weight that is multiplied (two forward, four backward), and attention's two (T, T) matmuls at
     12 n_layer d_model T, counted whole although half of them is masked: Chowdhery et al. 2022 (PaLM), appendix B.
     """
-    d, T = config.d_model, config.context_length
-    block = 4 * d * d + 2 * d * config.d_ff
-    return 6 * (config.n_layer * block + config.vocab_size * d) + 12 * config.n_layer * d * T
+    return 6 * multiplying(config) + 12 * config.n_layer * config.d_model * config.context_length
 
 
 def muon_flops(model: GPT, steps: int = 5) -> int:

@@ -26,13 +26,13 @@ def run(arguments: argparse.Namespace) -> int:
 
     if arguments.workers < 1:
         raise CourseError(f"--workers must be 1 or more, not {arguments.workers}")
-    left = [point for point in running.missing(arguments.experiment) if (arguments.only or "") in point.name]
+    only = arguments.only or ""
     if arguments.list:
         for row in running.recorded(arguments.experiment):
             print(f"{row['name']}: {row['val_loss']:.4f} nats per token after {row['tokens']:,} tokens")
-        for point in left:
+        for point in running.missing(arguments.experiment, only):
             print(f"{point.name}: to be run, {point.steps:,} steps")
         return 0
-    found = running.run_experiment(arguments.experiment, arguments.workers, arguments.only or "")
+    found = running.run_experiment(arguments.experiment, arguments.workers, only)
     print(f"{running.record_of(arguments.experiment)}: {len(found)} runs")
     return 0

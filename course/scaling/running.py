@@ -47,12 +47,12 @@ def recorded(experiment: str) -> list[dict]:
     return sorted((row for row in found if row["name"] in order), key=lambda row: order[row["name"]])
 
 
-def missing(experiment: str) -> list[Point]:
-    """The points of an experiment that are not recorded yet."""
+def missing(experiment: str, only: str = "") -> list[Point]:
+    """The points of an experiment that are not recorded yet, of those whose name has `only` in it."""
     if experiment not in EXPERIMENTS:
         raise CourseError(f"there is no experiment {experiment!r}; there are {', '.join(EXPERIMENTS)}")
     done = {row["name"] for row in recorded(experiment)}
-    return [point for point in EXPERIMENTS[experiment]() if point.name not in done]
+    return [point for point in EXPERIMENTS[experiment]() if point.name not in done and only in point.name]
 
 
 def fresh_stories() -> Iterator[str]:
@@ -121,7 +121,7 @@ def run_experiment(experiment: str, workers: int = 2, only: str = "") -> list[di
     """
     from tqdm.auto import tqdm
 
-    points = [point for point in missing(experiment) if only in point.name]
+    points = missing(experiment, only)
     for stories in {point.stories for point in points}:
         fresh_tokens(stories)  # once, before the workers ask for them
     with multiprocessing.get_context("spawn").Pool(workers) as pool, tqdm(total=len(points), desc=experiment) as bar:
