@@ -144,7 +144,7 @@ TRIES = {
     "        try: os.write(n, (json.dumps({'token': '', 'state': 'right', 'value': [9]}) + '\\n').encode())\n"
     "        except OSError: pass\n    return []",
     "forges the wrong type": "import json, os\ndef my_merge(ids, pair, new_id):\n    for n in range(3, 30):\n"
-    "        try: os.write(n, b'[5]\\n{\"state\": [1], \"token\": {}}\\n\\xff\\n{\\n')\n"
+    '        try: os.write(n, b\'[5]\\n{"state": [1], "token": {}}\\n\\xff\\n{\\n\')\n'
     "        except OSError: pass\n    return []",
 }
 

@@ -8,7 +8,20 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from course.runs import put_together, trainer_of
 from course.scaling import mup, running
-from course.scaling.experiments import BUDGETS, EXPERIMENTS, SEEDS, Point, grid, held_out, multiplying, recipes
+from course.scaling.experiments import (
+    BUDGETS,
+    CHOICES_BUDGET,
+    EXPERIMENTS,
+    RECIPE_BUDGET,
+    SEEDS,
+    Point,
+    all_operations,
+    fitted,
+    grid,
+    held_out,
+    multiplying,
+    pilot,
+)
 from helpers.errors import CourseError
 from helpers.model import GPT, GPTConfig
 from helpers.settings import OptimizerConfig
@@ -38,7 +51,7 @@ def test_every_point_has_a_name_of_its_own_and_can_be_built(name):
 
 
 def test_every_run_of_the_grid_uses_up_its_budget():
-    for point in [*grid(), *held_out()]:
+    for point in [*grid(), *held_out(), *pilot()]:
         budget = float(point.name.split("budget")[1].split("-")[0])
         data = point.recipe().training.data
         tokens = point.steps * data.batch_size * data.accumulation * point.config().context_length
@@ -47,13 +60,16 @@ def test_every_run_of_the_grid_uses_up_its_budget():
     assert len(grid()) == 25 + 2 * 5 * (len(BUDGETS) - 1)
 
 
-def test_recipes_are_compared_at_equal_operations():
+@pytest.mark.parametrize("experiment", ["recipes", "choices"])
+def test_recipes_and_choices_are_compared_at_equal_operations(experiment):
     found = {}
-    for point in recipes():
+    for point in EXPERIMENTS[experiment]():
         data, config = point.recipe().training.data, point.config()
         tokens = point.steps * data.batch_size * data.accumulation * config.context_length
         found[point.name] = 6 * multiplying(config) * tokens
-    assert max(found.values()) / min(found.values()) < 1.02, found
+    budget = RECIPE_BUDGET if experiment == "recipes" else CHOICES_BUDGET
+    assert budget in BUDGETS  # so runs of the grid stand beside them
+    assert all(used == pytest.approx(budget, rel=0.01) for used in found.values()), found
 
 
 @pytest.mark.parametrize(
@@ -72,6 +88,14 @@ def test_the_weights_that_multiply_are_those_that_torch_counts(config):
         model.loss(ids, ids).backward()
     attention = 12 * config.n_layer * d * T * B * T  # two (T, T) products, forward once and backward twice
     assert counter.get_total_flops() - attention == 6 * multiplying(config) * B * T
+    assert counter.get_total_flops() == all_operations(config, B * T)
+
+
+def test_what_is_fitted_is_chosen_by_what_was_spent():
+    rows = [
+        dict(operations=each, steps=steps, val_loss=9.0) for each in (0.8e12, 1.59e12, 6.4e12) for steps in (99, 300)
+    ]
+    assert fitted(rows) == [rows[3], rows[5]]
 
 
 # ---------------------------------------------------------------------- running

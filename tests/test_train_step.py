@@ -439,6 +439,7 @@ def test_a_compiler_that_fails_ends_no_run_that_left_the_choice_to_the_device(mo
         return call
 
     monkeypatch.setattr(torch, "compile", broken)
+
     def chosen(given, device):
         return replace(given, compile="on" if given.compile == "auto" else given.compile, matmul_precision="highest")
 
