@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from course.bench.planning import training_flops_per_token
 from course.runs import put_together, trainer_of
 from course.scaling import mup, running
 from course.scaling.experiments import (
@@ -15,7 +16,6 @@ from course.scaling.experiments import (
     RECIPE_BUDGET,
     SEEDS,
     Point,
-    all_operations,
     fitted,
     grid,
     held_out,
@@ -88,7 +88,7 @@ def test_the_weights_that_multiply_are_those_that_torch_counts(config):
         model.loss(ids, ids).backward()
     attention = 12 * config.n_layer * d * T * B * T  # two (T, T) products, forward once and backward twice
     assert counter.get_total_flops() - attention == 6 * multiplying(config) * B * T
-    assert counter.get_total_flops() == all_operations(config, B * T)
+    assert counter.get_total_flops() == training_flops_per_token(config) * B * T
 
 
 def test_what_is_fitted_is_chosen_by_what_was_spent():

@@ -67,11 +67,6 @@ def multiplying(config: GPTConfig) -> int:
     return blocks + config.vocab_size * config.d_model
 
 
-def all_operations(config: GPTConfig, tokens: int) -> int:
-    """6 N D and what it leaves out: attention's scores and mixing, two products without weights, forward and back."""
-    return (6 * multiplying(config) + 12 * config.n_layer * config.d_model * config.context_length) * tokens
-
-
 def steps_for(budget: float, parameters: int) -> int:
     """The steps of the storyteller's batches in which a model of N = `parameters` has used up a budget of 6 N D."""
     return round(budget / (6 * parameters * BATCH_TOKENS))

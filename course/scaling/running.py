@@ -16,9 +16,10 @@ from pathlib import Path
 
 import torch
 
+from course.bench.planning import training_flops_per_token
 from course.runs import put_together, trainer_of
 from course.scaling import mup
-from course.scaling.experiments import EXPERIMENTS, Point, all_operations, multiplying
+from course.scaling.experiments import EXPERIMENTS, Point, multiplying
 from data.story_grammar.stories import full_grammar
 from helpers.checkpoint import saved_checkpoints
 from helpers.dataset import TokenFile, tokenize_stories
@@ -104,7 +105,7 @@ def run_point(point: Point) -> dict:
         "stories": point.stories,
         "epochs": prepared.sampler.epochs,
         "operations": 6 * multiplying(config) * result.tokens,
-        "all_operations": all_operations(config, result.tokens),
+        "all_operations": training_flops_per_token(config) * result.tokens,
         "val_loss": loss,
         "val_accuracy": accuracy,
         "floor": sum(validation["nats"]) / sum(len(row) - 1 for row in rows),
