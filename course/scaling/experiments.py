@@ -4,6 +4,7 @@ All are the storyteller's recipe with a few values changed, on stories that the 
 reads no story twice unless that is what it is about. Used by `course.scaling.running`.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -16,16 +17,15 @@ VOCABULARY = 2048  # of the bundled tokenizer
 BATCH_TOKENS = 8 * 256  # that the storyteller's recipe reads in a step
 SEEDS = (0, 1, 2)
 
-WIDTHS = (40, 64, 96, 128, 160)  # of the grid's models; all have the storyteller's two layers of four heads
-BUDGETS = (0.8e12, 1.6e12, 3.2e12, 6.4e12, 12.8e12)  # operations of a run: 6 N D
-RATE = 0.02  # the storyteller's, at all sizes and lengths: `pilot` asks whether that is fair
-PILOT_WIDTHS, PILOT_BUDGETS, PILOT_RATES = (40, 128), (1.6e12, 6.4e12), (0.01, 0.04)
+WIDTHS = (24, 40, 64, 96, 128)  # of the grid's models; all have the storyteller's two layers of four heads
+BUDGETS = (0.4e12, 0.8e12, 1.6e12, 3.2e12, 6.4e12)  # operations of a run: 6 N D
+RATE = 0.04  # at all sizes and lengths, twice the storyteller's, whose run is longer: `pilot` asks whether that is fair
+PILOT_WIDTHS, PILOT_BUDGETS, PILOT_RATES = (40, 128), (1.6e12, 6.4e12), (0.02, 0.04, 0.08)
 
 # Fixed before the runs of `held_out` were made: which runs are fitted, which are foretold. A model that has made few
 # steps has not learned the skills whose coming makes the loss fall steeply, and lies on no power law.
-FITTED_FROM, FITTED_STEPS = 1.6e12, 300  # the least budget and the fewest steps of a run that a law is fitted to
-HELD_OUT = ((64, 25.6e12), (96, 25.6e12), (160, 25.6e12), (112, 51.2e12))  # widths and budgets that no fit has seen
-DEVELOPMENT = (144, 51.2e12)  # a run that was seen while the law's form was chosen: no test of it
+FITTED_FROM, FITTED_STEPS = 0.8e12, 300  # the least budget and the fewest steps of a run that a law is fitted to
+HELD_OUT = ((64, 12.8e12), (96, 12.8e12), (144, 12.8e12), (112, 25.6e12))  # widths and budgets that no fit has seen
 
 ON_A_CPU = dict(precision="float32", loss="plain", compile="off")
 
@@ -40,7 +40,7 @@ class Point:
     model: dict = field(default_factory=dict)  # what differs from the recipe's model
     training: dict = field(default_factory=dict)  # and from its training
     base: str = "storyteller"  # the recipe
-    stories: int = FRESH  # so many different ones; where they are too few they are read again
+    stories: int = FRESH  # so many different ones, 100,000 sequences; where they are too few they are read again
     mup_base: int | None = None  # the width that `course.scaling.mup` starts from; None: another parametrization
 
     def recipe(self) -> Recipe:
@@ -74,25 +74,26 @@ def steps_for(budget: float, parameters: int) -> int:
 
 def of_width(width: int, budget: float, seed: int, rate: float = RATE) -> Point:
     """A model of a width, trained for a budget of operations."""
-    model = {"d_model": width}
-    parameters = multiplying(Point("", 1, 0, model).config())
-    steps = steps_for(budget, parameters)
-    used = steps * BATCH_TOKENS // 256 * STORIES_A_SEQUENCE
-    stories = FRESH if used < FRESH else 2 * FRESH  # none is read twice
-    rates = {} if rate == RATE else dict(lr=rate, embedding_lr=rate)
-    name = f"width{width}-budget{budget:.1e}" + (f"-rate{rate}" if rates else "")
-    return Point(f"{name}-seed{seed}", steps, seed, model, rates, stories=stories)
+    parameters = multiplying(Point("", 1, 0, {"d_model": width}).config())
+    name = f"width{width}-budget{budget:.1e}" + ("" if rate == RATE else f"-rate{rate}")
+    rates = dict(lr=rate, embedding_lr=rate)
+    return Point(f"{name}-seed{seed}", steps_for(budget, parameters), seed, {"d_model": width}, rates)
 
 
 def grid() -> list[Point]:
-    """Five widths at each of five budgets; the largest budget with one seed, the others with three."""
+    """Five widths at each of five budgets; the two largest budgets with one seed, the others with three."""
     return [
         of_width(width, budget, seed)
         for seed in SEEDS
         for budget in BUDGETS
         for width in WIDTHS
-        if seed == 0 or budget < BUDGETS[-1]
+        if seed == 0 or budget < BUDGETS[-2]
     ]
+
+
+def budget_of(row: dict) -> float:
+    """The budget of a recorded run, of which whole steps use up a little more or less; each is twice the one before."""
+    return BUDGETS[0] * 2 ** round(math.log2(row["operations"] / BUDGETS[0]))
 
 
 def fitted(rows: list[dict]) -> list[dict]:
@@ -101,15 +102,15 @@ def fitted(rows: list[dict]) -> list[dict]:
 
 
 def pilot() -> list[Point]:
-    """The narrow and the wide, the short and the long, at half and at twice the grid's learning rate."""
+    """The narrow and the wide, the short and the long, at half the grid's learning rate, at it and at twice it."""
     return [
         of_width(width, budget, 0, rate) for budget in PILOT_BUDGETS for width in PILOT_WIDTHS for rate in PILOT_RATES
     ]
 
 
 def held_out() -> list[Point]:
-    """Runs with twice and four times the grid's largest budget, at other widths, too; and the one of `DEVELOPMENT`."""
-    return [of_width(*DEVELOPMENT, 0), *(of_width(*each, 0) for each in HELD_OUT)]
+    """Runs with twice and four times the grid's largest budget, two of them at widths that the grid does not have."""
+    return [of_width(*each, 0) for each in HELD_OUT]
 
 
 REPEATS_WIDTH, REPEATS_STEPS = 64, 800  # so many steps read 12,800 stories
@@ -118,7 +119,14 @@ REPEATS_WIDTH, REPEATS_STEPS = 64, 800  # so many steps read 12,800 stories
 def repeats() -> list[Point]:
     """One model and one number of tokens, from fewer and fewer different stories (Muennighoff et al. 2023)."""
     return [
-        Point(f"stories{stories}-seed{seed}", REPEATS_STEPS, seed, {"d_model": REPEATS_WIDTH}, stories=stories)
+        Point(
+            f"stories{stories}-seed{seed}",
+            REPEATS_STEPS,
+            seed,
+            {"d_model": REPEATS_WIDTH},
+            dict(lr=RATE, embedding_lr=RATE),
+            stories=stories,
+        )
         for seed in SEEDS
         for stories in (FRESH, 6400, 3200, 1600, 800, 400)
     ]
@@ -127,8 +135,8 @@ def repeats() -> list[Point]:
 # What the published recipes become where 768 features are RECIPE_WIDTH: layers, heads and the ratio of learning rates
 # stay, and all rates grow by 768 / RECIPE_WIDTH, because a narrow model takes larger steps. No context is longer than
 # the stories need, and all read BATCH_TOKENS a step: so small a budget in larger batches would be few steps.
-RECIPE_WIDTH, RECIPE_BUDGET = 48, 3.2e12
-RECIPE_FACTORS = (1.0, 1 / 3, 3.0)  # of its learning rate; with the best of one seed the other seeds are run
+RECIPE_WIDTH, RECIPE_BUDGET = 48, 1.6e12
+RECIPE_FACTORS = (1.0, 3.0)  # of its learning rate; with the best of one seed the other seeds are run
 SMALL_RECIPES: dict[str, tuple[dict, dict]] = {
     "post-ln-sinusoidal": (dict(d_ff=4 * RECIPE_WIDTH), dict(lr=1e-4, batch_size=16, epochs=None)),
     "two-layer": ({}, dict(lr=3e-4, batch_size=4, epochs=None)),
@@ -159,7 +167,7 @@ def _small_recipe(name: str, factor: float, seed: int) -> Point:
     return replace(point, steps=round(RECIPE_BUDGET / (6 * multiplying(config) * batch)))
 
 
-CHOICES_WIDTH, CHOICES_BUDGET = 64, 1.6e12
+CHOICES_WIDTH, CHOICES_BUDGET = 40, 0.8e12
 CHOICES: dict[str, tuple[dict, dict]] = {
     "tied head": (dict(tied_head=True), {}),
     "small embeddings": (dict(embedding_std=0.02), {}),
@@ -168,7 +176,7 @@ CHOICES: dict[str, tuple[dict, dict]] = {
     "ReLU": (dict(activation="relu"), {}),
     "eight layers": (dict(n_layer=8), {}),
     "batches of four": ({}, dict(accumulation=4)),
-    **{f"AdamW at {rate}": ({}, dict(kind="adamw", lr=rate, embedding_lr=None)) for rate in (0.003, 0.006, 0.012)},
+    **{f"AdamW at {rate}": ({}, dict(kind="adamw", lr=rate, embedding_lr=None)) for rate in (0.004, 0.012)},
 }
 
 
@@ -177,6 +185,7 @@ def choices() -> list[Point]:
     found = []
     for seed in SEEDS:
         for name, (model, training) in CHOICES.items():
+            training = dict(lr=RATE, embedding_lr=RATE) | training
             point = Point(f"{name}-seed{seed}", 1, seed, {"d_model": CHOICES_WIDTH} | model, training)
             batch = BATCH_TOKENS * point.recipe().training.data.accumulation
             steps = round(CHOICES_BUDGET / (6 * multiplying(point.config()) * batch))
@@ -184,7 +193,7 @@ def choices() -> list[Point]:
     return found
 
 
-MUP_WIDTHS, MUP_BASE, MUP_STEPS, MUP_BATCH = (32, 64, 128), 32, 800, 4
+MUP_WIDTHS, MUP_BASE, MUP_STEPS, MUP_BATCH = (32, 64, 128), 32, 600, 4
 RATES = tuple(1e-3 * 2**k for k in range(6))
 
 
