@@ -31,6 +31,7 @@ from course.keeper import (
     states_in,
     training_in,
 )
+from course.recipes import Recipe, get_recipe, override
 from course.saved import recipe_of
 from helpers import checkpoint
 from helpers.checkpoint import TOKENIZER, WEIGHTS, load_checkpoint, load_model, put_weights, saved_checkpoints
@@ -38,7 +39,6 @@ from helpers.dataset import TokenFile
 from helpers.errors import CourseError
 from helpers.files import read_json, runs_folder, sha256, write_atomically, write_json
 from helpers.model_files import digest, read_safetensors
-from helpers.recipes import Recipe, get_recipe, override
 from helpers.run_log import LOG, read_log
 from helpers.tokenizer import load_tokenizer
 from helpers.training import BEST, Trainer

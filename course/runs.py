@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from course.recipes import Recipe, get_recipe
 from course.saved import divided, load_state, recipe_of
 from course.shard_files import load_run
 from helpers.checkpoint import load_checkpoint, load_model, put_weights, remove_checkpoints, saved_checkpoints
@@ -22,7 +23,6 @@ from helpers.errors import CourseError
 from helpers.evaluation import story_rows
 from helpers.files import runs_folder
 from helpers.model import GPT
-from helpers.recipes import Recipe, get_recipe
 from helpers.settings import TrainingSettings
 from helpers.stories import in_validation, load_stories
 from helpers.tokenizer import Tokenizer, load_tokenizer, train_tokenizer

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
+from course.recipes import OWN, Recipe, keys, override, recipe_from
 from helpers.errors import CourseError
-from helpers.recipes import OWN, Recipe, keys, override, recipe_from
 from helpers.training import COUNTED, Trainer, refuse_another
 
 WRONG = (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RuntimeError)  # what wrong values raise

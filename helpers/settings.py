@@ -6,7 +6,7 @@ Every key is unique across the groups, so settings can be made from flat keys an
 >>> settings.data.batch_size, settings.but(lr=0.02).optimizer.lr
 (16, 0.02)
 
-Used by `helpers.training`, `helpers.recipes` and the command line (`--set lr=0.01`).
+Used by `helpers.training`, `course.recipes` and the command line (`--set lr=0.01`).
 """
 
 import math

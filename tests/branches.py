@@ -237,9 +237,9 @@ STEPS = 20  # of a run; on a GPU there are ten or more between two checkpoints
 
 def make_small() -> None:
     """GPT-2 thin, of four blocks; recipes short; TinyStories the bundled stories, GPT-2's tokenizer the bundled one."""
-    from course import keeping, runs
+    from course import keeping, recipes, runs
     from course.bench import ladder, planning
-    from helpers import model, recipes, stories, tokenizer, training
+    from helpers import model, stories, tokenizer, training
 
     real_stories, real_tokenizer = stories.load_stories, tokenizer.load_tokenizer
 

@@ -39,10 +39,10 @@ def make_world(folder: Path) -> Path:
     from datasets import Dataset
 
     from course.export import export
+    from course.recipes import get_recipe, override
     from course.runs import prepare, trainer_of
     from helpers.checkpoint import save_model
     from helpers.model import GPT, GPTConfig
-    from helpers.recipes import get_recipe, override
 
     folder.mkdir(parents=True)
     tokenizer = write_stories(folder)

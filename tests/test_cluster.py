@@ -17,9 +17,9 @@ from torch.distributed.run import get_args_parser
 from course import runs
 from course.__main__ import _parser
 from course.cli import train
+from course.recipes import get_recipe
 from helpers.errors import CourseError
 from helpers.files import repository_root
-from helpers.recipes import get_recipe
 
 CLUSTER = repository_root() / "docs" / "cluster"
 SLURM = (CLUSTER / "train.slurm").read_text(encoding="utf-8")

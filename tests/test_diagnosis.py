@@ -12,11 +12,11 @@ from torch import nn
 from course import diagnosis, reference_ranges
 from course.__main__ import main
 from course.clinic import instruments
+from course.recipes import get_recipe, override
 from course.runs import prepare
 from helpers.files import read_json
 from helpers.kv_cache import KVCache
 from helpers.model import GPT
-from helpers.recipes import get_recipe, override
 from helpers.settings import TrainingSettings
 from helpers.tokenizer import train_tokenizer
 

@@ -17,6 +17,7 @@ from hypothesis import strategies
 from safetensors.torch import load_file
 
 from course.distributed import Processes, processes
+from course.recipes import get_recipe
 from course.saved import divided
 from course.shard_files import load_run, remove_unused_shards, save_shards
 from course.sharded import memory_of_rank, trainer_for
@@ -25,7 +26,6 @@ from helpers.distributed import rows_of, shard_of
 from helpers.errors import CourseError
 from helpers.files import repository_root
 from helpers.model import GPT, GPTConfig
-from helpers.recipes import get_recipe
 from helpers.run_log import read_log
 from helpers.settings import HardwareConfig, TrainingSettings
 from helpers.tokenizer import train_tokenizer

@@ -20,11 +20,11 @@ import torch
 
 from course import Session, keeper, keeping, runs
 from course.cli.publish import publish
+from course.recipes import get_recipe, override
 from course.site import notebooks, setup_cell
 from helpers.checkpoint import WEIGHTS, load_checkpoint, load_model, saved_checkpoints
 from helpers.errors import CourseError
 from helpers.files import repository_root
-from helpers.recipes import get_recipe, override
 from helpers.run_log import CURVES, LOG, read_log
 from helpers.training import BEST, Trainer
 

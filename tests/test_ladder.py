@@ -12,11 +12,11 @@ from course.__main__ import main
 from course.bench import ladder
 from course.bench.planning import RandomBatches, training_flops_per_token
 from course.figures import gpu_training as figures
+from course.recipes import get_recipe
 from helpers import hardware
 from helpers.errors import CourseError
 from helpers.hardware import choose
 from helpers.model import GPT, GPTConfig
-from helpers.recipes import get_recipe
 from helpers.settings import HardwareConfig
 from helpers.train_step import TrainStep
 

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 
 from course import mine, runs
 from course.checks.optimizing import learning_rate
+from course.recipes import get_recipe
 from course.site import notebooks
 from helpers.dataset import StorySampler
 from helpers.files import data_folder
 from helpers.model import GPT, IGNORED, GPTConfig
 from helpers.optimizers import build_optimizer
-from helpers.recipes import get_recipe
 from helpers.settings import ScheduleConfig, TrainingSettings
 from helpers.tokenizer import train_tokenizer
 from tests.taught import taught_code

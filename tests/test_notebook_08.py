@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from course import Session
 from course.bench import planning
 from course.bench.memory import peak_bytes
+from course.recipes import get_recipe, override
 from helpers.model import GPT, GPTConfig
-from helpers.recipes import get_recipe, override
 from tests.taught import taught_code, taught_definition
 
 SMALL = GPTConfig(60, 16, n_layer=2, n_head=2, d_model=8)

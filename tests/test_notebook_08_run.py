@@ -10,11 +10,11 @@ import torch
 from course import Session, keeper, runs, scoreboard
 from course.bench import planning
 from course.checks.registry import load_checks
+from course.recipes import get_recipe, override
 from course.site import notebooks, setup_cell
 from helpers import checkpoint, training
 from helpers.files import read_json, write_json
 from helpers.model import GPT, GPTConfig
-from helpers.recipes import get_recipe, override
 from helpers.stories import load_stories
 from tests.taught import taught_code
 

@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from course import runs
+from course.recipes import get_recipe, override
 from helpers.checkpoint import load_checkpoint, load_model, saved_checkpoints
 from helpers.evaluation import loss_and_accuracy
 from helpers.generation import generate_text
 from helpers.model import GPT, GPTConfig
-from helpers.recipes import get_recipe, override
 from helpers.run_log import read_log
 from helpers.tokenizer import train_tokenizer
 from helpers.train_step import unpadded

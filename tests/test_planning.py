@@ -13,10 +13,10 @@ from course import runs
 from course.__main__ import main
 from course.bench import planning, step_memory
 from course.bench.memory import peak_bytes
+from course.recipes import RECIPES, get_recipe, override
 from helpers import evaluation, train_step
 from helpers.model import GPT, GPTConfig
 from helpers.optimizers import Muon
-from helpers.recipes import RECIPES, get_recipe, override
 from helpers.settings import HardwareConfig
 from helpers.train_step import TrainStep
 

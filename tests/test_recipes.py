@@ -6,13 +6,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from course import runs
+from course import recipes, runs
 from course.bench import planning
-from helpers import recipes
+from course.recipes import RECIPES, get_recipe, override, recipe_from
 from helpers.checkpoint import load_model
 from helpers.errors import CourseError
 from helpers.files import read_json
-from helpers.recipes import RECIPES, get_recipe, override, recipe_from
 from helpers.run_log import read_log
 from helpers.settings import schedule
 from helpers.stories import in_validation, load_stories

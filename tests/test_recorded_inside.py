@@ -3,9 +3,9 @@
 import pytest
 
 from course.inside import TESTS
+from course.recipes import RECIPES
 from course.skills import GRAMMAR, ROLES
 from helpers.files import data_folder, read_json
-from helpers.recipes import RECIPES
 
 FOLDER = data_folder() / "recorded" / "inside"
 RUNS = [read_json(path) for path in sorted(FOLDER.glob("arrival-seed*.json"))]

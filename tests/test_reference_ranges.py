@@ -13,12 +13,12 @@ import torch
 from course import reference_ranges, runs
 from course.__main__ import main
 from course.bench import planning
+from course.recipes import RECIPES, get_recipe, override
 from course.runs import trained_size
 from helpers.checkpoint import save_model
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json, write_json
 from helpers.model import GPT, GPTConfig
-from helpers.recipes import RECIPES, get_recipe, override
 from helpers.run_log import LOG
 from helpers.tokenizer import load_tokenizer, train_tokenizer
 

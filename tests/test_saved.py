@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from course import runs, saved
+from course.recipes import RECIPES, get_recipe, override
 from helpers import checkpoint
 from helpers.errors import CourseError
-from helpers.recipes import RECIPES, get_recipe, override
 from tests.damage import write_stories
 
 SMALL = ["n_layer=1", "n_head=1", "d_model=8", "context_length=16", "batch_size=2", "steps=6", "eval_stories=2",

@@ -6,8 +6,8 @@ import pytest
 
 from course.bench import time_to_loss
 from course.bench.planning import training_flops_per_token
+from course.recipes import get_recipe
 from helpers.model import GPTConfig
-from helpers.recipes import get_recipe
 
 THIN = GPTConfig(4096, 512, n_layer=12, n_head=6, d_model=384)
 

@@ -11,9 +11,9 @@ from readme_tables import marked
 
 import course
 from course.__main__ import COMMANDS
+from course.recipes import get_recipe
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json, repository_root, write_json
-from helpers.recipes import get_recipe
 
 ROOT = repository_root()
 

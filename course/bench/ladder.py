@@ -16,10 +16,10 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from course import machine
 from course.bench.memory import peak_bytes
 from course.bench.planning import RandomBatches, in_what, matmul_flops, synchronize, training_flops_per_token
+from course.recipes import padded_size
 from helpers.errors import CourseError
 from helpers.hardware import choose
 from helpers.model import GPT, GPTConfig
-from helpers.recipes import padded_size
 from helpers.settings import HardwareConfig, TrainingSettings
 from helpers.train_step import TrainStep
 

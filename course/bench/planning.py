@@ -10,6 +10,7 @@ import torch
 
 from course import in_words
 from course.bench.step_memory import free_memory, moving_bytes, pieces_that_fit
+from course.recipes import Recipe
 from course.runs import trained_size
 from course.scaling.experiments import multiplying
 from helpers.checkpoint import KEEP, TOKENIZER
@@ -17,7 +18,6 @@ from helpers.files import data_folder, read_json
 from helpers.hardware import HALF, choose, matmul_precision
 from helpers.model import GPT, GPTConfig
 from helpers.optimizers import parameter_groups
-from helpers.recipes import Recipe
 from helpers.settings import HardwareConfig, TrainingSettings
 from helpers.tokenizer import load_tokenizer
 from helpers.train_step import TrainStep

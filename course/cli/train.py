@@ -55,8 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from course.recipes import RECIPES
     from helpers.files import runs_folder
-    from helpers.recipes import RECIPES
 
     if arguments.list:
         for recipe in RECIPES.values():
@@ -148,7 +148,7 @@ def one_speaks(this: bool):
 
 def _recipe(arguments: argparse.Namespace):
     """The recipe, with what the options change."""
-    from helpers.recipes import get_recipe, override
+    from course.recipes import get_recipe, override
 
     if arguments.stories is not None and not arguments.stories.strip():
         raise CourseError('--stories is empty: give "bundled", "tinystories", a folder or a file')

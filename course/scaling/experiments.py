@@ -8,8 +8,8 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from course.recipes import Recipe, get_recipe
 from helpers.model import GPTConfig
-from helpers.recipes import Recipe, get_recipe
 
 FRESH = 200_000  # stories that are told for a run
 STORIES_A_SEQUENCE = 2  # that are used up to fill one, on average: the second is cut where it is full

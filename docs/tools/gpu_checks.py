@@ -38,11 +38,11 @@ from course.bench import gpu, ladder
 from course.bench.planning import plan
 from course.bench.step_memory import moving_bytes
 from course.figures.training import write_curves
+from course.recipes import Recipe, get_recipe, override
 from helpers.checkpoint import saved_checkpoints
 from helpers.errors import CourseError
 from helpers.files import data_folder, write_atomically, write_json
 from helpers.model import GPTConfig
-from helpers.recipes import Recipe, get_recipe, override
 from helpers.run_log import CURVES, LOG, read_log
 from helpers.settings import TrainingSettings
 from helpers.tokenizer import load_tokenizer

@@ -34,6 +34,7 @@ COURSE = {
     "bench/": "measured speed and memory, beside peers; what a run will cost",
     "site/": "executing and publishing notebooks, the syllabus, model cards",
     "clinic/": "the instruments, small programs with planted faults, and the ward round that is made of them (10)",
+    "recipes.py": "named recipes, read from `data/recipes.toml` (07)",
     "runs.py": "from a recipe to a run (07)",
     "distributed.py": "a layer around the trainer for several processes (13)",
     "sharded.py": "the same with a shard of the model in each (13)",

@@ -17,11 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 
 from course import inside
+from course.recipes import get_recipe
 from course.runs import prepare, trainer_of
 from course.skills import Skills
 from helpers.checkpoint import load_model, save_model
 from helpers.files import data_folder, rounded, runs_folder, write_atomically
-from helpers.recipes import get_recipe
 from helpers.stories import load_stories
 
 STEPS = (1, 20, 40, 60, 80, *range(100, 400, 20), *range(400, 800, 40), *range(800, 1601, 100))  # when it is looked at

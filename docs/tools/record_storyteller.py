@@ -20,12 +20,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 
+from course.recipes import Recipe, get_recipe
 from course.rementions import remention_accuracy
 from course.runs import prepare, trainer_of
 from course.skills import ROLES, Skills
 from helpers.evaluation import evaluate
 from helpers.files import data_folder, rounded, write_atomically
-from helpers.recipes import Recipe, get_recipe
 from helpers.stories import load_stories
 
 PACE = 1.12  # AdamW's steps for one of Muon's, rather too many than too few: docs/storyteller.md, "At equal time"

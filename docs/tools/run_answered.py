@@ -37,7 +37,7 @@ SAYS = {"right": "from here on `{part}` is yours", "wrong": "the course's own `{
 SHORT = """\
 import dataclasses
 
-from helpers import recipes
+from course import recipes
 
 for name, recipe in recipes.RECIPES.items():
     if not recipe.training.schedule.epochs:
