@@ -17,7 +17,11 @@ from typing import Any
 from helpers.errors import CourseError, did_you_mean
 from helpers.files import data_folder
 from helpers.model import GPTConfig
+from helpers.modern import ModernConfig
 from helpers.settings import SETTINGS, TrainingSettings
+
+# Options that GPT-2 does not have: a recipe that names one makes a `helpers.modern.ModernGPT`.
+NEWER = {each.name for each in fields(ModernConfig)} - {each.name for each in fields(GPTConfig)}
 
 
 @dataclass(frozen=True)
@@ -26,7 +30,7 @@ class Recipe:
 
     name: str  # what it is called
     about: str  # what it is for, in a sentence
-    model: dict[str, Any]  # fields of `GPTConfig`, without the vocabulary's size, which is the tokenizer's
+    model: dict[str, Any]  # fields of `GPTConfig` or `ModernConfig`, but for the vocabulary's size, the tokenizer's
     training: TrainingSettings = field(default_factory=TrainingSettings)  # its hyperparameters
     tokenizer: str = "bundled"  # "bundled", "gpt2", a path, or "trained:4096": a BPE of that size, from its own stories
     stories: str = "bundled"  # a source of `load_stories`
@@ -36,7 +40,8 @@ class Recipe:
 
     def config(self, vocab_size: int) -> GPTConfig:
         """The configuration of the model that is trained, for a tokenizer of so many entries."""
-        return GPTConfig(vocab_size=padded_size(vocab_size, self.vocab_multiple), **self.model)
+        kind = ModernConfig if NEWER & self.model.keys() else GPTConfig
+        return kind(vocab_size=padded_size(vocab_size, self.vocab_multiple), **self.model)
 
     def as_dict(self) -> dict:
         """For JSON; `recipe_from` reads it."""
@@ -94,7 +99,7 @@ def get_recipe(name: str) -> Recipe:
 OWN = {
     "stories": str, "tokenizer": str, "limit": int | None, "validation_fraction": float | None, "vocab_multiple": int
 }  # fmt: skip
-MODEL = {each.name: each.type for each in fields(GPTConfig) if each.name != "vocab_size"}
+MODEL = {each.name: each.type for each in fields(ModernConfig) if each.name != "vocab_size"}
 LENGTHS = ("steps", "epochs", "seconds")
 
 

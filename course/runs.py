@@ -23,6 +23,7 @@ from helpers.errors import CourseError
 from helpers.evaluation import story_rows
 from helpers.files import runs_folder
 from helpers.model import GPT
+from helpers.modern import ModernConfig, model_of
 from helpers.settings import TrainingSettings
 from helpers.stories import in_validation, load_stories
 from helpers.tokenizer import Tokenizer, load_tokenizer, train_tokenizer
@@ -92,7 +93,7 @@ def put_together(
     """
     config, settings = recipe.config(tokenizer.vocab_size), recipe.training
     torch.manual_seed(settings.seed)
-    model = model_class(config).to(device)
+    model = (model_of(config) if isinstance(config, ModernConfig) else model_class(config)).to(device)
     sampler = make_sampler(tokens, settings, config.context_length)
     return Prepared(recipe, model, tokenizer, tokens, sampler, validation, description)
 
@@ -164,7 +165,7 @@ def _weights_of(folder: str | Path, recipe: Recipe, tokenizer: Tokenizer) -> dic
     if model.config != config:
         its, ours = asdict(model.config), asdict(config)
         starts = {each.name for each in fields(config) if not each.compare}  # how a model starts is not its shape
-        wanted = " ".join(f"--set {k}={v}" for k, v in its.items() if v != ours[k] and k not in starts)
+        wanted = " ".join(f"--set {k}={v}" for k, v in its.items() if v != ours.get(k) and k not in starts)
         raise CourseError(f"the model in {folder} has another shape than the recipe's; to go on from it add {wanted}")
     return dict(model.named_parameters())  # a tied head is the embedding, and is in it once
 

@@ -27,6 +27,7 @@ from helpers.errors import CourseError, some_of
 from helpers.files import parse_json, read_json, regular, write_json
 from helpers.model import GPT, GPTConfig
 from helpers.model_files import CONFIG, WEIGHTS, check_layers, digest, read_safetensors, shapes_only, write_safetensors
+from helpers.modern import config_of, model_of
 from helpers.pretrained import load_pretrained
 from helpers.tokenizer import Tokenizer, load_tokenizer
 
@@ -90,9 +91,9 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> tuple[
         raise CourseError(f"{folder / TOKENIZER} is not the tokenizer that the model in {folder} was trained with")
     check_layers(weights, config.n_layer, folder / WEIGHTS)
     with shapes_only():  # what does not fit is known before any memory is taken
-        compare_shapes(GPT(config), weights, folder / WEIGHTS)
+        compare_shapes(model_of(config), weights, folder / WEIGHTS)
     with torch.random.fork_rng(devices=[]):  # its initialization must not disturb anybody's seed
-        model = GPT(config)
+        model = model_of(config)
     put_weights(model, weights, folder / WEIGHTS)
     return model.to(device).eval(), tokenizer
 
@@ -100,9 +101,8 @@ def load_model(folder: str | Path, device: str | torch.device = "cpu") -> tuple[
 def model_config(folder: str | Path) -> GPTConfig:
     """The shape of the model in a folder."""
     path = Path(folder) / CONFIG
-    content = read_json(path, nan=True)
     try:
-        return GPTConfig(**content["model"])
+        return config_of(read_json(path, nan=True)["model"])
     except (KeyError, TypeError) as error:
         raise CourseError(f'{path} does not describe a model of this course ("model": {{...}}): {error}') from error
 

@@ -34,7 +34,7 @@ PATIENCE = 30  # skipped steps in a row: float16's scale begins at 65,536, and h
 def loss_of(model: GPT, hardware: HardwareConfig) -> Callable[[Tensor, Tensor], Tensor]:
     """The function from ids and targets, (B, T) each, to the mean loss that such settings ask for."""
     compiled = torch.compile if hardware.compile == "on" else lambda function: function
-    if hardware.loss == "plain":
+    if hardware.loss == "plain" or getattr(model, "needs_logits", False):
         return compiled(lambda ids, targets: GPT.loss(model, ids, targets))
     hidden = compiled(lambda ids: GPT.hidden(model, ids))  # the chunked loss itself cannot be compiled
     return lambda ids, targets: chunked_loss(model, ids, targets, hidden, sparse=hardware.compile == "off")

@@ -17,6 +17,7 @@ from helpers.checkpoint import KEEP, TOKENIZER
 from helpers.files import data_folder, read_json
 from helpers.hardware import HALF, choose, matmul_precision
 from helpers.model import GPT, GPTConfig
+from helpers.modern import model_of
 from helpers.optimizers import parameter_groups
 from helpers.settings import HardwareConfig, TrainingSettings
 from helpers.tokenizer import load_tokenizer
@@ -263,7 +264,7 @@ def tokens_per_second(
     if 3 * (flops * batch / speed + update) > PATIENCE or memory > free_memory(device) / 2:
         return data.accumulation * batch / (data.accumulation * flops * batch / speed + update), False
     with torch.random.fork_rng():
-        model = GPT(config).to(device).train()
+        model = model_of(config).to(device).train()
         batches = RandomBatches(config.vocab_size, data.batch_size, config.context_length)
         step = TrainStep(model, batches, training.but(**vars(hardware) | {"accumulation": 1, "compile": "off"}))
         times, started = [], time.perf_counter()

@@ -1,5 +1,6 @@
 """What one step of training holds in memory, counted before it runs and without computing anything."""
 
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -8,6 +9,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from course.bench.memory import peak_bytes
 from helpers.hardware import HALF
 from helpers.model import GPT, GPTConfig
+from helpers.modern import model_of
 from helpers.optimizers import build_optimizer
 from helpers.settings import TrainingSettings
 from helpers.train_step import chunked_loss, logits_at_once
@@ -28,7 +30,9 @@ def moving_bytes(config: GPTConfig, training: TrainingSettings, device: torch.de
     # Shapes are followed and nothing is computed. On torch's "meta" device attention would be another one, which keeps
     # its maps; fake tensors go the way of a CPU's. A GPU's autocast chooses almost the same types.
     with torch.random.fork_rng(devices=[]), FakeTensorMode():
-        model = GPT(config)
+        model = whole = model_of(config)
+        if getattr(config, "n_expert", 0):  # which experts a token goes to is not followed: they are taken for one
+            model = model_of(replace(config, n_expert=0, d_ff=config.top_k * config.d_ff))
         optimizers = build_optimizer(model, training.optimizer)
         ids = torch.zeros(training.data.batch_size, config.context_length, dtype=torch.long)
 
@@ -50,7 +54,8 @@ def moving_bytes(config: GPTConfig, training: TrainingSettings, device: torch.de
         for parameter in model.parameters():
             parameter.grad = torch.zeros_like(parameter)
         update()  # makes the moments, which are counted as state
-        return model, peak_bytes(step)
+        others = whole.parameter_count() - model.parameter_count()
+        return whole, peak_bytes(step) + 4 * others  # of these the gradients
 
 
 def pieces_that_fit(config: GPTConfig, training: TrainingSettings, device, state: int, moving: int, free: float) -> int:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from course.recipes import Recipe, get_recipe
 from helpers.model import GPTConfig
+from helpers.modern import ModernConfig
 
 FRESH = 200_000  # stories that are told for a run
 STORIES_A_SEQUENCE = 2  # that are used up to fill one, on average: the second is cut where it is full
@@ -63,8 +64,13 @@ def multiplying(config: GPTConfig) -> int:
     operations of a run that reads D tokens, but for those of attention between positions (Kaplan et al. 2020, "Scaling
     Laws for Neural Language Models", section 2.1, who leave out the head as well).
     """
-    blocks = config.n_layer * (4 * config.d_model**2 + 2 * config.d_model * config.d_ff)
-    return blocks + config.vocab_size * config.d_model
+    attention, network = 4 * config.d_model**2, 2 * config.d_model * config.d_ff
+    if isinstance(config, ModernConfig):
+        attention = 2 * config.d_model * (config.d_model + config.n_kv_head * config.d_head)
+        network += config.d_model * config.d_ff if config.swiglu else 0
+        if config.n_expert:  # a token is read by some of them, and by the router
+            network = config.top_k * network + config.d_model * config.n_expert
+    return config.n_layer * (attention + network) + config.vocab_size * config.d_model
 
 
 def steps_for(budget: float, parameters: int) -> int:
