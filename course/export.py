@@ -1,8 +1,9 @@
-"""Built in notebook 12: a trained model for everybody else, as a folder that `transformers` loads.
+"""Built in notebooks 12 and 14: a trained model for everybody else, as a folder that `transformers` loads.
 
-`transformers.GPT2LMHeadModel.from_pretrained(folder)`, `AutoTokenizer.from_pretrained(folder)` and
-`pipeline("text-generation", folder)` read what `export` writes, and so does `GPT.from_pretrained(folder)`. In memory,
-`to_transformers` makes a `GPT2LMHeadModel` of a `GPT`, and `from_transformers_state` a `GPT` of its weights.
+`transformers.AutoModelForCausalLM.from_pretrained(folder)`, `AutoTokenizer.from_pretrained(folder)` and
+`pipeline("text-generation", folder)` read what `export` writes, and of a GPT-2 so does `GPT.from_pretrained(folder)`.
+A `GPT` is a GPT-2 there; a `ModernGPT` of Llama's parts (`ModernConfig.llama`) is a Llama, or with QK-norm a Qwen3.
+In memory, `to_transformers` makes their model of ours, and `from_transformers_state` a `GPT` of a GPT-2's weights.
 
 Used by `python -m course export`, and by the benchmarks, which compare with `to_transformers(model)`.
 """
@@ -21,6 +22,7 @@ from helpers.errors import CourseError
 from helpers.files import folder_to_be, read_json, write_atomically, write_json
 from helpers.model import GPT, GPTConfig
 from helpers.model_files import CONFIG, WEIGHTS
+from helpers.modern import ModernConfig
 from helpers.pretrained import DROPOUTS, SHAPE, fill, for_transformers
 from helpers.tokenizer import Tokenizer
 
@@ -30,6 +32,21 @@ TOKENIZER, TOKENIZER_CONFIG, GENERATION, CARD = (
     "generation_config.json",
     "README.md",
 )
+GPT2, LLAMA, QWEN3 = "GPT2LMHeadModel", "LlamaForCausalLM", "Qwen3ForCausalLM"  # what is made of our models there
+# What a part of our model is called in Llama and Qwen3.
+LLAMA_NAMES = {
+    "wte": "model.embed_tokens",
+    "ln_1": "input_layernorm",
+    "attn.q_norm": "self_attn.q_norm",
+    "attn.k_norm": "self_attn.k_norm",
+    "attn.proj": "self_attn.o_proj",
+    "ln_2": "post_attention_layernorm",
+    "mlp.gate": "mlp.gate_proj",
+    "mlp.fc": "mlp.up_proj",
+    "mlp.proj": "mlp.down_proj",
+    "ln_f": "model.norm",
+    "head": "lm_head",
+}
 WRITTEN = {WEIGHTS, CONFIG, TOKENIZER, TOKENIZER_CONFIG, GENERATION, CARD}
 
 
@@ -53,13 +70,28 @@ def from_transformers_state(
 
 
 def to_transformers_state(model: GPT) -> dict[str, Tensor]:
-    """The weights of `model` as those of `transformers`' `GPT2LMHeadModel`; a tied head is left out, as in its files.
+    """The weights of `model` as those of its kind in `transformers`; a tied head is left out, as in its files.
 
     Raises:
-        CourseError: the model has an option that `transformers`' GPT-2 does not have.
+        CourseError: the model has an option that its kind does not have there.
     """
-    check_is_gpt2(model.config)
-    return for_transformers({name: parameter.detach() for name, parameter in model.named_parameters()})
+    weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+    return for_transformers(weights) if kind_of(model.config) == GPT2 else _for_llama(weights, model.config)
+
+
+def _for_llama(weights: Mapping[str, Tensor], config: ModernConfig) -> dict[str, Tensor]:
+    """By the names of Llama and Qwen3, which keep queries, keys and values apart; no matrix is transposed."""
+    found = {}
+    for name, weight in weights.items():
+        *block, part = name.removesuffix(".weight").replace("blocks.", "model.layers.").split(".", 3)
+        where = ".".join(block) + "." if block else ""
+        if part == "attn.qkv":
+            rows = [heads * config.d_head for heads in (config.n_head, config.n_kv_head, config.n_kv_head)]
+            for letter, matrix in zip("qkv", weight.split(rows), strict=True):
+                found[f"{where}self_attn.{letter}_proj.weight"] = matrix
+        else:
+            found[f"{where}{LLAMA_NAMES[part]}.weight"] = weight
+    return found
 
 
 def config_to_transformers(config: GPTConfig, eos_token_id: int | None = None) -> dict:
@@ -69,11 +101,12 @@ def config_to_transformers(config: GPTConfig, eos_token_id: int | None = None) -
         eos_token_id: the id of the token that ends a text.
 
     Raises:
-        CourseError: the model has an option that `transformers`' GPT-2 does not have.
+        CourseError: the model has an option that its kind does not have there.
     """
-    check_is_gpt2(config)
+    if kind_of(config) != GPT2:
+        return _llama_config(config, eos_token_id)
     return {
-        "architectures": ["GPT2LMHeadModel"],
+        "architectures": [GPT2],
         "model_type": "gpt2",
         **{theirs: getattr(config, ours) for theirs, ours in SHAPE.items()},
         "n_inner": config.d_ff,
@@ -86,6 +119,58 @@ def config_to_transformers(config: GPTConfig, eos_token_id: int | None = None) -
         "eos_token_id": eos_token_id,
         "dtype": "float32",
     }
+
+
+def _llama_config(config: ModernConfig, eos_token_id: int | None) -> dict:
+    rope = {"rope_type": "default", "rope_theta": config.rope_base}
+    if config.interpolation != 1:
+        rope |= {"rope_type": "linear", "factor": config.interpolation}
+    return {
+        "architectures": [kind_of(config)],
+        "model_type": "qwen3" if config.qk_norm else "llama",
+        "vocab_size": config.vocab_size,
+        "max_position_embeddings": config.context_length,
+        "num_hidden_layers": config.n_layer,
+        "num_attention_heads": config.n_head,
+        "num_key_value_heads": config.n_kv_head,
+        "head_dim": config.d_head,
+        "hidden_size": config.d_model,
+        "intermediate_size": config.d_ff,
+        "hidden_act": "silu",
+        "rms_norm_eps": 1e-6,
+        "rope_parameters": rope,
+        "attention_bias": False,
+        "attention_dropout": config.dropout,
+        "initializer_range": 0.02,
+        "tie_word_embeddings": config.tied_head,
+        "bos_token_id": eos_token_id,
+        "eos_token_id": eos_token_id,
+        "dtype": "float32",
+    }
+
+
+def kind_of(config: GPTConfig) -> str:
+    """The class of `transformers` that is such a model.
+
+    Raises:
+        CourseError: there is none; the message names the option.
+    """
+    if not isinstance(config, ModernConfig):
+        check_is_gpt2(config)
+        return GPT2
+    reasons = {
+        "LayerNorms": not config.rms_norm,
+        "positions that are not rotated": not config.rotary,
+        "feed-forward networks without a gate": not config.swiglu,
+        "biases": config.bias,
+        "a window": config.window is not None,
+        "a cap on its logits": config.logit_cap is not None,
+        "experts": config.n_expert > 0,
+    }
+    for reason, applies in reasons.items():
+        if applies:
+            raise CourseError(f"this model has {reason}, and transformers' Llama and Qwen3 do not")
+    return QWEN3 if config.qk_norm else LLAMA
 
 
 def check_is_gpt2(config: GPTConfig) -> None:
@@ -105,19 +190,20 @@ def check_is_gpt2(config: GPTConfig) -> None:
 
 
 def to_transformers(model: GPT) -> torch.nn.Module:
-    """`transformers`' `GPT2LMHeadModel` with a copy of the weights of `model`, in the same mode and on its device.
+    """`transformers`' model with a copy of the weights of `model`, in the same mode and on its device.
 
     Raises:
-        CourseError: transformers is not installed, or its GPT-2 cannot be such a model.
+        CourseError: transformers is not installed, or has no such model.
     """
     try:
-        from transformers import GPT2Config, GPT2LMHeadModel
+        import transformers
     except ImportError as error:
         raise CourseError("this needs transformers: pip install -r requirements.txt") from error
     state = to_transformers_state(model)
-    config = GPT2Config(**config_to_transformers(model.config), attn_implementation="sdpa")
+    kind = getattr(transformers, kind_of(model.config))
+    config = kind.config_class(**config_to_transformers(model.config), attn_implementation="sdpa")
     with torch.random.fork_rng(devices=[]):  # its random initialization must not disturb anybody's seed
-        equivalent = GPT2LMHeadModel(config)
+        equivalent = kind(config)
     equivalent.loss_type = "ForCausalLM"  # its default, said aloud: otherwise it warns
     theirs = dict(equivalent.named_parameters())
     with torch.no_grad():
@@ -139,12 +225,12 @@ def export(model: GPT, tokenizer: Tokenizer, folder: str | Path, *, card: str, o
         overwrite: replace what an earlier export wrote there; nothing else is ever replaced.
 
     Raises:
-        CourseError: the model has an option that `transformers`' GPT-2 does not have, the tokenizer belongs to
-            another model, or the folder holds something else.
+        CourseError: the model has an option that its kind in `transformers` does not have, the tokenizer belongs
+            to another model, or the folder holds something else.
     """
     from safetensors.torch import save_file
 
-    check_is_gpt2(model.config)
+    kind_of(model.config)
     if tokenizer.vocab_size > model.config.vocab_size:
         raise CourseError(
             f"the tokenizer has {tokenizer.vocab_size} entries, the model knows {model.config.vocab_size}: "
@@ -194,7 +280,7 @@ def _is_export(folder: Path) -> bool:
     if not (folder / CONFIG).is_file():
         return False
     content = read_json(folder / CONFIG, nan=True)
-    return isinstance(content, dict) and content.get("model_type") == "gpt2"
+    return isinstance(content, dict) and content.get("model_type") in ("gpt2", "llama", "qwen3")
 
 
 def _replace(folder: Path, new: Path) -> None:

@@ -34,13 +34,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from course.export import check_target, export
+    from course.export import check_target, export, kind_of
     from course.site.model_cards import DATA, facts_of_run, model_card, scores_of
 
     if arguments.limit is not None and not arguments.evaluate:
         raise CourseError("--limit is for --evaluate: it says how many stories are scored")
     check_target(arguments.out, arguments.overwrite)  # before minutes are spent on scores
     model, tokenizer = load(arguments)
+    kind_of(model.config)
     facts = facts_of_run(model_folder(arguments))
     given = {"title": arguments.title, "license": arguments.license}
     facts |= {name: value for name, value in given.items() if value is not None}

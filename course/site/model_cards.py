@@ -8,12 +8,15 @@ import json
 import math
 from pathlib import Path
 
+from course.export import GPT2, LLAMA, QWEN3, kind_of
 from helpers.bpe import END
 from helpers.evaluation import Metrics
 from helpers.files import read_json
 from helpers.model import GPT
 from helpers.tokenizer import Tokenizer
 
+# What each kind of model is called, and its tag on the Hub.
+KINDS = {GPT2: ("GPT-2", "gpt2"), LLAMA: ("small Llama", "llama"), QWEN3: ("small Qwen3", "qwen3")}
 DATA = {
     "bundled": "English stories for small children, sampled from a probabilistic grammar that was written for the "
     "course. They are synthetic: nobody in them is real, and nothing is taken from another text.",
@@ -32,7 +35,7 @@ def model_card(
     model: GPT,
     tokenizer: Tokenizer,
     *,
-    title: str = "A GPT-2 from the course",
+    title: str | None = None,
     recipe: str | None = None,
     data: str | None = None,
     scores: dict[str, float | str] | None = None,
@@ -44,7 +47,7 @@ def model_card(
     """The text of a README.md.
 
     Args:
-        title: the heading.
+        title: the heading; None: what kind of model it is.
         recipe: how the model was trained, in Markdown.
         data: what it was trained on, in Markdown.
         scores: what was measured, each with its value: `{"bits per byte, validation stories": 0.25}`.
@@ -53,22 +56,23 @@ def model_card(
         base_model: whose weights training began with: "owner/name" on the Hub.
         language: of the texts, by its code ("en").
     """
-    config = model.config
+    config, kind = model.config, kind_of(model.config)
     metadata = {
         "language": language,
         "license": license,
         "library_name": "transformers",
         "pipeline_tag": "text-generation",
         "base_model": base_model,
-        "tags": ["gpt2"],
+        "tags": [KINDS[kind][1]],
     }
     # Every JSON value is YAML as well, and with its quotes nothing is mistaken ("no" is Norwegian, not false).
     lines = ["---", *(f"{key}: {json.dumps(value)}" for key, value in metadata.items() if value), "---", ""]
     lines += [
-        f"# {_one_line(title)}",
+        f"# {_one_line(title or f'A {KINDS[kind][0]} from the course')}",
         "",
-        f"A GPT-2 of {model.parameter_count():,} parameters: {config.n_layer} layers, {config.n_head} heads, width "
-        f"{config.d_model}, a context of {config.context_length:,} tokens, a vocabulary of {config.vocab_size:,}.",
+        f"A {KINDS[kind][0]} of {model.parameter_count():,} parameters: {config.n_layer} layers, {config.n_head} "
+        f"heads, width {config.d_model}, a context of {config.context_length:,} tokens, a vocabulary of "
+        f"{config.vocab_size:,}.",
     ]
     began = f"Training began with the weights of `{base_model}`." if base_model else ""
     how = "\n\n".join(part for part in (began, recipe) if part)
@@ -89,6 +93,7 @@ def facts_of_run(folder: str | Path) -> dict:
     if not isinstance(recipe, dict):
         return {}
     settings = _flat(record.get("settings") or {})
+    what = "decoder" if "n_kv_head" in (content.get("model") or {}) else "GPT-2"
     facts = [
         ("recipe", f"`{recipe.get('name')}`"),
         ("steps", record.get("steps")),
@@ -104,7 +109,7 @@ def facts_of_run(folder: str | Path) -> dict:
     if recipe.get("limit"):
         data += f" The first {recipe['limit']:,} of them."
     result = {
-        "title": f"A small GPT-2, trained by the recipe {recipe.get('name')}",
+        "title": f"A small {what}, trained by the recipe {recipe.get('name')}",
         "recipe": "\n".join(lines),
         "data": data,
         "limits": STORY_LIMITS if source in DATA else None,
