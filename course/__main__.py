@@ -21,6 +21,7 @@ COMMANDS = {
     "export": "write a model as a folder that transformers loads",
     "quiz": "take a notebook's quiz, or write the quizzes for a learning platform",
     "scaling": "train the small runs from which notebook 13 learns about scale",
+    "since-gpt2": "train the small runs in which notebook 14 holds each change since GPT-2 to what it replaced",
     "bench": "measure the speed of training and of generation beside transformers' GPT-2",
     "mine": "list what you have built, and put your GPT together in runs/my_gpt.py",
     "handout": "make student copies without solutions, answer keys, and a set for nbgrader",
@@ -78,7 +79,7 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
         if name != command:
             subparsers.add_parser(name, help=summary)
             continue
-        module = importlib.import_module(f"course.cli.{name}")
+        module = importlib.import_module(f"course.cli.{name.replace('-', '_')}")
         description, _, examples = (module.__doc__ or "").partition("\n\n")
         description = getattr(module, "HELP", "") or description
         sub = subparsers.add_parser(

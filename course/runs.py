@@ -71,7 +71,7 @@ def prepare(
         check_start(recipe, start_from)
     stories = load_stories(recipe.stories, "train", recipe.limit)
     train, validation = _split(recipe, stories)
-    tokenizer = tokenizer or _own_tokenizer(size, train)
+    tokenizer = tokenizer or own_tokenizer(size, train)
     tokens = tokenize_stories(train, tokenizer, runs_folder() / "tokens", progress=progress)
     scored = story_rows(tokenizer, validation)
     prepared = put_together(recipe, tokenizer, tokens, scored, stories.description, device, model_class)
@@ -134,7 +134,7 @@ def trained_size(source: str | Path) -> int | None:
     return int(size)
 
 
-def _own_tokenizer(size: int, stories: Iterable[str]) -> Tokenizer:
+def own_tokenizer(size: int, stories: Iterable[str]) -> Tokenizer:
     """A tokenizer of `size` entries, trained once on these stories and kept."""
     texts = list(islice(stories, ENOUGH_STORIES))
     content = hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:12]

@@ -14,6 +14,10 @@ class CourseError(ValueError):
     """
 
 
+class NotANumber(CourseError):
+    """A loss or a gradient is no longer a number: the training has diverged."""
+
+
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """What to add to a message about an unknown name: the nearest known one, or nothing."""
     close = difflib.get_close_matches(name, list(names), n=1)

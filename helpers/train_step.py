@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from helpers.errors import CourseError
+from helpers.errors import CourseError, NotANumber
 from helpers.evaluation import LOGITS
 from helpers.hardware import HALF, choose, matmul_precision
 from helpers.model import GPT, IGNORED, check_targets
@@ -172,7 +172,7 @@ class TrainStep:
             None if the data had ended before the first batch.
 
         Raises:
-            CourseError: loss or gradient is not a number, and the weights are as they were; under float16 only after
+            NotANumber: loss or gradient is not a number, and the weights are as they were; under float16 only after
                 many steps in a row.
         """
         position = self._position()
@@ -270,12 +270,12 @@ class TrainStep:
         self.skipped += 1
         self.skipped_in_all += 1
         if not self.scaler.is_enabled():
-            raise CourseError(
+            raise NotANumber(
                 f"{said}: try a lower learning rate, a longer warm-up or stronger clipping; the weights and what was "
                 "saved are as they were before, and log.jsonl shows where it began to rise"
             )
         if self.skipped > PATIENCE:
-            raise CourseError(f"{said}, after {PATIENCE} steps in a row that float16 left out: use float32 or bfloat16")
+            raise NotANumber(f"{said}, after {PATIENCE} steps in a row that float16 left out: use float32 or bfloat16")
 
     def _position(self) -> str:
         """Where the sampler stands, for a person who looks for the batch that did it."""

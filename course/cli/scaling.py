@@ -9,12 +9,18 @@ examples:
 """
 
 import argparse
+from collections.abc import Iterable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from course.scaling.experiments import EXPERIMENTS
 
-    parser.add_argument("experiment", choices=EXPERIMENTS, help="what to run")
+    add_options(parser, EXPERIMENTS)
+
+
+def add_options(parser: argparse.ArgumentParser, experiments: Iterable[str]) -> None:
+    """Those of every command that runs experiments."""
+    parser.add_argument("experiment", choices=experiments, help="what to run")
     parser.add_argument("--workers", type=int, default=2, help="runs at a time, each of one thread (default 2)")
     parser.add_argument("--only", metavar="TEXT", help="only runs with this in their name")
     parser.add_argument("--list", action="store_true", help="say what is recorded and what is missing, and run nothing")
@@ -29,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     only = arguments.only or ""
     if arguments.list:
         for row in running.recorded(arguments.experiment):
-            print(f"{row['name']}: {row['val_loss']:.4f} nats per token after {row['tokens']:,} tokens")
+            print(running.in_words(row))
         for point in running.missing(arguments.experiment, only):
             print(f"{point.name}: to be run, {point.steps:,} steps")
         return 0

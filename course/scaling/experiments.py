@@ -43,6 +43,12 @@ class Point:
     base: str = "storyteller"  # the recipe
     stories: int = FRESH  # so many different ones, 100,000 sequences; where they are too few they are read again
     mup_base: int | None = None  # the width that `course.scaling.mup` starts from; None: another parametrization
+    vocabulary: int = VOCABULARY  # entries of its tokenizer; another number than the bundled one's: trained for it
+    may_diverge: bool = False  # whether it is a result, with no loss, when the loss is no longer a number
+    measure: Callable | None = (
+        None  # from model, tokenizer and texts, when it is trained, to more for the record
+    )
+    series: str = "scaling"  # the folder of its record, and of its run
 
     def recipe(self) -> Recipe:
         """The recipe with this point's changes, on a CPU and silent until its end."""
@@ -54,7 +60,7 @@ class Point:
 
     def config(self) -> GPTConfig:
         """The shape of its model."""
-        return self.recipe().config(VOCABULARY)
+        return self.recipe().config(self.vocabulary)
 
 
 def multiplying(config: GPTConfig) -> int:

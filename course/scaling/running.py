@@ -1,8 +1,8 @@
 """Run the points of an experiment, several at a time, and keep what each came to.
 
-Each finished run is a line of data/recorded/scaling/EXPERIMENT.jsonl, written when it is known; a run that was stopped
-goes on from its newest checkpoint in runs/scaling/. Every run has one thread, so that the results do not depend on how
-many run at a time.
+Each finished run is a line of data/recorded/SERIES/EXPERIMENT.jsonl, written when it is known; a run that was stopped
+goes on from its newest checkpoint in runs/SERIES/. Every run has one thread, so that the results do not depend on how
+many run at a time. The series are "scaling" (`course.scaling.experiments`) and "since_gpt2" (`course.since_gpt2`).
 """
 
 import json
@@ -16,26 +16,28 @@ from pathlib import Path
 
 import torch
 
+from course import since_gpt2
 from course.bench.planning import training_flops_per_token
-from course.runs import put_together, trainer_of
-from course.scaling import mup
-from course.scaling.experiments import EXPERIMENTS, Point, multiplying
+from course.runs import own_tokenizer, put_together, trainer_of
+from course.scaling import experiments, mup
+from course.scaling.experiments import VOCABULARY, Point, multiplying
 from data.story_grammar.stories import full_grammar
 from helpers.checkpoint import saved_checkpoints
 from helpers.dataset import TokenFile, tokenize_stories
-from helpers.errors import CourseError
+from helpers.errors import CourseError, NotANumber
 from helpers.evaluation import loss_and_accuracy, story_rows
 from helpers.files import data_folder, parse_json, rounded, runs_folder, write_atomically
 from helpers.stories import load_stories
-from helpers.tokenizer import load_tokenizer
+from helpers.tokenizer import Tokenizer, load_tokenizer
 
+EXPERIMENTS = experiments.EXPERIMENTS | since_gpt2.EXPERIMENTS
 SCORED = 500  # validation stories: all models are scored on the same, and so is the grammar
 CHUNK = 500  # stories from one seed of the grammar
 
 
 def record_of(experiment: str) -> Path:
     """Where the results of an experiment are kept."""
-    return data_folder() / "recorded" / "scaling" / f"{experiment}.jsonl"
+    return data_folder() / "recorded" / EXPERIMENTS[experiment]()[0].series / f"{experiment}.jsonl"
 
 
 def recorded(experiment: str) -> list[dict]:
@@ -65,22 +67,31 @@ def fresh_stories() -> Iterator[str]:
         number += 1
 
 
-def fresh_tokens(stories: int) -> TokenFile:
+def tokenizer_of(vocabulary: int) -> Tokenizer:
+    """The bundled tokenizer, or one of another size, trained once on the bundled stories."""
+    if vocabulary == VOCABULARY:
+        return load_tokenizer("bundled")
+    return own_tokenizer(vocabulary, load_stories("bundled"))
+
+
+def fresh_tokens(stories: int, vocabulary: int = VOCABULARY) -> TokenFile:
     """So many fresh stories, tokenized once into runs/scaling/."""
-    folder = runs_folder() / "scaling" / f"stories-{stories}"
+    of_size = "" if vocabulary == VOCABULARY else f"-{vocabulary}"
+    folder = runs_folder() / "scaling" / f"stories-{stories}{of_size}"
     for found in folder.glob("tokens-*[!.part]"):
         with suppress(CourseError):
             return TokenFile(found)
-    return tokenize_stories(islice(fresh_stories(), stories), load_tokenizer("bundled"), folder)
+    return tokenize_stories(islice(fresh_stories(), stories), tokenizer_of(vocabulary), folder)
 
 
 def run_point(point: Point) -> dict:
     """Train one point, from its newest checkpoint where there is one, and score it: its line of the record."""
     torch.set_num_threads(1)
-    recipe, tokenizer, folder = point.recipe(), load_tokenizer("bundled"), runs_folder() / "scaling" / point.name
+    recipe, tokenizer = point.recipe(), tokenizer_of(point.vocabulary)
+    folder = runs_folder() / point.series / point.name
     validation = load_stories("bundled", "validation").dataset.select(range(SCORED))
     rows = story_rows(tokenizer, validation["text"])
-    prepared = put_together(recipe, tokenizer, fresh_tokens(point.stories), [], "fresh stories")
+    prepared = put_together(recipe, tokenizer, fresh_tokens(point.stories, point.vocabulary), [], "fresh stories")
     if point.mup_base:
         mup.scale(prepared.model, point.mup_base)
     trainer = trainer_of(prepared, folder, progress=False, callback=_orphaned)
@@ -88,10 +99,14 @@ def run_point(point: Point) -> dict:
         trainer.train_step.optimizers = mup.optimizers(prepared.model, recipe.training.optimizer, point.mup_base)
     if saved_checkpoints(folder):
         trainer.resume()
-    result = trainer.run()
-    if result.stopped != "finished":
-        raise KeyboardInterrupt
-    loss, accuracy = loss_and_accuracy(prepared.model, rows)
+    loss = accuracy = None
+    try:
+        if trainer.run().stopped != "finished":
+            raise KeyboardInterrupt
+        loss, accuracy = loss_and_accuracy(prepared.model, rows)
+    except NotANumber:
+        if not point.may_diverge:
+            raise
     config = prepared.model.config
     found = {
         "name": point.name,
@@ -100,17 +115,19 @@ def run_point(point: Point) -> dict:
         "multiplying": multiplying(config),
         "rate": recipe.training.optimizer.lr,
         "parameters": sum(parameter.numel() for parameter in prepared.model.parameters()),
-        "steps": result.steps,
-        "tokens": result.tokens,
+        "steps": trainer.step,
+        "tokens": trainer.tokens,
         "stories": point.stories,
         "epochs": prepared.sampler.epochs,
-        "operations": 6 * multiplying(config) * result.tokens,
-        "all_operations": training_flops_per_token(config) * result.tokens,
+        "operations": 6 * multiplying(config) * trainer.tokens,
+        "all_operations": training_flops_per_token(config) * trainer.tokens,
         "val_loss": loss,
         "val_accuracy": accuracy,
         "floor": sum(validation["nats"]) / sum(len(row) - 1 for row in rows),
-        "train_loss": [[row["step"], row["loss"]] for row in result.history],
+        "train_loss": [[row["step"], row["loss"]] for row in trainer.history],
     }
+    if point.measure and loss is not None:
+        found |= point.measure(prepared.model, tokenizer, validation["text"])
     shutil.rmtree(folder, ignore_errors=True)
     return rounded(found, 6)
 
@@ -124,16 +141,22 @@ def run_experiment(experiment: str, workers: int = 2, only: str = "") -> list[di
     from tqdm.auto import tqdm
 
     points = missing(experiment, only)
-    for stories in {point.stories for point in points}:
-        fresh_tokens(stories)  # once, before the workers ask for them
+    for stories in {(point.stories, point.vocabulary) for point in points}:
+        fresh_tokens(*stories)  # once, before the workers ask for them
     with multiprocessing.get_context("spawn").Pool(workers) as pool, tqdm(total=len(points), desc=experiment) as bar:
         for found in pool.imap_unordered(run_point, points):
             lines = [json.dumps(row) for row in [*recorded(experiment), found]]
             record_of(experiment).parent.mkdir(parents=True, exist_ok=True)
             write_atomically(record_of(experiment), "\n".join(lines) + "\n")
             bar.update()
-            bar.set_postfix_str(f"{found['name']}: {found['val_loss']:.4f}")
+            bar.set_postfix_str(in_words(found))
     return recorded(experiment)
+
+
+def in_words(row: dict) -> str:
+    """A recorded run: its name and what it came to."""
+    loss = "diverged" if row["val_loss"] is None else f"{row['val_loss']:.4f} nats per token"
+    return f"{row['name']}: {loss} after {row['tokens']:,} tokens"
 
 
 def _orphaned(row: dict) -> bool:

@@ -1,0 +1,231 @@
+"""What is trained to hold each change since GPT-2 to what it replaced: lists of small runs, and what is measured after.
+
+All are the storyteller's recipe at one width with a few options changed, for one budget of operations in which every
+multiplication is counted, with three seeds, on stories that the grammar tells afresh. `course.scaling.running` runs
+them (`python -m course since-gpt2`) and keeps the results in data/recorded/since_gpt2/, which notebook 14 draws.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+
+from course.bench.planning import training_flops_per_token
+from course.scaling.experiments import BATCH_TOKENS, RATE, SEEDS, VOCABULARY, Point
+from helpers.evaluation import evaluate, evaluating, story_rows
+from helpers.model import GPT
+from helpers.modern import ModernGPT, model_of, stretched_base
+from helpers.tokenizer import Tokenizer
+
+WIDTH = 64  # of all models: two layers of four heads, as the storyteller has them
+BUDGET = (
+    4e12  # operations of a run: about 1,100 steps, in which the storyteller at this width learns most of its skills
+)
+STRETCH = 4  # so many times the trained context is read when the runs are over
+BUCKETS = 32  # into which positions are divided then
+SCORED = 200  # stories that are read to see what experts and scores do
+
+
+# ---------------------------------------------------------------------- measured when a run is over
+
+
+def longer(model: GPT, context_length: int, **changes) -> GPT:
+    """A copy that reads a longer context, with other options where they change no weight.
+
+    Learned positions beyond the trained ones are what they are before any training.
+    """
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(0)
+        copy = model_of(replace(model.config, context_length=context_length, **changes))
+        own = dict(copy.named_parameters())
+        for name, parameter in model.named_parameters():
+            own[name][: len(parameter)].copy_(parameter)
+    return copy.eval()
+
+
+def beyond(model: GPT, tokenizer: Tokenizer, texts: Sequence[str]) -> dict:
+    """The loss by position when sequences are `STRETCH` times as long as those in training: a number for each bucket.
+
+    With rotary positions as the model is, with its positions divided, and with its base stretched.
+    """
+    config, length = model.config, STRETCH * model.config.context_length
+    ways = {"as it is": {}}
+    if getattr(config, "rotary", False):
+        ways["positions divided"] = dict(interpolation=float(STRETCH))
+        ways["base stretched"] = dict(rope_base=stretched_base(config.rope_base, STRETCH, config.d_head))
+    stream = torch.tensor([token for row in story_rows(tokenizer, texts) for token in row[:-1]])
+    sequences = stream[: (len(stream) - 1) // length * length + 1]
+    return {
+        "by_position": {name: _losses(longer(model, length, **way), sequences, length) for name, way in ways.items()}
+    }
+
+
+@torch.inference_mode()
+def _losses(model: GPT, stream: torch.Tensor, length: int) -> list[float]:
+    losses = [
+        F.cross_entropy(model(stream[None, start : start + length])[0], stream[start + 1 : start + length + 1],
+                        reduction="none")
+        for start in range(0, len(stream) - 1, length)
+    ]  # fmt: skip
+    return torch.stack(losses).mean(dim=0).view(BUCKETS, -1).mean(dim=1).tolist()
+
+
+@torch.inference_mode()
+def busy(model: ModernGPT, tokenizer: Tokenizer, texts: Sequence[str]) -> dict:
+    """The share of all choices that fall on each expert, for each layer."""
+    shares = [[0] * model.config.n_expert for _ in model.blocks]
+
+    def count(layer: int, scores: torch.Tensor) -> None:
+        for expert in scores.topk(model.config.top_k).indices.flatten().tolist():
+            shares[layer][expert] += 1
+
+    hooks = [
+        block.mlp.router.register_forward_hook(lambda module, given, scores, layer=layer: count(layer, scores))
+        for layer, block in enumerate(model.blocks)
+    ]
+    with evaluating(model):
+        for row in story_rows(tokenizer, texts[:SCORED]):
+            model(torch.tensor([row[: model.config.context_length]]))
+    for hook in hooks:
+        hook.remove()
+    return {"busy": [[share / sum(layer) for share in layer] for layer in shares]}
+
+
+@torch.inference_mode()
+def largest(model: ModernGPT, tokenizer: Tokenizer, texts: Sequence[str]) -> dict:
+    """The largest score of attention, the largest logit, and the log of the softmax's denominator on average."""
+    scores, logits, denominators = [], [], []
+
+    def look(attn: torch.nn.Module, given: tuple) -> None:
+        q, k, _ = attn.heads(given[0], torch.arange(given[0].shape[1]))
+        k = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)
+        scores.append((q @ k.mT / q.shape[-1] ** 0.5).tril().abs().max().item())
+
+    hooks = [block.attn.register_forward_pre_hook(look) for block in model.blocks]
+    with evaluating(model):
+        for row in story_rows(tokenizer, texts[:SCORED]):
+            found = model(torch.tensor([row[: model.config.context_length]]))
+            logits.append(found.abs().max().item())
+            denominators.append(found.logsumexp(dim=-1).mean().item())
+    for hook in hooks:
+        hook.remove()
+    mean = sum(denominators) / len(denominators)
+    return {"largest_score": max(scores), "largest_logit": max(logits), "log_denominator": mean}
+
+
+def bits(model: GPT, tokenizer: Tokenizer, texts: Sequence[str]) -> dict:
+    """Bits per byte, by which models with different tokenizers compare."""
+    return {"bits_per_byte": evaluate(model, tokenizer, texts).bits_per_byte}
+
+
+# ---------------------------------------------------------------------- what is trained
+
+
+def point(name: str, seed: int, model: dict, training: dict | None = None, budget: float = BUDGET, **more) -> Point:
+    """The storyteller with some options changed, in as many steps as use up the budget."""
+    training = dict(lr=RATE, embedding_lr=RATE) | (training or {})
+    found = Point(f"{name}-seed{seed}", 1, seed, {"d_model": WIDTH} | model, training, series="since_gpt2", **more)
+    return replace(found, steps=round(budget / (training_flops_per_token(found.config()) * BATCH_TOKENS)))
+
+
+def each(choices: dict[str, dict], **more) -> list[Point]:
+    """Every choice with every seed."""
+    return [point(name, seed, choice, **more) for seed in SEEDS for name, choice in choices.items()]
+
+
+# One change at a time. The storyteller's learned positions start as sinusoids, and its head is not tied.
+PARTS: dict[str, dict] = {
+    "GPT-2": {},
+    "random positions": dict(first_positions="random"),
+    "rotary positions": dict(rotary=True),
+    "RMSNorm": dict(rms_norm=True),
+    "no biases": dict(bias=False),
+    "SwiGLU": dict(swiglu=True),
+    "two heads of keys": dict(n_kv_head=2),
+    "one head of keys": dict(n_kv_head=1),
+    "QK-norm": dict(qk_norm=True),
+    "tied head": dict(tied_head=True, embedding_std=0.02),
+}
+
+
+def parts() -> list[Point]:
+    """GPT-2 and each change alone, and what all of them do beyond the trained context."""
+    return each(PARTS, measure=beyond)
+
+
+def part_rates() -> list[Point]:
+    """Each change at half and at twice the learning rate: whether it only wants another one."""
+    return [
+        point(f"{name}-rate{rate}", 0, choice, dict(lr=rate, embedding_lr=rate))
+        for rate in (RATE / 2, 2 * RATE)
+        for name, choice in PARTS.items()
+    ]
+
+
+def together() -> list[Point]:
+    """The parts of Llama and of Qwen3, all at once."""
+    llama = dict(rms_norm=True, rotary=True, swiglu=True, bias=False)
+    kinds = {"Llama": llama, "Qwen3": llama | dict(qk_norm=True)}
+    return each(
+        kinds | {f"{name}, shared keys": kind | dict(n_kv_head=2) for name, kind in kinds.items()}, measure=beyond
+    )
+
+
+def windows() -> list[Point]:
+    """How much a query sees; the same with all before it is `parts`' "rotary positions"."""
+    sizes = {f"window {size}": dict(rotary=True, window=size) for size in (128, 64, 32)}
+    return each(sizes | {"window 32 and sinks": dict(rotary=True, window=32, sinks=4)}, measure=beyond)
+
+
+def experts() -> list[Point]:
+    """More parameters for the same operations, with and without the loss that keeps experts equally busy."""
+    kinds = {
+        "two of eight": dict(n_expert=8),
+        "two of eight, no balance": dict(n_expert=8, balance=0.0),
+        "one of eight": dict(n_expert=8, top_k=1),
+    }
+    return each(kinds, measure=busy)
+
+
+STABILITY_BUDGET, STABILITY_RATES = BUDGET / 4, (RATE, 4 * RATE, 16 * RATE)
+STABILIZERS: dict[str, dict] = {
+    "plain": dict(qk_norm=False),  # said aloud, so that all of them are a `ModernGPT`, which is looked into afterwards
+    "QK-norm": dict(qk_norm=True),
+    "cap": dict(logit_cap=30.0),
+    "z-loss": dict(z_loss=1e-3),
+    "all three": dict(qk_norm=True, logit_cap=30.0, z_loss=1e-3),
+}
+
+
+def stability() -> list[Point]:
+    """Short runs at learning rates that are too high, with what is to keep them from diverging."""
+    return [
+        point(f"{name}-rate{rate}", seed, choice, dict(lr=rate, embedding_lr=rate), STABILITY_BUDGET,
+              measure=largest, may_diverge=True)
+        for seed in SEEDS
+        for rate in STABILITY_RATES
+        for name, choice in STABILIZERS.items()
+    ]  # fmt: skip
+
+
+def vocabularies() -> list[Point]:
+    """Smaller vocabularies, whose text has more tokens, with a head of its own and a tied one."""
+    tied = PARTS["tied head"]
+    return [
+        point(f"{size} entries{', tied' if model else ''}", seed, model, vocabulary=size, measure=bits)
+        for seed in SEEDS
+        for size in (512, 1024, VOCABULARY)
+        for model in ({}, tied)
+    ]
+
+
+EXPERIMENTS: dict[str, Callable[[], list[Point]]] = {
+    "parts": parts,
+    "part-rates": part_rates,
+    "together": together,
+    "windows": windows,
+    "experts": experts,
+    "stability": stability,
+    "vocabularies": vocabularies,
+}
