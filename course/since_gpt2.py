@@ -19,9 +19,7 @@ from helpers.modern import ModernGPT, model_of, stretched_base
 from helpers.tokenizer import Tokenizer
 
 WIDTH = 64  # of all models: two layers of four heads, as the storyteller has them
-BUDGET = (
-    4e12  # operations of a run: about 1,100 steps, in which the storyteller at this width learns most of its skills
-)
+BUDGET = 4e12  # operations of a run, about 1,100 steps: enough for most of what a storyteller of this width learns
 STRETCH = 4  # so many times the trained context is read when the runs are over
 BUCKETS = 32  # into which positions are divided then
 SCORED = 200  # stories that are read to see what experts and scores do
