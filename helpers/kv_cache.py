@@ -1,10 +1,11 @@
-"""Built in notebook 09: a KV cache, so that a new token costs one position and not the whole text.
+"""Built in notebooks 09 and 14: a KV cache, so that a new token costs one position and not the whole text.
 
 What a position looks for changes with every token; what earlier positions offer does not. So their keys and values are
 kept: a `LayerCache` for each block, which the model's attention asks for (`GPT.forward(ids, cache=...)`), and a
 `KVCache` that knows the positions. A sequence that outgrows the context slides: its oldest token falls out, and with
 learned positions everything that is left changes its position, so it is read again. Cached logits are those without a
-cache, also beyond the context, to float32's last digits. Used by `helpers.generation`, `helpers.sampling` and the
+cache, also beyond the context, to float32's last digits. Where positions are rotated nothing need be read again: the
+`StreamingCache` of notebook 14 goes on for ever. Used by `helpers.generation`, `helpers.sampling` and the
 playground.
 """
 
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.errors import CourseError
+from helpers.modern import rotary_frequencies, rotate
 
 
 class LayerCache:
@@ -97,6 +99,46 @@ class KVCache:
         hidden = self.model.hidden(ids, cache=self)
         self.length += ids.shape[1]
         return self.model.head(hidden[:, -1])
+
+
+class StreamingCache(KVCache):
+    """Never reads anything again: when the context is full the oldest token behind the first `sinks` falls out.
+
+    Xiao et al. 2023, "Efficient Streaming Language Models with Attention Sinks", section 3.2: positions are counted
+    among what is kept, so all behind the gap moves up by one. Rotations add up: each key there is turned back a step.
+    """
+
+    def __init__(self, model, sinks: int = 4):
+        super().__init__(model)
+        if not getattr(model.config, "rotary", False):
+            raise CourseError("only rotated positions can be counted anew: this model's are added to its tokens")
+        if not 0 <= sinks < model.config.context_length - 1:
+            raise CourseError(f"sinks must leave room in a context of {model.config.context_length}, not {sinks}")
+        self.sinks = sinks
+
+    def start(self, sequences: Sequence[Sequence[int]]) -> Tensor:
+        """As `KVCache.start`; the sequences are of one length."""
+        if len(set(map(len, sequences))) > 1:
+            raise CourseError("sequences that stream together must be of one length")
+        return super().start(sequences)
+
+    @torch.inference_mode()
+    def append(self, tokens: Sequence[int]) -> Tensor:
+        """One more token for each sequence; the logits of what follows, (B, V)."""
+        for ids, token in zip(self.sequences, tokens, strict=True):
+            ids.append(token)
+        if self.length == self.model.config.context_length:
+            self._forget()
+        return self._read([[token] for token in tokens])
+
+    def _forget(self) -> None:
+        config, gap, end = self.model.config, self.sinks, self.length
+        turns = rotary_frequencies(config.d_head, config.rope_base, config.interpolation)
+        back = torch.tensor([-1.0], device=self.first.device)
+        for layer in self.layers:
+            layer.keys[:, :, gap : end - 1] = rotate(layer.keys[:, :, gap + 1 : end], back, turns)
+            layer.values[:, :, gap : end - 1] = layer.values[:, :, gap + 1 : end].clone()
+        self.length -= 1
 
 
 def visible(first: Tensor, past: int, new: int) -> Tensor:

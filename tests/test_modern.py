@@ -15,7 +15,7 @@ from helpers.dataset import StorySampler, tokenize_stories
 from helpers.errors import CourseError
 from helpers.evaluation import mean_loss, story_rows
 from helpers.generation import generate, generate_batch
-from helpers.kv_cache import KVCache
+from helpers.kv_cache import KVCache, StreamingCache
 from helpers.model import GPT, GPTConfig
 from helpers.modern import (
     GroupedQueryAttention,
@@ -374,6 +374,30 @@ def test_with_a_cache_and_without_it_the_same(kind):
         sequences = [[*each, (7 * step + number) % 61] for number, each in enumerate(sequences)]
         logits = cache.append([each[-1] for each in sequences])
     assert cache.layers[0].keys.shape[1] == model.config.n_kv_head  # shared keys are kept once
+
+
+@pytest.mark.parametrize("changes", [{}, dict(n_kv_head=2, qk_norm=True, interpolation=2.0, rope_base=50.0)])
+@pytest.mark.parametrize("sinks", [0, 3])
+def test_a_stream_is_read_as_its_beginning_and_its_newest_tokens(changes, sinks):
+    """With one layer keys know nothing of what was before them, so the text without its middle is the whole truth."""
+    model = made(n_layer=1, **changes)
+    cache, texts = StreamingCache(model, sinks), random_ids(2, 90).tolist()
+    logits = cache.start([text[:20] for text in texts])
+    for end in range(20, 90):
+        kept = [text[:end] if end <= 24 else text[:sinks] + text[end - 24 + sinks : end] for text in texts]
+        with torch.inference_mode():
+            assert (logits - model(torch.tensor(kept))[:, -1]).abs().max() < 1e-4, end
+        logits = cache.append([text[end] for text in texts])
+    assert cache.layers[0].keys.shape[2] <= 2 * 24  # what is kept does not grow
+
+
+def test_a_stream_that_cannot_be_is_refused():
+    with pytest.raises(CourseError, match="only rotated positions"):
+        StreamingCache(made(rotary=False))
+    with pytest.raises(CourseError, match="sinks must leave room"):
+        StreamingCache(made(), sinks=23)
+    with pytest.raises(CourseError, match="of one length"):
+        StreamingCache(made()).start([[1, 2], [3]])
 
 
 @pytest.mark.parametrize("kind", KINDS)
