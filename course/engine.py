@@ -17,6 +17,7 @@ from torch import Tensor
 from helpers import generation
 from helpers.errors import CourseError
 from helpers.model import GPT
+from helpers.modern import ModernConfig
 
 SMALL = 4_000_000  # parameters; with fewer, a token is less work than it costs several threads to meet
 
@@ -37,7 +38,7 @@ class CTranslate2Engine:
             import ctranslate2
         except ImportError as error:
             raise CourseError("the engine needs the package ctranslate2: pip install ctranslate2==4.8.5") from error
-        if not hasattr(model, "blocks"):
+        if not hasattr(model, "blocks") or isinstance(model.config, ModernConfig):
             raise CourseError(f"the engine reads the weights of a helpers.model.GPT, not of a {type(model).__name__}")
         self.model, self._library, self._said = model, ctranslate2, set()
         self._folder = tempfile.TemporaryDirectory(prefix="ctranslate2-")  # goes when the engine goes

@@ -128,3 +128,11 @@ def test_a_cached_story_of_the_command_line_is_the_one_of_the_model(tokenizer, t
     ids = [tokenizer.eos_token_id, *tokenizer.encode("Tom had")]
     told = tokenizer.decode(list(generate(model, ids, 12, greedy=True, eos_token_id=tokenizer.eos_token_id)))
     assert capsys.readouterr().out.strip() == ("Tom had" + told).strip()
+
+
+def test_the_engine_refuses_what_it_does_not_know(tokenizer, tmp_path, capsys):
+    pytest.importorskip("ctranslate2")
+    save_model(tmp_path / "model", made(), tokenizer)
+    command = ["generate", "Tom had", "--model", str(tmp_path / "model"), "--engine", "ctranslate2"]
+    assert main(command) == 2
+    assert "not of a ModernGPT" in capsys.readouterr().err
