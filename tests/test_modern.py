@@ -85,8 +85,8 @@ def assert_alike(ours, theirs, x: torch.Tensor, pairs, call_theirs=None, toleran
     (expected * weight).sum().backward()
     for a, b in [(mine, other), *pairs()]:
         b = b if torch.is_tensor(b) and not b.requires_grad else b.grad
-        assert (a.grad - b).abs().max() < tolerance
-        assert b.abs().max() > 1e-4  # there is something to compare
+        assert (a.grad - b).abs().max() < tolerance * min(1, 10 * b.abs().max())  # small gradients are held to more
+        assert b.abs().max() > 1e-3  # there is something to compare
 
 
 # ---------------------------------------------------------------------- parts beside the library's

@@ -80,7 +80,7 @@ def test_loss_and_every_gradient_agree(kind):
         for parameter in model.parameters():
             parameter.copy_(parameter.grad)
         for name, gradient in to_transformers_state(model).items():
-            assert (gradient - gradients[name]).abs().max() < 1e-5, name
+            assert (gradient - gradients[name]).abs().max() < 1e-5 * min(1, 10 * gradient.abs().max()), name
 
 
 @pytest.mark.parametrize(
