@@ -234,7 +234,7 @@ def rates_by_width(panels: Mapping[str, Mapping[int, Mapping[float, Sequence[flo
             ax.plot(rates[best], means[best], marker="o", markersize=13, markerfacecolor="none", color=style.INK)
             told.append(f"width {width} at {rates[best]:.1e} ({means[best]:.2f})")
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(FixedLocator(rates[::2]))
+        ax.xaxis.set_major_locator(FixedLocator(rates[::2] if len(rates) > 4 else rates))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-")))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set(xlabel="learning rate")
