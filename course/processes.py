@@ -19,6 +19,8 @@ from helpers.files import repository_root, runs_folder, write_atomically
 
 HEAD = """# Written by notebook 13; start it with
 #     python -m torch.distributed.run --standalone --nproc-per-node {count} {name}
+from collections.abc import Callable, Sequence
+
 import torch
 import torch.distributed as dist
 

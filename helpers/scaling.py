@@ -93,7 +93,7 @@ def fit(
         raise CourseError(f"a law of {least - 1} parameters needs N, D and L of at least {least} different runs")
     if not np.isfinite([N, D, L]).all() or min(N.min(), D.min(), L.min()) <= 0:
         raise CourseError("N, D and L must be numbers above 0")
-    found, options = [], dict(args=(N, D, L), x_scale="jac", max_nfev=400, xtol=1e-12, ftol=1e-12, gtol=1e-12)
+    found, options = [], dict(args=(N, D, L), x_scale="jac", max_nfev=400, xtol=1e-9, ftol=1e-9, gtol=1e-9)
     options["bounds"] = [math.log(NOTHING), *[-np.inf] * (4 + power)], np.inf
     for start in starts or product(*STARTS, *([POWERS] if power else [])):
         smooth = least_squares(log_residuals, start, **options).x  # plain squares have no kinks to be caught in

@@ -58,6 +58,14 @@ def moving_bytes(config: GPTConfig, training: TrainingSettings, device: torch.de
         return whole, peak_bytes(step) + 4 * others  # of these the gradients
 
 
+def activation_bytes(config: GPTConfig, sequences: int = 1) -> int:
+    """The bytes at the end of a forward pass in float32 beside the weights: what the backward pass will need."""
+    with torch.random.fork_rng(devices=[]), FakeTensorMode():
+        model = GPT(config)
+        ids = torch.zeros(sequences, config.context_length, dtype=torch.long)
+        return peak_bytes(lambda: model.loss(ids, ids))
+
+
 def pieces_that_fit(config: GPTConfig, training: TrainingSettings, device, state: int, moving: int, free: float) -> int:
     """In how many pieces a batch is read so that a step fits: 1, 2, 4 ...; 0 if not even one sequence does.
 

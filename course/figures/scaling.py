@@ -91,21 +91,22 @@ def isoflops(
 @style.figure
 def law_and_runs(
     said: Sequence[float], measured: Sequence[float], groups: Sequence[str], floor: float | None = None,
-    held_out: tuple[float, tuple[float, float], Sequence[float]] | None = None,
+    held_out: Sequence[tuple[float, tuple[float, float], float]] = (),
 ):  # fmt: skip
     """What a fitted law says of runs against what they came to; on the diagonal it is right.
 
     Args:
         said, measured, groups: of each run the law's loss, its own, and the name of its budget.
         floor: the source entropy, marked.
-        held_out: of runs that the fit has not seen: the law's loss, its band, and what they came to.
+        held_out: of each run that the fit has not seen: the law's loss, its band, and what it came to.
     """
     fig, ax = style.canvas(height=4.2)
     said, measured = np.asarray(said, dtype=float), np.asarray(measured, dtype=float)
     for i, group in enumerate(dict.fromkeys(groups)):
         mine = [each == group for each in groups]
         ax.plot(measured[mine], said[mine], linestyle="", label=group, **style.look(i))
-    everything = [*said, *measured, *((held_out[0], *held_out[1], *held_out[2]) if held_out else ())]
+    unseen = [value for law, band, came in held_out for value in (law, *band, came)]
+    everything = [*said, *measured, *unseen]
     ends = 0.93 * min([*everything, *([floor] if floor else [])]), 1.07 * max(everything)
     ax.plot(ends, ends, color=style.INK, linewidth=1.1, linestyle="--", marker="")
     miss = 100 * (said / measured - 1)
@@ -115,14 +116,16 @@ def law_and_runs(
         f"{miss.max():+.1f}%."
     ]
     if held_out:
-        law, (low, high), came = held_out
-        ax.errorbar(came, [law] * len(came), [[law - low] * len(came), [high - law] * len(came)], linestyle="",
-                    color=style.INK, marker="*", markersize=13, capsize=4, label="held out, with its band")  # fmt: skip
-        inside = sum(low <= each <= high for each in came)
-        words.append(
-            f"Held out: predicted {law:.3f}, band {low:.3f} to {high:.3f}; it came to "
-            f"{', '.join(f'{each:.3f}' for each in came)}: {inside} of {len(came)} inside."
-        )
+        laws, bands, came = (np.array(each, dtype=float) for each in zip(*held_out, strict=True))
+        ends_of_bands = np.abs(bands.T - laws)
+        ax.errorbar(came, laws, ends_of_bands, linestyle="", color=style.INK, marker="*", markersize=13, capsize=4,
+                    label="held out, with its band")  # fmt: skip
+        inside = sum(low <= each <= high for _, (low, high), each in held_out)
+        told = [
+            f"predicted {law:.3f}, band {low:.3f} to {high:.3f}, it came to {each:.3f}"
+            for law, (low, high), each in held_out
+        ]
+        words.append(f"Held out: {'; '.join(told)}: {inside} of {len(held_out)} inside.")
     if floor:
         ax.axvline(floor, color=style.INK, linewidth=1.1, linestyle=":")
         ax.annotate(f"the floor: {floor:.3f}", (floor, 0.97), (4, 0), xycoords=ax.get_xaxis_transform(),
@@ -231,7 +234,7 @@ def rates_by_width(panels: Mapping[str, Mapping[int, Mapping[float, Sequence[flo
             ax.plot(rates[best], means[best], marker="o", markersize=13, markerfacecolor="none", color=style.INK)
             told.append(f"width {width} at {rates[best]:.1e} ({means[best]:.2f})")
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(FixedLocator(rates[::2]))
+        ax.xaxis.set_major_locator(FixedLocator(rates[::2] if len(rates) > 4 else rates))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-")))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set(xlabel="learning rate")

@@ -125,7 +125,7 @@ def held_out() -> list[Point]:
     return [of_width(*each, 0) for each in HELD_OUT]
 
 
-REPEATS_WIDTH, REPEATS_STEPS = 64, 800  # so many steps read 12,800 stories
+REPEATS_WIDTH, REPEATS_STEPS = 40, 800  # so many steps read 12,800 stories
 
 
 def repeats() -> list[Point]:
@@ -183,9 +183,7 @@ CHOICES_WIDTH, CHOICES_BUDGET = 40, 0.8e12
 CHOICES: dict[str, tuple[dict, dict]] = {
     "tied head": (dict(tied_head=True), {}),
     "small embeddings": (dict(embedding_std=0.02), {}),
-    "random positions": (dict(first_positions="random"), {}),
     "post-LN": (dict(norm="post"), {}),
-    "ReLU": (dict(activation="relu"), {}),
     "eight layers": (dict(n_layer=8), {}),
     "batches of four": ({}, dict(accumulation=4)),
     **{f"AdamW at {rate}": ({}, dict(kind="adamw", lr=rate, embedding_lr=None)) for rate in (0.004, 0.012)},

@@ -85,8 +85,19 @@ def fresh_tokens(stories: int, vocabulary: int = VOCABULARY) -> TokenFile:
 
 
 def run_point(point: Point) -> dict:
-    """Train one point, from its newest checkpoint where there is one, and score it: its line of the record."""
+    """Train one point, from its newest checkpoint where there is one, and score it: its line of the record.
+
+    On one thread: with more, sums come out in another order, and the last digits are others.
+    """
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    try:
+        return _trained_and_scored(point)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _trained_and_scored(point: Point) -> dict:
     recipe, tokenizer = point.recipe(), tokenizer_of(point.vocabulary)
     folder = runs_folder() / point.series / point.name
     validation = load_stories("bundled", "validation").dataset.select(range(SCORED))
