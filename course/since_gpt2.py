@@ -191,8 +191,8 @@ STABILIZERS: dict[str, dict] = {
     "plain": dict(qk_norm=False),  # said aloud, so that all of them are a `ModernGPT`, which is looked into afterwards
     "QK-norm": dict(qk_norm=True),
     "cap": dict(logit_cap=30.0),
-    "z-loss": dict(z_loss=1e-3),
-    "all three": dict(qk_norm=True, logit_cap=30.0, z_loss=1e-3),
+    "z-loss": dict(z_loss=1e-4),
+    "all three": dict(qk_norm=True, logit_cap=30.0, z_loss=1e-4),
 }
 
 
