@@ -186,7 +186,8 @@ def experts() -> list[Point]:
     return each(kinds, measure=busy)
 
 
-STABILITY_BUDGET, STABILITY_RATES = BUDGET / 4, (RATE, 4 * RATE, 16 * RATE)
+# With AdamW: Muon's steps are of one size, whatever the gradient, and at 4 times the rate of `parts` nothing happens.
+STABILITY_BUDGET, STABILITY_RATES = BUDGET / 4, (0.01, 0.03, 0.1)
 STABILIZERS: dict[str, dict] = {
     "plain": dict(qk_norm=False),  # said aloud, so that all of them are a `ModernGPT`, which is looked into afterwards
     "QK-norm": dict(qk_norm=True),
@@ -197,14 +198,15 @@ STABILIZERS: dict[str, dict] = {
 
 
 def stability() -> list[Point]:
-    """Short runs at learning rates that are too high, with what is to keep them from diverging."""
-    return [
-        point(f"{name}-rate{rate}", seed, choice, dict(lr=rate, embedding_lr=rate), STABILITY_BUDGET,
-              measure=largest, may_diverge=True)
-        for seed in SEEDS
-        for rate in STABILITY_RATES
-        for name, choice in STABILIZERS.items()
-    ]  # fmt: skip
+    """Short runs at a good learning rate and at two that are too high, with what is to keep them from diverging."""
+    found = []
+    for seed in SEEDS:
+        for rate in STABILITY_RATES:
+            training = dict(kind="adamw", lr=rate, embedding_lr=None)
+            for name, choice in STABILIZERS.items():
+                name = f"{name}-rate{rate}"
+                found.append(point(name, seed, choice, training, STABILITY_BUDGET, measure=largest, may_diverge=True))
+    return found
 
 
 def vocabularies() -> list[Point]:
