@@ -4,8 +4,8 @@ import argparse
 import json
 import math
 import os
-import signal
 import re
+import signal
 import subprocess
 import sys
 import threading
