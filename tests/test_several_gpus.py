@@ -57,7 +57,7 @@ def test_a_ring_that_is_gone_round_sends_so_much(gpus):
 def test_bytes_and_seconds():
     assert all_reduce_bytes(8e9, 2) == 8e9 and all_reduce_bytes(8e9, 8) == 14e9 and all_reduce_bytes(8e9, 1) == 0
     assert sharded_bytes(8e9, 2) == 12e9 and sharded_bytes(8e9, 8) == 21e9
-    assert LINKS["PCIe 4.0 x16"] == pytest.approx(31.5e9, rel=1e-3)
+    assert LINKS["PCIe 5.0 x16"] == pytest.approx(63.0e9, rel=1e-3)
     assert seconds(12.5e9, "100 Gbit Ethernet") == 1 and seconds(45e9, "NVLink, H100") == pytest.approx(0.1)
 
 

@@ -143,15 +143,13 @@ SMALL_RECIPES: dict[str, tuple[dict, dict]] = {
     "context-512": (dict(context_length=256), dict(lr=3e-4, batch_size=8, epochs=None)),
     "eight-layer": (dict(context_length=256), dict(lr=1e-3, batch_size=8, epochs=None)),
     "gpt2-small": (dict(context_length=256), dict(lr=6e-4, batch_size=8, accumulation=1)),
+    "storyteller": ({}, dict(lr=RATE * RECIPE_WIDTH / 768, embedding_lr=RATE)),
 }
 BEST_FACTOR: dict[str, float] = {}  # of each recipe, what its first seed says
 
 
 def recipes() -> list[Point]:
-    """The recipes in their own proportions, at a size that fits, for the same operations as a run of the grid.
-
-    The storyteller's runs at this budget are the grid's, of its own width.
-    """
+    """The recipes' layers, heads and norms at one width that fits, for the same 6 N D as a run of the grid."""
     first = [_small_recipe(name, factor, 0) for factor in RECIPE_FACTORS for name in SMALL_RECIPES]
     return first + [_small_recipe(*each, seed) for seed in SEEDS[1:] for each in BEST_FACTOR.items()]
 
