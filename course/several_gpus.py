@@ -6,8 +6,8 @@ are still being computed.
 
 Where the bandwidths come from, each the most that the link itself can carry in one direction:
 
-* PCIe 4.0 x16: 16 lanes of 16 Gbit/s, of which 128 in 130 bits are data (PCI-SIG, PCI Express Base Specification 4.0):
-  31.5 GB/s.
+* PCIe 5.0 x16, an H100's: 16 lanes of 32 Gbit/s, of which 128 in 130 bits are data (PCI-SIG, PCI Express Base
+  Specification 5.0): 63 GB/s.
 * NVLink of an H100: 18 links of 25 GB/s in each direction, "900 GB/s" for both together (NVIDIA, "H100 Tensor Core GPU
   Architecture", 2022): 450 GB/s.
 * 100 Gbit Ethernet (IEEE 802.3ba, 2010): 12.5 GB/s.
@@ -23,7 +23,7 @@ from helpers.errors import CourseError
 from helpers.model import GPTConfig
 
 LINKS = {  # bytes a second in one direction
-    "PCIe 4.0 x16": 16 * 16e9 / 8 * 128 / 130,
+    "PCIe 5.0 x16": 16 * 32e9 / 8 * 128 / 130,
     "NVLink, H100": 450e9,
     "100 Gbit Ethernet": 12.5e9,
 }

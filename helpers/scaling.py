@@ -38,6 +38,9 @@ class ScalingLaw:
     b: float
     k: float = 1.0
 
+    def __str__(self) -> str:
+        return f"E {self.E:.3f}, A {self.A:.4g}, a {self.a:.3f}, B {self.B:.4g}, b {self.b:.3f}, k {self.k:.2f}"
+
     def loss(self, N: ArrayLike, D: ArrayLike) -> np.ndarray:
         """The loss of models of N weights after D tokens."""
         return self.E + (self.A * np.float64(N) ** -self.a + self.B * np.float64(D) ** -self.b) ** self.k

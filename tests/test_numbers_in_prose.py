@@ -38,6 +38,11 @@ GIVEN = {
         "eight million": "web pages, section 2.1 of the GPT-2 paper",
         "53": "bits of a float64's fraction",
     },
+    "13": {
+        "1.5": "an equation of Kaplan et al. 2020",
+        "2.1": "a section of Kaplan et al. 2020",
+        "86 million": "a headline that is quoted",
+    },
 }
 
 each = pytest.mark.parametrize("path", notebooks.all_notebooks(), ids=lambda path: path.stem)

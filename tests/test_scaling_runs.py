@@ -94,9 +94,8 @@ def test_the_weights_that_multiply_are_those_that_torch_counts(config):
 
 
 def test_what_is_fitted_is_chosen_by_what_was_spent():
-    rows = [
-        dict(operations=each, steps=steps, val_loss=9.0) for each in (0.8e12, 1.59e12, 6.4e12) for steps in (99, 300)
-    ]
+    spent = [(each, steps) for each in (0.4e12, 0.795e12, 6.4e12) for steps in (99, 300)]
+    rows = [dict(operations=each, steps=steps, val_loss=9.0) for each, steps in spent]
     assert fitted(rows) == [rows[3], rows[5]]
 
 

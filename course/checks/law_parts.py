@@ -98,7 +98,7 @@ def _beyond_floats(answer, check) -> None:
 
 @exercise("13.4", title="Huber's loss", minutes=8, difficulty=1)
 def huber(answer, check):
-    r, delta = np.array([0.0, 0.1, -0.2, 0.5, 3.0, -4.0]), 0.5
+    r, delta = np.array([0.0, 0.1, -0.2, 0.4, 3.0, -4.0]), 0.4
     size = np.abs(r)
     got = answer(r, delta)
     right = np.where(size <= delta, size**2 / 2, delta * (size - delta / 2))
@@ -110,6 +110,9 @@ def huber(answer, check):
         ("line", size, "it is a straight line everywhere", "Up to delta it is half the square."),
         ("no-half", np.where(size <= delta, r**2, delta * (size - delta / 2)), "small residuals have a whole square",
          "Half the square, so that its slope at delta is delta, that of the line."),
+        ("no-half", 2 * right, "every loss is twice Huber's", "Half the square, and a line of slope delta."),
+        ("jump", np.where(size <= delta, r**2 / 2, delta**2 / 2 + delta * size), "the loss jumps at delta",
+         "Beyond delta the line has grown for size - delta, not for all of the size."),
         ("jump", np.where(size <= delta, r**2 / 2, delta * size), "the loss jumps at delta",
          "The line has to begin where the square ends: at delta² / 2."),
         ("jump", np.where(size <= delta, r**2 / 2, size), "the loss jumps at delta", "It must be smooth there."),

@@ -179,15 +179,18 @@ def compared(losses: Mapping[str, Sequence[float]], levels: Mapping[str, float],
         ax.plot(losses[name], [y] * len(losses[name]), linestyle="", marker="|", color=style.BERRY, markersize=11)
         ax.text(mean, y, f"  {notes.get(name, '')}", va="center", fontsize=9)
         said.append(f"{name} {mean:.2f} ± {error:.2f}" if len(losses[name]) > 1 else f"{name} {mean:.2f}")
-    for name, value in levels.items():
+    widest, before, row = 1.3 * max(max(each) for each in losses.values()), -np.inf, 0
+    for name, value in sorted(levels.items(), key=lambda each: each[1]):
+        row = 1 - row if value - before < 0.2 * widest else 0  # names of lines that are near stand one above the other
         ax.axvline(value, color=style.INK, linewidth=1.1, linestyle=":")
-        _above(ax, value, f"{name}: {value:.2f}")
+        _above(ax, value, f"{name}: {value:.2f}" + row * "\n")
+        before = value
     ax.set_yticks(range(len(names)), names)
     ax.grid(visible=False, axis="y")
     ax.grid(visible=True, axis="x")
     ax.invert_yaxis()
-    ax.set(xlabel="validation loss, nats per token", xlim=(0, 1.3 * max(max(each) for each in losses.values())))
-    ax.set_title(title, pad=20 if levels else 9)
+    ax.set(xlabel="validation loss, nats per token", xlim=(0, widest))
+    ax.set_title(title, pad=(20 if len(levels) < 2 else 34) if levels else 9)
     lines = "".join(f" {name}: {value:.2f}." for name, value in levels.items())
     return fig, f"{title}. {_seeds([len(each) for each in losses.values()])}; {'; '.join(said)}.{lines}"
 
@@ -235,7 +238,7 @@ def rates_by_width(panels: Mapping[str, Mapping[int, Mapping[float, Sequence[flo
             told.append(f"width {width} at {rates[best]:.1e} ({means[best]:.2f})")
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(FixedLocator(rates[::2] if len(rates) > 4 else rates))
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0e}".replace("e-0", "e-")))
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set(xlabel="learning rate")
         style.panel_title(ax, name)

@@ -148,32 +148,25 @@ def repeats() -> list[Point]:
 # stay, and all rates grow by 768 / RECIPE_WIDTH, because a narrow model takes larger steps. No context is longer than
 # the stories need, and all read BATCH_TOKENS a step: so small a budget in larger batches would be few steps.
 RECIPE_WIDTH, RECIPE_BUDGET = 48, 1.6e12
-RECIPE_FACTORS = (1.0, 3.0)  # of its learning rate; with the best of one seed the other seeds are run
 SMALL_RECIPES: dict[str, tuple[dict, dict]] = {
     "post-ln-sinusoidal": (dict(d_ff=4 * RECIPE_WIDTH), dict(lr=1e-4, batch_size=16, epochs=None)),
     "two-layer": ({}, dict(lr=3e-4, batch_size=4, epochs=None)),
     "context-512": (dict(context_length=256), dict(lr=3e-4, batch_size=8, epochs=None)),
     "eight-layer": (dict(context_length=256), dict(lr=1e-3, batch_size=8, epochs=None)),
     "gpt2-small": (dict(context_length=256), dict(lr=6e-4, batch_size=8, accumulation=1)),
+    "storyteller": ({}, dict(lr=RATE * RECIPE_WIDTH / 768, embedding_lr=RATE)),
 }
-BEST_FACTOR: dict[str, float] = {}  # of each recipe, what its first seed says
 
 
 def recipes() -> list[Point]:
-    """The recipes in their own proportions, at a size that fits, for the same operations as a run of the grid.
-
-    The storyteller's runs at this budget are the grid's, of its own width.
-    """
-    first = [_small_recipe(name, factor, 0) for factor in RECIPE_FACTORS for name in SMALL_RECIPES]
-    return first + [_small_recipe(*each, seed) for seed in SEEDS[1:] for each in BEST_FACTOR.items()]
+    """The recipes' layers, heads and norms at one width that fits, for the same 6 N D as a run of the grid."""
+    return [_small_recipe(name, seed) for seed in SEEDS for name in SMALL_RECIPES]
 
 
-def _small_recipe(name: str, factor: float, seed: int) -> Point:
+def _small_recipe(name: str, seed: int) -> Point:
     model, training = SMALL_RECIPES[name]
-    training = training | dict(lr=round(training["lr"] * factor * 768 / RECIPE_WIDTH, 6))
-    point = Point(
-        f"{name}-rate{training['lr']:.1e}-seed{seed}", 1, seed, {"d_model": RECIPE_WIDTH} | model, training, name
-    )
+    training = training | dict(lr=round(training["lr"] * 768 / RECIPE_WIDTH, 6))
+    point = Point(f"{name}-seed{seed}", 1, seed, {"d_model": RECIPE_WIDTH} | model, training, name)
     config, data = point.config(), point.recipe().training.data
     batch = data.batch_size * data.accumulation * config.context_length
     return replace(point, steps=round(RECIPE_BUDGET / (6 * multiplying(config) * batch)))

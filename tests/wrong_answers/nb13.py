@@ -400,6 +400,18 @@ def forgets_the_half(residuals, delta):
     return np.where(size <= delta, size**2, delta * (size - delta / 2))
 
 
+@wrong("13.4", "no-half")
+def forgets_the_half_of_both(residuals, delta):
+    size = np.abs(residuals)
+    return np.where(size <= delta, size**2, delta * (2 * size - delta))
+
+
+@wrong("13.4", "jump")
+def adds_the_whole_size(residuals, delta):
+    size = np.abs(residuals)
+    return np.where(size <= delta, size**2 / 2, delta**2 / 2 + delta * size)
+
+
 @wrong("13.4", "jump")
 def begins_the_line_at_zero(residuals, delta):
     size = np.abs(residuals)
