@@ -185,7 +185,8 @@ class Mixture(nn.Module):
         tokens = x.flatten(0, 1)  # (N, d_model)
         probabilities = self.router(tokens).softmax(dim=-1)  # (N, n_expert)
         weights, chosen = probabilities.topk(self.top_k, dim=-1)  # (N, top_k) each
-        weights = weights / weights.sum(dim=-1, keepdim=True)
+        if self.top_k > 1:  # alone it stays its probability, or the router would learn nothing (Switch)
+            weights = weights / weights.sum(dim=-1, keepdim=True)
         self.imbalance = imbalance(probabilities, chosen)  # for the training loss
         mixed = torch.zeros_like(tokens)
         for number, expert in enumerate(self.experts):

@@ -293,7 +293,8 @@ def one_by_one(layer: Mixture, x: torch.Tensor) -> torch.Tensor:
         scores = layer.router.weight @ token
         best = sorted(range(len(scores)), key=lambda i: -scores[i].item())[: layer.top_k]
         odds = torch.stack([scores[i] for i in best]).exp()
-        rows.append(sum(odds[n] / odds.sum() * layer.experts[i](token[None])[0] for n, i in enumerate(best)))
+        whole = odds.sum() if layer.top_k > 1 else scores.exp().sum()  # alone an expert keeps its probability
+        rows.append(sum(odds[n] / whole * layer.experts[i](token[None])[0] for n, i in enumerate(best)))
     return torch.stack(rows).view_as(x)
 
 
@@ -302,7 +303,7 @@ def test_a_mixture_by_enumeration(top_k):
     layer = mixture(top_k=top_k)
     twin = copy.deepcopy(layer)
     pairs = [*zip(layer.experts.parameters(), twin.experts.parameters(), strict=True)]
-    pairs += [(layer.router.weight, twin.router.weight)] if top_k > 1 else []  # a single expert has the weight one
+    pairs += [(layer.router.weight, twin.router.weight)]
     assert_alike(layer, twin, random(2, 9, 32), lambda: pairs, lambda x: one_by_one(twin, x))
 
 
