@@ -15,7 +15,7 @@ from course.bench.planning import training_flops_per_token
 from course.scaling.experiments import BATCH_TOKENS, RATE, SEEDS, VOCABULARY, Point
 from helpers.evaluation import evaluate, evaluating, story_rows
 from helpers.model import GPT
-from helpers.modern import ModernGPT, model_of, stretched_base
+from helpers.modern import ModernGPT, model_of, repeat_heads, stretched_base
 from helpers.tokenizer import Tokenizer
 
 WIDTH = 64  # of all models: two layers of four heads, as the storyteller has them
@@ -97,7 +97,7 @@ def largest(model: ModernGPT, tokenizer: Tokenizer, texts: Sequence[str]) -> dic
 
     def look(attn: torch.nn.Module, given: tuple) -> None:
         q, k, _ = attn.heads(given[0], torch.arange(given[0].shape[1]))
-        k = k.repeat_interleave(q.shape[1] // k.shape[1], dim=1)
+        k = repeat_heads(k, q.shape[1])
         scores.append((q @ k.mT / q.shape[-1] ** 0.5).tril().abs().max().item())
 
     hooks = [block.attn.register_forward_pre_hook(look) for block in model.blocks]
