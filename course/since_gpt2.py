@@ -19,7 +19,7 @@ from helpers.modern import ModernGPT, model_of, repeat_heads, stretched_base
 from helpers.tokenizer import Tokenizer
 
 WIDTH = 64  # of all models: two layers of four heads, as the storyteller has them
-BUDGET = 4e12  # operations of a run, about 1,100 steps: enough for most of what a storyteller of this width learns
+BUDGET = 2e12  # operations of a run, about 550 steps
 STRETCH = 4  # so many times the trained context is read when the runs are over
 BUCKETS = 32  # into which positions are divided then
 SCORED = 200  # stories that are read to see what experts and scores do
@@ -187,7 +187,7 @@ def experts() -> list[Point]:
 
 
 # With AdamW: Muon's steps are of one size, whatever the gradient, and at 4 times the rate of `parts` nothing happens.
-STABILITY_BUDGET, STABILITY_RATES = BUDGET / 4, (0.01, 0.03, 0.1)
+STABILITY_BUDGET, STABILITY_RATES = BUDGET / 2, (0.01, 0.03, 0.1)
 STABILIZERS: dict[str, dict] = {
     "plain": dict(qk_norm=False),  # said aloud, so that all of them are a `ModernGPT`, which is looked into afterwards
     "QK-norm": dict(qk_norm=True),
