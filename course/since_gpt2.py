@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from course.bench.planning import training_flops_per_token
 from course.scaling.experiments import BATCH_TOKENS, RATE, SEEDS, VOCABULARY, Point
 from helpers.evaluation import evaluate, evaluating, story_rows
+from helpers.kv_cache import KVCache, StreamingCache
 from helpers.model import GPT
 from helpers.modern import ModernGPT, model_of, repeat_heads, stretched_base
 from helpers.tokenizer import Tokenizer
@@ -23,6 +24,7 @@ BUDGET = 2e12  # operations of a run, about 550 steps
 STRETCH = 4  # so many times the trained context is read when the runs are over
 BUCKETS = 32  # into which positions are divided then
 SCORED = 200  # stories that are read to see what experts and scores do
+STREAMS = 16  # texts without an end that are read side by side
 
 
 # ---------------------------------------------------------------------- measured when a run is over
@@ -52,11 +54,16 @@ def beyond(model: GPT, tokenizer: Tokenizer, texts: Sequence[str]) -> dict:
     if getattr(config, "rotary", False):
         ways["positions divided"] = dict(interpolation=float(STRETCH))
         ways["base stretched"] = dict(rope_base=stretched_base(config.rope_base, STRETCH, config.d_head))
-    stream = torch.tensor([token for row in story_rows(tokenizer, texts) for token in row[:-1]])
+    stream = run_together(tokenizer, texts)
     sequences = stream[: (len(stream) - 1) // length * length + 1]
     return {
         "by_position": {name: _losses(longer(model, length, **way), sequences, length) for name, way in ways.items()}
     }
+
+
+def run_together(tokenizer: Tokenizer, texts: Sequence[str]) -> torch.Tensor:
+    """The tokens of all stories, each with its end token, in one row."""
+    return torch.tensor([token for row in story_rows(tokenizer, texts) for token in row[:-1]])
 
 
 @torch.inference_mode()
@@ -67,6 +74,30 @@ def _losses(model: GPT, stream: torch.Tensor, length: int) -> list[float]:
         for start in range(0, len(stream) - 1, length)
     ]  # fmt: skip
     return torch.stack(losses).mean(dim=0).view(BUCKETS, -1).mean(dim=1).tolist()
+
+
+def streaming(model: GPT, tokenizer: Tokenizer, texts: Sequence[str]) -> dict:
+    """The loss by position of texts that outgrow the context, read token by token: a number for each bucket.
+
+    Where the context is full everything is read again, or, if positions are rotated, the oldest token falls out.
+    """
+    length = STRETCH * model.config.context_length
+    sequences = run_together(tokenizer, texts)[: STREAMS * (length + 1)].view(STREAMS, -1)
+    caches = {"read again": KVCache(model)}
+    if getattr(model.config, "rotary", False):
+        caches |= {"streamed": StreamingCache(model, sinks=0), "streamed with 4 sinks": StreamingCache(model, sinks=4)}
+    with evaluating(model):
+        return {"by_position": {name: token_by_token(cache, sequences) for name, cache in caches.items()}}
+
+
+@torch.inference_mode()
+def token_by_token(cache: KVCache, sequences: torch.Tensor) -> list[float]:
+    """The loss of sequences, (B, length + 1), that are read token by token: a number for each bucket of positions."""
+    logits, losses = cache.start(sequences[:, :1].tolist()), []
+    for now in sequences[:, 1:].T:
+        losses.append(F.cross_entropy(logits, now))
+        logits = cache.append(now.tolist())
+    return torch.stack(losses).view(BUCKETS, -1).mean(dim=1).tolist()
 
 
 @torch.inference_mode()
@@ -176,6 +207,11 @@ def windows() -> list[Point]:
     return each(sizes | {"window 32 and sinks": dict(rotary=True, window=32, sinks=4)}, measure=beyond)
 
 
+def streams() -> list[Point]:
+    """Two of `parts` again, to read texts that outgrow the context as one does who tells a story: token by token."""
+    return each({"added, read on": {}, "rotated, read on": dict(rotary=True)}, measure=streaming)
+
+
 def experts() -> list[Point]:
     """More parameters for the same operations, with and without the loss that keeps experts equally busy."""
     kinds = {
@@ -225,6 +261,7 @@ EXPERIMENTS: dict[str, Callable[[], list[Point]]] = {
     "part-rates": part_rates,
     "together": together,
     "windows": windows,
+    "streams": streams,
     "experts": experts,
     "stability": stability,
     "vocabularies": vocabularies,

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -16,6 +17,7 @@ from course.scaling.experiments import BATCH_TOKENS, SEEDS, VOCABULARY, multiply
 from course.since_gpt2 import BUDGET, EXPERIMENTS, PARTS, STABILITY_BUDGET, beyond, busy, each, largest, longer, point
 from helpers.errors import CourseError, NotANumber
 from helpers.evaluation import mean_loss
+from helpers.kv_cache import KVCache, StreamingCache
 from helpers.model import GPT
 from helpers.modern import ModernConfig, ModernGPT, model_of
 from helpers.stories import load_stories
@@ -102,6 +104,24 @@ def test_a_recipe_can_ask_for_what_gpt2_does_not_have():
         override(storyteller, ["n_kv_head=3"])
 
 
+def test_texts_without_an_end_are_read_as_they_are_without_a_cache(monkeypatch):
+    monkeypatch.setattr(since_gpt2, "BUCKETS", 4)
+    generator = torch.Generator().manual_seed(0)
+    for changes in ({}, dict(rotary=True)):
+        model = ModernGPT(ModernConfig(**SHAPE, **changes)).eval()
+        sequences = torch.randint(97, (3, 4 * 32 + 1), generator=generator)
+        found = since_gpt2.token_by_token(KVCache(model), sequences)
+        with torch.no_grad():
+            windows = [(sequences[:, max(0, end - 32) : end], sequences[:, end]) for end in range(1, 4 * 32 + 1)]
+            losses = [F.cross_entropy(model(window)[:, -1], target) for window, target in windows]
+        expected = torch.stack(losses).view(4, -1).mean(dim=1).tolist()
+        assert found == pytest.approx(expected, abs=1e-5)
+        if changes:  # streamed: the same until the context is full
+            streamed = since_gpt2.token_by_token(StreamingCache(model), sequences)
+            assert streamed[0] == pytest.approx(expected[0], abs=1e-5)
+            assert streamed[1:] != pytest.approx(expected[1:], abs=1e-5)
+
+
 # ---------------------------------------------------------------------- running
 
 
@@ -112,6 +132,7 @@ def test_tiny_runs_are_recorded_with_what_was_measured(elsewhere, monkeypatch, c
         tiny("experts", dict(n_expert=4), measure=busy),
         tiny("wild", dict(qk_norm=False), training=dict(lr=100.0, embedding_lr=100.0, kind="adamw"), measure=largest),
         tiny("small words", {}, vocabulary=512, measure=since_gpt2.bits),
+        tiny("stream", dict(rotary=True), measure=since_gpt2.streaming),
     ]
     monkeypatch.setitem(running.EXPERIMENTS, "parts", lambda: points)
     monkeypatch.setattr(running, "SCORED", 20)
@@ -119,13 +140,14 @@ def test_tiny_runs_are_recorded_with_what_was_measured(elsewhere, monkeypatch, c
     for each_point in points:
         rows.append(running.run_point(each_point))
         assert not (running.runs_folder() / "since_gpt2" / each_point.name).exists()
-    old, new, experts, wild, small = rows
+    old, new, experts, wild, small, stream = rows
     assert set(old["by_position"]) == {"as it is"}
     assert set(new["by_position"]) == {"as it is", "positions divided", "base stretched"}
     assert all(len(losses) == 32 and min(losses) > 0 for losses in new["by_position"].values())
     assert [sum(layer) for layer in experts["busy"]] == pytest.approx([1, 1], abs=1e-5)
     assert wild["largest_logit"] > 0 and wild["largest_score"] > 0
     assert 0.5 < small["bits_per_byte"] < 4
+    assert set(stream["by_position"]) == {"read again", "streamed", "streamed with 4 sinks"}
     assert old["all_operations"] == training_flops_per_token(points[0].config()) * old["tokens"]
     running.record_of("parts").write_text("".join(f"{running.json.dumps(row)}\n" for row in rows[:2]))
     assert main(["since-gpt2", "parts", "--list"]) == 0

@@ -8,7 +8,7 @@ from course.site.syllabus import SYLLABUS
 
 
 def test_the_syllabus_is_in_order_and_holds_every_notebook():
-    assert [entry.number for entry in SYLLABUS] == [f"{i:02d}" for i in range(14)]
+    assert [entry.number for entry in SYLLABUS] == [f"{i:02d}" for i in range(15)]
     assert {path.stem for path in notebooks.all_notebooks()} <= {entry.name for entry in SYLLABUS}
 
 

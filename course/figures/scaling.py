@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
 from course.figures import style
 
@@ -19,36 +19,11 @@ def short(number: float) -> str:
     return f"{number:.3g}"
 
 
-def _mean_and_error(values: Sequence[float]) -> tuple[float, float]:
-    """The mean of seeds, and its standard error; 0 where there is one seed, which says nothing of it."""
-    values = np.asarray(values, dtype=float)
-    return float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0
-
-
-def _seeds(counts: Sequence[int]) -> str:
-    """How many runs a point stands for, in words."""
-    least, most = min(counts), max(counts)
-    return f"{least} seed{'s' if least > 1 else ''}" if least == most else f"{least} to {most} seeds"
-
-
-def _log_axis(ax, values: Sequence[float]) -> None:
-    """A logarithmic axis whose ticks are the measured values themselves."""
-    ax.set_xscale("log")
-    ax.xaxis.set_major_locator(FixedLocator(sorted(set(values))))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: short(value)))
-    ax.xaxis.set_minor_locator(NullLocator())
-
-
 def _nice_losses(axis, ends: tuple[float, float]) -> None:
     """Round losses as the ticks of a logarithmic axis."""
     axis.set_major_locator(FixedLocator([each for each in NICE if ends[0] < each < ends[1]]))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
-
-
-def _above(ax, x: float, text: str) -> None:
-    """The name of a vertical line, above the axes."""
-    ax.text(x, 1.0, text, transform=ax.get_xaxis_transform(), fontsize=9, ha="center", va="bottom")
 
 
 @style.figure
@@ -66,7 +41,7 @@ def isoflops(
     said, sizes, counts = [], [], []
     for i, (budget, by_size) in enumerate(sorted(curves.items())):
         N = sorted(by_size)
-        means, errors = np.array([_mean_and_error(by_size[each]) for each in N]).T
+        means, errors = np.array([style.mean_and_error(by_size[each]) for each in N]).T
         ax.errorbar(N, means, errors, label=f"{short(budget)} operations", capsize=2.5, **style.look(i))
         lowest = int(means.argmin())
         said.append(f"{short(budget)}: lowest at {short(N[lowest])} weights, {means[lowest]:.2f}")
@@ -75,7 +50,7 @@ def isoflops(
             at = np.interp(np.log(best[budget]), np.log(N), means)
             ax.plot(best[budget], at, marker="x", markersize=11, markeredgewidth=2.2, color=style.INK, zorder=5)
     ax.axhline(floor, color=style.INK, linewidth=1.1, linestyle=":", label=f"the floor: {floor:.3f}")
-    _log_axis(ax, sizes)
+    style.measured_axis(ax, sizes, short)
     ax.set_yscale("log")
     _nice_losses(ax.yaxis, (0, max(max(each) for by_size in curves.values() for each in by_size.values())))
     ax.set(xlabel="N, weights that multiply", ylabel="validation loss, nats per token")
@@ -83,7 +58,7 @@ def isoflops(
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     crosses = " Crosses mark the lowest points of parabolas through the curves." if best else ""
     return fig, (
-        f"Validation loss by model size, a curve for each budget of operations, {_seeds(counts)} a point. "
+        f"Validation loss by model size, a curve for each budget of operations, {style.seeds(counts)} a point. "
         f"{'; '.join(said)}. The floor, {floor:.3f}, lies below all.{crosses}"
     )
 
@@ -174,7 +149,7 @@ def compared(losses: Mapping[str, Sequence[float]], levels: Mapping[str, float],
     fig, ax = style.canvas(height=0.9 + 0.5 * len(names))
     said = []
     for y, name in enumerate(names):
-        mean, error = _mean_and_error(losses[name])
+        mean, error = style.mean_and_error(losses[name])
         ax.barh(y, mean, 0.55, xerr=error, color=style.SKY, edgecolor=style.QUIET, capsize=3)
         ax.plot(losses[name], [y] * len(losses[name]), linestyle="", marker="|", color=style.BERRY, markersize=11)
         ax.text(mean, y, f"  {notes.get(name, '')}", va="center", fontsize=9)
@@ -183,7 +158,7 @@ def compared(losses: Mapping[str, Sequence[float]], levels: Mapping[str, float],
     for name, value in sorted(levels.items(), key=lambda each: each[1]):
         row = 1 - row if value - before < 0.2 * widest else 0  # names of lines that are near stand one above the other
         ax.axvline(value, color=style.INK, linewidth=1.1, linestyle=":")
-        _above(ax, value, f"{name}: {value:.2f}" + row * "\n")
+        style.above(ax, value, f"{name}: {value:.2f}" + row * "\n")
         before = value
     ax.set_yticks(range(len(names)), names)
     ax.grid(visible=False, axis="y")
@@ -192,7 +167,7 @@ def compared(losses: Mapping[str, Sequence[float]], levels: Mapping[str, float],
     ax.set(xlabel="validation loss, nats per token", xlim=(0, widest))
     ax.set_title(title, pad=(20 if len(levels) < 2 else 34) if levels else 9)
     lines = "".join(f" {name}: {value:.2f}." for name, value in levels.items())
-    return fig, f"{title}. {_seeds([len(each) for each in losses.values()])}; {'; '.join(said)}.{lines}"
+    return fig, f"{title}. {style.seeds([len(each) for each in losses.values()])}; {'; '.join(said)}.{lines}"
 
 
 @style.figure
@@ -204,16 +179,15 @@ def repeated(losses: Mapping[float, Sequence[float]], floor: float):
     """
     fig, ax = style.canvas(height=3.4)
     epochs = sorted(losses)
-    means, errors = np.array([_mean_and_error(losses[each]) for each in epochs]).T
+    means, errors = np.array([style.mean_and_error(losses[each]) for each in epochs]).T
     ax.errorbar(epochs, means, errors, capsize=3, **style.look(2))
     style.levels(ax, {"the floor": floor})
-    _log_axis(ax, epochs)
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.1f}" if value < 2 else f"{value:.0f}"))
+    style.measured_axis(ax, epochs, lambda value: f"{value:.1f}" if value < 2 else f"{value:.0f}")
     ax.set(xlabel="times that each story is read", ylabel="validation loss, nats per token", ylim=(0, None))
     ax.set_title("The same tokens, from fewer and fewer stories")
     said = ", ".join(f"{mean:.2f} at {epoch:.1f}" for epoch, mean in zip(epochs, means, strict=True))
     return fig, (
-        f"Validation loss by epochs, {_seeds([len(each) for each in losses.values()])} a point: {said}. "
+        f"Validation loss by epochs, {style.seeds([len(each) for each in losses.values()])} a point: {said}. "
         f"The floor is {floor:.2f}."
     )
 
@@ -231,7 +205,7 @@ def rates_by_width(panels: Mapping[str, Mapping[int, Mapping[float, Sequence[flo
         told = []
         for i, (width, by_rate) in enumerate(sorted(widths.items())):
             rates = sorted(by_rate)
-            means, errors = np.array([_mean_and_error(by_rate[rate]) for rate in rates]).T
+            means, errors = np.array([style.mean_and_error(by_rate[rate]) for rate in rates]).T
             ax.errorbar(rates, means, errors, capsize=2, label=f"width {width}", **style.look(i))
             best = int(np.nanargmin(means))
             ax.plot(rates[best], means[best], marker="o", markersize=13, markerfacecolor="none", color=style.INK)
@@ -271,7 +245,7 @@ def shares(
         ax.text(total, y, f"  {total:.3g}", va="center", fontsize=9)
     for name, value in (capacity or {}).items():
         ax.axvline(value, color=style.INK, linewidth=1.2, linestyle="--")
-        _above(ax, value, name)
+        style.above(ax, value, name)
     ax.set_yticks(range(len(parts)), list(parts))
     ax.grid(visible=False, axis="y")
     ax.grid(visible=True, axis="x")

@@ -11,12 +11,14 @@ def lengths(words_per_story: list[int]):
 
 import functools
 import io
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import matplotlib
+import numpy as np
 from cycler import cycler
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 # Dark to light in nearly equal steps of lightness (L* 18, 34, 47, 59, 72, 84), so a greyscale print keeps
 # them apart, and neighbours differ in blueness, which the common kinds of colour-blindness preserve.
@@ -99,6 +101,31 @@ def levels(ax, values: Mapping[str, float], spec: str = ".2f") -> None:
             textcoords="offset points", ha="right", va="bottom", fontsize=9,
             bbox={"facecolor": GROUND, "edgecolor": "none", "alpha": 0.8, "pad": 0.8},
         )  # fmt: skip
+
+
+def above(ax, x: float, text: str) -> None:
+    """The name of a vertical line, above the axes."""
+    ax.text(x, 1.0, text, transform=ax.get_xaxis_transform(), fontsize=9, ha="center", va="bottom")
+
+
+def measured_axis(ax, values: Iterable[float], write: Callable[[float], str]) -> None:
+    """A logarithmic x axis whose ticks are the measured values themselves, as `write` writes them."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(FixedLocator(sorted(set(values))))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: write(value)))
+    ax.xaxis.set_minor_locator(NullLocator())
+
+
+def mean_and_error(values: Sequence[float]) -> tuple[float, float]:
+    """The mean of seeds, and its standard error; 0 where there is one seed, which says nothing of it."""
+    values = np.asarray(values, dtype=float)
+    return float(values.mean()), float(values.std(ddof=1) / len(values) ** 0.5) if len(values) > 1 else 0.0
+
+
+def seeds(counts: Sequence[int]) -> str:
+    """How many runs a point stands for, in words."""
+    least, most = min(counts), max(counts)
+    return f"{least} seed{'s' if least > 1 else ''}" if least == most else f"{least} to {most} seeds"
 
 
 class Picture:

@@ -41,4 +41,5 @@ SYLLABUS = (
     Entry("11_looking_inside", _BEYOND, "Looking inside", "Heads, lenses, ablations, with the truth known."),
     Entry("12_pretrained_gpt2", _BEYOND, "Pretrained", "OpenAI's weights in your model, and yours in theirs."),
     Entry("13_scaling_up", _BEYOND, "Scaling up", "A scaling law of your own, and many processes."),
+    Entry("14_since_gpt2", _BEYOND, "Since GPT-2", "What changed since 2019, part by part, and what it buys."),
 )

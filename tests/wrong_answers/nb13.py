@@ -381,6 +381,18 @@ def divides_by_the_loss(parameters, N, D, L):
     return law(parameters, N, D) / L
 
 
+@wrong("13.3", "e-as-given")
+def adds_log_e(parameters, N, D, L):
+    log_E, log_A, a, log_B, b = parameters
+    return np.log(log_E + np.exp(log_A) / N**a + np.exp(log_B) / D**b) - np.log(L)
+
+
+@wrong("13.3", "two-terms")
+def gives_logaddexp_three(parameters, N, D, L):
+    log_E, log_A, a, log_B, b = parameters
+    return np.logaddexp(log_E, log_A - a * np.log(N), log_B - b * np.log(D)) - np.log(L)
+
+
 # --- 13.4 huber
 
 
