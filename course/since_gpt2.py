@@ -54,25 +54,28 @@ def beyond(model: GPT, tokenizer: Tokenizer, texts: Sequence[str]) -> dict:
     if getattr(config, "rotary", False):
         ways["positions divided"] = dict(interpolation=float(STRETCH))
         ways["base stretched"] = dict(rope_base=stretched_base(config.rope_base, STRETCH, config.d_head))
-    stream = run_together(tokenizer, texts)
-    sequences = stream[: (len(stream) - 1) // length * length + 1]
-    return {
-        "by_position": {name: _losses(longer(model, length, **way), sequences, length) for name, way in ways.items()}
-    }
+    sequences = run_together(tokenizer, texts, length)
+    return {"by_position": {name: _losses(longer(model, length, **way), sequences) for name, way in ways.items()}}
 
 
-def run_together(tokenizer: Tokenizer, texts: Sequence[str]) -> torch.Tensor:
-    """The tokens of all stories, each with its end token, in one row."""
-    return torch.tensor([token for row in story_rows(tokenizer, texts) for token in row[:-1]])
+def run_together(tokenizer: Tokenizer, texts: Sequence[str], length: int) -> torch.Tensor:
+    """Stories one after the other, each with its end token, (sequences, length + 1).
+
+    As in training: every sequence begins where a story begins, and the last of its stories is cut. Were they cut from
+    one long row, they would begin in the middle of stories, as no sequence in training does.
+    """
+    sequences, sequence = [], []
+    for row in story_rows(tokenizer, texts):
+        sequence += row if not sequence else row[1:]
+        if len(sequence) > length:
+            sequences.append(sequence[: length + 1])
+            sequence = []
+    return torch.tensor(sequences)
 
 
 @torch.inference_mode()
-def _losses(model: GPT, stream: torch.Tensor, length: int) -> list[float]:
-    losses = [
-        F.cross_entropy(model(stream[None, start : start + length])[0], stream[start + 1 : start + length + 1],
-                        reduction="none")
-        for start in range(0, len(stream) - 1, length)
-    ]  # fmt: skip
+def _losses(model: GPT, sequences: torch.Tensor) -> list[float]:
+    losses = [F.cross_entropy(model(row[None, :-1])[0], row[1:], reduction="none") for row in sequences]
     return torch.stack(losses).mean(dim=0).view(BUCKETS, -1).mean(dim=1).tolist()
 
 
@@ -82,7 +85,7 @@ def streaming(model: GPT, tokenizer: Tokenizer, texts: Sequence[str]) -> dict:
     Where the context is full everything is read again, or, if positions are rotated, the oldest token falls out.
     """
     length = STRETCH * model.config.context_length
-    sequences = run_together(tokenizer, texts)[: STREAMS * (length + 1)].view(STREAMS, -1)
+    sequences = run_together(tokenizer, texts, length)[:STREAMS]
     caches = {"read again": KVCache(model)}
     if getattr(model.config, "rotary", False):
         caches |= {"streamed": StreamingCache(model, sinks=0), "streamed with 4 sinks": StreamingCache(model, sinks=4)}

@@ -122,6 +122,18 @@ def test_texts_without_an_end_are_read_as_they_are_without_a_cache(monkeypatch):
             assert streamed[1:] != pytest.approx(expected[1:], abs=1e-5)
 
 
+def test_sequences_are_made_as_those_of_training():
+    tokenizer, texts = load_tokenizer("bundled"), load_stories("bundled", "validation")["text"][:12]
+    found = since_gpt2.run_together(tokenizer, texts, 300)
+    stories = [[*tokenizer.encode(text), tokenizer.eos_token_id] for text in texts]
+    assert len(found) >= 3 and found.shape[1] == 301
+    for sequence in found.tolist():
+        assert sequence[0] == tokenizer.eos_token_id
+        first = next(number for number, story in enumerate(stories) if sequence[1 : len(story) + 1] == story)
+        assert sequence[1:] == [token for story in stories[first:] for token in story][:300]
+        stories = stories[first + 1 :]  # none is read twice
+
+
 # ---------------------------------------------------------------------- running
 
 
