@@ -123,7 +123,7 @@ def test_texts_without_an_end_are_read_as_they_are_without_a_cache(monkeypatch):
 
 
 def test_sequences_are_made_as_those_of_training():
-    tokenizer, texts = load_tokenizer("bundled"), load_stories("bundled", "validation")["text"][:12]
+    tokenizer, texts = load_tokenizer("bundled"), load_stories("bundled", "validation").dataset[:12]["text"]
     found = since_gpt2.run_together(tokenizer, texts, 300)
     stories = [[*tokenizer.encode(text), tokenizer.eos_token_id] for text in texts]
     assert len(found) >= 3 and found.shape[1] == 301
