@@ -186,22 +186,35 @@ def parts() -> list[Point]:
     return each(PARTS, measure=beyond)
 
 
-def part_rates() -> list[Point]:
-    """Each change at half and at twice the learning rate: whether it only wants another one."""
-    return [
-        point(f"{name}-rate{rate}", 0, choice, dict(lr=rate, embedding_lr=rate))
-        for rate in (RATE / 2, 2 * RATE)
-        for name, choice in PARTS.items()
-    ]
+LLAMA = dict(rms_norm=True, rotary=True, swiglu=True, bias=False)
 
 
 def together() -> list[Point]:
     """The parts of Llama and of Qwen3, all at once."""
-    llama = dict(rms_norm=True, rotary=True, swiglu=True, bias=False)
-    kinds = {"Llama": llama, "Qwen3": llama | dict(qk_norm=True)}
+    kinds = {"Llama": LLAMA, "Qwen3": LLAMA | dict(qk_norm=True)}
     return each(
         kinds | {f"{name}, shared keys": kind | dict(n_kv_head=2) for name, kind in kinds.items()}, measure=beyond
     )
+
+
+def pairs() -> list[Point]:
+    """Rotary positions with one more of Llama's parts, and Llama with biases: which of them get in each other's way.
+
+    Without a bias, of a matrix or of a norm, no part of a score is the same for all tokens and depends on distance.
+    """
+    others = {name: PARTS[name] for name in ("RMSNorm", "no biases", "SwiGLU")}
+    kinds = {f"rotary positions and {name}": dict(rotary=True) | other for name, other in others.items()}
+    return each(kinds | {"Llama with biases": LLAMA | dict(bias=True)})
+
+
+def part_rates() -> list[Point]:
+    """Some of them at half and at twice the learning rate: whether one only wants another one."""
+    kinds = {name: PARTS[name] for name in ("GPT-2", "rotary positions", "SwiGLU", "QK-norm")} | {"Llama": LLAMA}
+    return [
+        point(f"{name}-rate{rate}", 0, choice, dict(lr=rate, embedding_lr=rate))
+        for rate in (RATE / 2, 2 * RATE)
+        for name, choice in kinds.items()
+    ]
 
 
 def windows() -> list[Point]:
@@ -249,20 +262,21 @@ def stability() -> list[Point]:
 
 
 def vocabularies() -> list[Point]:
-    """Smaller vocabularies, whose text has more tokens, with a head of its own and a tied one."""
+    """Smaller vocabularies than that of `parts`, with a head of its own and a tied one: their text has more tokens."""
     tied = PARTS["tied head"]
     return [
         point(f"{size} entries{', tied' if model else ''}", seed, model, vocabulary=size, measure=bits)
         for seed in SEEDS
-        for size in (512, 1024, VOCABULARY)
+        for size in (VOCABULARY // 4, VOCABULARY // 2)
         for model in ({}, tied)
     ]
 
 
 EXPERIMENTS: dict[str, Callable[[], list[Point]]] = {
     "parts": parts,
-    "part-rates": part_rates,
     "together": together,
+    "pairs": pairs,
+    "part-rates": part_rates,
     "windows": windows,
     "streams": streams,
     "experts": experts,
