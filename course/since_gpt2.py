@@ -7,6 +7,7 @@ them (`python -m course since-gpt2`) and keeps the results in data/recorded/sinc
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -207,9 +208,32 @@ def pairs() -> list[Point]:
     return each(kinds | {"Llama with biases": LLAMA | dict(bias=True)})
 
 
+def biases_of(where: str, model: GPT) -> None:
+    """Let only some biases learn: those of queries and keys ("queries and keys"), all others ("elsewhere"), or "none".
+
+    Biases begin at 0, so one that does not learn is none.
+    """
+    for name, parameter in model.named_parameters():
+        if name.endswith(".bias"):
+            learns = torch.full_like(parameter, float(where == "elsewhere"))
+            if name.endswith("attn.qkv.bias"):  # queries, keys and values, one after the other
+                learns[: 2 * len(learns) // 3] = float(where == "queries and keys")
+            parameter.register_hook(lambda gradient, learns=learns: gradient * learns)
+
+
+def biases() -> list[Point]:
+    """Rotary positions with biases at some places: which of them are missed."""
+    return [
+        point(f"rotary, biases {where}", seed, dict(rotary=True), prepare=partial(biases_of, where), measure=beyond)
+        for seed in SEEDS
+        for where in ("none", "queries and keys", "elsewhere")
+    ]
+
+
 def part_rates() -> list[Point]:
     """Some of them at half and at twice the learning rate: whether one only wants another one."""
     kinds = {name: PARTS[name] for name in ("GPT-2", "rotary positions", "SwiGLU", "QK-norm")} | {"Llama": LLAMA}
+    kinds["rotary positions and no biases"] = dict(rotary=True, bias=False)
     return [
         point(f"{name}-rate{rate}", 0, choice, dict(lr=rate, embedding_lr=rate))
         for rate in (RATE / 2, 2 * RATE)
@@ -238,8 +262,8 @@ def experts() -> list[Point]:
     return each(kinds, measure=busy)
 
 
-# With AdamW: Muon's steps are of one size, whatever the gradient, and at 4 times the rate of `parts` nothing happens.
-STABILITY_BUDGET, STABILITY_RATES = BUDGET / 2, (0.01, 0.03, 0.1)
+# With AdamW: with Muon nothing went wrong at 4 times the rate of `parts`, in models of this size.
+STABILITY_BUDGET, STABILITY_RATES = BUDGET / 2, (0.003, 0.01, 0.03, 0.1)
 STABILIZERS: dict[str, dict] = {
     "plain": dict(qk_norm=False),  # said aloud, so that all of them are a `ModernGPT`, which is looked into afterwards
     "QK-norm": dict(qk_norm=True),
@@ -250,7 +274,7 @@ STABILIZERS: dict[str, dict] = {
 
 
 def stability() -> list[Point]:
-    """Short runs at a good learning rate and at two that are too high, with what is to keep them from diverging."""
+    """Short runs at learning rates up to one that is far too high, with what is to keep them from going wrong."""
     found = []
     for seed in SEEDS:
         for rate in STABILITY_RATES:
@@ -261,14 +285,16 @@ def stability() -> list[Point]:
     return found
 
 
+LONG = 512  # a context that holds nearly every story, also in the tokens of a small vocabulary
+
+
 def vocabularies() -> list[Point]:
-    """Smaller vocabularies than that of `parts`, with a head of its own and a tied one: their text has more tokens."""
-    tied = PARTS["tied head"]
+    """Smaller vocabularies, whose texts have more tokens: in a context that is long enough for all of them."""
+    longer_context = dict(context_length=LONG), dict(batch_size=BATCH_TOKENS // LONG)
     return [
-        point(f"{size} entries{', tied' if model else ''}", seed, model, vocabulary=size, measure=bits)
+        point(f"{size} entries", seed, *longer_context, vocabulary=size, measure=bits)
         for seed in SEEDS
-        for size in (VOCABULARY // 4, VOCABULARY // 2)
-        for model in ({}, tied)
+        for size in (VOCABULARY // 4, VOCABULARY // 2, VOCABULARY)
     ]
 
 
@@ -276,6 +302,7 @@ EXPERIMENTS: dict[str, Callable[[], list[Point]]] = {
     "parts": parts,
     "together": together,
     "pairs": pairs,
+    "biases": biases,
     "part-rates": part_rates,
     "windows": windows,
     "streams": streams,

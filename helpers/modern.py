@@ -196,7 +196,7 @@ class Mixture(nn.Module):
 
 
 def imbalance(probabilities: Tensor, chosen: Tensor) -> Tensor:
-    """1 where the experts are equally busy, more where not; (N, n_expert), (N, top_k): Fedus et al. 2021, eq. 4."""
+    """1: experts are equally busy, n_expert: one does all; (N, n_expert), (N, top_k): Fedus et al. 2021, eq. 4."""
     n_expert = probabilities.shape[-1]
     share = F.one_hot(chosen, n_expert).to(probabilities.dtype).mean(dim=(0, 1))  # (n_expert,)
     return n_expert * (share * probabilities.mean(dim=0)).sum()

@@ -134,6 +134,23 @@ def test_sequences_are_made_as_those_of_training():
         stories = stories[first + 1 :]  # none is read twice
 
 
+@pytest.mark.parametrize("where", ["none", "queries and keys", "elsewhere"])
+def test_biases_learn_where_they_are_asked_to(where):
+    model = ModernGPT(ModernConfig(**SHAPE, rotary=True))
+    since_gpt2.biases_of(where, model)
+    model.loss(ids := torch.randint(97, (2, 32)), ids).backward()
+    for name, parameter in model.named_parameters():
+        if not name.endswith(".bias"):
+            assert parameter.grad.any(), name
+        elif name.endswith("qkv.bias"):
+            queries, keys, values = parameter.grad.chunk(3)
+            assert bool(queries.any()) == (where == "queries and keys"), name
+            assert keys.shape == queries.shape and (where == "queries and keys" or not keys.any())
+            assert bool(values.any()) == (where == "elsewhere"), name
+        else:
+            assert bool(parameter.grad.any()) == (where == "elsewhere"), name
+
+
 # ---------------------------------------------------------------------- running
 
 

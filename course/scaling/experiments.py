@@ -45,6 +45,7 @@ class Point:
     mup_base: int | None = None  # the width that `course.scaling.mup` starts from; None: another parametrization
     vocabulary: int = VOCABULARY  # entries of its tokenizer; another number than the bundled one's: trained for it
     may_diverge: bool = False  # whether it is a result, with no loss, when the loss is no longer a number
+    prepare: Callable | None = None  # changes the model before it is trained
     measure: Callable | None = None  # from the trained model, tokenizer and texts to more for the record
     series: str = "scaling"  # the folder of its record, and of its run
 

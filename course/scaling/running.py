@@ -105,6 +105,8 @@ def _trained_and_scored(point: Point) -> dict:
     prepared = put_together(recipe, tokenizer, fresh_tokens(point.stories, point.vocabulary), [], "fresh stories")
     if point.mup_base:
         mup.scale(prepared.model, point.mup_base)
+    if point.prepare:
+        point.prepare(prepared.model)
     trainer = trainer_of(prepared, folder, progress=False, callback=_orphaned)
     if point.mup_base:
         trainer.train_step.optimizers = mup.optimizers(prepared.model, recipe.training.optimizer, point.mup_base)
