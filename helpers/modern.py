@@ -112,8 +112,7 @@ class GroupedQueryAttention(nn.Module):
 
     def __init__(self, config: ModernConfig):
         super().__init__()
-        self.config = config
-        self.counts = (config.n_head, config.n_kv_head, config.n_kv_head)  # heads of queries, keys, values
+        self.config, self.counts = config, (config.n_head, config.n_kv_head, config.n_kv_head)  # of q, k, v
         self.qkv = nn.Linear(config.d_model, sum(self.counts) * config.d_head, bias=config.bias)
         self.proj = nn.Linear(config.d_model, config.d_model, bias=config.bias)
         self.q_norm, self.k_norm = (RMSNorm(config.d_head) if config.qk_norm else nn.Identity() for _ in range(2))
