@@ -43,6 +43,7 @@ GIVEN = {
         "2.1": "a section of Kaplan et al. 2020",
         "86 million": "a headline that is quoted",
     },
+    "14": {"500,000": "the base of Llama 3's rotations, section 3.2 of Dubey et al. 2024"},
 }
 
 each = pytest.mark.parametrize("path", notebooks.all_notebooks(), ids=lambda path: path.stem)
