@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 
+from course.figures import modern_parts as parts
 from course.figures import since_gpt2 as figures
 from tests.pictures import check_pictures
 
@@ -94,7 +96,43 @@ def the_others():
     )
 
 
-@pytest.mark.parametrize("pictures", [bought, by_number, by_position, the_others])
+def the_parts():
+    quarter = math.pi / 2  # a token turns by a quarter: scores of these two vectors go 0, 2, 0, -2
+    yield (
+        parts.turned([1, 0], [0, 2], quarter, [(5, 4), (9, 8), (4, 1)]),
+        [
+            "each turned by its position at 1.5708 radians a token",
+            "1 apart: -2.00 with the query at 5 and the key at 4, -2.00 with the query at 9 and the key at 8; "
+            "3 apart: 2.00 with the query at 4 and the key at 1. Not turned it is 0.00.",
+        ],
+    )
+    nearly = [(12, 10), (3, 3), (3, 12), (5, 1)]  # more than a row, also of arrows that go nearly the same way
+    yield parts.turned([1.2, 0.5], [0.8, 0.3], 0.1, nearly), ["0 apart: 1.11 with", "-9 apart: ", "Not turned it is 1.11."]
+    x = np.linspace(-4, 4, 41)
+    gelu, silu = (x / (1 + np.exp(-factor * x)) for factor in (1.702, 1.0))
+    yield (
+        parts.gate(x, gelu, silu),
+        [
+            "Left: GELU and SiLU over x from -4 to 4",
+            "They fall to -0.16 and -0.28, and end at 4.00 and 3.93.",
+            "Negative gates nearly shut; positive ones let through what comes up by another way",
+            "the most that passes is 0.3 at a gate of -4 and 15.7 at a gate of 4.",
+        ],
+    )
+    yield (
+        parts.sharing(8, {"every head its own": 8, "grouped": 2, "one for all": 1}),
+        [
+            "above 8 heads of queries",
+            "every head its own: 8 heads of keys and values, each read by one head of queries; "
+            "grouped: 2 heads of keys and values, each read by 4 heads of queries; "
+            "one for all: 1 head of keys and values, read by 8 heads of queries.",
+        ],
+    )
+    yield parts.sharing(32, {"Llama 3 8B": 8}), ["8 heads of keys and values, each read by 4 heads of queries."]
+    yield parts.sharing(1, {"a lone head": 1}), ["above 1 head of queries", "1 head of keys and values, read by one head"]
+
+
+@pytest.mark.parametrize("pictures", [bought, by_number, by_position, the_others, the_parts])
 def test_every_figure_says_what_it_shows(pictures):
     check_pictures(pictures())
 
@@ -110,3 +148,8 @@ def test_every_figure_says_what_it_shows(pictures):
 )
 def test_a_change_is_one_when_it_is_more_than_twice_its_error(after, said):
     assert figures.bought([0.9, 1.1], {"it": after}, "A change").alt.endswith(f"± 0.100: {said}.")
+
+
+def test_heads_that_cannot_be_shared_equally_are_not_drawn():
+    with pytest.raises(ValueError, match="8 heads of queries cannot share 3"):
+        parts.sharing(8, {"uneven": 3})

@@ -34,6 +34,9 @@ def sees(answer, check):
         ("transposed", (d <= 0) & (d > -3), "keys see queries", "Queries are rows, keys are columns."),
         ("window-ignored", d >= 0, "all keys up to its own are seen", width),
         ("window-inverted", (d >= 0) & (d >= 3), "keys outside the window are seen", width),
+        ("sinks-count", (d >= 0) & ((d < 3) | (at <= 0)), "the first key is always seen, without sinks",
+         "A sink's position is below `sinks`: without any, none is."),
+        ("both-asked", d > 99, "nothing is seen", "Without sinks a window is left. An `and` in place of an `or`?"),
         ("first-keys", (d >= 0) & (at < 3), "the first three keys are seen", "The newest, not the first."),
         ("blocks", (d >= 0) & (at[:, None] // 3 == at // 3), "the text is cut into pieces of three", width),
     ], when="6 positions, a window of 3")  # fmt: skip

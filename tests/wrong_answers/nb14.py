@@ -1600,6 +1600,12 @@ def does_not_see_itself(queries, keys, window=None, sinks=0):
     return right.sees(queries, keys, window, sinks) & (apart(queries, keys) != 0)
 
 
+@wrong("14.10", "both-asked")
+def joins_sinks_by_and(queries, keys, window=None, sinks=0):
+    distance = apart(queries, keys)
+    return distance >= 0 if window is None else (distance >= 0) & (distance < window) & (keys < sinks)[..., None, :]
+
+
 @wrong("14.10", "sinks-ahead")
 def sees_sinks_that_lie_ahead(queries, keys, window=None, sinks=0):
     distance = apart(queries, keys)
@@ -1634,7 +1640,7 @@ def counts_sinks_from_one(queries, keys, window=None, sinks=0):
     return right.sees(queries, keys, window, sinks + (sinks > 0))
 
 
-@wrong("14.10", "window")
+@wrong("14.10", "sinks-count")
 def has_one_sink_more(queries, keys, window=None, sinks=0):
     distance = apart(queries, keys)
     return distance >= 0 if window is None else (distance >= 0) & ((distance < window) | (keys <= sinks)[..., None, :])
@@ -1920,6 +1926,11 @@ def takes_the_variance_of_shares(probabilities, chosen):
     n_expert = probabilities.shape[-1]
     both = shares(probabilities, chosen) * probabilities.mean(dim=0)
     return 1 + n_expert * both.var()
+
+
+@wrong("14.11", "softmax-again")
+def takes_a_softmax_of_probabilities(probabilities, chosen):
+    return right.imbalance(probabilities.softmax(dim=-1), chosen)
 
 
 @wrong("14.11", "less-one")
