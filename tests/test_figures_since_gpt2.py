@@ -97,17 +97,18 @@ def the_others():
 
 
 def the_parts():
-    quarter = math.pi / 2  # a token turns by a quarter: scores of these two vectors go 0, 2, 0, -2
+    quarter = math.pi / 2  # a token turns by a quarter: by distance the scores are 0, 2, 0, -2
     yield (
         parts.turned([1, 0], [0, 2], quarter, [(5, 4), (9, 8), (4, 1)]),
         [
             "each turned by its position at 1.5708 radians a token",
-            "1 apart: -2.00 with the query at 5 and the key at 4, -2.00 with the query at 9 and the key at 8; "
-            "3 apart: 2.00 with the query at 4 and the key at 1. Not turned it is 0.00.",
+            "1 apart: 2.00 with the query at 5 and the key at 4, 2.00 with the query at 9 and the key at 8; "
+            "3 apart: -2.00 with the query at 4 and the key at 1. Not turned it is 0.00.",
         ],
     )
     nearly = [(12, 10), (3, 3), (3, 12), (5, 1)]  # more than a row, also of arrows that go nearly the same way
-    yield parts.turned([1.2, 0.5], [0.8, 0.3], 0.1, nearly), ["0 apart: 1.11 with", "-9 apart: ", "Not turned it is 1.11."]
+    several = parts.turned([1.2, 0.5], [0.8, 0.3], 0.1, nearly)
+    yield several, ["0 apart: 1.11 with", "-9 apart: ", "Not turned it is 1.11."]
     x = np.linspace(-4, 4, 41)
     gelu, silu = (x / (1 + np.exp(-factor * x)) for factor in (1.702, 1.0))
     yield (
@@ -129,7 +130,7 @@ def the_parts():
         ],
     )
     yield parts.sharing(32, {"Llama 3 8B": 8}), ["8 heads of keys and values, each read by 4 heads of queries."]
-    yield parts.sharing(1, {"a lone head": 1}), ["above 1 head of queries", "1 head of keys and values, read by one head"]
+    yield parts.sharing(1, {"a lone head": 1}), ["above 1 head of queries", "values, read by one head of queries."]
 
 
 @pytest.mark.parametrize("pictures", [bought, by_number, by_position, the_others, the_parts])

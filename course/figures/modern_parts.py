@@ -37,7 +37,7 @@ def turned(query: Sequence[float], key: Sequence[float], frequency: float, place
     """
     columns = min(3, len(places))
     rows = math.ceil(len(places) / columns)
-    fig, axes = style.canvas(rows, columns, height=0.5 + 2.95 * rows, squeeze=False)
+    fig, axes = style.canvas(rows, columns, height=0.75 + 2.85 * rows, squeeze=False)
     arrows = {"q": (np.asarray(query, dtype=float), QUERY), "k": (np.asarray(key, dtype=float), KEY)}
     longest = max(math.hypot(*arrow) for arrow, _ in arrows.values())
     scores = defaultdict(list)
@@ -81,9 +81,9 @@ def turned(query: Sequence[float], key: Sequence[float], frequency: float, place
         for distance, found in scores.items()
     ]  # fmt: skip
     return fig, (
-        f"A query and a key of two features as arrows, each turned by its position at {frequency:g} radian{'s' * (frequency != 1)} a token, "
-        f"with the angle between them. Their score depends on the distance alone. {'; '.join(said)}. Not turned it is "
-        f"{_signed(float(np.dot(query, key)))}."
+        f"A query and a key of two features as arrows, each turned by its position at {frequency:g} "
+        f"radian{'s' * (frequency != 1)} a token, with the angle between them. Their score depends on the distance "
+        f"alone. {'; '.join(said)}. Not turned it is {_signed(float(np.dot(query, key)))}."
     )
 
 
@@ -174,7 +174,7 @@ def sharing(n_head: int, kinds: Mapping[str, int]):
         ax.set(xlim=(-0.7, n_head - 0.3), ylim=(-0.4, 3), aspect="equal")
         ax.axis("off")
         for y, shift, count, kind in ((3, 3, n_head, "queries"), (-0.4, -3, heads, "keys and values")):
-            ax.annotate(f"{count} head{'s' if count > 1 else ''} of {kind}", ((n_head - 1) / 2, y), (0, shift),
+            ax.annotate(f"{count} head{'s' * (count > 1)} of {kind}", ((n_head - 1) / 2, y), (0, shift),
                         textcoords="offset points", ha="center", va="bottom" if shift > 0 else "top",
                         fontsize=9)  # fmt: skip
         ax.set_title(fill(name, 78 // len(kinds)), fontsize=10.5, fontweight="normal", pad=22)
@@ -183,8 +183,8 @@ def sharing(n_head: int, kinds: Mapping[str, int]):
         said.append(f"{name}: {told} by {readers}")
     style.headline(fig, "Which heads share their keys and values")
     return fig, (
-        f"Rows of squares: above {n_head} head{'s' * (n_head > 1)} of queries, below the heads of keys and values, with lines from each "
-        f"head of queries to the one it reads. {'; '.join(said)}."
+        f"Rows of squares: above {n_head} head{'s' * (n_head > 1)} of queries, below the heads of keys and values, "
+        f"with lines from each head of queries to the one it reads. {'; '.join(said)}."
     )
 
 
