@@ -19,7 +19,7 @@ def bought():
         [
             "Three changes. Differences of the mean loss to 1.100",
             "3 seeds; lower is better",
-            "SwiGLU -0.400 ± 0.082: lower; RMSNorm +0.033 ± 0.105: inside the error; tied head +0.400 ± 0.082: higher",
+            "SwiGLU -0.400 ± 0.082: lower; RMSNorm +0.033 ± 0.105: inside two errors; tied head +0.400 ± 0.082: higher",
         ],
     )
     ten = {f"change {number}, with a name that is long": CHANGES["RMSNorm"] for number in range(10)}
@@ -142,8 +142,8 @@ def test_every_figure_says_what_it_shows(pictures):
     ("after", "said"),
     [
         ([0.79, 0.79], "lower"),
-        ([0.9, 0.9], "inside the error"),
-        ([1.1, 1.1], "inside the error"),
+        ([0.9, 0.9], "inside two errors"),
+        ([1.1, 1.1], "inside two errors"),
         ([1.21, 1.21], "higher"),
     ],
 )

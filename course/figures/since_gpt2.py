@@ -16,7 +16,7 @@ IDLE = 0.01  # an expert with a smaller share of the choices does nothing
 VERDICTS = {  # what a difference is, by its size and its error: how its bar looks
     "lower": dict(facecolor=style.SKY),
     "higher": dict(facecolor=style.SKY),
-    "inside the error": dict(facecolor=style.GROUND, hatch="///"),
+    "inside two errors": dict(facecolor=style.GROUND, hatch="///"),
     "one seed, no error": dict(facecolor=style.GROUND, linestyle=":"),
 }
 CROSS = dict(linestyle="", marker="x", markersize=5, markeredgewidth=1.6)
@@ -25,14 +25,14 @@ CROSS = dict(linestyle="", marker="x", markersize=5, markeredgewidth=1.6)
 def _verdict(change: float, error: float | None) -> str:
     if error is None:
         return "one seed, no error"
-    return "inside the error" if abs(change) <= 2 * error else "lower" if change < 0 else "higher"
+    return "inside two errors" if abs(change) <= 2 * error else "lower" if change < 0 else "higher"
 
 
 @style.figure
 def bought(before: Sequence[float], after: Mapping[str, Sequence[float]], title: str):
     """For each change its difference to what was before, with the standard error of the difference; lower is better.
 
-    A row for each change: a bar for the difference of the means, a mark for each seed. A bar inside twice its error is
+    A row for each change: a bar for the difference of the means, a mark for each seed. A bar inside two errors is
     hatched. Where one side has a single seed there is no error, and the row says so.
 
     Args:
@@ -74,9 +74,9 @@ def bought(before: Sequence[float], after: Mapping[str, Sequence[float]], title:
         keys.append(Line2D([], [], color=style.INK, linestyle="-", linewidth=1.4, label="standard error"))
     if len(before) > 1:
         keys.append(Patch(color=style.QUIET, alpha=0.18, label="seeds before the change"))
-    if "inside the error" in seen:
-        look = VERDICTS["inside the error"]
-        keys.append(Patch(edgecolor=style.INK, linewidth=0.8, label="inside twice its error", **look))
+    if "inside two errors" in seen:
+        look = VERDICTS["inside two errors"]
+        keys.append(Patch(edgecolor=style.INK, linewidth=0.8, label="inside two errors", **look))
     fig.legend(handles=keys, loc="outside lower left", ncols=4)
     runs = style.seeds([len(before), *map(len, after.values())])
     errors = ", with the standard errors of the differences" if seen - {"one seed, no error"} else ""
