@@ -32,6 +32,7 @@ COURSE = {
     "classroom/": "handouts, quizzes, grading",
     "scaling/": "a scaling law; many small runs about scale, and one command that makes them; muP (13)",
     "since_gpt2.py": "small runs that hold each change since GPT-2 to what it replaced (14)",
+    "instructions/": "orders, stories read back by the grammar, judges, supervised fine-tuning (15)",
     "alignment/": "learning from judged answers: in groups (GRPO), in pairs (DPO, a reward model) (15)",
     "bench/": "measured speed and memory, beside peers; what a run will cost",
     "site/": "executing and publishing notebooks, the syllabus, model cards",
