@@ -13,7 +13,7 @@ from helpers.optimizers import OptimizerConfig
 from helpers.tokenizer import load_tokenizer
 
 ROWS = load("train")[:12]
-FEW = (tuning.Stage(1, 3, 4), tuning.Stage(None, 2, 4))
+FEW = (tuning.Stage(3, (tuning.Part(1, 4), tuning.Part(None, 2))), tuning.Stage(2, (tuning.Part(None, 4),)))
 
 
 def small():
@@ -55,8 +55,8 @@ def test_without_the_mask_orders_are_learned_too():
     losses = {}
     for masked in (True, False):
         model, tokenizer = small()
-        losses[masked] = tuning.tune(model, tokenizer, ROWS, (tuning.Stage(1, 1, 12),), masked=masked)[0]
-        (row,) = tuning.rows_of(tokenizer, ROWS[:1], 256, 1)
+        losses[masked] = tuning.tune(model, tokenizer, ROWS, (tuning.Stage(1, (tuning.Part(1, 12),)),), masked=masked)[0]
+        row = tuning.rows_of(tokenizer, ROWS, 256, 1)[0]
         assert 0 < sum(row.mask) < len(row.mask) - 1
     assert losses[True] != losses[False]
 
@@ -65,11 +65,11 @@ def test_where_nothing_fits_it_is_said():
     torch.manual_seed(0)
     model, tokenizer = tuning.listener_of(GPT(GPTConfig(2048, 16, 1, 2, 16)), load_tokenizer())
     with pytest.raises(CourseError, match="longer than the model's context"):
-        tuning.tune(model, tokenizer, ROWS, (tuning.Stage(None, 1, 4),))
+        tuning.tune(model, tokenizer, ROWS, (tuning.Stage(1, (tuning.Part(None, 4),)),))
 
 
 def test_a_model_that_knows_the_stories_keeps_every_order(monkeypatch):
-    """Where the stories themselves are the answers, all is kept; where each is the answer to another order, little."""
+    """Where the stories themselves are the answers, all is kept; where each answers another order, little."""
     rows = load("seen")[:20]
     monkeypatch.setattr(tuning, "answers", lambda *_, **__: [row["text"] for row in rows])
     found = tuning.orders_kept(None, None, rows)

@@ -27,5 +27,6 @@ def run(arguments: argparse.Namespace) -> int:
     made = dataset.make(count, dataset.SEED if arguments.seed is None else arguments.seed)
     paths = dataset.write(folder, made)
     size = sum(path.stat().st_size for path in paths)
-    print(f"{folder}: " + ", ".join(f"{len(rows):,} {split}" for split, rows in made.items()) + f"; {size / 1e3:.0f} kB")
+    counts = ", ".join(f"{len(rows):,} {split}" for split, rows in made.items())
+    print(f"{folder}: {counts}; {size / 1e3:.0f} kB")
     return 0

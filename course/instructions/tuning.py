@@ -1,9 +1,10 @@
 """Supervised fine-tuning: a storyteller learns to keep orders, in a minute or two of one thread.
 
 What an order decides stands in a story's first sentences: one word in ten of the opening, one in fifty of the whole. A
-small model needs thousands of such words before it looks back at the order at all, so it first learns from openings,
-then from beginnings that name the friend and what happens, and last from whole conversations. (Short texts first also
-saves time: Press et al. 2021, "Shortformer".)
+small model needs thousands of such words before it looks back at the order at all, so it learns first from openings,
+then from beginnings that name the friend and what happens, and last from whole conversations. A few whole ones are in
+every batch: without them it forgets within minutes how stories go on. (That short texts first save time: Press et al.
+2021, "Shortformer".)
 """
 
 import math
@@ -37,15 +38,26 @@ LONGEST_ANSWER = 260  # tokens; the longest of the bundled validation stories ha
 WARMUP = 10  # steps
 
 
-class Stage(NamedTuple):
-    """A part of the training: `steps` batches of `batch_size` rows, of so many `sentences` of a story; None: of all."""
+class Part(NamedTuple):
+    """Of what a step reads: so many rows, of stories cut after so many sentences (None: of whole conversations)."""
 
     sentences: int | None
+    rows: int
+
+
+class Stage(NamedTuple):
+    """So many steps, each of which reads these parts; every part's mean loss weighs the same."""
+
     steps: int
-    batch_size: int
+    parts: tuple[Part, ...]
 
 
-STAGES = (Stage(1, 300, 16), Stage(4, 400, 10), Stage(None, 150, 8))
+STAGES = (
+    Stage(250, (Part(1, 12), Part(None, 2))),
+    Stage(350, (Part(4, 6), Part(None, 3))),
+    Stage(150, (Part(None, 8),)),
+)
+DENSE = 3  # demands of an order whose story is cut: fewer teach less in as many tokens
 OPTIMIZER = OptimizerConfig(kind="muon", lr=0.02, embedding_lr=0.02, weight_decay=0.0)
 
 
@@ -86,6 +98,8 @@ def tune(
 ) -> list[float]:
     """Train a model (in place) on conversations; the learning rate rises in a few steps and falls linearly to 0.
 
+    Of cut stories only those are read whose orders have at least `DENSE` demands.
+
     Args:
         model, tokenizer: those of `listener_of`.
         rows: of the split "train".
@@ -101,9 +115,9 @@ def tune(
     was_training = model.training
     model.train()
     for stage in stages:
-        ready = rows_of(tokenizer, rows, model.config.context_length, stage.sentences)
-        for ids, targets in _endless(ready, stage, generator, masked):
-            loss = model.loss(ids, targets)
+        parts = [_endless(model, tokenizer, rows, part, generator, masked) for part in stage.parts]
+        for _ in range(stage.steps):
+            loss = sum(model.loss(*next(part)) for part in parts) / len(parts)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             set_learning_rates(optimizers, min((len(losses) + 1) / WARMUP, 1 - len(losses) / total))
@@ -119,17 +133,15 @@ def tune(
     return losses
 
 
-def _endless(rows: list[Rendered], stage: Stage, generator: torch.Generator, masked: bool):
-    """`stage.steps` batches, going through the rows again and again."""
-    left = stage.steps
-    if not rows:
-        raise CourseError("there is nothing to learn from: every conversation is longer than the model's context")
-    while left:
-        for batch in batches(rows, stage.batch_size, generator, masked):
-            yield batch
-            left -= 1
-            if not left:
-                return
+def _endless(model: GPT, tokenizer: Tokenizer, rows: Sequence[dict], part: Part, generator, masked: bool):
+    """Batches of a part, going through its rows again and again."""
+    dense = [row for row in rows if part.sentences is None or len(row["demands"]) >= DENSE]
+    ready = rows_of(tokenizer, dense, model.config.context_length, part.sentences)
+    if not ready:
+        said = "every conversation is longer than the model's context, or asks for too little"
+        raise CourseError(f"there is nothing to learn from: {said}")
+    while True:
+        yield from batches(ready, part.rows, generator, masked)
 
 
 # ---------------------------------------------------------------------- asking
