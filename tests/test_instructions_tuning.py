@@ -52,10 +52,10 @@ def test_training_lowers_the_loss_and_is_the_same_each_time():
 
 
 def test_without_the_mask_orders_are_learned_too():
-    losses = {}
+    losses, once = {}, (tuning.Stage(1, (tuning.Part(1, 12),)),)
     for masked in (True, False):
         model, tokenizer = small()
-        losses[masked] = tuning.tune(model, tokenizer, ROWS, (tuning.Stage(1, (tuning.Part(1, 12),)),), masked=masked)[0]
+        losses[masked] = tuning.tune(model, tokenizer, ROWS, once, masked=masked)[0]
         row = tuning.rows_of(tokenizer, ROWS, 256, 1)[0]
         assert 0 < sum(row.mask) < len(row.mask) - 1
     assert losses[True] != losses[False]
