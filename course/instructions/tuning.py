@@ -1,4 +1,4 @@
-"""Supervised fine-tuning: a storyteller learns to keep orders, in a minute or two of one thread.
+"""Supervised fine-tuning: a storyteller learns to keep orders.
 
 What an order decides stands in a story's first sentences: one word in ten of the opening, one in fifty of the whole. A
 small model needs thousands of such words before it looks back at the order at all, so it learns first from openings,
@@ -52,6 +52,7 @@ class Stage(NamedTuple):
     parts: tuple[Part, ...]
 
 
+# Not settled: these keep a storyteller's stories whole, and leave traits, kinds, friends and plots mostly unheard.
 STAGES = (
     Stage(250, (Part(1, 12), Part(None, 2))),
     Stage(350, (Part(4, 6), Part(None, 3))),
