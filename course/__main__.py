@@ -22,6 +22,7 @@ COMMANDS = {
     "quiz": "take a notebook's quiz, or write the quizzes for a learning platform",
     "scaling": "train the small runs from which notebook 13 learns about scale",
     "since-gpt2": "train the small runs in which notebook 14 holds each change since GPT-2 to what it replaced",
+    "instructions": "make the orders and questions of notebook 15 again",
     "bench": "measure the speed of training and of generation beside transformers' GPT-2",
     "mine": "list what you have built, and put your GPT together in runs/my_gpt.py",
     "handout": "make student copies without solutions, answer keys, and a set for nbgrader",

@@ -15,12 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from course import artifact
+from course import artifact, interpret
 from course.export import export
 from course.mentions import mentions_of
 from course.rementions import RementionAccuracy
 from course.skills import ROLES, Skills
-from helpers import interpret
 from helpers.checkpoint import load_model
 from helpers.errors import CourseError
 from helpers.evaluation import evaluating, padded
@@ -249,7 +248,7 @@ def looked_back(maps: Tensor, ids: Tensor, rows: Tensor, at: Tensor, true: Tenso
     """How much each head looks, from places of stories, at where a token stood before: (N, n_layer, H).
 
     Args:
-        maps: (n_layer, stories, H, T, T), of `helpers.interpret.attention_maps`. ids: (stories, T).
+        maps: (n_layer, stories, H, T, T), of `course.interpret.attention_maps`. ids: (stories, T).
         rows, at: which position of which story looks, (N,) each. true: the token that is looked for, (N,).
     """
     stood = (ids[rows] == true[:, None]).to(maps.dtype)  # (N, T); attention to what comes later is 0 anyway
@@ -271,7 +270,7 @@ def _looks(model: GPT, mentions: Mentions) -> dict[str, Tensor]:
 
 @contextmanager
 def left_out(model: GPT, ids: Tensor, heads: Iterable[tuple[int, int]], how: str = "mean") -> Iterator[None]:
-    """While this is open, heads, each (layer, head), say what `helpers.interpret.stand_in` says instead of them."""
+    """While this is open, heads, each (layer, head), say what `course.interpret.stand_in` says instead of them."""
     heads = list(heads)
     with interpret.record(model, *{f"heads.{layer}" for layer, _ in heads}) as seen, torch.no_grad():
         model.hidden(ids)

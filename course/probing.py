@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from course import interpret
 from course.inside import Mentions
 from course.mentions import role_of, token_roles
 from course.skills import ROLES
-from helpers import interpret
 from helpers.evaluation import evaluating, padded, story_rows
 from helpers.model import GPT
 from helpers.tokenizer import Tokenizer

@@ -17,8 +17,9 @@ from course.checks import nb13
 from course.checks.exercise import RIGHT, WRONG
 from course.checks.imitated_processes import Hung, Imitation
 from course.checks.scaling_parts import by_products
+from course.scaling import law as scaling
 from course.several_gpus import memory_per_gpu
-from helpers import distributed, scaling
+from helpers import distributed
 from helpers.model import GPT, GPTConfig
 from helpers.optimizers import parameter_groups
 

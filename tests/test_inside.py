@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from course import interpret
 from course.inside import (
     TESTS,
     Mentions,
@@ -29,7 +30,6 @@ from course.inside import (
 from course.mentions import role_of
 from course.rementions import RementionAccuracy
 from course.skills import GRAMMAR, ROLES, Skills
-from helpers import interpret
 from helpers.checkpoint import load_model, save_model
 from helpers.evaluation import score_rows, story_rows
 from helpers.files import data_folder

@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course.export import to_transformers
-from helpers.errors import CourseError
-from helpers.interpret import (
+from course.interpret import (
     SparseAutoencoder,
     attention_maps,
     attribution,
@@ -29,6 +28,7 @@ from helpers.interpret import (
     stand_in,
     watching,
 )
+from helpers.errors import CourseError
 from helpers.model import GPT, GPTConfig
 
 TINY = dict(vocab_size=61, context_length=24, n_layer=3, n_head=4, d_model=32)

@@ -3,11 +3,11 @@
 import pytest
 import torch
 
+from course import interpret
 from course.inside import Mentions
 from course.mentions import role_of, token_roles
 from course.probing import QUESTIONS, Friends, Known, questions
 from course.skills import ROLES
-from helpers import interpret
 from helpers.model import GPT, GPTConfig
 from helpers.stories import load_stories
 from helpers.tokenizer import load_tokenizer

@@ -1,4 +1,4 @@
-"""`helpers.scaling`: planted laws are found again; the best split is the best; bands hold what they say."""
+"""`course.scaling.law`: planted laws are found again; the best split is the best; bands hold what they say."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from course.scaling.law import NOTHING, ScalingLaw, bootstrap, fit, huber, interval, log_residuals, predict
 from helpers.errors import CourseError
-from helpers.scaling import NOTHING, ScalingLaw, bootstrap, fit, huber, interval, log_residuals, predict
 
 # A law of a small corpus, and the one of Hoffmann et al. 2022 (table A3) as Besiroglu et al. 2024 print it.
 SMALL = ScalingLaw(0.42, 2e4, 0.9, 3e5, 0.95)

@@ -1,4 +1,4 @@
-"""What notebook 11 teaches is what `helpers.interpret` and `course.inside` use, to the letter."""
+"""What notebook 11 teaches is what `course.interpret` and `course.inside` use, to the letter."""
 
 import pytest
 
@@ -7,9 +7,9 @@ from tests.taught import assert_same_code
 
 INSIDE = "11_looking_inside"
 
-LITERAL = [("watching", "helpers.interpret")]  # given
+LITERAL = [("watching", "course.interpret")]  # given
 LITERAL += [  # solutions of exercises 11.1 to 11.7, of 11.9 and of 11.13
-    (name, "helpers.interpret")
+    (name, "course.interpret")
     for name in (
         "record", "patch", "logit_lens", "induction_scores", "written_by_heads", "shares", "stand_in", "strongest",
     )

@@ -9,8 +9,9 @@ import torch
 
 from course import several_gpus
 from course.bench.planning import training_flops_per_token
+from course.scaling import law as scaling
 from course.scaling import mup
-from helpers import distributed, scaling
+from helpers import distributed
 from helpers.model import GPT, GPTConfig
 from helpers.optimizers import parameter_groups
 from helpers.settings import OptimizerConfig
@@ -20,7 +21,7 @@ SCALING = "13_scaling_up"
 
 
 @pytest.mark.parametrize(
-    ("name", "module"), [("resample", "helpers.scaling"), ("average_gradients", "helpers.distributed")]
+    ("name", "module"), [("resample", "course.scaling.law"), ("average_gradients", "helpers.distributed")]
 )
 def test_it_is_the_same_code(name, module):
     assert_same_code(SCALING, name, module)

@@ -6,9 +6,9 @@ import numpy as np
 
 from course.checks.compare import shown
 from course.checks.exercise import exercise
+from course.scaling.law import ScalingLaw
 from helpers.errors import CourseError
 from helpers.model import GPTConfig
-from helpers.scaling import ScalingLaw
 
 
 def near(got, value, tolerance: float = 1e-6) -> bool:

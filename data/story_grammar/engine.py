@@ -7,11 +7,12 @@ together, hypotheses that have become the same are merged by adding their probab
 reach the end is the probability of the text, over all its derivations.
 """
 
+import copy
 import heapq
 import math
 import random
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from data.story_grammar.templates import (
     Choice,
@@ -122,7 +123,7 @@ class Grammar:
             self.rules[name] = self._rule_node(name, rule)
         self.start = parse(start, self.rules)
         self._rows: dict[str, list[Entry]] = {}
-        self._styled: dict[tuple[int, str], Node] = {}
+        self._styled: dict[tuple[int, str], tuple[Node, Node]] = {}  # the first is kept, so that its id stays its own
         self._drawn: dict[tuple, list[tuple[Entry, float]]] = {}
         for name, table in variables.items():
             if isinstance(table.rows, list):
@@ -144,7 +145,7 @@ class Grammar:
             if isinstance(value, str):
                 entry.nodes[key] = parse(value, self.rules)
             else:
-                entry.attributes[key] = [self._entry(child) for child in value]
+                value[:] = [self._entry(child) for child in value]  # in place: other grammars may know the list
         return entry
 
     def _check(self, node: Node, seen: set[int]) -> None:
@@ -187,6 +188,13 @@ class Grammar:
             self._drawn[key] = [(row, math.log(row.weight) - total) for row in left]
         return self._drawn[key]
 
+    def without_differences(self) -> "Grammar":
+        """A copy in which no value is refused because another variable has it: it reads what this one could not say."""
+        other = copy.copy(self)
+        other.variables = {name: replace(table, differs_from=()) for name, table in self.variables.items()}
+        other._drawn = {}
+        return other
+
     def _unbound(self, name: str, bound: tuple) -> str | None:
         """The variable that has to be drawn before `name` can be printed: its first unbound ancestor, or itself."""
         first = None
@@ -213,8 +221,8 @@ class Grammar:
                 made = Choice(options, node.log_weights, node.name)
             else:
                 made = Variable(node.name, node.attribute, style)
-            self._styled[key] = made
-        return self._styled[key]
+            self._styled[key] = node, made
+        return self._styled[key][1]
 
     # ---- sampling -------------------------------------------------------------------------------------------------
 
@@ -298,8 +306,21 @@ class Grammar:
         return Sample(text, log_prob, spans, values)
 
     def _forward(self, text: str, prefix: bool) -> float:
-        cells: dict = {}
         total = -math.inf
+        for log_prob in self.explain(text, prefix=prefix).values():
+            total = log_add(total, log_prob)
+        return total
+
+    def explain(self, text: str, node: Node | None = None, bound: tuple | None = None, prefix: bool = False) -> dict:
+        """How a node can say all of `text`: what is bound afterwards -> the natural logarithm of its probability.
+
+        Args:
+            node: the start of the grammar if None; any part of it, such as a step of a plot, explains a part of a story.
+            bound: what is bound before, as this gives it; None: nothing.
+            prefix: `text` may also be only the beginning of what the node says.
+        """
+        cells: dict = {}
+        ends: dict[tuple, float] = {}
         mass: dict[tuple, float] = {}
         queue: list[tuple[int, int, tuple, tuple | None]] = []
         count = 0
@@ -314,17 +335,17 @@ class Grammar:
                 count += 1
                 heapq.heappush(queue, (position, count, bound, todo))
 
-        add(0, (None,) * len(self.slot), (self.start, None), 0.0)
+        add(0, (None,) * len(self.slot) if bound is None else bound, (node or self.start, None), 0.0)
         while queue:
             position, _, bound, todo = heapq.heappop(queue)
             log_prob = mass.pop((position, bound, id(todo)))
             if todo is None or prefix and position == len(text):
                 if position == len(text):
-                    total = log_add(total, log_prob)
+                    ends[bound] = log_add(ends.get(bound, -math.inf), log_prob)
                 continue
             for after, now_bound, rest, weight in self._successors(text, position, bound, todo, prefix, cells):
                 add(after, now_bound, rest, log_prob + weight)
-        return total
+        return ends
 
     def _successors(
         self, text: str, position: int, bound: tuple, todo: tuple, prefix: bool, cells: dict

@@ -6,8 +6,8 @@ from contextlib import ExitStack, contextmanager
 import torch
 import torch.nn.functional as F
 
+from course.interpret import module_at, patch, record, watching
 from helpers.errors import CourseError
-from helpers.interpret import module_at, patch, record, watching
 from tests.wrong_answers import wrong
 
 # --- 11.1 record

@@ -8,8 +8,8 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 
+from course.scaling.law import log_residuals
 from helpers.optimizers import parameter_groups
-from helpers.scaling import log_residuals
 from tests.wrong_answers import wrong
 
 # --- 13.1 training_operations

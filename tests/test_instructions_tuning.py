@@ -1,0 +1,92 @@
+"""`course.instructions.tuning`: what is cut and packed, that a step learns answers only, and how orders are counted."""
+
+import pytest
+import torch
+
+from course.instructions import tuning
+from course.instructions.dataset import conversation, load
+from course.instructions.reading import sentences_of
+from helpers.errors import CourseError
+from helpers.instructions import END_OF_ANSWER, render
+from helpers.model import GPT, GPTConfig
+from helpers.optimizers import OptimizerConfig
+from helpers.tokenizer import load_tokenizer
+
+ROWS = load("train")[:12]
+FEW = (tuning.Stage(3, (tuning.Part(1, 4), tuning.Part(None, 2))), tuning.Stage(2, (tuning.Part(None, 4),)))
+
+
+def small():
+    torch.manual_seed(0)
+    tokenizer = load_tokenizer()
+    return tuning.listener_of(GPT(GPTConfig(len(tokenizer), 256, 1, 2, 16)), tokenizer)
+
+
+def test_a_listener_knows_the_chats_tokens_and_a_storyteller_stays_as_it_was():
+    model, tokenizer = small()
+    assert model.config.vocab_size == len(tokenizer) == len(load_tokenizer()) + 3
+
+
+def test_what_is_cut_is_the_beginning_of_what_is_whole():
+    _, tokenizer = small()
+    for sentences in (1, 4):
+        for row, cut in zip(ROWS, tuning.rows_of(tokenizer, ROWS, 256, sentences), strict=True):
+            told = tokenizer.decode([i for i, learned in zip(*cut, strict=True) if learned])
+            assert row["text"].startswith(told) and len(sentences_of(told)) == sentences
+            prompt = render(tokenizer, [{"role": "user", "content": row["order"]}]).ids
+            assert cut.ids[: len(prompt)] == prompt and not any(cut.mask[: len(prompt)])
+    whole = tuning.rows_of(tokenizer, ROWS, 256)
+    assert sum(len(row.ids) for row in whole) == sum(
+        len(render(tokenizer, conversation(row, row["text"])).ids) for row in ROWS
+    )
+    assert all(row.ids[-1] == tokenizer.token_to_id(END_OF_ANSWER) for row in whole)
+
+
+def test_training_lowers_the_loss_and_is_the_same_each_time():
+    config = OptimizerConfig(kind="muon", lr=0.02, embedding_lr=0.02)
+    runs = []
+    for _ in range(2):
+        model, tokenizer = small()
+        runs.append(tuning.tune(model, tokenizer, ROWS, FEW, optimizer=config))
+    assert runs[0] == runs[1] and len(runs[0]) == 5 and runs[0][-1] < runs[0][0]
+
+
+def test_without_the_mask_orders_are_learned_too():
+    losses, once = {}, (tuning.Stage(1, (tuning.Part(1, 12),)),)
+    for masked in (True, False):
+        model, tokenizer = small()
+        losses[masked] = tuning.tune(model, tokenizer, ROWS, once, masked=masked)[0]
+        row = tuning.rows_of(tokenizer, ROWS, 256, 1)[0]
+        assert 0 < sum(row.mask) < len(row.mask) - 1
+    assert losses[True] != losses[False]
+
+
+def test_where_nothing_fits_it_is_said():
+    torch.manual_seed(0)
+    model, tokenizer = tuning.listener_of(GPT(GPTConfig(2048, 16, 1, 2, 16)), load_tokenizer())
+    with pytest.raises(CourseError, match="longer than the model's context"):
+        tuning.tune(model, tokenizer, ROWS, (tuning.Stage(1, (tuning.Part(None, 4),)),))
+
+
+def test_a_model_that_knows_the_stories_keeps_every_order(monkeypatch):
+    """Where the stories themselves are the answers, all is kept; where each answers another order, little."""
+    rows = load("seen")[:20]
+    monkeypatch.setattr(tuning, "answers", lambda *_, **__: [row["text"] for row in rows])
+    found = tuning.orders_kept(None, None, rows)
+    assert (found.all, found.slips, found.of_this_world, found.orders) == (1.0, 0.0, 1.0, 20)
+    monkeypatch.setattr(tuning, "answers", lambda *_, **__: [row["text"] for row in rows[1:] + rows[:1]])
+    assert tuning.orders_kept(None, None, rows).all < 0.3
+
+
+def test_questions_are_answered_to_the_letter(monkeypatch):
+    rows = load("questions")[:10]
+    assert all(row["question"] and row["answer"] for row in rows)
+    monkeypatch.setattr(tuning, "answers", lambda *_, **__: [row["answer"] for row in rows[:5]] + ["Mia"] * 5)
+    assert tuning.questions_answered(None, None, rows) == 0.5
+
+
+def test_an_answer_is_text_and_never_longer_than_asked():
+    model, tokenizer = small()
+    asked = [[{"role": "user", "content": row["order"]}] for row in ROWS[:3]]
+    said = tuning.answers(model, tokenizer, asked, seed=1, max_new_tokens=5)
+    assert len(said) == 3 and said == tuning.answers(model, tokenizer, asked, seed=1, max_new_tokens=5, at_once=1)
