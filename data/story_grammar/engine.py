@@ -315,7 +315,7 @@ class Grammar:
         """How a node can say all of `text`: what is bound afterwards -> the natural logarithm of its probability.
 
         Args:
-            node: the start of the grammar if None; any part of it, such as a step of a plot, explains a part of a story.
+            node: the start of the grammar if None; a part of it, such as a step of a plot, explains a part of a story.
             bound: what is bound before, as this gives it; None: nothing.
             prefix: `text` may also be only the beginning of what the node says.
         """
