@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from course.instructions import tuning
+from course.__main__ import main
+from course.instructions import recording, tuning
 from course.instructions.dataset import conversation, load
 from course.instructions.reading import sentences_of
+from helpers.checkpoint import load_model
 from helpers.errors import CourseError
 from helpers.instructions import END_OF_ANSWER, render
 from helpers.model import GPT, GPTConfig
@@ -129,3 +131,16 @@ def test_an_answer_is_text_and_never_longer_than_asked():
     asked = [[{"role": "user", "content": row["order"]}] for row in ROWS[:3]]
     said = tuning.answers(model, tokenizer, asked, seed=1, max_new_tokens=5)
     assert len(said) == 3 and said == tuning.answers(model, tokenizer, asked, seed=1, max_new_tokens=5, at_once=1)
+
+
+def test_a_run_is_recorded_once_as_it_was_measured(monkeypatch, tmp_path, capsys):
+    """With two steps instead of a thousand, and few orders."""
+    monkeypatch.setattr(recording, "record", lambda: tmp_path / "tuning.jsonl")
+    monkeypatch.setattr(recording, "runs_folder", lambda: tmp_path)
+    monkeypatch.setattr(recording, "load", lambda split: load(split)[300 if split == "seen" else 100 :][:6])
+    monkeypatch.setattr(recording, "tune", lambda *given, **options: tuning.tune(*given, FEW, **options))
+    assert main(["listening", "--only", "seed1"]) == 0 and main(["listening", "--only", "seed1"]) == 0
+    (row,) = recording.recorded()
+    assert row["name"] == "seed1" and row["steps"] == 5 and row["seen"]["orders"] == 6
+    assert capsys.readouterr().out == 2 * f"{recording.in_words(row)}\n"
+    assert load_model(tmp_path / "instructions" / "seed1")[0].config.vocab_size == 2051
