@@ -23,6 +23,7 @@ COMMANDS = {
     "scaling": "train the small runs from which notebook 13 learns about scale",
     "since-gpt2": "train the small runs in which notebook 14 holds each change since GPT-2 to what it replaced",
     "instructions": "make the orders and questions of notebook 15 again",
+    "listening": "teach the storyteller of notebook 15 to listen, and keep how well it does",
     "bench": "measure the speed of training and of generation beside transformers' GPT-2",
     "mine": "list what you have built, and put your GPT together in runs/my_gpt.py",
     "handout": "make student copies without solutions, answer keys, and a set for nbgrader",

@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from course.instructions import tuning
+from course.__main__ import main
+from course.instructions import recording, tuning
 from course.instructions.dataset import conversation, load
 from course.instructions.reading import sentences_of
+from helpers.checkpoint import load_model
 from helpers.errors import CourseError
 from helpers.instructions import END_OF_ANSWER, render
 from helpers.model import GPT, GPTConfig
@@ -13,7 +15,7 @@ from helpers.optimizers import OptimizerConfig
 from helpers.tokenizer import load_tokenizer
 
 ROWS = load("train")[:12]
-FEW = (tuning.Stage(3, (tuning.Part(1, 4), tuning.Part(None, 2))), tuning.Stage(2, (tuning.Part(None, 4),)))
+FEW = (tuning.Stage(3, (tuning.Part(1, 4), tuning.Part(None, 2, 0.5))), tuning.Stage(2, (tuning.Part(None, 4),)))
 
 
 def small():
@@ -29,17 +31,56 @@ def test_a_listener_knows_the_chats_tokens_and_a_storyteller_stays_as_it_was():
 
 def test_what_is_cut_is_the_beginning_of_what_is_whole():
     _, tokenizer = small()
-    for sentences in (1, 4):
-        for row, cut in zip(ROWS, tuning.rows_of(tokenizer, ROWS, 256, sentences), strict=True):
-            told = tokenizer.decode([i for i, learned in zip(*cut, strict=True) if learned])
+    for row in ROWS:
+        prompt = render(tokenizer, [{"role": "user", "content": row["order"]}]).ids
+        for sentences in (1, 4):
+            cut = tuning.example(tokenizer, row, sentences)
+            told = tokenizer.decode([i for i, weight in zip(*cut, strict=True) if weight])
             assert row["text"].startswith(told) and len(sentences_of(told)) == sentences
-            prompt = render(tokenizer, [{"role": "user", "content": row["order"]}]).ids
-            assert cut.ids[: len(prompt)] == prompt and not any(cut.mask[: len(prompt)])
-    whole = tuning.rows_of(tokenizer, ROWS, 256)
-    assert sum(len(row.ids) for row in whole) == sum(
-        len(render(tokenizer, conversation(row, row["text"])).ids) for row in ROWS
-    )
-    assert all(row.ids[-1] == tokenizer.token_to_id(END_OF_ANSWER) for row in whole)
+            assert cut.ids[: len(prompt)] == prompt and not any(cut.weights[: len(prompt)])
+        whole = tuning.example(tokenizer, row)
+        rendered = render(tokenizer, conversation(row, row["text"]))
+        assert whole.ids == rendered.ids and [weight > 0 for weight in whole.weights] == rendered.mask
+        assert whole.ids[-1] == tokenizer.token_to_id(END_OF_ANSWER)
+
+
+def test_words_that_were_asked_for_weigh_more_where_they_are_said_first():
+    _, tokenizer = small()
+    row = {
+        "order": "A story.",
+        "question": None,
+        "answer": None,
+        "text": "A shy fox met a shy owl. Shyness is no fault.",
+    }
+    for demands, said in (
+        ({"trait": "shy"}, " shy"),
+        ({"kind": "owl"}, " owl"),
+        ({"trait": "shy", "kind": "fox"}, " shy fox"),
+        ({"kind": "mole", "plot": "storm"}, ""),  # what the story does not say
+    ):
+        ids, weights = tuning.example(tokenizer, row | {"demands": demands}, asked=7.0)
+        assert tokenizer.decode([i for i, weight in zip(ids, weights, strict=True) if weight == 7]) == said
+        assert set(weights) <= {0.0, 1.0, 7.0}
+
+
+def test_the_loss_is_the_weighted_mean_of_the_models_own():
+    model, tokenizer = small()
+    made = [tuning.example(tokenizer, row, 1) for row in ROWS[:3]]
+    total = count = 0.0
+    for ids, weights in made:  # a row at a time, without padding
+        surprise = -model(torch.tensor([ids[:-1]])).log_softmax(-1)[0]
+        for place, (token, weight) in enumerate(zip(ids[1:], weights[1:], strict=True)):
+            total, count = total + weight * surprise[place, token].item(), count + weight
+    assert tuning.weighted_loss(model, *tuning.as_batch(made)).item() == pytest.approx(total / count, abs=1e-4)
+
+
+def test_a_part_reads_only_orders_that_ask_for_its_fact():
+    model, tokenizer = small()
+    rows = load("train")[:200]
+    asking = [row for row in rows if "plot" in row["demands"] and len(row["demands"]) >= tuning.DENSE]
+    found = tuning.examples_of(tuning.Part(2, 4, asks="plot"), model, tokenizer, rows)
+    assert found == [tuning.example(tokenizer, row, 2) for row in asking] and 0 < len(found) < len(rows)
+    assert len(tuning.examples_of(tuning.Part(None, 4), model, tokenizer, rows)) == len(rows)
 
 
 def test_training_lowers_the_loss_and_is_the_same_each_time():
@@ -56,8 +97,8 @@ def test_without_the_mask_orders_are_learned_too():
     for masked in (True, False):
         model, tokenizer = small()
         losses[masked] = tuning.tune(model, tokenizer, ROWS, once, masked=masked)[0]
-        row = tuning.rows_of(tokenizer, ROWS, 256, 1)[0]
-        assert 0 < sum(row.mask) < len(row.mask) - 1
+        weights = tuning.example(tokenizer, ROWS[0], 1, masked=masked).weights
+        assert (0 in weights) == masked
     assert losses[True] != losses[False]
 
 
@@ -90,3 +131,16 @@ def test_an_answer_is_text_and_never_longer_than_asked():
     asked = [[{"role": "user", "content": row["order"]}] for row in ROWS[:3]]
     said = tuning.answers(model, tokenizer, asked, seed=1, max_new_tokens=5)
     assert len(said) == 3 and said == tuning.answers(model, tokenizer, asked, seed=1, max_new_tokens=5, at_once=1)
+
+
+def test_a_run_is_recorded_once_as_it_was_measured(monkeypatch, tmp_path, capsys):
+    """With two steps instead of a thousand, and few orders."""
+    monkeypatch.setattr(recording, "record", lambda: tmp_path / "tuning.jsonl")
+    monkeypatch.setattr(recording, "runs_folder", lambda: tmp_path)
+    monkeypatch.setattr(recording, "load", lambda split: load(split)[300 if split == "seen" else 100 :][:6])
+    monkeypatch.setattr(recording, "tune", lambda *given, **options: tuning.tune(*given, FEW, **options))
+    assert main(["listening", "--only", "seed1"]) == 0 and main(["listening", "--only", "seed1"]) == 0
+    (row,) = recording.recorded()
+    assert row["name"] == "seed1" and row["steps"] == 5 and row["seen"]["orders"] == 6
+    assert capsys.readouterr().out == 2 * f"{recording.in_words(row)}\n"
+    assert load_model(tmp_path / "instructions" / "seed1")[0].config.vocab_size == 2051
