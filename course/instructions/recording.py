@@ -4,17 +4,16 @@ Each finished run is a line of tuning.jsonl, written when it is known; what is r
 thread, so that its numbers are the same however many cores there are.
 """
 
-import json
 import time
 from dataclasses import asdict
 from pathlib import Path
 
-import torch
-
+from course.clinic.program import one_thread
 from course.instructions.dataset import load
 from course.instructions.tuning import OPTIMIZER, STAGES, listener_of, orders_kept, questions_answered, tune
+from course.scaling.running import keep, rows_in
 from helpers.checkpoint import save_model
-from helpers.files import data_folder, parse_json, rounded, runs_folder, write_atomically
+from helpers.files import data_folder, rounded, runs_folder
 from helpers.generation import Storyteller
 
 # name -> what differs from the recipe
@@ -30,20 +29,14 @@ def record() -> Path:
 
 def recorded() -> list[dict]:
     """The results so far, in the order of `RUNS`; [] where there are none."""
-    path = record()
-    if not path.exists():
-        return []
-    rows = [parse_json(line, path) for line in path.read_text(encoding="utf-8").splitlines()]
-    found = {row["name"]: row for row in rows}
+    found = {row["name"]: row for row in rows_in(record())}
     return [found[name] for name in RUNS if name in found]
 
 
 def run(name: str) -> dict:
     """Tune the shipped storyteller once, measure it, and add the line to the record; its weights go to
     runs/instructions/NAME."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         storyteller = Storyteller.load()
         model, tokenizer = listener_of(storyteller.model, storyteller.tokenizer)
         begin = time.process_time()
@@ -52,11 +45,8 @@ def run(name: str) -> dict:
         row |= {"stages": STAGES, "lr": OPTIMIZER.lr, "embedding_lr": OPTIMIZER.embedding_lr, "losses": losses[9::10]}
         model.eval()
         row = rounded(row | measured(model, tokenizer), 4)
-    finally:
-        torch.set_num_threads(threads)
     save_model(runs_folder() / "instructions" / name, model, tokenizer, row)
-    record().parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(record(), "".join(json.dumps(each) + "\n" for each in [*recorded(), row]))
+    keep(record(), [*recorded(), row])
     return next(row for row in recorded() if row["name"] == name)  # as it is read: JSON's names are texts
 
 

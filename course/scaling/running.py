@@ -9,15 +9,14 @@ import json
 import multiprocessing
 import random
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
-import torch
-
 from course import since_gpt2
 from course.bench.planning import training_flops_per_token
+from course.clinic.program import one_thread
 from course.runs import own_tokenizer, put_together, trainer_of
 from course.scaling import experiments, mup
 from course.scaling.experiments import VOCABULARY, Point, multiplying
@@ -42,12 +41,22 @@ def record_of(experiment: str) -> Path:
 
 def recorded(experiment: str) -> list[dict]:
     """The results of an experiment so far, in the order of its points; [] where there are none."""
-    path = record_of(experiment)
-    if not path.exists():
-        return []
-    found = [parse_json(line, path) for line in path.read_text(encoding="utf-8").splitlines()]
+    found = rows_in(record_of(experiment))
     order = {point.name: number for number, point in enumerate(EXPERIMENTS[experiment]())}
     return sorted((row for row in found if row["name"] in order), key=lambda row: order[row["name"]])
+
+
+def rows_in(record: Path) -> list[dict]:
+    """The lines of a record; [] where there is none."""
+    if not record.exists():
+        return []
+    return [parse_json(line, record) for line in record.read_text(encoding="utf-8").splitlines()]
+
+
+def keep(record: Path, rows: Iterable[dict]) -> None:
+    """Write a record anew, a line for each run."""
+    record.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(record, "".join(f"{json.dumps(row)}\n" for row in rows))
 
 
 def missing(experiment: str, only: str = "") -> list[Point]:
@@ -89,12 +98,8 @@ def run_point(point: Point) -> dict:
 
     On one thread: with more, sums come out in another order, and the last digits are others.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         return _trained_and_scored(point)
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _trained_and_scored(point: Point) -> dict:
@@ -158,9 +163,7 @@ def run_experiment(experiment: str, workers: int = 2, only: str = "") -> list[di
         fresh_tokens(*stories)  # once, before the workers ask for them
     with multiprocessing.get_context("spawn").Pool(workers) as pool, tqdm(total=len(points), desc=experiment) as bar:
         for found in pool.imap_unordered(run_point, points):
-            lines = [json.dumps(row) for row in [*recorded(experiment), found]]
-            record_of(experiment).parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(record_of(experiment), "\n".join(lines) + "\n")
+            keep(record_of(experiment), [*recorded(experiment), found])
             bar.update()
             bar.set_postfix_str(in_words(found))
     return recorded(experiment)
