@@ -16,7 +16,7 @@ COMMANDS = {
     "resume": "go on with a run that was stopped",
     "record": "write what a run showed as a file, and say whether it is as expected",
     "generate": "let a model continue a text",
-    "chat": "tell stories with a model, line by line",
+    "chat": "talk to a model, line by line: order a story, or begin one",
     "evaluate": "score a model on stories it has not seen",
     "export": "write a model as a folder that transformers loads",
     "quiz": "take a notebook's quiz, or write the quizzes for a learning platform",

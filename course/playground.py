@@ -2,10 +2,11 @@
 
 `steps` does the work and needs no widgets; `as_html` and `as_text` show what it gave. `Playground` puts sliders around
 it where `ipywidgets` is at hand (JupyterLab, VS Code, Colab) and is one story where it is not, as on a page that
-is only read.
+is only read. `OrderForm` does so for a model that takes orders: fields, a story, and what a judge says of it (15).
 """
 
 import html
+import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import redirect_stderr
@@ -273,3 +274,101 @@ def settings(values: dict) -> dict:
     """What the sliders say, as options of `steps`: a slider at its resting place means that nothing is asked for."""
     rest = {"top_k": 0, "top_p": 1.0, "min_p": 0.0, "repetition_penalty": 1.0}
     return {name: None if name in rest and value == rest[name] else value for name, value in values.items()}
+
+
+# ---------------------------------------------------------------------- orders
+
+
+class OrderForm:
+    """A form for orders, as the last line of a cell: `OrderForm(teller, hero="Ruby", toy="kite")`.
+
+    Fields choose what a story is to have, the order is worded, the story told, and beside it stands of each demand
+    whether it is kept. What is stored with a notebook is the example, as with `Playground`.
+    """
+
+    def __init__(
+        self, teller: Storyteller, judge: Callable | None = None, temperature=0.7, seed: int = 1, **demands: str
+    ):
+        """
+        Args:
+            teller: with chat tokens, as `course.instructions.tuning` makes it.
+            judge: given demands and a story it says of each whether it is kept, as a dictionary or a `Verdict`; the
+                exact one, `course.instructions.judge.judge`, if none is given.
+            demands: of the example: names of `course.instructions.orders.FACTS` with values; a fox with a kite if none.
+
+        Raises:
+            CourseError: the model takes no orders, or no story can have what is demanded.
+        """
+        from course.instructions import form, orders, talk
+        from course.instructions import judge as judges
+
+        self.form = form
+        talk.Talk(teller.tokenizer, teller.model.config.context_length)  # refuses a model that takes no orders
+        self.demands = demands or {"kind": "fox", "toy": "kite"}
+        orders.check_demands(self.demands)
+        self.teller, self.judge, self.temperature, self.seed = teller, judge or judges.judge, temperature, seed
+        self._example: tuple[str, str, dict[str, bool]] | None = None
+
+    @property
+    def example(self) -> tuple[str, str, dict[str, bool]]:
+        """The order, its story and the verdict that are shown before anything is clicked; told once."""
+        if self._example is None:
+            order = self.form.worded(self.demands, self.seed)
+            *_, story = self.form.told(self.teller, order, self.temperature, self.seed)
+            self._example = order, story, self.form.verdict(self.judge, self.demands, story)
+        return self._example
+
+    def __repr__(self) -> str:
+        return self.form.as_text(*self.example, self.demands)
+
+    def _repr_html_(self) -> str:
+        note = f"sampled at temperature {self.temperature:g} with seed {self.seed}"
+        order, story, kept = self.example
+        return self.form.as_html(order, story, self.demands, kept, note)
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display({"text/html": self._repr_html_(), "text/plain": repr(self)}, raw=True)
+        display_controls(self.widget)
+
+    def widget(self):
+        """The fields, the buttons and the place where the story grows, as an `ipywidgets` box."""
+        import ipywidgets as w
+
+        form, like = self.form, {"style": {"description_width": "90px"}, "layout": w.Layout(width="31%")}
+        fields = {
+            fact: w.Dropdown(options=values, value=self.demands.get(fact, form.NOTHING), description=fact, **like)
+            for fact, values in form.fields().items()
+        }
+        temperature = w.FloatSlider(self.temperature, min=0.0, max=2.0, step=0.05, description="temperature", **like)
+        seed = w.BoundedIntText(self.seed, 0, 2**31 - 1, description="seed", **like)
+        tells = w.Button(description="Tell", button_style="primary", icon="play")
+        surprises = w.Button(description="Surprise me", icon="random")
+        limit, place = w.HTML(f"<small>{form.LIMIT}</small>"), w.HTML()
+
+        def tell(_) -> None:
+            tells.disabled = surprises.disabled = True
+            try:
+                demands = {fact: field.value for fact, field in fields.items() if field.value != form.NOTHING}
+                order = form.worded(demands, seed.value)
+                place.value, drawn = form.as_html(order, "", demands, note="thinking ..."), 0.0
+                for story in form.told(self.teller, order, temperature.value, seed.value):
+                    if time.monotonic() - drawn > 0.04:
+                        place.value, drawn = form.as_html(order, story, demands), time.monotonic()
+                place.value = form.as_html(order, story, demands, form.verdict(self.judge, demands, story))
+            except CourseError as error:
+                place.value = f"<em>{html.escape(str(error))}</em>"
+            finally:
+                tells.disabled = surprises.disabled = False
+
+        def surprise(button) -> None:
+            demands, seed.value = form.surprise(random.Random()), random.randrange(1000)
+            for fact, field in fields.items():
+                field.value = demands.get(fact, form.NOTHING)
+            tell(button)
+
+        tells.on_click(tell)
+        surprises.on_click(surprise)
+        rows = w.Box([*fields.values(), temperature, seed], layout=w.Layout(flex_flow="row wrap"))
+        return w.VBox([rows, w.HBox([tells, surprises, limit]), place])

@@ -120,7 +120,7 @@ def test_each_command_does_what_help_says(chat, tmp_path, capsys):
 def test_the_terminal_and_its_accidents():
     """One process: bytes that are no text, a reader that leaves."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "course", "chat", "--max-new-tokens", "3"],
+        [sys.executable, "-m", "course", "chat", "--model", str(SHIPPED), "--max-new-tokens", "3"],
         cwd=repository_root(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     child.stdin.write(b"\n\xff\xfe\n\x1b[A\nOnce upon a time\n")

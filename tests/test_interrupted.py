@@ -14,6 +14,7 @@ from helpers.files import repository_root
 from helpers.run_log import read_log
 
 WORDS = [sys.executable, "-m", "course"]
+CHAT = [*WORDS, "chat", "--model", "data/storyteller"]
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no process groups of this kind")
@@ -60,7 +61,7 @@ def test_what_a_run_of_all_trains_at_last_is_saved_as_well(tmp_path, number):
 def test_a_line_without_end_is_refused_and_the_next_one_heard():
     line = "once " * 700_000
     done = subprocess.run(
-        [*WORDS, "chat", "--seed", "1", "--max-new-tokens", "3"], input=f"{line}\nOnce upon a time\n", text=True,
+        [*CHAT, "--seed", "1", "--max-new-tokens", "3"], input=f"{line}\nOnce upon a time\n", text=True,
         capture_output=True, cwd=repository_root(), timeout=200,
     )  # fmt: skip
     assert done.returncode == 0 and "3,500,000 characters" in done.stderr and len(done.stderr) < 300
@@ -71,7 +72,7 @@ def test_a_line_without_end_is_refused_and_the_next_one_heard():
 @pytest.mark.parametrize("lines", ["Once upon a time\n" * 2000, "Once upon a time\n"])
 def test_ctrl_c_leaves_a_chat_whose_lines_are_piped_in(lines):
     process = subprocess.Popen(
-        [*WORDS, "chat", "--max-new-tokens", "30"], cwd=repository_root(), stdin=subprocess.PIPE,
+        [*CHAT, "--max-new-tokens", "30"], cwd=repository_root(), stdin=subprocess.PIPE,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     process.stdin.write(lines)  # and the pipe stays open: more may come

@@ -1,20 +1,27 @@
-"""Tell stories with a model: type a beginning, and it goes on.
+"""Talk to a model: order a story and ask about it, or type a beginning, and it goes on.
 
-Ctrl-C stops a story; Ctrl-D, or Ctrl-C at the prompt, leaves. /help lists what else can be typed.
+A model with chat tokens, such as the listener of notebook 15, takes orders and questions; a plain storyteller continues
+what is typed. Ctrl-C stops an answer; Ctrl-D, or Ctrl-C at the prompt, leaves. /help lists what else can be typed.
+Lines may be piped in, each an order or a question.
 
 examples:
   python -m course chat
+  python -m course chat --model data/storyteller
   python -m course chat --model runs/storyteller --temperature 1
   python -m course chat --engine ctranslate2
+  echo "Tell a story about a shy fox with a red kite." | python -m course chat
 """
 
 import argparse
+import os
 import re
 import sys
 import unicodedata
+from contextlib import redirect_stdout
 from pathlib import Path
 
-from course.cli.options import CHECKED, add_engine, add_model, add_sampling, check_engine, engine, load, sampling
+import course
+from course.cli.options import CHECKED, add_device, add_engine, add_sampling, check_engine, engine, load, sampling
 from helpers.errors import CourseError
 
 COMMANDS = """/temperature T   below 1 is safer, above 1 bolder, 0 always takes the likeliest token
@@ -23,14 +30,32 @@ COMMANDS = """/temperature T   below 1 is safer, above 1 bolder, 0 always takes 
 /retry           the last beginning once more, told differently
 /save FILE       write the stories so far to a new file
 /help            this list"""
+OF_A_LISTENER = """an order         begins a new conversation: "Tell a story about a shy fox with a blue kite."
+a question       "Who is the story about?" is about the last story, and answered by the likeliest words
+/facts           what an order can ask for
+/again           the last order or question once more, answered differently
+/new             forget what was said
+/temperature T   of stories: below 1 is safer, above 1 bolder, 0 always takes the likeliest token
+/top-p P         sample from the most probable tokens that reach P together
+/seed N          the same number tells the same story again
+/save FILE       write what was said so far to a new file
+/help            this list"""
+GREETING = """Order a story: "Tell a story about a shy fox with a red kite." Then ask: "Who is the story about?"
+/facts lists what an order can ask for, /help what else can be typed. Ctrl-C stops an answer, Ctrl-D leaves.
+To have beginnings continued instead: python -m course chat --model data/storyteller"""
 
+# What people say in a conversation when they mean a command.
+SPOKEN = dict.fromkeys(("again", "once more", "one more", "more", "another", "another one"), "/again")
+SPOKEN |= {"help": "/help", **dict.fromkeys(("quit", "exit", "leave", "bye", "goodbye"), "/leave")}
 
-LONGEST = 20_000  # characters of a line: several times what fits any context
+LONGEST_LINE = 20_000  # characters of a line: several times what fits any context
 KEYS = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|O[A-Z]|.)")  # what arrow keys, and the ends of a paste, send
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_model(parser)
+    default = "the listener of notebook 15, or where there is none the storyteller that comes with the course"
+    parser.add_argument("--model", metavar="DIR", help=f"a model's folder (default: {default})")
+    add_device(parser)
     add_engine(parser)
     add_sampling(parser)
 
@@ -38,16 +63,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     options = sampling(arguments)
     check_engine(arguments)
+    if arguments.model is None:
+        arguments.model = _listener()
     model, tokenizer = load(arguments)
     options["engine"] = engine(arguments, model)
     asks = sys.stdin.isatty()
+    listens = tokenizer.token_to_id("<|user|>") is not None
     if asks:
         try:
             import readline  # noqa: F401  arrow keys edit the line and bring back earlier ones
         except ImportError:  # Windows does so by itself
             pass
-        print("Type how a story begins. Ctrl-C stops a story, Ctrl-D leaves, /help tells more.")
-    chat = Chat(model, tokenizer, options, asks)
+        plain = "Type how a story begins. Ctrl-C stops a story, Ctrl-D leaves, /help tells more."
+        print(GREETING if listens else plain)
+    chat = (Listener if listens else Chat)(model, tokenizer, options, asks)
     while (line := _next_line("\nyou> " if asks else "")) is not None:
         try:
             chat.hear(line)
@@ -56,8 +85,19 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _listener() -> str | None:
+    """The learner's listener or the shipped one, which is said beside what is told; None where there is neither."""
+    with redirect_stdout(sys.stderr):
+        try:
+            return str(course.artifact("listener"))
+        except CourseError:
+            return None
+
+
 class Chat:
     """What is remembered between two lines: the options, the last beginning, the stories."""
+
+    commands, one, many = COMMANDS, "story", "stories"
 
     def __init__(self, model, tokenizer, options: dict, asks: bool = True):
         """`asks`: a person types the lines, and Ctrl-C stops one story. Where they are piped in it stops all."""
@@ -71,15 +111,20 @@ class Chat:
         Raises:
             CourseError: it cannot be done; nothing has changed.
         """
-        from helpers.sampling import tidy_prompt
-
-        if len(line) > LONGEST:
-            raise CourseError(f"that line has {len(line):,} characters, and {LONGEST:,} are the most that are read")
-        line = tidy_prompt(_kept(line).lstrip())
+        if len(line) > LONGEST_LINE:
+            raise CourseError(
+                f"that line has {len(line):,} characters, and {LONGEST_LINE:,} are the most that are read"
+            )
+        line = self._tidy(line)
         if line.startswith("/"):
             self._command(*line.partition(" ")[::2])
         elif line:
             self._tell(line)
+
+    def _tidy(self, line: str) -> str:
+        from helpers.sampling import tidy_prompt
+
+        return tidy_prompt(_kept(line).lstrip())
 
     def _tell(self, beginning: str) -> None:
         from helpers.generation import stream
@@ -104,7 +149,7 @@ class Chat:
 
         value = value.strip()
         if name == "/help":
-            print(COMMANDS)
+            print(self.commands)
         elif name in ("/temperature", "/top-p"):
             option = name[1:].replace("-", "_")
             changed = self.options | {option: _number(float, name, value)}
@@ -115,19 +160,22 @@ class Chat:
         elif name == "/retry":
             if self.beginning is None:
                 raise CourseError("there is nothing to retry yet: type how a story begins")
-            if self.options["seed"] is not None:
-                self.options = self.options | {"seed": self.options["seed"] + 1}
+            self._next_seed()
             self._tell(self.beginning)
         elif name == "/save":
             self._save(value)
         else:
             raise CourseError(f"there is no command {name!r}: /help lists them")
 
+    def _next_seed(self) -> None:
+        if self.options["seed"] is not None:
+            self.options = self.options | {"seed": self.options["seed"] + 1}
+
     def _save(self, name: str) -> None:
         from helpers.files import write_atomically
 
         if not name or not self.stories:
-            raise CourseError("/save needs a file's name" if self.stories else "there is no story to save yet")
+            raise CourseError("/save needs a file's name" if self.stories else f"there is no {self.one} to save yet")
         path = Path(name).expanduser()  # no shell has read this line: ~ is still a ~
         if path.exists():
             raise CourseError(f"{path} exists already: name a new file")
@@ -135,7 +183,83 @@ class Chat:
             write_atomically(path, "\n\n".join(self.stories) + "\n")
         except OSError as error:
             raise CourseError(f"{path} cannot be written: {error.strerror}") from error
-        print(f"{len(self.stories)} {'story is' if len(self.stories) == 1 else 'stories are'} in {path}")
+        print(f"{len(self.stories)} {f'{self.one} is' if len(self.stories) == 1 else f'{self.many} are'} in {path}")
+
+
+class Listener(Chat):
+    """The same with a model that takes orders and questions: a conversation is kept, and stories are judged."""
+
+    commands, one, many = OF_A_LISTENER, "answer", "answers"
+
+    def __init__(self, model, tokenizer, options: dict, asks: bool = True):
+        from course.instructions.talk import Talk
+
+        super().__init__(model, tokenizer, options, asks)
+        self.talk = Talk(tokenizer, model.config.context_length)
+
+    def _tidy(self, line: str) -> str:
+        return clean(line)
+
+    def _tell(self, text: str) -> None:
+        if command := SPOKEN.get(re.sub(r"\W+", " ", text.lower()).strip().removesuffix(" please")):
+            self._command(command, "")
+        else:
+            self._answer(self.talk.prompt(text), likeliest=True)
+
+    def _command(self, name: str, value: str) -> None:
+        from course.instructions.talk import facts_in_words
+
+        if name == "/new":
+            self.talk.forget()
+            _aside("what was said is forgotten")
+        elif name in ("/again", "/retry"):
+            prompt = self.talk.again()
+            self._next_seed()
+            self._answer(prompt, likeliest=False)
+        elif name == "/leave":
+            raise CourseError(f"to leave, press {'Ctrl-Z and Enter' if os.name == 'nt' else 'Ctrl-D'}")
+        elif name == "/facts":
+            print(facts_in_words())
+        else:
+            super()._command(name, value)
+
+    def _answer(self, prompt, likeliest: bool) -> None:
+        """Say what was read of the message, answer it piece by piece, and say how that went.
+
+        Args:
+            likeliest: a question is answered by its likeliest words; else they are sampled as a story's are.
+        """
+        from course.instructions.talk import LONGEST, said
+
+        text = prompt.messages[-1]["content"]
+        if self.stories and not self.asks:
+            print()  # where lines are piped in, there is no prompt between two answers
+        for note in self.talk.beforehand(prompt):
+            _aside(note)
+        options = self.options | ({"greedy": True} if likeliest and not prompt.is_order else {})
+        if not prompt.is_order:
+            options["max_new_tokens"] = min(options["max_new_tokens"], LONGEST)
+        told, whole = "", False
+        try:
+            for piece, whole in said(self.model, self.tokenizer, prompt.ids, **options):  # noqa: B007
+                told += piece
+                print(piece, end="", flush=True)
+            print("" if whole else " ...")
+        except KeyboardInterrupt:
+            print(" ...")
+            if not self.asks:
+                raise
+            whole = False
+        self.talk.answered(prompt, told)
+        self.stories.append(f"you: {text}\n\n{told}")
+        if note := self.talk.afterwards(prompt, told, whole):
+            _aside(note)
+
+
+def _aside(text: str) -> None:
+    """A line that is not the model's: in brackets, and dim where a terminal can show that."""
+    plain = not sys.stdout.isatty() or "NO_COLOR" in os.environ or os.name == "nt" or os.environ.get("TERM") == "dumb"
+    print(f"({text})" if plain else f"\x1b[2m({text})\x1b[0m", flush=True)
 
 
 def clean(line: str) -> str:

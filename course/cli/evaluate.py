@@ -14,6 +14,7 @@ examples:
 
 import argparse
 import json
+from itertools import takewhile
 
 from course.cli.options import add_engine, add_model, check_engine, engine, load
 from helpers.errors import CourseError
@@ -78,12 +79,15 @@ def _samples(arguments: argparse.Namespace, model, tokenizer) -> dict[str, float
     """What generated stories are like; the training stories of the same source say what is copied."""
     from course.text_metrics import TrainingIndex, distinct_n, self_bleu
     from helpers.generation import generate_batch
+    from helpers.instructions import END_OF_ANSWER
     from helpers.stories import load_stories
 
     index = TrainingIndex(load_stories(arguments.stories, "train"))
     end, longest = tokenizer.eos_token_id, model.config.context_length - 1
+    end_of_answer = tokenizer.token_to_id(END_OF_ANSWER)  # None where no orders are taken
     options = {"seed": arguments.seed, "eos_token_id": end, "engine": engine(arguments, model)}
     new = generate_batch(model, [[end]] * arguments.samples, longest, **options)
+    new = [list(takewhile(lambda token: token != end_of_answer, ids)) for ids in new]
     texts = [text for ids in new if (text := tokenizer.decode(ids)).strip()]
     copied = [len(copy) for copy in index.longest_copies(texts)]
     return {

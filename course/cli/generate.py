@@ -15,6 +15,7 @@ import os
 import select
 import stat
 import sys
+from itertools import takewhile
 
 from course.cli.options import add_engine, add_model, add_sampling, check_engine, engine, load, sampling
 from helpers.errors import CourseError
@@ -49,6 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.beams is not None:
         _check_beams(arguments)
     from helpers.generation import PROMPT, encode_prompt, generate, stream_text, until
+    from helpers.instructions import END_OF_ANSWER
     from helpers.sampling import beam_search, check_prompts, tidy_prompt
 
     ids = None if arguments.ids is None else _ids(arguments.ids)
@@ -63,7 +65,7 @@ def run(arguments: argparse.Namespace) -> int:
     model, tokenizer = load(arguments)
     start = encode_prompt(tokenizer, prompt) if ids is None else ids
     (start,) = check_prompts(model, [start])  # what does not fit is said once, not for each story
-    stop = options.pop("stop")
+    stop, end_of_answer = options.pop("stop"), tokenizer.token_to_id(END_OF_ANSWER)  # None where no orders are taken
     options |= {"eos_token_id": tokenizer.eos_token_id, "engine": engine(arguments, model)}
     for number in range(arguments.number):
         if number:
@@ -75,6 +77,7 @@ def run(arguments: argparse.Namespace) -> int:
             limits = {"beams": arguments.beams, "eos_token_id": tokenizer.eos_token_id}
             new, _ = beam_search(model, start, arguments.max_new_tokens, **limits)
         print(prompt if ids is None else tokenizer.decode(ids), end="", flush=True)
+        new = takewhile(lambda token: token != end_of_answer, new)
         for piece in until(stream_text(tokenizer, new), stop):
             print(piece, end="", flush=True)
         print()

@@ -24,6 +24,7 @@ SEED = 15
 TRAIN = 8_000  # conversations
 CONTEXT = 256  # of the storyteller, in tokens: a conversation has to fit
 QUESTION_EVERY = 5  # of so many training conversations one goes on with a question
+ENDING_EVERY = 6  # of so many one asks how the story ends: one story in nine has one of the endings, too few to learn from
 # How many orders of so many demands there are in the splits that are not trained on.
 SEEN = {1: 100, 2: 100, 3: 200, 4: 100, 5: 100}
 UNSEEN = {3: 200}
@@ -56,7 +57,10 @@ def make(count: int = TRAIN, seed: int = SEED) -> dict[str, list[dict]]:
         if held_out(facts):
             continue
         asks = len(made["train"]) % QUESTION_EVERY == 0
-        order = draw_order(facts, generator, 1 if asks else None)
+        ends = len(made["train"]) % ENDING_EVERY == 1 and not asks
+        if ends and "ending" not in facts:
+            continue
+        order = draw_order(facts, generator, 1 if asks else None, always=("ending",) if ends else ())
         row = _row(number, order, draw_question(facts, generator) if asks else None)
         if len(render(tokenizer, conversation(row, stories[number])).ids) <= CONTEXT:
             made["train"].append(row)
@@ -70,7 +74,9 @@ def make(count: int = TRAIN, seed: int = SEED) -> dict[str, list[dict]]:
     pairs = iter([number for number in drawn if held_out(facts_of[number])])
     for demands, wanted in SEEN.items():
         for number in islice(plain, wanted):
-            made["seen"].append(_row(number, draw_order(facts_of[number], generator, demands)))
+            facts = facts_of[number]
+            ends = ("ending",) if "ending" in facts and generator.random() < 0.5 else ()  # else hardly any would ask
+            made["seen"].append(_row(number, draw_order(facts, generator, demands, always=ends)))
     for demands, wanted in UNSEEN.items():
         for number in islice(plain, wanted):
             made["unseen_paraphrases"].append(_row(number, draw_order(facts_of[number], generator, demands, True)))

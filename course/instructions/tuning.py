@@ -86,17 +86,23 @@ def example(
         masked: whether only answers are learned; else orders and questions weigh as much.
         asked: the weight of the words that the order asks for, where the story says them first.
     """
-    told = row["text"]
+    pieces = [border + said for border, said in sentences_of(row["text"])]
+    told = "".join(pieces[:sentences])
     if sentences is not None:
-        told = "".join(border + said for border, said in sentences_of(told)[:sentences])
         row = row | {"question": None}
     ids, mask = render(tokenizer, conversation(row, told))
     weights = [float(learned or not masked) for learned in mask]
     first = mask.index(True)  # of the story
-    for value in row["demands"].values():  # a plot and an ending are no words of the story
-        if found := re.search(rf" ?\b{re.escape(value)}\b", told):
-            start, stop = (first + len(tokenizer.encode(told[:place])) for place in found.span())
-            weights[start:stop] = [asked] * (stop - start)
+    spans = [
+        found.span()
+        for value in row["demands"].values()  # a plot and an ending are no words of the story
+        if (found := re.search(rf" ?\b{re.escape(value)}\b", told))
+    ]
+    if "ending" in row["demands"] and sentences is None:  # its last sentence
+        spans.append((len("".join(pieces[:-1])), len(told)))
+    for span in spans:
+        start, stop = (first + len(tokenizer.encode(told[:place])) for place in span)
+        weights[start:stop] = [asked] * (stop - start)
     if sentences is not None:  # a story that is cut does not end
         ids, weights = ids[:-1], weights[:-1]
     return Example(ids, weights)
@@ -223,11 +229,20 @@ def answers(
     return [answer_of(tokenizer, ids) for ids in said]
 
 
+def told(model: GPT, tokenizer: Tokenizer, rows: Sequence[dict], *, seed: int = 0, **options) -> list[str]:
+    """A story of the model for the order of each row."""
+    asked = [[{"role": "user", "content": row["order"]}] for row in rows]
+    return answers(model, tokenizer, asked, seed=seed, **options)
+
+
 def orders_kept(model: GPT, tokenizer: Tokenizer, rows: Sequence[dict], *, seed: int = 0, **options) -> Kept:
     """How well the model keeps the orders of these rows, one story each, by the exact judge."""
-    asked = [[{"role": "user", "content": row["order"]}] for row in rows]
-    told = answers(model, tokenizer, asked, seed=seed, **options)
-    return summary([judge(row["demands"], story) for row, story in zip(rows, told, strict=True)])
+    return kept(rows, told(model, tokenizer, rows, seed=seed, **options))
+
+
+def kept(rows: Sequence[dict], stories: Sequence[str]) -> Kept:
+    """How well these stories keep the orders of these rows."""
+    return summary([judge(row["demands"], story) for row, story in zip(rows, stories, strict=True)])
 
 
 def questions_answered(model: GPT, tokenizer: Tokenizer, rows: Sequence[dict]) -> float:

@@ -53,20 +53,21 @@ PLACE: Wordings = (
     ["where the {place} is not far", "set around the {place}"],
 )
 
-# What happens: after "in which" or as a sentence of its own, and as a thing after "and".
+# What happens: after "in which" or as a sentence of its own. Both wordings of training share the word that matters: there
+# are a dozen plots, each is asked for in few orders, and a word is learned twice as fast as two.
 PLOT: dict[str, Wordings] = {
-    "baking": (["somebody bakes for a friend", "there is baking"], ["the oven is hot for a friend"]),
+    "baking": (["there is baking", "they try baking for a friend"], ["the oven is hot for a friend"]),
     "a contest": (["there is a contest", "they enter a contest"], ["two of them want to win a prize"]),
-    "fear overcome": (["a fear is overcome", "somebody learns to be brave"], ["courage wins over a fear"]),
+    "fear overcome": (["a fear is overcome", "there is a fear to overcome"], ["courage wins over a fear"]),
     "lost and found": (
-        ["something is lost and found again", "a toy gets lost"],
+        ["something is lost and found again", "a toy is lost"],
         ["a treasure goes missing for a while"],
     ),
-    "a newcomer": (["a newcomer moves in", "somebody new comes next door"], ["there are new neighbors"]),
-    "a rescue": (["a small animal is rescued", "there is a rescue"], ["a little one in trouble is helped"]),
+    "a newcomer": (["a newcomer moves in", "there is a newcomer"], ["there are new neighbors"]),
+    "a rescue": (["there is a rescue", "they come to the rescue"], ["a little one in trouble is helped"]),
     "a secret": (["there is a secret", "a surprise is kept secret"], ["a surprise is made for a friend"]),
-    "sharing": (["they learn to share", "there is a quarrel about sharing"], ["two friends take turns in the end"]),
-    "learning a skill": (["a skill is learned", "somebody learns something hard"], ["practice helps in the end"]),
+    "sharing": (["there is a quarrel about sharing", "sharing is learned"], ["two friends take turns in the end"]),
+    "learning a skill": (["there is a skill to learn", "a skill is learned"], ["practice helps in the end"]),
     "a storm": (["there is a storm", "a storm comes"], ["wild weather breaks something"]),
     "stuck": (["a friend gets stuck", "somebody is stuck"], ["a friend cannot get loose"]),
     "truth": (["somebody tells the truth", "the truth is told"], ["something breaks and honesty counts"]),
@@ -75,9 +76,9 @@ HAPPENS: Wordings = (["in which {}", "where {}"], ["such that {}"])
 
 # How it ends, after a semicolon or as a sentence of its own.
 ENDING: dict[str, Wordings] = {
-    "friendship": (["it ends with a friendship", "they are friends in the end"], ["at last they are close friends"]),
-    "bedtime": (["it ends at bedtime", "the hero goes to bed in the end"], ["the last thing is a good sleep"]),
-    "memory": (["it ends with a happy memory", "the hero remembers it in the end"], ["at last it is a fond memory"]),
+    "friendship": (["it ends with a friendship", "there is a friendship in the end"], ["at last they are close friends"]),
+    "bedtime": (["it ends at bedtime", "it is bedtime in the end"], ["the last thing is a good sleep"]),
+    "memory": (["it ends with a happy memory", "there is a memory in the end"], ["at last it is a fond memory"]),
 }
 
 # Questions about a story that was told, by the fact that answers them; the answer is one phrase.

@@ -1,0 +1,194 @@
+"""Rewards in pictures: how sure a judge is, what a clip does, runs step by step, and a reward that is hacked."""
+
+from collections.abc import Mapping, Sequence
+from textwrap import fill
+
+import numpy as np
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.transforms import ScaledTranslation
+
+from course.figures import style
+
+STEPS = 5  # that a curve is smoothed over: a step has few orders
+
+
+def _smooth(values: Sequence[float]) -> np.ndarray:
+    """The mean of five values around each, of fewer at the ends."""
+    half = STEPS // 2
+    return np.array([np.mean(values[max(0, i - half) : i + half + 1]) for i in range(len(values))])
+
+
+def _means(curves: Sequence[Sequence[float]]) -> np.ndarray:
+    """The mean of several curves and its standard error at each point, up to where the shortest ends: (2, points)."""
+    return np.array([style.mean_and_error(point) for point in zip(*curves, strict=False)]).reshape(-1, 2).T
+
+
+@style.figure
+def calibration(points: Mapping[str, Sequence[tuple[float, float, int]]], title: str):
+    """How often a judge is right over how sure it is, with the diagonal where both are the same.
+
+    The errors are Wilson's intervals of one standard error, which do not shrink to nothing where all pairs are right.
+
+    Args:
+        points: for each name, for each bin, how sure it is on average, the share that is right, and of how many pairs.
+    """
+    fig, ax = style.canvas(height=4.3)
+    said, low = [], 0.5
+    for i, (name, found) in enumerate(points.items()):
+        aside = ScaledTranslation((i - (len(points) - 1) / 2) * 6 / 72, 0, fig.dpi_scale_trans)
+        sure, right, pairs = np.array(found, dtype=float).reshape(-1, 3).T
+        middle = (right + 1 / (2 * pairs)) / (1 + 1 / pairs)
+        half = np.sqrt(right * (1 - right) / pairs + 1 / (4 * pairs**2)) / (1 + 1 / pairs)
+        errors = np.maximum(0, (right - middle + half, middle + half - right))
+        ax.errorbar(sure, right, yerr=errors, capsize=3, label=name, linestyle=style.LINESTYLES[i % 6], linewidth=1.6,
+                    transform=ax.transData + aside, **style.look(i) | {"markersize": 7})  # fmt: skip
+        low = min([low, *(right - errors[0])])
+        told = [f"{p:.0%} sure and {hit:.0%} right ({count:,} pairs)" for p, hit, count in found]
+        said.append(f"{name}: {', '.join(told) or 'no pairs'}")
+    ax.plot([0.5, 1], [0.5, 1], color=style.INK, linewidth=1.4, linestyle=":", zorder=1, label="as sure as right")
+    for x, y, name, ha in ((0.505, 0.965, "right more often than it thinks", "left"),
+                           (0.995, low + 0.01, "too sure of itself", "right")):  # fmt: skip
+        ax.text(x, y, name, ha=ha, fontsize=9.5, color=style.QUIET, style="italic")
+    ax.set(xlim=(0.49, 1.01), ylim=(low - 0.03, 1.02), xlabel="how sure it is", ylabel="how often it is right")
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_major_locator(MaxNLocator(8, steps=(1, 2, 5, 10)))
+        axis.set_major_formatter(PercentFormatter(1, decimals=0))
+    style.headline(fig, fill(title, 80))
+    keys, names = ax.get_legend_handles_labels()
+    fig.legend(keys, names, loc="outside lower left", ncols=4)
+    return fig, (
+        f"{title}. The share that is right over how sure the judge is, with a diagonal where both are the same and "
+        f"errors by the number of pairs. {'; '.join(said) or 'No points'}."
+    )
+
+
+@style.figure
+def clipped(curves: Mapping[str, Sequence[float]], ratios: Sequence[float], clip: float):
+    """What a token is worth over the ratio of its probabilities, and where the clip leaves it without a gradient.
+
+    Args:
+        curves: for each name the objective at each ratio, with a positive advantage and with a negative one.
+        ratios: the probability now over that when the token was sampled, increasing.
+    """
+    fig, ax = style.canvas(height=3.9)
+    said, x = [], np.asarray(ratios, dtype=float)
+    ax.axvspan(1 - clip, 1 + clip, color=style.QUIET, alpha=0.13, linewidth=0)
+    ax.axhline(0, color=style.QUIET, linewidth=0.9)
+    for i, (name, values) in enumerate(curves.items()):
+        y, color, told = np.asarray(values, dtype=float), (style.BLUE, style.BERRY)[i % 2], []
+        ax.plot(x, x * np.interp(1, x, y), color=color, linewidth=1.2, linestyle=":")
+        ax.plot(x, y, color=color, linewidth=2.8, linestyle=style.LINESTYLES[i % 2], label=name)
+        flat = np.flatnonzero(np.abs(np.diff(y)) < 1e-6)
+        for part in np.split(flat, np.flatnonzero(np.diff(flat) > 1) + 1) if len(flat) else ():
+            first, last = part[0], part[-1] + 1
+            ax.annotate("flat: no gradient", ((x[first] + x[last]) / 2, y[first]), (0, -6), ha="center", va="top",
+                        textcoords="offset points")  # fmt: skip
+            told.append(f", flat from {x[first]:.2f} to {x[last]:.2f}")
+        said.append(f"{name}: {y[0]:.2f} at {x[0]:.2f}, {y[-1]:.2f} at {x[-1]:.2f}{''.join(told)}")
+    for at, name in ((1 - clip, f"1 \N{MINUS SIGN} {clip:g}"), (1 + clip, f"1 + {clip:g}")):
+        style.above(ax, at, name)
+    ax.set(xlabel="ratio: the probability now over that when it was sampled", ylabel="what the token is worth")
+    ax.margins(x=0.02)
+    style.headline(fig, "What a token is worth, with a clip")
+    keys, names = ax.get_legend_handles_labels()
+    keys.append(Line2D([], [], color=style.QUIET, linestyle=":", linewidth=1.4))
+    fig.legend(keys, [*names, "without a clip"], loc="outside lower left", ncols=3)
+    return fig, (
+        f"What a token is worth over the ratio of its probabilities, clipped outside {1 - clip:g} to {1 + clip:g}. "
+        f"{'; '.join(said) or 'No lines'}. Dotted: without a clip."
+    )
+
+
+@style.figure
+def along(runs: Sequence[Sequence[dict]], keys: Mapping[str, str], title: str):
+    """What a run's records say over its steps: a panel for each key, a thin line for each seed, their mean in bold.
+
+    The mean is smoothed over five steps, and ends where the shortest run does.
+
+    Args:
+        runs: for each seed the records of its steps, each with a "step".
+        keys: for each key of the records, at most four, what it is in words.
+    """
+    if not 1 <= len(keys) <= 4:
+        raise ValueError(f"one to four panels fit, not {len(keys)}")
+    rows, columns = (2, 2) if len(keys) == 4 else (1, len(keys))
+    fig, axes = style.canvas(rows, columns, height=1.1 + 2.0 * rows, squeeze=False, sharex=True)
+    said = []
+    for ax, (key, name) in zip(axes.flat, keys.items(), strict=True):
+        curves = [[record[key] for record in run] for run in runs]
+        for run, curve in zip(runs, curves, strict=True):
+            ax.plot([record["step"] for record in run], curve, color=style.BLUE, alpha=0.55, linestyle="-",
+                    linewidth=0.8)  # fmt: skip
+        mean = _smooth(_means(curves)[0])
+        if len(mean):
+            ax.plot([record["step"] for record in runs[0]][: len(mean)], mean, color=style.NAVY, linestyle="-",
+                    linewidth=2.8)  # fmt: skip
+        said.append(f"{name} from {mean[0]:.3g} to {mean[-1]:.3g}" if len(mean) else f"{name}: nothing yet")
+        ax.yaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
+        ax.xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10), integer=True))
+        style.panel_title(ax, fill(name, 78 // columns))
+    for ax in axes[-1]:
+        ax.set_xlabel("step")
+    style.headline(fig, fill(title, 80))
+    lines = [
+        Line2D([], [], color=style.BLUE, alpha=0.7, linestyle="-", linewidth=0.8, label="a seed"),
+        Line2D([], [], color=style.NAVY, linestyle="-", linewidth=2.8, label=f"mean, smoothed over {STEPS} steps"),
+    ]
+    fig.legend(handles=lines, loc="outside lower left", ncols=2)
+    count = style.seeds([len(runs)]) if runs else "no runs"
+    return fig, f"{title}. Lines over the steps, {count}; their mean, smoothed over {STEPS} steps: {'; '.join(said)}."
+
+
+@style.figure
+def goodhart(runs: Sequence[Sequence[dict]], proxy: str, truth: str, title: str, stop: Sequence[int] | None = None):
+    """What a judge says and what is true, over the root of the KL divergence: how far a policy is from its reference.
+
+    The records of a run are put in the order of their distance and smoothed over five. The mean and its standard error
+    are those of the seeds at the same distance, as far as all of them have come.
+
+    Args:
+        runs: for each seed the records of its steps, each with "kl_answer", in nats per answer.
+        proxy, truth: keys of the records: what is rewarded, and what was meant.
+        stop: for each run the place of the record at which one would stop early.
+    """
+    fig, ax = style.canvas(height=4.3)
+    far = [np.sqrt([max(0.0, record["kl_answer"]) for record in run]) for run in runs]
+    orders = [np.argsort(each, kind="stable") for each in far]
+    xs = [_smooth(each[order]) for each, order in zip(far, orders, strict=True)]
+    near, end = (max(x[0] for x in xs), min(x[-1] for x in xs)) if xs and all(map(len, xs)) else (0.0, 0.0)
+    grid = np.linspace(near, end, 200) if near < end else np.array([])
+    said, stops = [], []
+    if stop is not None:
+        stops = [_smooth(x)[place] for x, place in zip(far, stop, strict=True)]
+    looks = (proxy, "the judge's word", style.ORANGE, "--"), (truth, "the truth", style.NAVY, "-")
+    for key, role, color, dashes in looks:
+        found = [np.array([record[key] for record in run])[order] for run, order in zip(runs, orders, strict=True)]
+        ys = [_smooth(each) for each in found]
+        for x, y in zip(xs, ys, strict=True):
+            ax.plot(x, y, color=color, alpha=0.8, linewidth=0.9, linestyle="-")
+        told = "no distance that all have come"
+        if len(grid):
+            mean, error = _means([np.interp(grid, x, y) for x, y in zip(xs, ys, strict=True)])
+            ax.fill_between(grid, mean - error, mean + error, color=color, alpha=0.25, linewidth=0)
+            ax.plot(grid, mean, color=color, linewidth=3.2, linestyle=dashes, label=f"{key}: {role}")
+            places = {"": 0, "at most ": mean.argmax(), "in the end ": -1}
+            told = ", ".join(f"{word}{mean[at]:.2f} at {grid[at]:.1f}" for word, at in places.items())
+        said.append(f"{key}, {role}: {told}")
+        for at, x, y in zip(stops, xs, ys, strict=True) if stops and key == truth else ():
+            ax.plot(at, np.interp(at, x, y), marker="o", color=style.GROUND, markeredgecolor=style.INK, zorder=5)
+    if stops:
+        ax.axvline(np.mean(stops), color=style.INK, linewidth=1.2, linestyle=":")
+        style.above(ax, np.mean(stops), "stop here")
+        said.append(f"a line where one would stop, at {np.mean(stops):.1f}")
+    ax.set(xlabel="root of the KL divergence from the reference (nats per answer)", ylabel="share kept")
+    ax.margins(x=0.02)
+    style.headline(fig, fill(title, 80))
+    keys, names = ax.get_legend_handles_labels()
+    keys += [Line2D([], [], color=style.QUIET, linestyle="-", linewidth=0.9), Patch(color=style.QUIET, alpha=0.25)]
+    names += [f"a seed, smoothed over {STEPS} steps", "standard error of the mean"]
+    fig.legend(keys, names, loc="outside lower left", ncols=2)
+    count = style.seeds([len(runs)]) if runs else "no runs"
+    errors = ", means with bands of their standard errors" if len(runs) > 1 else ""
+    return fig, f"{title}. Over the root of the KL divergence, {count}{errors}. {'; '.join(said)}."

@@ -1,0 +1,68 @@
+"""What notebook 15 shows of runs longer than a notebook: which runs there are, and what differs between them.
+
+Every run is made with three seeds. Seed s of any experiment begins where the fine-tuning of seed s ended, so the spread
+over seeds is that of the whole way from the storyteller on. `course.instructions.recording` runs them.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import NamedTuple
+
+from course.alignment.grpo import GRPOSettings
+from course.alignment.pairs import PairSettings
+from course.instructions.judge import better_keyword_score, exact_score, keyword_score
+from helpers.errors import CourseError
+
+SEEDS = (0, 1, 2)
+TUNED = "all weights"  # the fine-tuning that all other runs begin from
+
+# Fine-tuning: what differs from the recipe of `course.instructions.tuning`; a rank is that of LoRA's adapters.
+TUNING: dict[str, dict | None] = {
+    "storyteller": None,  # not tuned
+    TUNED: {},
+    "all weights, no mask": {"masked": False},
+    "LoRA rank 32": {"rank": 32},
+    "LoRA rank 4": {"rank": 4},
+}
+LORA_LR = 0.005
+
+# Pairs: the best and the worst of four answers to each of so many orders; some are kept apart to test on.
+PAIRS_ORDERS, FRESH_ORDERS, PAIRS_GROUP = 600, 150, 4
+REWARD_MODELS: dict[str, int] = {f"{count} pairs": count for count in (40, 150, 600)}
+REWARDED = PairSettings(epochs=2, batch=8, lr=3e-4)
+DPO: dict[str, float] = {f"beta {beta:g}": beta for beta in (0.03, 0.1, 0.3, 1.0)}
+PREFERRED = PairSettings(epochs=1, batch=16, lr=2e-4)
+
+# Answers that are judged: what is rewarded, and what a nat of divergence costs.
+GRPO = GRPOSettings(steps=60, orders=4, group=8, updates=1, lr=1e-3, beta=0.01)
+BAD = GRPOSettings(steps=100, orders=4, group=6, updates=1, lr=1e-3, beta=0.0)
+
+
+class Reward(NamedTuple):
+    """A judge's score as a reward, and the settings of the run that it is used in."""
+
+    score: Callable[[dict[str, str], str], float]
+    settings: GRPOSettings
+
+
+REWARDS: dict[str, dict[str, Reward]] = {
+    "grpo": {"exact judge": Reward(exact_score, GRPO)},
+    "hacked": {"keywords, no KL": Reward(keyword_score, BAD)},
+    "mended": {
+        **{f"beta {beta:g}": Reward(keyword_score, replace(BAD, beta=beta)) for beta in (0.05, 0.5)},
+        "a better judge": Reward(better_keyword_score, BAD),
+    },
+}
+VARIANTS = {"tuning": TUNING, "reward-models": REWARD_MODELS, "dpo": DPO, **REWARDS}
+
+
+def runs(experiment: str) -> list[tuple[str, int]]:
+    """The name and the seed of each run of an experiment.
+
+    Raises:
+        CourseError: there is no such experiment.
+    """
+    if experiment not in VARIANTS:
+        raise CourseError(f"there is no experiment {experiment!r}; there are {', '.join(VARIANTS)}")
+    variants = VARIANTS[experiment]
+    return [(name, seed) for name, what in variants.items() for seed in (SEEDS if what is not None else SEEDS[:1])]
