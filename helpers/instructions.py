@@ -13,7 +13,7 @@ In shapes, B is the conversations, or rows of several, in a batch, T the tokens 
 Used by `course.instructions` and `helpers.alignment`, and in notebook 15.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -176,13 +176,3 @@ def as_batch(rows: Sequence[Rendered], masked: bool = True) -> tuple[Tensor, Ten
         ids[number, : len(read)] = read
         targets[number, : len(read)] = follows.where(learned, IGNORED)
     return ids, targets
-
-
-def batches(
-    rows: Sequence[Rendered], batch_size: int, generator: torch.Generator, masked: bool = True
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Every row once, in a random order, `batch_size` at a time: pairs (ids, targets) as of `as_batch`. What is left
-    over is a smaller batch."""
-    order = torch.randperm(len(rows), generator=generator).tolist()
-    for first in range(0, len(order), batch_size):
-        yield as_batch([rows[number] for number in order[first : first + batch_size]], masked)

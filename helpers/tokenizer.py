@@ -71,6 +71,9 @@ class Tokenizer:
     def __len__(self) -> int:
         return self.vocab_size
 
+    def __reduce__(self):  # the library's copies would read names of special tokens as those tokens
+        return type(self), (self.to_json(), self.name)
+
     def encode(self, text: str, allowed_special: bool = False) -> list[int]:
         """The ids of `text`; nothing is added.
 

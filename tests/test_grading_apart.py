@@ -4,6 +4,7 @@ answer could try to be marked right does not help it.
 
 import importlib
 import re
+from typing import NamedTuple
 
 import pytest
 
@@ -82,6 +83,23 @@ def test_values_cross_as_they_are():
     assert again.dtype == tensor.dtype and torch.equal(again, tensor) and again.requires_grad
 
 
+def test_only_named_tuples_of_helpers_keep_their_class():
+    from helpers.instructions import Rendered
+
+    class Own(NamedTuple):
+        ids: list
+
+    class Pretended(Rendered):
+        pass
+
+    Pretended.__name__, Pretended.__module__ = Rendered.__name__, Rendered.__module__
+    again = decode(encode([Rendered([1, 2], [True, False])]))
+    assert type(again[0]) is Rendered and again == [Rendered([1, 2], [True, False])]
+    for other in (Own([1]), Pretended([1], [True])):
+        again = decode(encode(other))
+        assert type(again) is tuple and again == tuple(other)
+
+
 LIARS = """
 class All:
     def __eq__(self, other): return True
@@ -113,7 +131,9 @@ def test_nothing_equals_everything():
 @pytest.mark.parametrize(
     "said",
     [{}, ["no such"], ["int", 5], ["tensor", "float32", [2**50], "", 0], ["tensor", "__class__", [], "", 0],
-     ["dict", 1], ["set", ["list"]], ["array", "O", [1], "AAAAAAAAAAA="], ["bytes", "?"], [], [[]], ["range", 1, 2, 0]],
+     ["dict", 1], ["set", ["list"]], ["array", "O", [1], "AAAAAAAAAAA="], ["bytes", "?"], [], [[]], ["range", 1, 2, 0],
+     ["named", "helpers.instructions.Rendered", 1], ["named", "helpers.instructions.CourseError", 1],
+     ["named", "typing.NamedTuple"], ["named", "helpers.no_such.Rendered", 1, 2], ["named", 1], ["named"]],
 )  # fmt: skip
 def test_what_is_no_value_is_refused(said):
     with pytest.raises(ValueError):

@@ -18,7 +18,6 @@ from helpers.instructions import (
     add_rows,
     answer_of,
     as_batch,
-    batches,
     pack,
     render,
 )
@@ -198,15 +197,6 @@ def test_the_loss_of_a_batch_is_that_of_its_answers_one_by_one():
             if mask[at]:
                 total, count = total - log_probs[at - 1, ids[at]], count + 1
     assert model.loss(*as_batch(conversations)).item() == pytest.approx((total / count).item(), rel=1e-5)
-
-
-def test_batches_give_every_row_once_in_an_order_that_the_generator_decides():
-    rows = drawn(10, 0)
-    first, again, other = ([ids for ids, _ in batches(rows, 4, torch.Generator().manual_seed(n))] for n in (1, 1, 2))
-    assert [len(ids) for ids in first] == [4, 4, 2]
-    assert sorted(int(i) for ids in first for i in ids[:, 0]) == list(range(1, 11))
-    assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
-    assert [ids[:, 0].tolist() for ids in first] != [ids[:, 0].tolist() for ids in other]
 
 
 def test_an_answer_ends_with_its_token():

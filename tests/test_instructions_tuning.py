@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from course.__main__ import main
-from course.instructions import recording, tuning
+from course.instructions import tuning
 from course.instructions.dataset import conversation, load
 from course.instructions.reading import sentences_of
 from helpers.checkpoint import load_model
@@ -83,6 +83,26 @@ def test_a_part_reads_only_orders_that_ask_for_its_fact():
     assert len(tuning.examples_of(tuning.Part(None, 4), model, tokenizer, rows)) == len(rows)
 
 
+def test_a_part_that_asks_for_questions_reads_only_conversations_with_one():
+    model, tokenizer = small()
+    rows = load("train")[:60]
+    asking = [tuning.example(tokenizer, row) for row in rows if row["question"]]
+    assert tuning.examples_of(tuning.Part(None, 4, asks="question"), model, tokenizer, rows) == asking and asking
+
+
+def test_an_ending_and_an_answer_to_a_question_weigh_more_as_a_whole():
+    _, tokenizer = small()
+    row = next(row for row in load("train") if row["demands"].keys() == {"ending"} and not row["question"])
+    ids, weights = tuning.example(tokenizer, row, asked=7.0)
+    heavy = tokenizer.decode([i for i, weight in zip(ids, weights, strict=True) if weight == 7])
+    assert heavy.strip() == sentences_of(row["text"])[-1][1]
+    assert 7 not in tuning.example(tokenizer, row, 3, asked=7.0).weights  # a beginning has no end
+    row = next(row for row in load("train") if row["question"] and row["demands"].keys() == {"plot"})
+    ids, weights = tuning.example(tokenizer, row, asked=7.0)
+    heavy = tokenizer.decode([i for i, weight in zip(ids, weights, strict=True) if weight == 7])
+    assert heavy.endswith(row["answer"] + "<|end|>") and row["order"] not in heavy
+
+
 def test_training_lowers_the_loss_and_is_the_same_each_time():
     config = OptimizerConfig(kind="muon", lr=0.02, embedding_lr=0.02)
     runs = []
@@ -131,16 +151,3 @@ def test_an_answer_is_text_and_never_longer_than_asked():
     asked = [[{"role": "user", "content": row["order"]}] for row in ROWS[:3]]
     said = tuning.answers(model, tokenizer, asked, seed=1, max_new_tokens=5)
     assert len(said) == 3 and said == tuning.answers(model, tokenizer, asked, seed=1, max_new_tokens=5, at_once=1)
-
-
-def test_a_run_is_recorded_once_as_it_was_measured(monkeypatch, tmp_path, capsys):
-    """With two steps instead of a thousand, and few orders."""
-    monkeypatch.setattr(recording, "record", lambda: tmp_path / "tuning.jsonl")
-    monkeypatch.setattr(recording, "runs_folder", lambda: tmp_path)
-    monkeypatch.setattr(recording, "load", lambda split: load(split)[300 if split == "seen" else 100 :][:6])
-    monkeypatch.setattr(recording, "tune", lambda *given, **options: tuning.tune(*given, FEW, **options))
-    assert main(["listening", "--only", "seed1"]) == 0 and main(["listening", "--only", "seed1"]) == 0
-    (row,) = recording.recorded()
-    assert row["name"] == "seed1" and row["steps"] == 5 and row["seen"]["orders"] == 6
-    assert capsys.readouterr().out == 2 * f"{recording.in_words(row)}\n"
-    assert load_model(tmp_path / "instructions" / "seed1")[0].config.vocab_size == 2051

@@ -44,6 +44,22 @@ GIVEN = {
         "86 million": "a headline that is quoted",
     },
     "14": {"500,000": "the base of Llama 3's rotations, section 3.2 of Dubey et al. 2024"},
+    "15": {
+        "175 billion": "GPT-3's parameters, Ouyang et al. 2022",
+        "13,000": "prompts with answers, table 6 of Ouyang et al. 2022",
+        "33,000": "prompts with rankings, table 6 of Ouyang et al. 2022",
+        "31,000": "prompts for PPO, table 6 of Ouyang et al. 2022",
+        "40": "labelers, section 3 of Ouyang et al. 2022",
+        "3.1": "the Llama that Lambert et al. 2024 begin with",
+        "8 billion": "parameters of the smaller of their models",
+        "939,344": "prompts of their fine-tuning, section 4 of Lambert et al. 2024",
+        "671 billion": "parameters of DeepSeek-V3, DeepSeek-AI 2025",
+        "800,000": "samples of their later fine-tuning, section 2.3 of DeepSeek-AI 2025",
+        "seventy billion": "parameters, as an example",
+        "90 %": "how sure a reward model is, as an example",
+        "90 per cent": "the same",
+        "0.25": "a probability, as an example",
+    },
 }
 
 each = pytest.mark.parametrize("path", notebooks.all_notebooks(), ids=lambda path: path.stem)

@@ -2,13 +2,15 @@
 
 import json
 
-from course.figures import course_map, storytelling
+from matplotlib.patches import FancyBboxPatch
+
+from course.figures import course_map, storytelling, style
 from course.site import notebooks
 from course.site.syllabus import SYLLABUS
 
 
 def test_the_syllabus_is_in_order_and_holds_every_notebook():
-    assert [entry.number for entry in SYLLABUS] == [f"{i:02d}" for i in range(15)]
+    assert [entry.number for entry in SYLLABUS] == [f"{i:02d}" for i in range(16)]
     assert {path.stem for path in notebooks.all_notebooks()} <= {entry.name for entry in SYLLABUS}
 
 
@@ -17,6 +19,20 @@ def test_the_map_names_every_notebook_and_says_which_are_planned():
     for entry in SYLLABUS:
         assert f"{entry.number} {entry.title}" + ("" if entry.exists else " (planned)") in picture.alt
     assert len(picture.png) < 100_000
+
+
+def test_every_title_stands_in_its_box_and_every_box_in_the_map():
+    with style.applied():
+        fig, _ = course_map.course_map.__wrapped__()
+        fig.draw_without_rendering()
+    (ax,) = fig.axes
+    boxes = [patch.get_window_extent() for patch in ax.patches if isinstance(patch, FancyBboxPatch)]
+    titles = [text.get_window_extent() for text in ax.texts if text.get_text() in {entry.title for entry in SYLLABUS}]
+    stages = [text.get_window_extent() for text in ax.texts if text.get_ha() == "right"]
+    assert len(boxes) == len(titles) == len(SYLLABUS) and len(stages) == len({entry.stage for entry in SYLLABUS})
+    for box, title in zip(boxes, titles, strict=True):
+        assert ax.bbox.x0 <= box.x0 < title.x0 and title.x1 < box.x1 <= ax.bbox.x1
+    assert all(fig.bbox.x0 < stage.x0 and stage.x1 < boxes[0].x0 for stage in stages)
 
 
 def test_notebook_00_shows_the_present_map():

@@ -1,6 +1,8 @@
 """The tokenizer that the course uses: the library's, with the course's habits."""
 
+import copy
 import json
+import pickle
 import socket
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -52,6 +54,13 @@ def test_the_name_of_the_end_token_is_plain_text_unless_allowed(tokenizer):
     assert tokenizer.encode("<|endoftext|>", allowed_special=True) == [tokenizer.eos_token_id]
     assert tokenizer.encode_batch(["<|endoftext|>"], allowed_special=True) == [[tokenizer.eos_token_id]]
     assert tokenizer.decode([tokenizer.eos_token_id]) == "<|endoftext|>"
+
+
+def test_a_copy_reads_that_name_as_plain_text_too(tokenizer):
+    for copied in (copy.deepcopy(tokenizer), pickle.loads(pickle.dumps(tokenizer))):
+        assert copied.encode("<|endoftext|>") == tokenizer.encode("<|endoftext|>") != [tokenizer.eos_token_id]
+        assert copied.encode("<|endoftext|>", allowed_special=True) == [tokenizer.eos_token_id]
+        assert (copied.name, copied.fingerprint) == (tokenizer.name, tokenizer.fingerprint)
 
 
 def test_bad_input_gets_a_clear_line(tokenizer):

@@ -1,7 +1,8 @@
 """Values as plain data, so that they can cross from one process to another: JSON, and nothing in it is ever run.
 
 What was a list subclass or a number that claims to equal everything arrives as the built-in value that it holds, or not
-at all. `None`, true, false, numbers and text stand for themselves; anything else is a list that begins with its kind.
+at all; only the named tuples of `helpers` keep their class. `None`, true, false, numbers and text stand for themselves;
+anything else is a list that begins with its kind.
 """
 
 import base64
@@ -41,6 +42,9 @@ def encode(value, other: Callable[[object], list] | None = None):
     array = _array(value)
     if array is not None:
         return array
+    named = f"{type(value).__module__}.{type(value).__name__}"
+    if _named_tuple(named) is type(value):
+        return ["named", named, *_inside(value, "tuple", other)]
     for name, kind in (*_MAPPINGS.items(), *_SEQUENCES.items()):
         if isinstance(value, kind):
             return [name, *_inside(value, name, other)]
@@ -56,6 +60,13 @@ def encode(value, other: Callable[[object], list] | None = None):
     if other is None:
         raise ValueError(f"a {type(value).__name__} is no plain data")
     return other(value)
+
+
+def _named_tuple(name: str) -> type | None:
+    """The named tuple that a module of `helpers`, which is imported already, has under this name."""
+    module, _, name = name.rpartition(".")
+    found = vars(sys.modules[module]).get(name) if module.startswith("helpers.") and module in sys.modules else None
+    return found if isinstance(found, type) and issubclass(found, tuple) and hasattr(found, "_fields") else None
 
 
 def _inside(value, name: str, other) -> list:
@@ -121,6 +132,8 @@ def _decode(said, other):
             dict.__setitem__(made, _decode(key, other), _decode(value, other))
         return made
     match kind, *rest:
+        case "named", str(name), *parts if (named := _named_tuple(name)) and len(parts) == len(named._fields):
+            return tuple.__new__(named, [_decode(each, other) for each in parts])
         case "int", str(text):
             return int(text, 16)
         case "bytes", str(text):

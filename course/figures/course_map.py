@@ -8,7 +8,7 @@ from matplotlib.path import Path
 from course.figures import style
 from course.site.syllabus import SYLLABUS, Entry
 
-_WIDE, _HIGH, _STEP_X, _STEP_Y = 1.75, 0.62, 2.05, 1.0
+_WIDE, _HIGH, _STEP_X, _STEP_Y = 1.97, 0.62, 2.24, 1.0
 
 
 @style.figure
@@ -25,7 +25,8 @@ def course_map(entries: tuple[Entry, ...] = SYLLABUS):
             _box(ax, entry, column * _STEP_X, y, style.COLOURS[row % 4])
     for before, after in pairwise(entries):
         _arrow(ax, places[before.name], places[after.name])
-    ax.set(xlim=(-2.6, 3 * _STEP_X - 0.2), ylim=(-(len(stages) - 0.45) * _STEP_Y, 0.55))
+    right = (max(len(group) for _, group in stages) - 1) * _STEP_X + _WIDE
+    ax.set(xlim=(-2.85, right + 0.1), ylim=(-(len(stages) - 0.45) * _STEP_Y, 0.55))
     ax.axis("off")
     return fig, _in_words(stages)
 

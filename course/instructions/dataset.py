@@ -24,7 +24,7 @@ SEED = 15
 TRAIN = 8_000  # conversations
 CONTEXT = 256  # of the storyteller, in tokens: a conversation has to fit
 QUESTION_EVERY = 5  # of so many training conversations one goes on with a question
-ENDING_EVERY = 6  # of so many one asks how the story ends: one story in nine has one of the endings, too few to learn from
+ENDING_EVERY = 6  # of so many one asks how the story ends; of all stories only one in nine has such an ending
 # How many orders of so many demands there are in the splits that are not trained on.
 SEEN = {1: 100, 2: 100, 3: 200, 4: 100, 5: 100}
 UNSEEN = {3: 200}

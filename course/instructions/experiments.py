@@ -21,36 +21,35 @@ TUNING: dict[str, dict | None] = {
     "storyteller": None,  # not tuned
     TUNED: {},
     "all weights, no mask": {"masked": False},
-    "LoRA rank 32": {"rank": 32},
-    "LoRA rank 4": {"rank": 4},
+    "LoRA rank 8": {"rank": 8},
 }
+BY_FACT = ("storyteller", TUNED)  # measured on orders of one to five demands; the others on orders of three
 LORA_LR = 0.005
 
 # Pairs: the best and the worst of four answers to each of so many orders; some are kept apart to test on.
-PAIRS_ORDERS, FRESH_ORDERS, PAIRS_GROUP = 600, 150, 4
-REWARD_MODELS: dict[str, int] = {f"{count} pairs": count for count in (40, 150, 600)}
+PAIRS_ORDERS, FRESH_ORDERS, PAIRS_GROUP = 320, 160, 4
+REWARD_MODELS: dict[str, int] = {f"{count} pairs": count for count in (40, 300)}
 REWARDED = PairSettings(epochs=2, batch=8, lr=3e-4)
-DPO: dict[str, float] = {f"beta {beta:g}": beta for beta in (0.03, 0.1, 0.3, 1.0)}
+DPO: dict[str, float] = {f"beta {beta:g}": beta for beta in (0.03, 0.1, 0.5)}
 PREFERRED = PairSettings(epochs=1, batch=16, lr=2e-4)
 
-# Answers that are judged: what is rewarded, and what a nat of divergence costs.
-GRPO = GRPOSettings(steps=60, orders=4, group=8, updates=1, lr=1e-3, beta=0.01)
-BAD = GRPOSettings(steps=100, orders=4, group=6, updates=1, lr=1e-3, beta=0.0)
+# Answers that are judged. These runs differ in what is rewarded, or in what a nat of divergence costs, and in no more.
+GRPO = GRPOSettings(steps=70, orders=4, group=8, updates=1, lr=7e-4, beta=0.02)
 
 
 class Reward(NamedTuple):
     """A judge's score as a reward, and the settings of the run that it is used in."""
 
     score: Callable[[dict[str, str], str], float]
-    settings: GRPOSettings
+    settings: GRPOSettings = GRPO
 
 
 REWARDS: dict[str, dict[str, Reward]] = {
-    "grpo": {"exact judge": Reward(exact_score, GRPO)},
-    "hacked": {"keywords, no KL": Reward(keyword_score, BAD)},
+    "grpo": {"exact judge": Reward(exact_score)},
+    "hacked": {"keywords": Reward(keyword_score)},
     "mended": {
-        **{f"beta {beta:g}": Reward(keyword_score, replace(BAD, beta=beta)) for beta in (0.05, 0.5)},
-        "a better judge": Reward(better_keyword_score, BAD),
+        "a better judge": Reward(better_keyword_score),
+        **{f"beta {beta:g}": Reward(keyword_score, replace(GRPO, beta=beta)) for beta in (2.0,)},
     },
 }
 VARIANTS = {"tuning": TUNING, "reward-models": REWARD_MODELS, "dpo": DPO, **REWARDS}

@@ -12,7 +12,7 @@ import heapq
 import math
 import re
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 
 from course.instructions.orders import ENDINGS, FACTS
 from data.story_grammar.engine import Grammar, log_add
@@ -24,7 +24,7 @@ SLIP = 1_000_000  # what a slip costs; on top comes how many sentences are left 
 BORDER = re.compile(r'((?:(?<=[.!?])|(?<=[.!?]"))(?<!\bMr\.)(?<!\bMrs\.)\s+(?=[A-Z"]))')
 
 
-@dataclass
+@dataclass(frozen=True)
 class Reading:
     """What a story says.
 
@@ -82,6 +82,7 @@ def steps_of_plots() -> list[list[tuple[str, Node]]]:
     return plots
 
 
+@lru_cache(maxsize=256)  # a story is judged in several ways, one after the other
 def read(text: str) -> Reading:
     """The reading of a story with the fewest and latest slips; of several such the likeliest."""
     grammar, plots, sentences = reader(), steps_of_plots(), sentences_of(text)

@@ -5,13 +5,11 @@ has one thread, so that its numbers are the same however many cores there are. W
 and pairs of answers, is kept in runs/instructions/ and made again where it is missing.
 """
 
-import json
 import multiprocessing
 import time
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
-from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -61,8 +59,11 @@ def run_experiment(experiment: str, workers: int = 2, only: str = "") -> list[di
     from tqdm.auto import tqdm
 
     runs = [(experiment, *run) for run in missing(experiment, only)]
-    with multiprocessing.get_context("spawn").Pool(workers) as pool, tqdm(total=len(runs), desc=experiment) as bar:
-        for row in pool.imap_unordered(run, runs):
+    with ExitStack() as stack:
+        bar = stack.enter_context(tqdm(total=len(runs), desc=experiment))
+        if workers > 1:
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(workers))
+        for row in pool.imap_unordered(run, runs) if workers > 1 else map(run, runs):
             keep(record_of(experiment), [*recorded(experiment), row])
             bar.update()
             bar.set_postfix_str(in_words(row))
@@ -109,14 +110,15 @@ def _tuning(name: str, seed: int) -> dict:
     plain = evaluate(model, tokenizer, load_stories("bundled", "validation").dataset["text"][:500])
     row |= {"val_loss": plain.nats_per_token, "bits_per_byte": plain.bits_per_byte}
     sampled = {"temperature": TEMPERATURE, "seed": SAMPLING_SEED}
-    for split in ("seen", "unseen_combinations", "unseen_paraphrases"):
-        rows = load(split)
-        told = tuning.told(model, tokenizer, rows, **sampled)
-        row[split] = asdict(tuning.kept(rows, told))
-        if split == "seen":
-            row["judge_errors"] = _judge_errors(rows, told)
-    row["greedy"] = asdict(tuning.orders_kept(model, tokenizer, load("seen"), greedy=True))
-    return row | {"questions": tuning.questions_answered(model, tokenizer, load("questions"))}
+    rows = load("seen") if name in experiments.BY_FACT else _tested()
+    told = tuning.told(model, tokenizer, rows, **sampled)
+    row |= {"seen": asdict(tuning.kept(rows, told)), "judge_errors": _judge_errors(rows, told)}
+    if name == experiments.TUNED:
+        for split in ("unseen_combinations", "unseen_paraphrases"):
+            row[split] = asdict(tuning.orders_kept(model, tokenizer, load(split), **sampled))
+        row["greedy"] = asdict(tuning.orders_kept(model, tokenizer, _tested(), greedy=True))
+        row["questions"] = tuning.questions_answered(model, tokenizer, load("questions"))
+    return row
 
 
 def _tuned(storyteller: Storyteller, seed: int, rank: int | None = None, **options):
@@ -159,8 +161,8 @@ def _judge_errors(rows: Sequence[dict], told: Sequence[str]) -> dict:
 
 
 def orders_to_learn_from() -> list[dict]:
-    """Training orders of three demands, as those that are tested; without their questions."""
-    return [row for row in load("train") if len(row["demands"]) == TESTED and not row["question"]]
+    """Training orders of three demands and more, without their questions."""
+    return [row for row in load("train") if len(row["demands"]) >= TESTED and not row["question"]]
 
 
 def task_of(teller: Storyteller, score=judge.exact_score, watch: Iterable[str] = ()) -> Task:
@@ -194,9 +196,13 @@ WATCHED = {
 }
 
 
+def _tested() -> list[dict]:
+    return [row for row in load("seen") if len(row["demands"]) == TESTED]
+
+
 def measured(teller: Storyteller) -> tuple[dict, list[str], list[dict]]:
     """How orders of three are kept: `judge.Kept` as a dictionary with the keywords found, the stories, and the rows."""
-    rows = [row for row in load("seen") if len(row["demands"]) == TESTED]
+    rows = _tested()
     told = tuning.told(teller.model.eval(), teller.tokenizer, rows, temperature=TEMPERATURE, seed=SAMPLING_SEED)
     words = [judge.keyword_score(row["demands"], story) for row, story in zip(rows, told, strict=True)]
     exact = [judge.judge(row["demands"], story).share for row, story in zip(rows, told, strict=True)]
@@ -206,7 +212,6 @@ def measured(teller: Storyteller) -> tuple[dict, list[str], list[dict]]:
 
 def _reinforced(experiment: str, name: str, seed: int) -> dict:
     """A listener that learns from a reward, with what became of it at every step and at its end."""
-    judge.read = lru_cache(4096)(judge.read.__wrapped__ if hasattr(judge.read, "__wrapped__") else judge.read)
     reward = experiments.REWARDS[experiment][name]
     teller, settings = listener(seed), replace(reward.settings, seed=seed)
     row = {"settings": asdict(settings), "before": measured(teller)[0]}
@@ -229,7 +234,8 @@ def pairs_of(seed: int) -> tuple[list[preferences.Pair], list[preferences.Pair]]
         made = []
         for first, count in ((0, experiments.PAIRS_ORDERS), (experiments.PAIRS_ORDERS, experiments.FRESH_ORDERS)):
             some = orders[first : first + count]
-            made.append(preferences.make_pairs(teller.model, task_of(teller), some, experiments.PAIRS_GROUP, seed=first))
+            asked = task_of(teller)
+            made.append(preferences.make_pairs(teller.model, asked, some, experiments.PAIRS_GROUP, seed=first))
         write_json(path, made)
     return tuple([preferences.Pair(*pair) for pair in pairs] for pairs in read_json(path))
 

@@ -53,8 +53,8 @@ PLACE: Wordings = (
     ["where the {place} is not far", "set around the {place}"],
 )
 
-# What happens: after "in which" or as a sentence of its own. Both wordings of training share the word that matters: there
-# are a dozen plots, each is asked for in few orders, and a word is learned twice as fast as two.
+# What happens: after "in which" or as a sentence of its own. Both wordings of training share the word that matters:
+# there are a dozen plots, each is asked for in few orders, and a word is learned twice as fast as two.
 PLOT: dict[str, Wordings] = {
     "baking": (["there is baking", "they try baking for a friend"], ["the oven is hot for a friend"]),
     "a contest": (["there is a contest", "they enter a contest"], ["two of them want to win a prize"]),
@@ -76,7 +76,10 @@ HAPPENS: Wordings = (["in which {}", "where {}"], ["such that {}"])
 
 # How it ends, after a semicolon or as a sentence of its own.
 ENDING: dict[str, Wordings] = {
-    "friendship": (["it ends with a friendship", "there is a friendship in the end"], ["at last they are close friends"]),
+    "friendship": (
+        ["it ends with a friendship", "there is a friendship in the end"],
+        ["at last they are close friends"],
+    ),
     "bedtime": (["it ends at bedtime", "it is bedtime in the end"], ["the last thing is a good sleep"]),
     "memory": (["it ends with a happy memory", "there is a memory in the end"], ["at last it is a fond memory"]),
 }

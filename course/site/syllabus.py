@@ -25,6 +25,7 @@ class Entry:
 
 _TEXT, _BAR, _PARTS = "From text to tokens", "What a model must beat", "The parts of a GPT"
 _TRAIN, _JUDGE, _BEYOND = "Learning", "Judging and repairing", "Inside and beyond"
+_SINCE = "What came after"
 
 SYLLABUS = (
     Entry("00_start_here", "Before you begin", "Start here", "Your machine, the map, and a first story."),
@@ -41,5 +42,6 @@ SYLLABUS = (
     Entry("11_looking_inside", _BEYOND, "Looking inside", "Heads, lenses, ablations, with the truth known."),
     Entry("12_pretrained_gpt2", _BEYOND, "Pretrained", "OpenAI's weights in your model, and yours in theirs."),
     Entry("13_scaling_up", _BEYOND, "Scaling up", "A scaling law of your own, and many processes."),
-    Entry("14_since_gpt2", _BEYOND, "Since GPT-2", "What changed since 2019, part by part, and what it buys."),
+    Entry("14_since_gpt2", _SINCE, "Since GPT-2", "What changed since 2019, part by part, and what it buys."),
+    Entry("15_following_instructions", _SINCE, "Listening", "It takes orders; judges, rewards, and one that is hacked."),
 )

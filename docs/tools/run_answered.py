@@ -56,6 +56,10 @@ for patient in REGISTRY.values():
 # Lines of long cells, and what they are here.
 SHORTER = {
     "12": {"PIRATE_STEPS, RATES = 60, (3e-3, 1e-2, 3e-2)": "PIRATE_STEPS, RATES = 4, (1e-2,)"},
+    "15": {
+        "LIVE_STEPS, LIVE_ROWS = 150, 12": "LIVE_STEPS, LIVE_ROWS = 8, 12",
+        "GRPO_STEPS = copy.deepcopy(listener), 4": "GRPO_STEPS = copy.deepcopy(listener), 1",
+    },
 }
 
 
