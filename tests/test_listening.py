@@ -11,7 +11,7 @@ import pytest
 from course.__main__ import main
 from course.alignment.pairs import PairSettings
 from course.instructions import experiments, recording, tuning
-from course.instructions.judge import better_keyword_score, exact_score, judge, keyword_score
+from course.instructions.judge import exact_score, judge
 from helpers.errors import CourseError
 
 FEW = (tuning.Stage(2, (tuning.Part(1, 4), tuning.Part(None, 1, 0.5))),)
@@ -98,12 +98,18 @@ def test_an_unknown_experiment_is_refused_with_those_that_there_are():
         recording.recorded("gpro")
 
 
-def test_rewards_take_a_tenth_for_each_slip():
+def test_a_reward_takes_a_tenth_for_each_slip_and_at_most_half():
     row = recording.load("seen")[0]
     story, demands = row["text"], row["demands"]
-    assert exact_score(demands, story) == better_keyword_score(demands, story) == keyword_score(demands, story) == 1
+    assert exact_score(demands, story) == 1
     spoiled = story + " The end is near. The end is here."
-    slips = judge(demands, spoiled).reading.slips
-    assert slips == 2 and better_keyword_score(demands, spoiled) == pytest.approx(0.8)
-    assert exact_score(demands, spoiled) == pytest.approx(judge(demands, spoiled).share - 0.2)
-    assert exact_score(demands, "Blue blue blue.") >= -0.5
+    verdict = judge(demands, spoiled)
+    assert verdict.reading.slips == 2 and exact_score(demands, spoiled) == pytest.approx(verdict.share - 0.2)
+    assert exact_score(demands, "Blue. " * 40) == -0.5
+
+
+def test_hard_orders_ask_for_what_is_not_copied():
+    hard = recording.orders_to_learn_from(hard=True)
+    assert len(hard) > experiments.PAIRS_ORDERS + experiments.FRESH_ORDERS
+    assert all(len(row["demands"]) == 3 and {"plot", "ending"} & row["demands"].keys() for row in hard)
+    assert not any(row["question"] for row in hard) and len(hard) < len(recording.orders_to_learn_from())

@@ -81,16 +81,7 @@ SLIP_COSTS, SLIPS_COUNTED = 0.1, 5  # in a reward: a tenth of all demands for ea
 def exact_score(demands: dict[str, str], story: str) -> float:
     """The exact judge as a reward: the share of demands kept, less a tenth for each slip, from -0.5 to 1."""
     verdict = judge(demands, story)
-    return verdict.share - _price(verdict.reading)
-
-
-def better_keyword_score(demands: dict[str, str], story: str) -> float:
-    """A better judge than `keyword_score`: it looks for words just so, but takes off a tenth for each slip."""
-    return keyword_score(demands, story) - _price(read(story))
-
-
-def _price(reading: Reading) -> float:
-    return SLIP_COSTS * min(reading.slips, SLIPS_COUNTED)
+    return verdict.share - SLIP_COSTS * min(verdict.reading.slips, SLIPS_COUNTED)
 
 
 def _stems(value: str) -> tuple[str, ...]:

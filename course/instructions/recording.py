@@ -6,6 +6,8 @@ and pairs of answers, is kept in runs/instructions/ and made again where it is m
 """
 
 import multiprocessing
+import os
+import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack, suppress
@@ -62,12 +64,22 @@ def run_experiment(experiment: str, workers: int = 2, only: str = "") -> list[di
     with ExitStack() as stack:
         bar = stack.enter_context(tqdm(total=len(runs), desc=experiment))
         if workers > 1:
-            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(workers))
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(workers, _end_with_parent))
         for row in pool.imap_unordered(run, runs) if workers > 1 else map(run, runs):
             keep(record_of(experiment), [*recorded(experiment), row])
             bar.update()
             bar.set_postfix_str(in_words(row))
     return recorded(experiment)
+
+
+def _end_with_parent() -> None:
+    """A worker whose command is gone would go on for minutes, for nobody."""
+
+    def wait() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def run(asked: tuple[str, str, int]) -> dict:
@@ -160,9 +172,13 @@ def _judge_errors(rows: Sequence[dict], told: Sequence[str]) -> dict:
 # ---------------------------------------------------------------------- learning from judged answers
 
 
-def orders_to_learn_from() -> list[dict]:
-    """Training orders of three demands and more, without their questions."""
-    return [row for row in load("train") if len(row["demands"]) >= TESTED and not row["question"]]
+def orders_to_learn_from(hard: bool = False) -> list[dict]:
+    """Training orders of three demands and more, without their questions; or those of three that are not kept as a
+    matter of course, because they ask for a plot or an ending."""
+    rows = [row for row in load("train") if len(row["demands"]) >= TESTED and not row["question"]]
+    if hard:
+        return [row for row in rows if len(row["demands"]) == TESTED and row["demands"].keys() & {"plot", "ending"}]
+    return rows
 
 
 def task_of(teller: Storyteller, score=judge.exact_score, watch: Iterable[str] = ()) -> Task:
@@ -216,7 +232,7 @@ def _reinforced(experiment: str, name: str, seed: int) -> dict:
     teller, settings = listener(seed), replace(reward.settings, seed=seed)
     row = {"settings": asdict(settings), "before": measured(teller)[0]}
     task = task_of(teller, reward.score, WATCHED)
-    row["steps"] = list(grpo(teller.model, task, orders_to_learn_from(), settings))
+    row["steps"] = list(grpo(teller.model, task, orders_to_learn_from(reward.hard), settings))
     row["after"], told, rows = measured(teller)
     save_model(_weights(f"{experiment} {name}", seed), teller.model, teller.tokenizer, {"reward": name, "seed": seed})
     row["told"] = [[each["order"], story] for each, story in zip(rows[:SHOWN], told, strict=False)]
@@ -230,7 +246,7 @@ def pairs_of(seed: int) -> tuple[list[preferences.Pair], list[preferences.Pair]]
     """Pairs of answers of the listener with this seed, to learn from and fresh ones; kept in runs/instructions/."""
     path = runs_folder() / "instructions" / f"pairs-{seed}.json"
     if not path.exists():
-        teller, orders = listener(seed), orders_to_learn_from()
+        teller, orders = listener(seed), orders_to_learn_from(hard=True)
         made = []
         for first, count in ((0, experiments.PAIRS_ORDERS), (experiments.PAIRS_ORDERS, experiments.FRESH_ORDERS)):
             some = orders[first : first + count]
@@ -265,7 +281,7 @@ def _dpo(name: str, seed: int) -> dict:
     row = {"beta": settings.beta, "pairs": len(known), "before": measured(teller)[0]}
     row["steps"] = list(preferences.dpo(teller.model, known, settings))
     row["after"] = measured(teller)[0]
-    some = orders_to_learn_from()[-64:]
+    some = orders_to_learn_from(hard=True)[-64:]
     ids, mask, _, _ = sample_answers(teller.model.eval(), task_of(teller), some, seed=SAMPLING_SEED)
     with torch.no_grad():
         now, then = (token_logprobs(each.model, ids, mask) for each in (teller, reference))

@@ -34,7 +34,8 @@ from helpers.settings import OptimizerConfig
 from helpers.tokenizer import Tokenizer
 
 LONGEST_ANSWER = 260  # tokens; the longest of the bundled validation stories has 258
-WARMUP = 10  # steps
+WARMUP = 10  # steps in which learning rates rise
+DECAY = 0.4  # of all steps, those at the end in which they fall
 ASKED = 5.0  # how much a word that was asked for weighs; other words of answers weigh 1
 DENSE = 3  # demands of an order whose story is cut: fewer teach less in as many tokens
 
@@ -55,11 +56,11 @@ class Stage(NamedTuple):
     parts: tuple[Part, ...]
 
 
-# About 200 seconds of one core. Recorded: python -m course listening tuning
+# About four minutes of one core. Recorded: python -m course listening tuning
 STAGES = (
-    Stage(320, (Part(1, 16), Part(None, 1, 0.2))),
-    Stage(640, (Part(3, 16, asks="plot"), Part(None, 1, 0.2))),
-    Stage(340, (Part(None, 5), Part(None, 3, 0.5, asks="ending"), Part(None, 3, asks="question"))),
+    Stage(240, (Part(1, 16), Part(None, 1, 0.2))),
+    Stage(800, (Part(3, 16, asks="plot"), Part(None, 1, 0.2))),
+    Stage(300, (Part(None, 5), Part(None, 3, 0.5, asks="ending"), Part(None, 3, asks="question"))),
 )
 OPTIMIZER = OptimizerConfig(kind="muon", lr=0.02, embedding_lr=0.003, weight_decay=0.0)
 
@@ -138,7 +139,7 @@ def tune(
     seed: int = 0,
     each: Callable[[int, float], None] | None = None,
 ) -> list[float]:
-    """Train a model (in place) on conversations; the learning rate rises in a few steps and falls linearly to 0.
+    """Train a model (in place) on conversations. The learning rates rise in a few steps, stay, and fall linearly to 0.
 
     Of cut stories only those are read whose orders have at least `DENSE` demands.
 
@@ -166,7 +167,7 @@ def tune(
             loss = sum(share * weighted_loss(model, *next(read)) for share, read in zip(shares, batches, strict=True))
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            set_learning_rates(optimizers, min((len(losses) + 1) / WARMUP, 1 - len(losses) / total))
+            set_learning_rates(optimizers, min((len(losses) + 1) / WARMUP, 1, (1 - len(losses) / total) / DECAY))
             for each_optimizer in optimizers:
                 each_optimizer.step()
                 each_optimizer.zero_grad()
