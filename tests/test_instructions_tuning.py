@@ -3,11 +3,9 @@
 import pytest
 import torch
 
-from course.__main__ import main
 from course.instructions import tuning
 from course.instructions.dataset import conversation, load
 from course.instructions.reading import sentences_of
-from helpers.checkpoint import load_model
 from helpers.errors import CourseError
 from helpers.instructions import END_OF_ANSWER, render
 from helpers.model import GPT, GPTConfig

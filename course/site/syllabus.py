@@ -43,5 +43,5 @@ SYLLABUS = (
     Entry("12_pretrained_gpt2", _BEYOND, "Pretrained", "OpenAI's weights in your model, and yours in theirs."),
     Entry("13_scaling_up", _BEYOND, "Scaling up", "A scaling law of your own, and many processes."),
     Entry("14_since_gpt2", _SINCE, "Since GPT-2", "What changed since 2019, part by part, and what it buys."),
-    Entry("15_following_instructions", _SINCE, "Listening", "It takes orders; judges, rewards, and one that is hacked."),
+    Entry("15_following_instructions", _SINCE, "Listening", "It takes orders; judges, and a reward that is hacked."),
 )
