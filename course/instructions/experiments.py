@@ -33,32 +33,21 @@ REWARDED = PairSettings(epochs=2, batch=8, lr=3e-4)
 DPO: dict[str, float] = {f"beta {beta:g}": beta for beta in (0.03, 0.1, 0.5)}
 PREFERRED = PairSettings(epochs=1, batch=16, lr=2e-4)
 
-# Answers that are judged. The first run is made to keep orders, slowly, from those that are not kept as a matter of
-# course. The others are hasty, so that a bad reward shows within as many steps; they differ in what is rewarded, or in
-# what a nat of divergence costs, and in nothing else.
-GRPO = GRPOSettings(steps=70, orders=4, group=8, updates=1, lr=4e-4, beta=0.02)
-HASTY = replace(GRPO, lr=7e-4)
+# Answers that are judged. These runs differ in what is rewarded, or in what a nat of divergence costs, and in no more.
+GRPO = GRPOSettings(steps=70, orders=4, group=8, updates=1, lr=7e-4, beta=0.02)
 
 
 class Reward(NamedTuple):
-    """A judge's score as a reward, and how a policy learns from it.
-
-    Attributes:
-        hard: from orders of three that ask for a plot or an ending; else from all of three demands and more.
-    """
+    """A judge's score as a reward, and the settings of the run that it is used in."""
 
     score: Callable[[dict[str, str], str], float]
-    settings: GRPOSettings = HASTY
-    hard: bool = False
+    settings: GRPOSettings = GRPO
 
 
 REWARDS: dict[str, dict[str, Reward]] = {
-    "grpo": {"exact judge": Reward(exact_score, GRPO, hard=True)},
+    "grpo": {"exact judge": Reward(exact_score)},
     "hacked": {"keywords": Reward(keyword_score)},
-    "mended": {
-        "beta 2": Reward(keyword_score, replace(HASTY, beta=2.0)),
-        "exact judge": Reward(exact_score),
-    },
+    "mended": {"beta 2": Reward(keyword_score, replace(GRPO, beta=2.0))},
 }
 VARIANTS = {"tuning": TUNING, "reward-models": REWARD_MODELS, "dpo": DPO, **REWARDS}
 

@@ -230,9 +230,10 @@ def _reinforced(experiment: str, name: str, seed: int) -> dict:
     """A listener that learns from a reward, with what became of it at every step and at its end."""
     reward = experiments.REWARDS[experiment][name]
     teller, settings = listener(seed), replace(reward.settings, seed=seed)
-    row = {"settings": asdict(settings), "before": measured(teller)[0]}
+    before, told, rows = measured(teller)
+    row = {"settings": asdict(settings), "before": before, "judge_errors_before": _judge_errors(rows, told)}
     task = task_of(teller, reward.score, WATCHED)
-    row["steps"] = list(grpo(teller.model, task, orders_to_learn_from(reward.hard), settings))
+    row["steps"] = list(grpo(teller.model, task, orders_to_learn_from(), settings))
     row["after"], told, rows = measured(teller)
     save_model(_weights(f"{experiment} {name}", seed), teller.model, teller.tokenizer, {"reward": name, "seed": seed})
     row["told"] = [[each["order"], story] for each, story in zip(rows[:SHOWN], told, strict=False)]
