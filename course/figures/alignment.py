@@ -182,7 +182,7 @@ def goodhart(runs: Sequence[Sequence[dict]], proxy: str, truth: str, title: str,
         ax.axvline(np.mean(stops), color=style.INK, linewidth=1.2, linestyle=":")
         style.above(ax, np.mean(stops), "stop here")
         said.append(f"a line where one would stop, at {np.mean(stops):.1f}")
-    ax.set(xlabel="root of the KL divergence from the reference (nats per answer)", ylabel="share kept")
+    ax.set(xlabel="root of the KL divergence from the reference (nats per answer)", ylabel="score of the answers")
     ax.margins(x=0.02)
     style.headline(fig, fill(title, 80))
     keys, names = ax.get_legend_handles_labels()
