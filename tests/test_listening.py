@@ -24,7 +24,8 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(recording, "data_folder", lambda: tmp_path / "data")
     monkeypatch.setattr(recording, "runs_folder", lambda: tmp_path / "runs")
     whole = recording.load
-    monkeypatch.setattr(recording, "load", lambda split: whole(split)[300 if split == "seen" else 0 :][:40])
+    some = {"train": slice(0, 300), "seen": slice(300, 340)}
+    monkeypatch.setattr(recording, "load", lambda split: whole(split)[some.get(split, slice(0, 40))])
     tested = recording._tested
     monkeypatch.setattr(recording, "_tested", lambda: tested()[:2])
     monkeypatch.setattr(tuning, "tune", lambda *given, tune=tuning.tune, **options: tune(*given, FEW, **options))
@@ -89,8 +90,8 @@ def test_pairs_are_made_once_for_each_seed_and_none_is_learned_and_tested(small,
     assert recording.pairs_of(0) == (known, fresh)
     row = recording.run(("reward-models", "40 pairs", 0))
     assert row["pairs"] == len(known) and row["fresh"] == len(fresh) and 0 <= row["right"] <= 1
-    row = recording.run(("dpo", "beta 0.1", 0))
-    assert row["beta"] == 0.1 and row["kl_answer"] >= 0 and len(row["steps"]) == -(-len(known) // 2)
+    row = recording.run(("dpo", "beta 0.5", 0))
+    assert row["beta"] == 0.5 and row["kl_answer"] >= 0 and len(row["steps"]) == -(-len(known) // 2)
 
 
 def test_an_unknown_experiment_is_refused_with_those_that_there_are():

@@ -29,9 +29,9 @@ LORA_LR = 0.005
 # Pairs: the best and the worst of four answers to each of so many orders; some are kept apart to test on.
 PAIRS_ORDERS, FRESH_ORDERS, PAIRS_GROUP = 320, 160, 4
 REWARD_MODELS: dict[str, int] = {f"{count} pairs": count for count in (40, 300)}
-REWARDED = PairSettings(epochs=2, batch=8, lr=3e-4)
-DPO: dict[str, float] = {f"beta {beta:g}": beta for beta in (0.03, 0.1, 0.5)}
-PREFERRED = PairSettings(epochs=1, batch=16, lr=2e-4)
+REWARDED = PairSettings(epochs=6, batch=8, lr=1e-3)
+DPO: dict[str, float] = {f"beta {beta:g}": beta for beta in (0.03, 0.5)}
+PREFERRED = PairSettings(epochs=3, batch=16, lr=5e-4)
 
 # Answers that are judged. These runs differ in what is rewarded, or in what a nat of divergence costs, and in no more.
 GRPO = GRPOSettings(steps=70, orders=4, group=8, updates=1, lr=7e-4, beta=0.02)
