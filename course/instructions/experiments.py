@@ -23,7 +23,7 @@ TUNING: dict[str, dict | None] = {
     "all weights, no mask": {"masked": False},
     "LoRA rank 8": {"rank": 8},
 }
-BY_FACT = ("storyteller", TUNED)  # measured on orders of one to five demands; the others on orders of three
+BY_COUNT = (TUNED,)  # measured on orders of one to five demands; the others on orders of three
 LORA_LR = 0.005
 
 # Pairs: the best and the worst of four answers to each of so many orders; some are kept apart to test on.
@@ -33,21 +33,32 @@ REWARDED = PairSettings(epochs=6, batch=8, lr=1e-3)
 DPO: dict[str, float] = {f"beta {beta:g}": beta for beta in (0.03, 0.5)}
 PREFERRED = PairSettings(epochs=3, batch=16, lr=5e-4)
 
-# Answers that are judged. These runs differ in what is rewarded, or in what a nat of divergence costs, and in no more.
-GRPO = GRPOSettings(steps=70, orders=4, group=8, updates=1, lr=7e-4, beta=0.02)
+# Answers that are judged. The first run is to keep orders: slowly, and from those that are not kept as a matter of
+# course. The others are hasty, so that what a reward leaves out shows within as many steps. They differ in what is
+# rewarded, or in what a nat of divergence costs, and in nothing else.
+GRPO = GRPOSettings(steps=100, orders=4, group=8, updates=1, lr=4e-4, beta=0.02)
+HASTY = replace(GRPO, steps=70, lr=7e-4)
 
 
 class Reward(NamedTuple):
-    """A judge's score as a reward, and the settings of the run that it is used in."""
+    """A judge's score as a reward, and how a policy learns from it.
+
+    Attributes:
+        hard: from orders of three that ask for a plot or an ending; else from all of three demands and more.
+    """
 
     score: Callable[[dict[str, str], str], float]
-    settings: GRPOSettings = GRPO
+    settings: GRPOSettings = HASTY
+    hard: bool = False
 
 
 REWARDS: dict[str, dict[str, Reward]] = {
-    "grpo": {"exact judge": Reward(exact_score)},
+    "grpo": {"exact judge": Reward(exact_score, GRPO, hard=True)},
     "hacked": {"keywords": Reward(keyword_score)},
-    "mended": {"beta 2": Reward(keyword_score, replace(GRPO, beta=2.0))},
+    "mended": {
+        "beta 2": Reward(keyword_score, replace(HASTY, beta=2.0)),
+        "exact judge": Reward(exact_score),
+    },
 }
 VARIANTS = {"tuning": TUNING, "reward-models": REWARD_MODELS, "dpo": DPO, **REWARDS}
 

@@ -122,7 +122,7 @@ def _tuning(name: str, seed: int) -> dict:
     plain = evaluate(model, tokenizer, load_stories("bundled", "validation").dataset["text"][:500])
     row |= {"val_loss": plain.nats_per_token, "bits_per_byte": plain.bits_per_byte}
     sampled = {"temperature": TEMPERATURE, "seed": SAMPLING_SEED}
-    rows = load("seen") if name in experiments.BY_FACT else _tested()
+    rows = load("seen") if name in experiments.BY_COUNT else _tested()
     told = tuning.told(model, tokenizer, rows, **sampled)
     row |= {"seen": asdict(tuning.kept(rows, told)), "judge_errors": _judge_errors(rows, told)}
     if name == experiments.TUNED:
@@ -233,7 +233,7 @@ def _reinforced(experiment: str, name: str, seed: int) -> dict:
     before, told, rows = measured(teller)
     row = {"settings": asdict(settings), "before": before, "judge_errors_before": _judge_errors(rows, told)}
     task = task_of(teller, reward.score, WATCHED)
-    row["steps"] = list(grpo(teller.model, task, orders_to_learn_from(), settings))
+    row["steps"] = list(grpo(teller.model, task, orders_to_learn_from(reward.hard), settings))
     row["after"], told, rows = measured(teller)
     save_model(_weights(f"{experiment} {name}", seed), teller.model, teller.tokenizer, {"reward": name, "seed": seed})
     row["told"] = [[each["order"], story] for each, story in zip(rows[:SHOWN], told, strict=False)]
