@@ -34,7 +34,8 @@ def small(monkeypatch, tmp_path):
     monkeypatch.setattr(experiments, "FRESH_ORDERS", 3)
     monkeypatch.setattr(experiments, "PAIRS_GROUP", 2)
     monkeypatch.setattr(experiments, "REWARDED", PairSettings(batch=2))
-    monkeypatch.setattr(experiments, "PREFERRED", PairSettings(batch=2))
+    for name, settings in experiments.DPO.items():
+        monkeypatch.setitem(experiments.DPO, name, replace(settings, epochs=1, batch=2))
     for variants in experiments.REWARDS.values():
         for name, reward in variants.items():
             settings = replace(SHORT, beta=reward.settings.beta)

@@ -30,8 +30,13 @@ LORA_LR = 0.005
 PAIRS_ORDERS, FRESH_ORDERS, PAIRS_GROUP = 320, 160, 4
 REWARD_MODELS: dict[str, int] = {f"{count} pairs": count for count in (40, 300)}
 REWARDED = PairSettings(epochs=6, batch=8, lr=1e-3)
-DPO: dict[str, float] = {f"beta {beta:g}": beta for beta in (0.03, 0.5)}
-PREFERRED = PairSettings(epochs=3, batch=16, lr=5e-4)
+GENTLY = PairSettings(epochs=1, batch=16, lr=2e-4)
+LONGER = PairSettings(epochs=3, batch=16, lr=5e-4)
+DPO: dict[str, PairSettings] = {
+    f"beta {beta:g}{', longer' if settings is LONGER else ''}": replace(settings, beta=beta)
+    for settings in (GENTLY, LONGER)
+    for beta in (0.03, 0.5)
+}
 
 # Answers that are judged. The first run is to keep orders: slowly, and from those that are not kept as a matter of
 # course. The others are hasty, so that what a reward leaves out shows within as many steps. They differ in what is

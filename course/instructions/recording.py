@@ -278,8 +278,9 @@ def _dpo(name: str, seed: int) -> dict:
     """A listener that learned from pairs: orders kept before and after, and how far it went."""
     teller, reference = listener(seed), listener(seed)
     known, _ = pairs_of(seed)
-    settings = replace(experiments.PREFERRED, beta=experiments.DPO[name], seed=seed)
-    row = {"beta": settings.beta, "pairs": len(known), "before": measured(teller)[0]}
+    settings = replace(experiments.DPO[name], seed=seed)
+    row = {"beta": settings.beta, "epochs": settings.epochs, "lr": settings.lr}
+    row |= {"pairs": len(known), "before": measured(teller)[0]}
     row["steps"] = list(preferences.dpo(teller.model, known, settings))
     row["after"] = measured(teller)[0]
     some = orders_to_learn_from(hard=True)[-64:]
