@@ -114,7 +114,7 @@ def along(runs: Sequence[Sequence[dict]], keys: Mapping[str, str], title: str):
     if not 1 <= len(keys) <= 4:
         raise ValueError(f"one to four panels fit, not {len(keys)}")
     rows, columns = (2, 2) if len(keys) == 4 else (1, len(keys))
-    fig, axes = style.canvas(rows, columns, height=1.1 + 2.0 * rows, squeeze=False, sharex=True)
+    fig, axes = style.canvas(rows, columns, height=1.1 + 1.6 * rows, squeeze=False, sharex=True)
     said = []
     for ax, (key, name) in zip(axes.flat, keys.items(), strict=True):
         curves = [[record[key] for record in run] for run in runs]
@@ -153,7 +153,7 @@ def goodhart(runs: Sequence[Sequence[dict]], proxy: str, truth: str, title: str,
         proxy, truth: keys of the records: what is rewarded, and what was meant.
         stop: for each run the place of the record at which one would stop early.
     """
-    fig, ax = style.canvas(height=4.3)
+    fig, ax = style.canvas(height=3.7)
     far = [np.sqrt([max(0.0, record["kl_answer"]) for record in run]) for run in runs]
     orders = [np.argsort(each, kind="stable") for each in far]
     xs = [_smooth(each[order]) for each, order in zip(far, orders, strict=True)]
