@@ -45,6 +45,7 @@ GIVEN = {
     },
     "14": {"500,000": "the base of Llama 3's rotations, section 3.2 of Dubey et al. 2024"},
     "15": {
+        "73": "of 100 verdicts that labelers share, section 3.4 of Ouyang et al. 2022",
         "175 billion": "GPT-3's parameters, Ouyang et al. 2022",
         "13,000": "prompts with answers, table 6 of Ouyang et al. 2022",
         "33,000": "prompts with rankings, table 6 of Ouyang et al. 2022",
