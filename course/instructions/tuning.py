@@ -189,18 +189,18 @@ def examples_of(
         CourseError: nothing is left of them.
     """
     fewest = 1 if part.sentences is None else DENSE
-    asks = "question" if part.asks == "question" else None
-    chosen = [
-        row
-        for row in rows
-        if len(row["demands"]) >= fewest and (row[asks] if asks else part.asks in (None, *row["demands"]))
-    ]
+    chosen = [row for row in rows if len(row["demands"]) >= fewest and part.asks in (None, *_asked_for(row))]
     made = [example(tokenizer, row, part.sentences, masked=masked, asked=asked) for row in chosen]
     fits = [each for each in made if len(each.ids) <= model.config.context_length + 1]  # the last is only predicted
     if not fits:
         said = "every conversation is longer than the model's context, or asks for too little"
         raise CourseError(f"there is nothing to learn from: {said}")
     return fits
+
+
+def _asked_for(row: dict) -> tuple[str, ...]:
+    """What a part can ask for and finds in this row."""
+    return (*row["demands"], *(["question"] if row["question"] else []))
 
 
 def _endless(examples: Sequence[Example], count: int, generator: torch.Generator) -> Iterator[tuple[Tensor, ...]]:
