@@ -1,7 +1,7 @@
 """Supervised fine-tuning: a storyteller learns to keep orders.
 
 What an order decides is one word in ten of a story's opening, one in fifty of the whole. A small model needs thousands
-of such words before it looks back at the order at all. Four things give it these in two minutes:
+of such words before it looks back at the order at all. Four things give it these in some minutes:
 
 - it learns from openings first, then from beginnings in which the plot shows, and last from whole conversations (that
   short texts first save time: Press et al. 2021, "Shortformer");
@@ -56,7 +56,7 @@ class Stage(NamedTuple):
     parts: tuple[Part, ...]
 
 
-# About four minutes of one core. Recorded: python -m course listening tuning
+# With all that is measured about seven minutes of a busy core. Recorded: python -m course listening tuning
 STAGES = (
     Stage(240, (Part(1, 16), Part(None, 1, 0.2))),
     Stage(800, (Part(3, 16, asks="plot"), Part(None, 1, 0.2))),
