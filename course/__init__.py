@@ -107,6 +107,13 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+_OWN = {  # how a learner comes to an artifact of their own
+    "tokenizer.json": "; notebook 01 trains one of your own",
+    "storyteller": "; notebook 07 trains one of your own",
+    "listener": "; its README.md says which command made it",
+}
+
+
 def artifact(name: str) -> Path:
     """Where `name` ("storyteller", "tokenizer.json") is: made here, in `runs/`, or else shipped, in `data/`.
 
@@ -120,9 +127,9 @@ def artifact(name: str) -> Path:
         print(f"Using your own {name} (in runs/).")
         return made
     if shipped.exists():
-        print(f"Using the shipped {name} (in data/); run the notebook that makes it to have your own.")
+        print(f"Using the shipped {name} (in data/){_OWN.get(name, '')}.")
         return shipped
-    raise CourseError(f"there is no {name} in runs/ and none in data/; run the notebook that makes it")
+    raise CourseError(f"there is no {name} in runs/ and none in data/{_OWN.get(name, '')}")
 
 
 def machine() -> dict[str, str]:
