@@ -4,9 +4,9 @@ python -m pip install -r requirements.txt -r docs/requirements.txt
 python docs/tools/build_book.py                # into runs/book; open runs/book/html/index.html
 python docs/tools/build_book.py --out FOLDER
 
-No notebook is executed, and nothing is fetched but what runs the storyteller in a browser (course/site/page_runtime.py),
-once. A warning of Sphinx, a link that leads nowhere, a picture without
-alternative text or a page that would ask another host for something fails the build.
+No notebook is executed, and nothing is fetched but, once, what runs the storyteller in a browser
+(course/site/page_runtime.py). A warning of Sphinx, a link that leads nowhere, a picture without alternative text or a
+page that would ask another host for something fails the build.
 """
 
 import argparse
