@@ -76,7 +76,7 @@ def start(number: str, own_stories: bool = True) -> Session:
         _check_stories(source)
     _current = Session(
         number=number,
-        device=_device(),
+        device=device(),
         profile=profile(),
         seed=_seed(),
         stories=source,
@@ -229,7 +229,8 @@ def _torch_version() -> str:
     return str(torch.__version__)
 
 
-def _device() -> str:
+def device() -> str:
+    """The device that notebooks use here: a GPU that torch sees, else the CPU, or what `COURSE_DEVICE` names."""
     import torch
 
     asked = os.environ.get("COURSE_DEVICE")
@@ -254,8 +255,8 @@ def _apple_note(device: str) -> str | None:
 
 def profile() -> str:
     """Which budgets apply here: "cpu", "t4" (Colab's free GPU), "gpu" (any other of Nvidia's) or "mps" (Apple's)."""
-    if (device := _device()) != "cuda":
-        return device
+    if (here := device()) != "cuda":
+        return here
     import torch
 
     return "t4" if "T4" in torch.cuda.get_device_name(0) else "gpu"

@@ -185,7 +185,7 @@ def _speed(profile: str | None) -> Finding:
     if profile is None:
         return Finding(LOOK, "speed", "not measured, because torch cannot be used")
     try:
-        reached, precision = gflops(profile if profile in ("cpu", "mps") else "cuda")
+        reached, precision = gflops(course.device())
     except ImportError as error:
         return Finding(LOOK, "speed", f"not measured ({first_line(error)})")
     says = f"{reached:,.0f} billion operations a second in a matrix multiplication ({precision})"

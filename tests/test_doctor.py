@@ -1,4 +1,4 @@
-"""`python -m course doctor`: each thing that can be wrong with a machine is told with what to do, and decides the exit."""
+"""`python -m course doctor`: each thing that can be wrong with a machine is told, with what to do about it."""
 
 import http.server
 import os
