@@ -20,10 +20,9 @@ from helpers.hub import hub_address, hub_answers
 
 HERE, NOT_NEEDED, LOOK, MISSING = "[x]", "[ ]", "[?]", "[!]"
 WIDTH = 88  # of the lines
-# The most that the processes of these notebooks held at a time on a CPU, rounded up to half a gigabyte; no other needs
-# as much as the least of them.
-NOTEBOOK_GB = {"06": 3.5, "12": 0}
-RESULTS_GB = {"cpu": 1, "mps": 1}  # that runs/ may come to
+# The most that the processes of notebooks 06 and 12, which hold GPT-2 in full, had at a time on a CPU: 3.2 and 3.1 GB.
+MOST_GB, MOST_IN = 3.5, "06 and 12"
+RESULTS_GB = {"cpu": 1, "mps": 1}  # in which runs/ has room, and to spare
 RESULTS_GB_ON_A_GPU = 5  # a run of GPT-2 in full: docs/running.md has the parts
 INSTALL = "run the first command of README.md"
 FOR_DEVELOPMENT = ("nbval", "pytest", "pytest-xdist", "hypothesis", "ruff", "jupytext")  # only tests and tools use them
@@ -148,23 +147,22 @@ def _cores(has_torch: bool) -> Finding:
 
 def _memory() -> Finding:
     free = system_memory.free_memory()
-    need = "notebooks need up to " + " and ".join(f"{gb:g} GB ({name})" for name, gb in NOTEBOOK_GB.items())
+    need = f"notebooks need up to {MOST_GB} GB ({MOST_IN})"
     if free is None:
         return Finding(LOOK, "memory", f"{course.memory()}; how much is free, the system does not tell; {need}")
     says = f"{free / 2**30:.1f} GB of {course.memory()} are free; {need}"
-    if free < 2**30 * max(NOTEBOOK_GB.values()):
+    if free < 2**30 * MOST_GB:
         return Finding(LOOK, "memory", f"{says}: close other programs, and shut down the kernels of other notebooks")
     return Finding(HERE, "memory", says)
 
 
 def _results(profile: str | None) -> Finding:
-    where = "the folder that COURSE_RUNS names" if os.environ.get("COURSE_RUNS") else "runs/"
     try:
         folder = runs_folder()
     except CourseError as error:
         return Finding(MISSING, "results", str(error))
     free, need = shutil.disk_usage(folder).free / 1e9, RESULTS_GB.get(profile or "cpu", RESULTS_GB_ON_A_GPU)
-    says = f"{where} can be written, with {free:,.0f} GB free; up to {need} GB are needed"
+    says = f"can be written, with {free:,.0f} GB free, of which {need} GB are enough"
     if free < need:
         return Finding(LOOK, "results", f"{says}: make room, or let COURSE_RUNS name a folder on another disk")
     return Finding(HERE, "results", says)

@@ -88,7 +88,7 @@ def test_what_a_notebook_stores_names_no_folder_and_waits_for_nothing(monkeypatc
     monkeypatch.setattr(planning, "matmul_flops", lambda *_: pytest.fail("the speed was measured"))
     said = doctor.report(doctor.examine(wait=False))
     assert not re.search(r"[/\\]\w+[/\\]", said), said
-    assert "the folder that COURSE_RUNS names can be written" in said
+    assert "[x] results   can be written, with 80 GB free" in said
 
 
 # ---------------------------------------------------------------------- before anything is installed
