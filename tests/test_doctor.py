@@ -1,5 +1,6 @@
 """`python -m course doctor`: each thing that can be wrong with a machine is told, with what to do about it."""
 
+import ast
 import http.server
 import os
 import re
@@ -123,6 +124,11 @@ def test_an_old_python_is_refused_in_one_line(tmp_path, command):
     )  # fmt: skip
     assert done.returncode == 1 and done.stdout == "" and done.stderr.count("\n") == 1
     assert done.stderr.startswith("error: the course needs Python 3.11 or newer, and this is Python 3.9.2")
+
+
+@pytest.mark.parametrize("name", ["course/__init__.py", "course/packages.py"])
+def test_what_an_old_python_reads_before_it_is_refused_it_can_read(name):
+    ast.parse((ROOT / name).read_text(encoding="utf-8"), feature_version=(3, 8))
 
 
 # ---------------------------------------------------------------------- packages and torch
