@@ -49,4 +49,6 @@ html_theme_options = {
     "navbar_persistent": [],  # the search box stands in the side column already
     "extra_footer": "<p>Code and text: MIT licence. Bundled stories: public domain (CC0).</p>",
 }
-copybutton_selector = "div.cell_input div.highlight pre, div.highlight-bash pre, div.highlight-python pre"
+copybutton_selector = ", ".join(
+    f"{one} pre" for one in ("div.cell_input div.highlight", "div.highlight-bash", "div.highlight-sh", "div.highlight-python")
+)
