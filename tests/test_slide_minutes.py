@@ -130,7 +130,7 @@ def test_a_row_has_a_minute_for_each_slide_beside_its_exercises(path, minutes):
         exercises = min(asked, 5) if "begun" in row.what else asked
         rest = row.end - row.start - exercises
         least = max(slides, 3 if "emonstration" in row.what else 0)
-        assert rest >= least, f"{row.what}: {slides} slides and {exercises} minutes of exercises in {row.end - row.start}"
+        assert rest >= least, f"{slides} slides and {exercises} minutes of exercises do not fit: {row.what}"
 
 
 @each

@@ -16,7 +16,7 @@ Scorer.score = (result) => {
     const number = Search._index.docnames.indexOf(page);
     const section = sectionTitle(number, anchor.slice(1));
     if (section && section !== title) result[1] = `${title} > ${section}`;
-    return 200 + score;
+    return 200 + score - (chapter ? Number(chapter[1]) / 100 : 0);
   }
   if (chapter) return (kind === SearchResultKind.title ? 100 : 50) + score - Number(chapter[1]) / 100;
   if (/^(index|docs\/(glossary|exercises))$/.test(page)) return 30 + score;

@@ -6,9 +6,9 @@ import book_contents
 import book_meta
 import book_search
 import latex2mathml.converter
+import sphinx.search
 from docutils import nodes
 from myst_nb.core.render import NbElementRenderer
-from sphinx.search import WordCollector
 
 _render_image = NbElementRenderer.render_image
 
@@ -62,7 +62,7 @@ def _block_math(writer, node) -> None:
 def setup(app) -> dict:
     NbElementRenderer.render_image = _render_image_with_alt
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))
-    WordCollector.dispatch_visit = book_search.dispatch_visit
+    sphinx.search.IndexBuilder = book_search.CourseIndex
     app.connect("source-read", adapt)
     app.connect("env-updated", book_search.add_terms)
     app.connect("html-page-context", book_meta.add_tags)
