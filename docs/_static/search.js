@@ -32,7 +32,7 @@ Scorer.score = (result) => {
       const text = Search.htmlToText(page.documentElement.outerHTML, anchor).toLowerCase();
       return [...keywords].some((word) => text.includes(word.toLowerCase()));
     };
-    for (const one of page.querySelectorAll(".tag_setup, #jb-print-docs-body")) one.remove();
+    for (const one of page.querySelectorAll(".tag_setup, .tag_run-cell, #jb-print-docs-body")) one.remove();
     for (const code of page.querySelectorAll("pre"))
       code.textContent = code.textContent.split("\n").filter((line) => !/^\s*(import|from)\s/.test(line)).join("\n");
     const all = page.documentElement.outerHTML;

@@ -26,8 +26,9 @@ def described(page: str, doctree) -> str:
     entry = next((entry for entry in SYLLABUS if page == f"notebooks/{entry.name}"), None)
     if entry:
         return f"{entry.line} Notebook {entry.number} of a course that builds a GPT from raw text."
-    first = next(iter(doctree.findall(nodes.paragraph)), None) if doctree is not None else None
-    text = " ".join(first.astext().split()) if first is not None else ""
+    paragraphs = doctree.findall(nodes.paragraph) if doctree is not None else []
+    own = (" ".join(one.astext().split()) for one in paragraphs if isinstance(one.parent, nodes.section))
+    text = next(own, "")
     return text if len(text) <= LONGEST else text[: LONGEST - 3].rpartition(" ")[0] + " ..."
 
 

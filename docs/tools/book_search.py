@@ -20,13 +20,14 @@ _TERM = re.compile(
     flags=re.DOTALL | re.MULTILINE,
 )
 FEW = 3
+SETUP = {"tag_setup", "tag_run-cell"}  # MyST-NB's classes for the tags; the second begins with the first's text
 IMPORT = re.compile(r"^\s*(?:import|from)\s")
 
 
 def searched(doctree: nodes.document, entries: Iterable[tuple] = ()) -> nodes.document:
     """A page as the search is to know it: no setup cell, which all notebooks have alike, no imports, and `entries`."""
     page = doctree.deepcopy()
-    for cell in page.findall(lambda node: isinstance(node, nodes.Element) and "tag_setup" in node["classes"]):
+    for cell in page.findall(lambda node: isinstance(node, nodes.Element) and SETUP & set(node["classes"])):
         cell["classes"].append("no-search")  # Sphinx's own mark
     for code in list(page.findall(nodes.literal_block)):
         kept = "\n".join(line for line in code.astext().split("\n") if not IMPORT.match(line))
