@@ -1,7 +1,9 @@
 """README.md keeps what others rely on: one line to start, two for the curious; a true map; links that lead."""
 
 import re
+import shutil
 import stat
+import subprocess
 import sys
 
 import pytest
@@ -45,7 +47,12 @@ def test_the_first_two_bash_blocks_are_the_two_commands_one_line_each():
 def test_the_ci_script_takes_its_command_from_the_readme():
     script = ROOT / ".ci" / "run"
     assert sys.platform == "win32" or script.stat().st_mode & stat.S_IXUSR
-    assert "pytest" not in script.read_text(encoding="utf-8"), "the README alone says how tests are run"
+    text = script.read_text(encoding="utf-8")
+    assert "pytest" not in text, "the README alone says how tests are run"
+    if shutil.which("awk"):
+        program = re.search(r"awk '([^']+)' README\.md", text)[1]
+        found = subprocess.run(["awk", program, "README.md"], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert found.stdout == blocks()[1]
 
 
 def test_the_map_is_true():

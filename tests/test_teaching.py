@@ -10,9 +10,10 @@ import lecture_copy
 import pytest
 import slide_cells
 
+from course.checks.cells import exercise_cells
 from course.checks.exercise import CHANGES_INPUT, RAISED, RETURNS_NOTHING, TOO_SLOW
 from course.checks.registry import load_checks
-from course.classroom import quizzes
+from course.classroom import giveaways, quizzes
 from course.classroom.points import points_of
 from course.site import notebooks
 from course.site.syllabus import SYLLABUS
@@ -270,6 +271,14 @@ def test_the_student_who_is_worked_through_is_reckoned_rightly():
 def test_the_table_of_plans_has_the_titles_of_the_map():
     shown = re.findall(r"^\| (\d\d) (.+?) \| \[teaching/", GENERAL, flags=re.MULTILINE)
     assert shown == [(entry.number, entry.title) for entry in ENTRIES]
+
+
+@each
+def test_no_demonstration_has_a_line_of_what_is_solved_at_home(entry):
+    plan, cells = plan_of(entry), exercise_cells(book(entry.name))
+    shown = {one.title: one.code for one in lecture_copy.demonstrations(plan)}
+    at_home = [row[0].split(" ")[0] for row in rows(part(plan, "Exercises")) if row[2] == "home"]
+    assert not {number: found for number in at_home if (found := giveaways.copied_lines(cells[number], shown))}
 
 
 @each
