@@ -36,8 +36,9 @@ def test_reading_is_counted_by_what_is_seen():
     seen = "# A *bigram* model\n\nIt's 1,024 [words](x.md) long."
     folded = "\n\n<details><summary>Hint</summary>Not this.</details>\n\n```python\nnor = this\n```\n"
     assert learning_time.words_of(seen + folded) == 7
-    prose, code = nbformat.v4.new_markdown_cell("word " * 300), nbformat.v4.new_code_cell("x = 1\n\n" * 40)
+    prose, code = nbformat.v4.new_markdown_cell("word " * 300), nbformat.v4.new_code_cell("x = 1\n\n" * 30)
     assert learning_time.reading([prose, code]) == pytest.approx(2 + 2)
+    assert learning_time.statements_of("def f(x):\n    return (\n        x\n    )\n\n\nf(\n    1\n)") == 3
 
 
 def test_the_whole_is_the_sum_of_what_is_on_the_cards_and_of_the_rows_of_the_map():

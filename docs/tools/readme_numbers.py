@@ -58,7 +58,7 @@ def hours() -> str:
         f"{whole.exercises / 60:.0f} for the {exercises} exercises.\n"
         f"- **To run: about {minutes_of()} minutes**, every cell of all notebooks on two CPU cores.\n"
         f"\nThe exercises' minutes stand on their cards; prose is counted at {learning_time.WORDS_A_MINUTE} words a "
-        f"minute, code at {learning_time.LINES_A_MINUTE} lines."
+        f"minute, code at {learning_time.STATEMENTS_A_MINUTE} statements."
     )
 
 
