@@ -1,4 +1,4 @@
-"""README's first command, on small notebooks: progress, pages, times, failures, the story at the end."""
+"""README's command that runs all, on small notebooks: progress, pages, times, failures, the story at the end."""
 
 import argparse
 import os
