@@ -120,7 +120,7 @@ def artifact(name: str) -> Path:
         print(f"Using your own {name} (in runs/).")
         return made
     if shipped.exists():
-        print(f"Using the shipped {name} (in data/); run the notebook that makes it to have your own.")
+        print(f"Using the shipped {name} (in data/); its notebook makes one of your own.")
         return shipped
     raise CourseError(f"there is no {name} in runs/ and none in data/; run the notebook that makes it")
 
