@@ -82,8 +82,8 @@ class Metrics:
         if self.times_floor:
             lines.append(
                 f"floor               {self.floor_nats_per_token:.4f} nats per token, "
-                f"{self.floor_bits_per_byte:.4f} bits per byte: "
-                f"the model is at {self.times_floor:.2f} times the floor"
+                f"{self.floor_bits_per_byte:.4f} bits per byte\n"
+                f"over the floor      the model is at {self.times_floor:.2f} times the floor"
             )
         return "\n".join(lines)
 

@@ -77,7 +77,7 @@ def test_setup_cell_and_badge_are_the_courses_own(path):
 
 
 def test_the_setup_cell_is_short():
-    assert len(setup_cell.setup_cell("00").split("\n")) <= 25
+    assert len(setup_cell.setup_cell("00").split("\n")) <= 30
 
 
 @each

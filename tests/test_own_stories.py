@@ -38,7 +38,7 @@ SHORTER: dict[str, dict[str, str]] = {
     "04": {"range(600)": "range(30)", "steps: int = 600": "steps: int = 30"},
     "05": {"= 1400, 20, 2e-2": "= 40, 20, 2e-2", "[128, 256, 512, 1024, 2048]": "[128, 256]"},
     "07": {
-        "steps: int = 60)": "steps: int = 20)",
+        "shifted: bool = True, steps: int = 60": "shifted: bool = True, steps: int = 20",
         "for k in range(16)]": "for k in range(4)]",
         "for _ in range(50):": "for _ in range(5):",
         "lr: float, steps: int = 40": "lr: float, steps: int = 12",
@@ -62,7 +62,7 @@ LEFT_OUT: dict[str, tuple[str, ...]] = {
     "07": ("process = subprocess.Popen(", "gone_on = runs_folder()", "forgetful = runs.prepare("),
     "08": (
         "taken = measured_kernels(",
-        "recomputed_blocks(model)}.items()",
+        '"recomputed": recomputed_blocks(model)',
         "fitting_batch(on_a_gpu_with(",
         "print(plan(hour, session.device))",
         "storyteller, bundled = load_model(",

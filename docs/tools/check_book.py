@@ -6,8 +6,9 @@ python docs/tools/check_book.py 03 index --pictures runs/photographs  # some pag
 
 Each page is opened light and dark in a wide window and in a phone's, everything that unfolds unfolded, and read by
 axe-core. Reported are: axe's findings from --least on (serious, unless told otherwise), a page wider than its window,
-pictures that do not load, scripts that fail, every request to another machine, a skip link or a focus that cannot be
-seen, and a search that does not find. The exit code is 1 if there is any.
+pictures that do not load, scripts that fail, every request to another machine, code that scrolls sideways or is small
+in a window of 1280 or 1920 pixels, a skip link or a focus that cannot be seen, and a search that does not find. The
+exit code is 1 if there is any.
 
 axe-core comes from the npm registry by `npm pack`, once; it stays in runs/tools.
 """
@@ -31,6 +32,8 @@ from helpers.files import runs_folder, write_atomically
 
 AXE = "axe-core@4.14.1"
 WINDOWS = {"wide": (1280, 900), "phone": (375, 812)}
+COLUMNS = ((1280, 900), (1920, 1080))  # windows in which no code scrolls sideways; on a phone it may
+SMALLEST_CODE = 13  # pixels
 THEMES = ("light", "dark")
 IMPACTS = ("minor", "moderate", "serious", "critical")
 KNOWN_WORD = "attention"
@@ -46,6 +49,13 @@ _WIDE_ONES = """(() => {
     const found = [...document.querySelectorAll('.bd-article *')].filter(wide);
     return found.slice(0, 3).map(one => one.outerHTML.slice(0, 80));
 })()"""
+_CODE_THAT_SCROLLS = f"""(() => {{
+    const code = [...document.querySelectorAll('.cell pre, .bd-article details pre, .highlight-python pre')];
+    const wide = code.filter(one => one.scrollWidth > one.clientWidth);
+    const small = code.filter(one => parseFloat(getComputedStyle(one).fontSize) < {SMALLEST_CODE});
+    const longest = one => one.innerText.split('\\n').reduce((a, b) => b.length > a.length ? b : a, '').slice(0, 60);
+    return [wide, small].map(found => [found.length, found.slice(0, 3).map(longest)]);
+}})()"""
 _BROKEN = "[...document.images].filter(one => one.complete && !one.naturalWidth).map(one => one.src)"
 _FOCUSED = """(() => {
     const one = document.activeElement, style = getComputedStyle(one), box = one.getBoundingClientRect();
@@ -86,12 +96,13 @@ class Reader:
 
     def window(self, kind: str, theme: str) -> None:
         """Become a wide window or a phone's, of somebody who likes it light or dark."""
-        width, height = WINDOWS[kind]
-        phone = kind == "phone"
-        view = {"width": width, "height": height, "deviceScaleFactor": 2 if phone else 1, "mobile": phone}
-        self.browser.tell("Emulation.setDeviceMetricsOverride", **view)
+        self._resize(*WINDOWS[kind], phone=kind == "phone")
         wish = [{"name": "prefers-color-scheme", "value": theme}]
         self.browser.tell("Emulation.setEmulatedMedia", features=wish)
+
+    def _resize(self, width: int, height: int, phone: bool = False) -> None:
+        view = {"width": width, "height": height, "deviceScaleFactor": 2 if phone else 1, "mobile": phone}
+        self.browser.tell("Emulation.setDeviceMetricsOverride", **view)
 
     def open(self, page: str) -> None:
         self.browser.open(f"{self.address}/{page}")
@@ -117,6 +128,20 @@ class Reader:
                     f"{rule['impact']}: {rule['help']} ({rule['id']}, {rule['number']} times): "
                     f"{rule['where']!r}: {rule['why']}"
                 )
+        return found
+
+    def column_faults(self, page: str) -> list[str]:
+        """Code that is wider than its column in one of `COLUMNS`, or set too small; solutions unfolded."""
+        found = []
+        for width, height in COLUMNS:
+            self._resize(width, height)
+            self.open(page)
+            self.browser.value(_UNFOLD)
+            (wide, longest), (small, examples) = self.browser.value(_CODE_THAT_SCROLLS)
+            if wide:
+                found.append(f"{wide} pieces of code scroll sideways in a window of {width} pixels: {longest}")
+            if small:
+                found.append(f"{small} pieces of code are smaller than {SMALLEST_CODE} pixels: {examples}")
         return found
 
     def keyboard_faults(self, page: str, tabs: int = 25) -> list[str]:
@@ -176,6 +201,9 @@ def check(html: Path, words: list[str], pictures: Path | None, least: str) -> tu
         reader.window("wide", "light")
         for page in chosen:
             found += [f"{page} (keyboard): {fault}" for fault in reader.keyboard_faults(page)]
+        for page in chosen:
+            found += [f"{page} (columns): {fault}" for fault in reader.column_faults(page)]
+        reader.window("wide", "light")
         found += reader.search_faults()
     return len(chosen), found
 

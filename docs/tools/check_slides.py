@@ -4,7 +4,7 @@
     python docs/tools/check_slides.py 05 --pictures runs/photos  one deck, and a photograph of each of its slides
 
 Each slide is shown at 1280 x 720 with all its fragments. Reported are: content beyond the slide's padding, code wider
-than the slide, pictures shown below seven tenths of their own size, missing pictures, slides
+than the slide or smaller than 16 pixels, pictures shown below seven tenths of their own size, missing pictures, slides
 without a word, scripts that failed, and every request that leaves this machine. The exit code is 1 if there is any.
 """
 
@@ -33,6 +33,8 @@ _MEASURE = """(i) => {
         if (box.bottom > frame.top + 720 - 16) wrong.push(`${Math.round(box.bottom - 720 - frame.top)} px below`);
         if (box.right > frame.left + 1280 - 20) wrong.push(`${Math.round(box.right - 1280 - frame.left)} px right`);
         if (one.scrollWidth > one.clientWidth + 2 && one.tagName === 'PRE') wrong.push('code too wide');
+        const size = parseFloat(getComputedStyle(one).fontSize);
+        if (one.tagName === 'PRE' && size < 16) wrong.push(`code at ${size} px`);
         if (one.tagName === 'IMG') {
             if (!one.naturalWidth) wrong.push('a picture is missing');
             else {

@@ -17,7 +17,7 @@ HIDE_CODE, HIDE_OUTPUT = "slide-hide-code", "slide-hide-output"
 
 # Pixels of a slide of 1280 x 720 that are left for what is on it, and what things need of them; see course.css.
 ROOM, WIDTH = 648, 1168
-SIZES = (26, 24, 22, 20, 18, 16, 14)  # of code, in pixels; the first that fits
+SIZES = (26, 24, 22, 20, 18, 16)  # of code, in pixels; the first that fits
 LINE, CHARACTER = 1.3, 0.602  # height and width of a character, in sizes
 PICTURE = 260, 0.75  # the least that a picture gets, in pixels and as a share of its own height
 MANY_WORDS, VERY_MANY_WORDS = 90, 115  # more are set smaller
