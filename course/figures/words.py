@@ -230,10 +230,10 @@ def lines(
     drawn = {name: _scaled(np.asarray(values, dtype=float), log) for name, values in named.items()}
     low, high = _scaled(np.asarray(extent), log)
     for name, values in named.items():
-        longest = max(((together_until(drawn[other], drawn[name], high - low), other) for other in seen), default=(0, ""))
+        shares = [(together_until(drawn[other], drawn[name], high - low), other) for other in seen]
+        shared, other = max(shares, default=(0, ""))
         seen[name] = values
         places = list(range(1, len(values) + 1)) if x is None else list(x)[: len(values)]
-        shared, other = longest
         if shared == len(values) > 1:
             said.append(f"{name} lies on {other}")
             continue
