@@ -40,9 +40,22 @@ def count(many: int, noun: str) -> str:
     return f"{many:,} {noun}" + ("" if many == 1 else "s")
 
 
-def sentence(text: str) -> str:
-    """With a capital and a full stop."""
-    return text[:1].upper() + text[1:] + ("" if text.endswith((".", "!", "?")) else ".")
+def quoted(token: str) -> str:
+    """A token's label inside a sentence: signs alone stand in quotes, so that a full stop does not end it."""
+    return token if any(character.isalnum() for character in token) else f"“{token}”"
+
+
+def told(*sentences: str, most: int = 700) -> str:
+    """Alternative text from sentences, the most telling first; what would make it too long is left out at the end."""
+    text = ""
+    for one in filter(None, sentences):
+        one = one[:1].upper() + one[1:] + ("" if one.endswith((".", "!", "?", "”")) else ".")
+        if len(text) + 1 + len(one) <= most:
+            text = f"{text} {one}".strip()
+            continue
+        room = one[: most - len(text) - 8]
+        return f"{text} {room[: room.rindex('; ')]}; ...".strip() if "; " in room else text or room + " ..."
+    return text
 
 
 # ---------------------------------------------------------------------- one line
@@ -190,11 +203,17 @@ def _say(leg: Leg, values, x, at: str, write, number_: int) -> str:
 
 def _uneven(values, x, at: str, write) -> str:
     low, high, first, last = values.min(), values.max(), values[0], values[-1]
-    between = f"between {write(low)} and {write(high)}"
+    highest, lowest = at.format(number(x[values.argmax()])), at.format(number(x[values.argmin()]))
     if abs(last - first) < 0.5 * (high - low):
-        return f"goes up and down {between}, and ends at {write(last)}"
-    way = "rises" if last > first else "falls"
-    return f"{way} with many ups and downs from {write(first)} to {write(last)} by {at.format(number(x[-1]))}"
+        return (
+            f"goes up and down between {write(low)} (at {lowest}) and {write(high)} (at {highest}), from "
+            f"{write(first)} to {write(last)} at the end"
+        )
+    way, beyond = ("rises", first - low) if last > first else ("falls", high - first)
+    said = f"{way} with ups and downs from {write(first)} to {write(last)} by {at.format(number(x[-1]))}"
+    if beyond < 2 * TURN * (high - low):
+        return said
+    return f"{said}, after {write(high if way == 'falls' else low)} at {highest if way == 'falls' else lowest}"
 
 
 # ---------------------------------------------------------------------- several lines
@@ -277,31 +296,36 @@ def attention(weights: np.ndarray, names: Sequence[str]) -> str:
         weights: row i says how much token i takes from each token, (time, time); rows sum to 1.
         names: the tokens.
     """
-    weights = np.asarray(weights, dtype=float)
+    weights, names = np.asarray(weights, dtype=float), [quoted(name) for name in names]
     T = len(weights)
     causal = T > 1 and not np.triu(weights, 1).any()
-    sees = np.tril(np.ones((T, T), dtype=bool)) if causal else np.ones((T, T), dtype=bool)
-    choose = [i for i in range(T) if sees[i].sum() > 1]  # whoever sees one token alone takes all from it
-    start = "nobody takes from a later token, and " if causal else ""
-    if not choose:
+    choose = range(1 if causal else 0, T)  # the first sees itself alone
+    if T == 1:
         return "there is one token, which takes all from itself"
-    if all(np.ptp(weights[i][sees[i]]) <= 0.1 / sees[i].sum() for i in choose):
+    start = "nobody takes from a later token, and " if causal else ""
+    if all(np.ptp(weights[i, : i + 1 if causal else T]) <= 0.1 / (i + 1 if causal else T) for i in choose):
         share = "" if causal else f", {weights[0, 0]:.2f}"
         return f"{start}every token takes the same from all it sees{share}"
-    most = {i: int(weights[i].argmax()) for i in choose}
-    patterns = {
-        "itself": sum(i == j for i, j in most.items()),
-        "the token before it": sum(i - 1 == j for i, j in most.items()),
-        **{names[j]: sum(j == other for other in most.values()) for j in dict.fromkeys(most.values())},
-    }
-    pattern = max(patterns, key=patterns.get)
-    many, whole = patterns[pattern], len(choose)
-    if many == whole:
-        first = f"every token{' but the first' if causal else ''} takes most from {pattern}"
-    elif many > whole / 2:
-        first = f"{many} of {whole} tokens take most from {pattern}"
+    targets = {"itself": lambda i: i, "the token before it": lambda i: i - 1}
+    targets |= {name: lambda i, j=j: j for j, name in reversed(list(enumerate(names)))}
+    most = {what: [i for i in choose if to(i) >= 0 and weights[i, to(i)] >= 0.98 * weights[i].max()]
+            for what, to in targets.items()}  # fmt: skip
+    pattern = max(most, key=lambda what: len(most[what]))
+    who, others = most[pattern], [i for i in choose if i not in most[pattern]]
+    if len(who) <= len(choose) / 2:
+        said = "no one token or diagonal stands out in most rows"
+    elif others:
+        said = f"{len(who)} of {len(choose)} tokens take most from {pattern}"
     else:
-        first = "no one token or diagonal stands out in most rows"
+        said = f"every token{' but the first' if causal else ''} takes most from {pattern}"
+    if others and len(others) <= 3 and len(who) > len(choose) / 2:
+        said += " (not " + listing(f"{names[i]}: {_giver(weights, names, i)}" for i in others) + ")"
     row = max(choose, key=lambda i: weights[i].max())
-    giver = "itself" if most[row] == row else names[most[row]]
-    return f"{start}{first}; the largest share is what {names[row]} takes from {giver}, {weights[row].max():.2f}"
+    return f"{start}{said}; the largest share is what {names[row]} takes from {_giver(weights, names, row)}"
+
+
+def _giver(weights: np.ndarray, names: Sequence[str], i: int) -> str:
+    """From whom a token takes most, and how much."""
+    j = int(weights[i].argmax())
+    j = i if weights[i, i] >= 0.98 * weights[i, j] else j
+    return f"{'itself' if i == j else names[j]}, {weights[i, j]:.2f}"
