@@ -29,6 +29,11 @@ def number(value: float) -> str:
     return f"{float(f'{value:.3g}') + 0.0:,.10g}"
 
 
+def fixed(digits: int) -> Callable[[float], str]:
+    """A way to write numbers with so many decimals, and no minus before a zero."""
+    return lambda value: f"{round(float(value), digits) + 0.0:,.{digits}f}"
+
+
 def listing(items: Iterable[str]) -> str:
     """"a", "a and b", "a, b and c"."""
     items = list(items)
@@ -46,10 +51,13 @@ def quoted(token: str) -> str:
 
 
 def told(*sentences: str, most: int = 700) -> str:
-    """Alternative text from sentences, the most telling first; what would make it too long is left out at the end."""
+    """Alternative text from sentences, the most telling first; what would make it too long is left out at the end.
+
+    Nothing is capitalized: a sentence may begin with the name of a line.
+    """
     text = ""
     for one in filter(None, sentences):
-        one = one[:1].upper() + one[1:] + ("" if one.endswith((".", "!", "?", "”")) else ".")
+        one += ("" if one.endswith((".", "!", "?", ".”")) else ".")
         if len(text) + 1 + len(one) <= most:
             text = f"{text} {one}".strip()
             continue
@@ -105,7 +113,7 @@ def legs(values, x, *, log: bool = False, log_x: bool = False, span: tuple[float
     y, across = _scaled(values, log), _scaled(x, log_x)
     low, high = _scaled(np.asarray(span if span else (values.min(), values.max())), log)
     size = max(high - low, 1e-12 * max(abs(high), abs(low)), 1e-300)
-    flats = sorted(_flats(y, across, 0, len(y) - 1, size))
+    flats = _stretched(sorted(_flats(y, across, 0, len(y) - 1, size)), y, size)
     found, start = [], 0
     for first, last in [*flats, (len(y) - 1, len(y) - 1)]:
         if first > start:
@@ -140,6 +148,15 @@ def _flats(y, x, first: int, last: int, size: float) -> list[tuple[int, int]]:
     level = y[best[0] : best[1] + 1].mean()
     others = _flats(y, x, first, best[0], size) + _flats(y, x, best[1], last, size)
     return [best, *(other for other in others if abs(y[other[0] : other[1] + 1].mean() - level) >= TURN * size)]
+
+
+def _stretched(flats: list[tuple[int, int]], y, size: float) -> list[tuple[int, int]]:
+    """The flat stretches, and what is left at the ends of the line with them where it hardly moves."""
+    if flats and np.ptp(y[: flats[0][1] + 1]) <= 2 * FLAT * size:
+        flats[0] = (0, flats[0][1])
+    if flats and np.ptp(y[flats[-1][0] :]) <= 2 * FLAT * size:
+        flats[-1] = (flats[-1][0], len(y) - 1)
+    return flats
 
 
 def _moving(y, x, first: int, last: int, size: float) -> list[Leg]:
@@ -296,7 +313,8 @@ def attention(weights: np.ndarray, names: Sequence[str]) -> str:
         weights: row i says how much token i takes from each token, (time, time); rows sum to 1.
         names: the tokens.
     """
-    weights, names = np.asarray(weights, dtype=float), [quoted(name) for name in names]
+    weights = np.asarray(weights, dtype=float)
+    names = [quoted(name) + (f" at {i + 1}" if list(names).count(name) > 1 else "") for i, name in enumerate(names)]
     T = len(weights)
     causal = T > 1 and not np.triu(weights, 1).any()
     choose = range(1 if causal else 0, T)  # the first sees itself alone
