@@ -6,6 +6,7 @@ shape([0, 0.5, 1, 1, 1, 1])  # "rises from 0 to 1 by step 3, then stays at 1 up 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +28,11 @@ def number(value: float) -> str:
     if 0 < abs(value) < 1e-4:
         return f"{value:.2g}"
     return f"{float(f'{value:.3g}') + 0.0:,.10g}"
+
+
+def place(value: float) -> str:
+    """A place on an axis: a whole number in full, else three digits."""
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else number(value)
 
 
 def fixed(digits: int) -> Callable[[float], str]:
@@ -98,10 +104,10 @@ def shape(
     if not known.any():
         return "has no value that is a number"
     lost = np.flatnonzero(~known[known.argmax() :])
-    after = f"; from {at.format(number(x[known.argmax() + lost[0]]))} on there are gaps" if len(lost) else ""
+    after = f"; from {at.format(place(x[known.argmax() + lost[0]]))} on there are gaps" if len(lost) else ""
     values, x = values[known], x[known]
     if len(values) == 1:
-        return f"is {write(values[0])} at {at.format(number(x[0]))}" + after
+        return f"is {write(values[0])} at {at.format(place(x[0]))}" + after
     found = legs(values, x, log=log, log_x=log_x, span=span)
     if len(found) > 4:
         return _uneven(values, x, at, write) + after
@@ -113,6 +119,9 @@ def legs(values, x, *, log: bool = False, log_x: bool = False, span: tuple[float
     y, across = _scaled(values, log), _scaled(x, log_x)
     low, high = _scaled(np.asarray(span if span else (values.min(), values.max())), log)
     size = max(high - low, 1e-12 * max(abs(high), abs(low)), 1e-300)
+    chord = y[0] + (y[-1] - y[0]) * (across - across[0]) / (across[-1] - across[0])
+    if abs(y[-1] - y[0]) > 2 * FLAT * size and np.abs(y - chord).max() <= 0.02 * size:
+        return [Leg("rises" if y[-1] > y[0] else "falls", 0, len(y) - 1, _form(y, across))]
     flats = _stretched(sorted(_flats(y, across, 0, len(y) - 1, size)), y, size)
     found, start = [], 0
     for first, last in [*flats, (len(y) - 1, len(y) - 1)]:
@@ -121,7 +130,7 @@ def legs(values, x, *, log: bool = False, log_x: bool = False, span: tuple[float
         if last > first:
             found.append(Leg("flat", first, last, "at" if np.ptp(y[first : last + 1]) <= EXACT * size else "near"))
         start = last
-    return found
+    return [leg for i, leg in enumerate(found) if not (leg.kind == "flat" and i and found[i - 1].kind == "flat")]
 
 
 def _scaled(values: np.ndarray, log: bool) -> np.ndarray:
@@ -161,12 +170,19 @@ def _stretched(flats: list[tuple[int, int]], y, size: float) -> list[tuple[int, 
 
 def _moving(y, x, first: int, last: int, size: float) -> list[Leg]:
     """A stretch that is not flat, cut at its turns."""
-    places = [first + place for place in _turns(y[first : last + 1], TURN * size)]
-    return [
-        Leg("rises" if y[b] > y[a] else "falls", a, b, _form(y[a : b + 1], x[a : b + 1]))
-        for a, b in zip(places, places[1:], strict=False)
-        if y[a] != y[b]
-    ]
+    places = [first + turn for turn in _turns(y[first : last + 1], TURN * size)]
+    found = []
+    for a, b in zip(places, places[1:], strict=False):
+        kind, change = ("rises" if y[b] > y[a] else "falls"), np.abs(np.diff(y[a : b + 1]))
+        jump = a + int(change.argmax())
+        if b - a > 1 and change.max() > 0.75 * abs(y[b] - y[a]) and change.max() > 3 * TURN * size:
+            # All of it between two points: what is left of it before and after is a flat stretch, or too little to say.
+            found += [Leg("flat", a, jump, "near")] if jump - a > 2 else []
+            found += [Leg(kind, jump, jump + 1, "in one jump")]
+            found += [Leg("flat", jump + 1, b, "near")] if b - jump > 3 else []
+        elif y[a] != y[b]:
+            found.append(Leg(kind, a, b, _form(y[a : b + 1], x[a : b + 1])))
+    return found
 
 
 def _turns(y, least: float) -> list[int]:
@@ -209,7 +225,7 @@ def _form(y, x) -> str:
 
 
 def _say(leg: Leg, values, x, at: str, write, number_: int) -> str:
-    end = at.format(number(x[leg.last]))
+    end = at.format(place(x[leg.last]))
     if leg.kind == "flat":
         level = write(np.median(values[leg.first : leg.last + 1]))
         return f"stays {leg.form} {level} " + ("throughout" if leg.last - leg.first + 1 == len(x) else f"up to {end}")
@@ -220,14 +236,14 @@ def _say(leg: Leg, values, x, at: str, write, number_: int) -> str:
 
 def _uneven(values, x, at: str, write) -> str:
     low, high, first, last = values.min(), values.max(), values[0], values[-1]
-    highest, lowest = at.format(number(x[values.argmax()])), at.format(number(x[values.argmin()]))
+    highest, lowest = at.format(place(x[values.argmax()])), at.format(place(x[values.argmin()]))
     if abs(last - first) < 0.5 * (high - low):
         return (
             f"goes up and down between {write(low)} (at {lowest}) and {write(high)} (at {highest}), from "
             f"{write(first)} to {write(last)} at the end"
         )
     way, beyond = ("rises", first - low) if last > first else ("falls", high - first)
-    said = f"{way} with ups and downs from {write(first)} to {write(last)} by {at.format(number(x[-1]))}"
+    said = f"{way} with ups and downs from {write(first)} to {write(last)} by {at.format(place(x[-1]))}"
     if beyond < 2 * TURN * (high - low):
         return said
     return f"{said}, after {write(high if way == 'falls' else low)} at {highest if way == 'falls' else lowest}"
@@ -276,18 +292,19 @@ def lines(
         if shared >= max(3, LONG * len(values)):
             start = shared - 1
             rest = shape(values[start:], places[start:], at=at, log=log, log_x=log_x, span=extent, write=write)
-            rest = rest.replace("throughout", f"up to {at.format(number(places[-1]))}")
-            said.append(f"{name} lies on {other} up to {at.format(number(places[start]))}, then {rest}")
+            rest = rest.replace("throughout", f"up to {at.format(place(places[-1]))}")
+            said.append(f"{name} lies on {other} up to {at.format(place(places[start]))}, then {rest}")
             continue
         said.append(name + " " + shape(values, places, at=at, log=log, log_x=log_x, span=extent, write=write))
     return "; ".join(said)
 
 
 def ranking(values: Mapping[str, float], write: Callable[[float], str] = number, lowest: bool = True) -> str:
-    """Names with their values from the lowest up, or from the highest down; what is not a number comes last."""
+    """Names with their values from the lowest up, or from the highest down; names of one value are said together."""
     sign = 1 if lowest else -1
     order = sorted(values, key=lambda name: (not np.isfinite(values[name]), sign * values[name]))
-    return ", ".join(f"{name} {write(values[name])}" for name in order)
+    said = [(listing(names), value) for value, names in groupby(order, key=lambda name: write(values[name]))]
+    return ", ".join(f"{names} {value}" for names, value in said)
 
 
 def stays_below(values: Sequence[float], level: float | Sequence[float], x: Sequence[float]) -> float | None:
@@ -298,9 +315,25 @@ def stays_below(values: Sequence[float], level: float | Sequence[float], x: Sequ
     return float(x[int(np.flatnonzero(above)[-1]) + 1 if above.any() else 0])
 
 
+def past_levels(
+    values: Sequence[float], x: Sequence[float], levels: Mapping[str, float], *, at: str = "step {}", digits: int = 2
+) -> str:
+    """Which named levels a falling line goes below, from where on, and how far it stays from the others."""
+    passed, left, write = [], [], fixed(digits)
+    for name, level in sorted(levels.items(), key=lambda item: -item[1]):
+        start = stays_below(values, level, x)
+        if start is not None:
+            passed.append(f"{name} ({write(level)}) from {at.format(place(start))} on")
+        else:
+            left.append(f"{name} ({write(level)}), {write(values[-1] - level)} above it at the end")
+    below = f"It stays below {listing(passed)}" if passed else ""
+    above = f"does not get below {listing(left)}" if left else ""
+    return f"{below}, and {above}" if below and above else below or (f"It {above}" if above else "")
+
+
 def reaches(values: Sequence[float], level: float, x: Sequence[float]) -> float | None:
     """The first place where a line is at a level or above it."""
-    return next((place for place, value in zip(x, values, strict=False) if value >= level), None)
+    return next((where for where, value in zip(x, values, strict=False) if value >= level), None)
 
 
 # ---------------------------------------------------------------------- a map of attention
