@@ -66,8 +66,4 @@ def _in_words(stages: list[tuple[str, list[Entry]]]) -> str:
 
     rows = "; ".join(f"{stage}: {', '.join(map(told, group))}" for stage, group in stages)
     count = sum(len(group) for _, group in stages)
-    planned = any(not entry.exists for _, group in stages for entry in group)
-    return (
-        f"The map of the course: {count} notebooks in {len(stages)} stages, an arrow from each to the next in this "
-        f"order{', those planned with a dashed border' if planned else ''}. {rows}."
-    )
+    return f"The map of the course, {count} notebooks in {len(stages)} stages. {rows}."

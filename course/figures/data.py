@@ -100,7 +100,7 @@ def _falls_by_rank(label: str, points: Sequence[tuple[int, float]]) -> str:
     body = rank <= rank[-1] - np.log(4)  # without the last stretch, where a list of words may end
     slope, start = np.polyfit(rank[body], often[body], 1) if body.sum() > 2 else np.polyfit(rank, often, 1)
     off = np.abs(often[body] - (start + slope * rank[body])).max() if body.sum() > 2 else 0.0
-    straight = "in nearly a straight line" if off < 0.15 * np.ptp(often) else "not in a straight line"
+    straight = "in nearly a straight line" if off < 0.15 * np.ptp(often[body]) else "not in a straight line"
     last = float(np.exp(np.interp(rank[-1] - np.log(2), rank, often) - often[-1]))
     end = (
         f"then it breaks off: over the last doubling it falls to 1/{last:.0f}"

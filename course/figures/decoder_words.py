@@ -164,5 +164,5 @@ def memory(rows: Mapping[str, Mapping[str, float]], limits: Mapping[str, float] 
         over = [case for case, parts in rows.items() if sum(parts.values()) > size]
         fit = "every bar ends before it" if not over else (
             "every bar passes it" if len(over) == len(rows) else f"{words.listing(over)} passes it")  # fmt: skip
-        said.append(f"A line at {size / 1e9:.1f} GB marks {name}: {fit}")
+        said.append(f"Beside them a line at {size / 1e9:.1f} GB marks {name}: {fit}")
     return words.told("Bars of memory by what it holds, in gigabytes", *said)

@@ -41,13 +41,13 @@ def fixed(digits: int) -> Callable[[float], str]:
 
 
 def listing(items: Iterable[str]) -> str:
-    """"a", "a and b", "a, b and c"."""
+    """ "a", "a and b", "a, b and c"."""
     items = list(items)
     return items[0] if len(items) == 1 else " and ".join([", ".join(items[:-1]), items[-1]] if items else [])
 
 
 def count(many: int, noun: str) -> str:
-    """"1 token", "1,200 tokens"."""
+    """ "1 token", "1,200 tokens"."""
     return f"{many:,} {noun}" + ("" if many == 1 else "s")
 
 
@@ -63,7 +63,7 @@ def told(*sentences: str, most: int = 700) -> str:
     """
     text = ""
     for one in filter(None, sentences):
-        one += ("" if one.endswith((".", "!", "?", ".”")) else ".")
+        one += "" if one.endswith((".", "!", "?", ".”")) else "."
         if len(text) + 1 + len(one) <= most:
             text = f"{text} {one}".strip()
             continue
@@ -175,13 +175,14 @@ def _moving(y, x, first: int, last: int, size: float) -> list[Leg]:
     for a, b in zip(places, places[1:], strict=False):
         kind, change = ("rises" if y[b] > y[a] else "falls"), np.abs(np.diff(y[a : b + 1]))
         jump = a + int(change.argmax())
-        if b - a > 1 and change.max() > 0.75 * abs(y[b] - y[a]) and change.max() > 3 * TURN * size:
+        if b - a > 1 and len(y) >= 12 and change.max() > 0.75 * abs(y[b] - y[a]) and change.max() > 3 * TURN * size:
             # All of it between two points: what is left of it before and after is a flat stretch, or too little to say.
             found += [Leg("flat", a, jump, "near")] if jump - a > 2 else []
             found += [Leg(kind, jump, jump + 1, "in one jump")]
             found += [Leg("flat", jump + 1, b, "near")] if b - jump > 3 else []
         elif y[a] != y[b]:
-            found.append(Leg(kind, a, b, _form(y[a : b + 1], x[a : b + 1])))
+            at_once = b - a == 1 and len(y) >= 20 and change.max() > 3 * TURN * size
+            found.append(Leg(kind, a, b, "in one jump" if at_once else _form(y[a : b + 1], x[a : b + 1])))
     return found
 
 
@@ -237,7 +238,9 @@ def _say(leg: Leg, values, x, at: str, write, number_: int) -> str:
 def _uneven(values, x, at: str, write) -> str:
     low, high, first, last = values.min(), values.max(), values[0], values[-1]
     highest, lowest = at.format(place(x[values.argmax()])), at.format(place(x[values.argmin()]))
-    if abs(last - first) < 0.5 * (high - low):
+    fifth = max(1, len(values) // 5)
+    trend = values[-fifth:].mean() - values[:fifth].mean()
+    if abs(trend) < 0.5 * (high - low) or trend * (last - first) <= 0:
         return (
             f"goes up and down between {write(low)} (at {lowest}) and {write(high)} (at {highest}), from "
             f"{write(first)} to {write(last)} at the end"
