@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course.figures import words
+from course.figures.attention_words import standing_out
 
 STEPS = np.arange(1, 101, dtype=float)
 DONE = (STEPS - 1) / 99
@@ -177,30 +178,30 @@ def causal(weights):
 @given(st.integers(2, 12))
 def test_a_uniform_map_favors_nobody(T):
     names = [f"t{i}" for i in range(T)]
-    assert words.attention(np.full((T, T), 1 / T), names) == f"every token takes the same from all it sees, {1 / T:.2f}"
-    told = words.attention(causal(np.ones((T, T))), names)
+    assert standing_out(np.full((T, T), 1 / T), names) == f"every token takes the same from all it sees, {1 / T:.2f}"
+    told = standing_out(causal(np.ones((T, T))), names)
     assert told == "nobody takes from a later token, and every token takes the same from all it sees"
 
 
 def test_what_stands_out_is_told():
     ones = np.full((5, 5), 0.01)
-    assert "every token but the first takes most from itself" in words.attention(causal(ones + np.eye(5)), NAMES)
-    before = words.attention(causal(ones + np.eye(5, k=-1)), NAMES)
+    assert "every token but the first takes most from itself" in standing_out(causal(ones + np.eye(5)), NAMES)
+    before = standing_out(causal(ones + np.eye(5, k=-1)), NAMES)
     assert "every token but the first takes most from the token before it" in before
     first = ones + np.eye(5)[0]
-    assert "every token but the first takes most from Pip" in words.attention(causal(first), NAMES)
+    assert "every token but the first takes most from Pip" in standing_out(causal(first), NAMES)
     first[4] = [0.1, 0.1, 0.1, 5, 0.1]
-    told = words.attention(causal(first), NAMES)
+    told = standing_out(causal(first), NAMES)
     assert "3 of 4 tokens take most from Pip (not “.”: kite, 0.93)" in told
 
 
 def test_no_pattern_is_claimed_where_there_is_none():
-    told = words.attention(np.eye(5)[[2, 0, 4, 1, 3]], NAMES)
+    told = standing_out(np.eye(5)[[2, 0, 4, 1, 3]], NAMES)
     assert "no one token or diagonal stands out" in told
 
 
 def test_a_token_that_comes_twice_is_told_apart():
-    told = words.attention(causal(np.full((3, 3), 0.01) + np.eye(3)[1]), ["a", "red", "a"])
+    told = standing_out(causal(np.full((3, 3), 0.01) + np.eye(3)[1]), ["a", "red", "a"])
     assert "red" in told
-    twice = words.attention(causal(np.full((3, 3), 0.01) + np.eye(3)[0]), ["a", "red", "a"])
+    twice = standing_out(causal(np.full((3, 3), 0.01) + np.eye(3)[0]), ["a", "red", "a"])
     assert "takes most from a at 1" in twice

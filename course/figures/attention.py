@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.ticker import FuncFormatter
 
 from course.figures import grids, style, words
+from course.figures.attention_words import standing_out
 from course.figures.language_models import label
 
 NUMBERS = 6  # maps of up to so many tokens have their weights written in
@@ -40,7 +41,7 @@ def matmul(weights: np.ndarray, x: np.ndarray, tokens: Sequence[str]):
         f"A {T} by {T} matrix of weights, times a vector of {d} values for each of {', '.join(names)}, gives one "
         f"mixture a row",
         f"In the weights {shape}" if shape else "",
-        f"So {words.attention(weights, names)}" if np.allclose(weights.sum(axis=1), 1) and T > 1 else "",
+        f"So {standing_out(weights, names)}" if np.allclose(weights.sum(axis=1), 1) and T > 1 else "",
         f"The first row of weights is {grids.listed(weights[0])}; the last is {grids.listed(weights[-1])}, and its "
         f"mixture {grids.listed(last)}",
     )
@@ -73,7 +74,7 @@ def maps(weights: Mapping[str, np.ndarray], tokens: Sequence[str], title: str = 
         turned = {"rotation": 90} if T > 8 else {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
         lowest = number + columns >= len(weights)  # of its column
         ax.set_xticks(range(T) if lowest else [], names if lowest else [], fontsize=size, **turned)
-        said[name] = words.attention(values, names)
+        said[name] = standing_out(values, names)
     style.headline(fig, title)
     return fig, words.told(
         f"{'A map' if len(weights) == 1 else 'Maps'} of attention over {words.count(T, 'token')}: each row is a token "

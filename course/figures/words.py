@@ -1,4 +1,4 @@
-"""What a figure shows, in words: numbers, the shape of a line, lines that part, who is below whom, a map of attention.
+"""What a figure shows, in words: numbers, the shape of a line, lines that part, who is below whom.
 
 All of it is computed from what is drawn, so that a text says no more than the data hold.
 
@@ -228,7 +228,12 @@ def _form(y, x) -> str:
 def _say(leg: Leg, values, x, at: str, write, number_: int) -> str:
     end = at.format(place(x[leg.last]))
     if leg.kind == "flat":
-        level = write(np.median(values[leg.first : leg.last + 1]))
+        part = values[leg.first : leg.last + 1]
+        drift = part[len(part) // 2 :].mean() - part[: len(part) // 2].mean()
+        if leg.form == "near" and abs(drift) > 0.3 * np.ptp(part) and drift * (part[-1] - part[0]) > 0:
+            start = f" from {write(part[0])}" if number_ == 0 else ""
+            return f"changes little,{start} to {write(part[-1])} by {end}"
+        level = write(np.median(part))
         return f"stays {leg.form} {level} " + ("throughout" if leg.last - leg.first + 1 == len(x) else f"up to {end}")
     start = f" from {write(values[leg.first])}" if number_ == 0 else ""
     form = f" {leg.form}" if leg.form else ""
@@ -337,49 +342,3 @@ def past_levels(
 def reaches(values: Sequence[float], level: float, x: Sequence[float]) -> float | None:
     """The first place where a line is at a level or above it."""
     return next((where for where, value in zip(x, values, strict=False) if value >= level), None)
-
-
-# ---------------------------------------------------------------------- a map of attention
-
-
-def attention(weights: np.ndarray, names: Sequence[str]) -> str:
-    """What stands out in an attention map, or that nothing does.
-
-    Args:
-        weights: row i says how much token i takes from each token, (time, time); rows sum to 1.
-        names: the tokens.
-    """
-    weights = np.asarray(weights, dtype=float)
-    names = [quoted(name) + (f" at {i + 1}" if list(names).count(name) > 1 else "") for i, name in enumerate(names)]
-    T = len(weights)
-    causal = T > 1 and not np.triu(weights, 1).any()
-    choose = range(1 if causal else 0, T)  # the first sees itself alone
-    if T == 1:
-        return "there is one token, which takes all from itself"
-    start = "nobody takes from a later token, and " if causal else ""
-    if all(np.ptp(weights[i, : i + 1 if causal else T]) <= 0.1 / (i + 1 if causal else T) for i in choose):
-        share = "" if causal else f", {weights[0, 0]:.2f}"
-        return f"{start}every token takes the same from all it sees{share}"
-    targets = {"itself": lambda i: i, "the token before it": lambda i: i - 1}
-    targets |= {name: lambda i, j=j: j for j, name in reversed(list(enumerate(names)))}
-    most = {what: [i for i in choose if to(i) >= 0 and weights[i, to(i)] >= 0.98 * weights[i].max()]
-            for what, to in targets.items()}  # fmt: skip
-    pattern = max(most, key=lambda what: len(most[what]))
-    who, others = most[pattern], [i for i in choose if i not in most[pattern]]
-    if len(who) <= len(choose) / 2:
-        said = "no one token or diagonal stands out in most rows"
-    elif others:
-        said = f"{len(who)} of {len(choose)} tokens take most from {pattern}"
-    else:
-        said = f"every token{' but the first' if causal else ''} takes most from {pattern}"
-    if others and len(others) <= 3 and len(who) > len(choose) / 2:
-        said += " (not " + listing(f"{names[i]}: {_giver(weights, names, i)}" for i in others) + ")"
-    row = max(choose, key=lambda i: weights[i].max())
-    return f"{start}{said}; the largest share is what {names[row]} takes from {_giver(weights, names, row)}"
-
-
-def _giver(weights: np.ndarray, names: Sequence[str], i: int) -> str:
-    """From whom a token takes most, and how much."""
-    j = int(weights[i].argmax())
-    j = i if weights[i, i] >= 0.98 * weights[i, j] else j
-    return f"{'itself' if i == j else names[j]}, {weights[i, j]:.2f}"
