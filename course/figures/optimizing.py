@@ -117,8 +117,18 @@ def curves(lines: Mapping[str, Sequence[float]], title: str, ylabel: str = "nats
         + (f". Marked: {marked}" if marked else ""),
         words.lines(lines, x, at=place, log=log),
         f"Lowest at the end first: {words.ranking(ends)}" if len(lines) > 1 else "",
+        _beginnings(lines, place.format(words.place(1 if x is None else x[0]))),
         *(_beside(lines, name, level) for name, level in (levels or {}).items()),
     )
+
+
+def _beginnings(lines: Mapping[str, Sequence[float]], where: str) -> str:
+    """Where the lines begin, if they do not begin together."""
+    starts = {name: values[0] for name, values in lines.items()}
+    low, high = words.span(lines.values())
+    if len(lines) == 1 or max(starts.values()) - min(starts.values()) < 0.05 * (high - low):
+        return ""
+    return f"At {where}: {words.ranking(starts)}"
 
 
 def _beside(lines: Mapping[str, Sequence[float]], name: str, level: float) -> str:
