@@ -61,7 +61,7 @@ def _activation(x: np.ndarray, y: np.ndarray) -> str:
     corner = ", with a corner at 0" if exact and edge is not None and abs(edge) <= 2 * (x[1] - x[0]) and not dip else ""
     if edge is None:
         return words.shape(y, x, at="x = {}")
-    near = "is 0" if not dip else "is close to 0"
+    near = "is 0" if np.abs(y[x <= edge]).max() < 1e-9 else "is close to 0"
     return f"{near} up to x = {words.number(round(edge, 1))}{bottom} {end}{corner}"
 
 
