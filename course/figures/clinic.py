@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from course.figures import style
+from course.figures import style, told
 
 WITHOUT = "without the fault"
 LOOKS = (  # of the run without the fault, the patient's, the repaired one
@@ -35,14 +35,14 @@ def runs(charts: Mapping[str, object]):
     own = next((name for chart in charts.values() for name in lists_of(chart)), None)
     beside = own or "gradient's norm before clipping"
     fig, (left, right) = style.canvas(1, 2, height=2.9, width_ratios=(3, 2))
-    said = {"loss": [], beside: []}
+    drawn = {"loss": {}, beside: {}}
     for look, (name, chart) in zip(LOOKS, charts.items(), strict=False):
         lines = {left: ("loss", chart.losses), right: (beside, lists_of(chart).get(own) if own else chart.norms)}
         for ax, (what, values) in lines.items():
             if not values:
                 continue
             ax.plot(range(1, len(values) + 1), values, **look, label=name)
-            said[what].append(f"{name} from {values[0]:.3g} to {values[-1]:.3g}")
+            drawn[what][name] = values
     every = [value for chart in charts.values() for value in chart.norms if np.isfinite(value) and value > 0]
     if not own and every and max(every) > 30 * min(every):
         right.set_yscale("log")
@@ -53,8 +53,110 @@ def runs(charts: Mapping[str, object]):
     patient = next((name for name in charts if name != WITHOUT), "A run")
     ends = {1: "", 2: " beside the program without the fault", 3: " before and after the repair"}
     style.headline(fig, f"{patient}{ends[len(charts)]}")
-    told = "; ".join(f"{what}: {', '.join(lines)}" for what, lines in said.items() if lines)
-    return fig, f"Lines over the steps of {len(charts)} runs. {told[0].upper()}{told[1:]}."
+    steps = max((len(values) for values in drawn["loss"].values()), default=0)
+    said = [f"{patient}{ends[len(charts)]}, over {told.count(steps, 'step')}."]
+    for what, lines in drawn.items():
+        compare = _norms if what == beside and not own else _losses
+        if lines:
+            said.append(f"{what[0].upper()}{what[1:]}: {compare(lines)}.")
+    return fig, told.text(*said)
+
+
+def _three(value: float) -> str:
+    return f"{value:.3g}" if abs(value) < 1000 or not np.isfinite(value) else f"{value:,.0f}"
+
+
+def _losses(lines: Mapping[str, Sequence[float]]) -> str:
+    """Each line beside the one without the fault: from where on it is another, where it lies, and how it ends."""
+    well, said = lines.get(WITHOUT, ()), []
+    ways = {name: told.way(range(1, len(v) + 1), v, "step {:,}".format, _three) for name, v in lines.items()}
+    for name, values in lines.items():
+        if name == WITHOUT or not well:
+            continue
+        said.append(f"{name} {beside_the_other(values, well, 'it' if said else 'the line without the fault')}")
+        if len(lines) == 2 and ways[name].split()[:1] + ways[name].split("then")[1:] != ways[WITHOUT].split()[:1]:
+            said.append(f"{name} {ways[name]}")  # it goes another way than a healthy loss does
+    return "; ".join(said + [f"{name} {way}" for name, way in ways.items() if name == WITHOUT or not well])
+
+
+LAST = 10  # steps that the end of a run is the mean of, as everywhere in the clinic
+SEEN_APART = 0.02  # two lines are told apart by eye where they differ by more than this share of the whole height
+
+
+def beside_the_other(values: Sequence[float], other: Sequence[float], it: str = "it") -> str:
+    """How a line lies to another one that goes over the same steps, as a verb and what follows it.
+
+    Args:
+        it: what the other line is called.
+    """
+    steps = min(len(values), len(other))
+    mine, its = np.asarray(values[:steps], dtype=float), np.asarray(other[:steps], dtype=float)
+    if not np.isfinite(its).all():
+        return told.way(range(1, len(values) + 1), values, "step {:,}".format, _three)
+    lost = next((i for i in range(steps) if not np.isfinite(mine[i])), steps)
+    if lost == 0:
+        return "is never a number"
+    end = f", and is no number from step {lost + 1:,} on" if lost < steps else ""
+    mine, its = mine[:lost], its[:lost]
+    height = max(mine.max(), its.max()) - min(mine.min(), its.min())
+    away = mine - its
+    if np.abs(away).max() <= 1e-3 * max(height, 1e-9):
+        return f"lies on {it} at every step{' before' if end else ''}{end}"
+    apart = np.flatnonzero(np.abs(away) > SEEN_APART * height)
+    if not len(apart):
+        return f"can hardly be told from {it}, never more than {_three(np.abs(away).max())} away{end}"
+    first, last = int(apart[0]), int(apart[-1])
+    if last - first < max(2, 0.1 * lost) and last < lost - 1:  # a short way out, and back
+        far = first + int(np.abs(away[first : last + 1]).argmax())
+        return f"lies on {it} but for step {far + 1:,}, where it leaps to {_three(mine[far])} and comes back{end}"
+    rest = away[first:]
+    share = max(float((rest > 0).mean()), float((rest < 0).mean()))
+    side = "above" if (rest > 0).mean() == share else "below"
+    where = f"{side} {it}" if share == 1 else f"mostly {side} {it}" if share >= 0.75 else f"now above {it}, now below"
+    begins = f"begins at {_three(mine[0])} against {_three(its[0])} and " if first == 0 else ""
+    since = f" from step {first + 1:,} on" if first else " all the way" if share == 1 else ""
+    if end:
+        return f"{begins}lies {where}{since}{end}"
+    ends = _three(mine[-LAST:].mean()), _three(its[-LAST:].mean())
+    over = f"over the last {min(LAST, lost)} steps" if lost > 1 else "there"
+    return f"{begins}lies {where}{since}, {ends[0]} against {ends[1]} on average {over}"
+
+
+def _norms(lines: Mapping[str, Sequence[float]]) -> str:
+    """Each line's usual size, and its growth or its highest peak: norms leap from step to step."""
+    well = lines.get(WITHOUT)
+    usual = {name: _median(values) for name, values in lines.items()}
+    said = []
+    for name, values in lines.items():
+        values = np.asarray(values, dtype=float)
+        finite = np.isfinite(values)
+        if name != WITHOUT and well is not None and len(values) == len(well) and np.allclose(values, well, rtol=1e-3):
+            said.append(f"{name} the same at every step")
+            continue
+        if not finite.any():
+            said.append(f"{name} never a number")
+            continue
+        there, words = values[finite], [f"{name} mostly near {_three(usual[name])}"]
+        if name != WITHOUT and usual.get(WITHOUT, 0) > 0 and usual[name] > 0:
+            ratio = usual[name] / usual[WITHOUT]
+            if max(ratio, 1 / ratio) >= 1.5:
+                how = f"{told.times(ratio)} as large" if ratio > 1 else f"smaller by {told.times(1 / ratio)}"
+                words.append(how)
+        part = max(1, min(LAST, len(there) // 3))
+        first, last = there[:part].mean(), there[-part:].mean()
+        if min(first, last) > 0 and max(first, last) > 3 * min(first, last):
+            words.append(f"{'growing' if last > first else 'shrinking'} from {_three(first)} to {_three(last)}")
+        elif there.max() > 2.5 * usual[name]:
+            words.append(f"with a peak of {_three(there.max())} at step {int(np.nanargmax(values)) + 1:,}")
+        if not finite.all():
+            words.append(f"no number from step {int(finite.argmin()) + 1:,} on")
+        said.append(", ".join(words))
+    return "; ".join(said)
+
+
+def _median(values: Sequence[float]) -> float:
+    there = [value for value in values if np.isfinite(value)]
+    return float(np.median(there)) if there else np.nan
 
 
 @style.figure
@@ -88,11 +190,29 @@ def seen_by(alarms: Mapping[str, Mapping[str, bool | float | None]], title: str 
     ax.grid(False)
     ax.spines[:].set_visible(False)
     style.headline(fig, title)
-    said = []
-    for name, row in alarms.items():
-        by = [column for column in columns if row.get(column)]
-        said.append(f"{name}: {', '.join(by) if by else 'none'}")
-    return fig, (
-        f"A table of {len(alarms)} patients and {len(columns)} instruments; a filled circle on a dark ground is an "
-        f"alarm, an empty circle none, a dash not tried. Alarms by patient. {'; '.join(said)}."
+    return fig, _seen(alarms, columns)
+
+
+def _seen(alarms: Mapping[str, Mapping[str, bool | float | None]], columns: Sequence[str]) -> str:
+    """Which instrument sees most faults, which faults a single one sees, and what nobody sees."""
+    by = {name: [column for column in columns if row.get(column)] for name, row in alarms.items()}
+    sees = {column: sum(column in found for found in by.values()) for column in columns}
+    most = max(sees.values(), default=0)
+    best = [column for column, number in sees.items() if number == most]
+    alone = {name: found[0] for name, found in by.items() if len(found) == 1}
+    none = [name for name, found in by.items() if not found]
+    counts = told.grouped({column: str(sees[column]) for column in sorted(columns, key=lambda each: -sees[each])})
+    if most:
+        seeing = f"{told.listed(best)} {'gives' if len(best) == 1 else 'give'} alarm for {told.count(most, 'patient')}"
+        seeing += ", the most; no instrument sees every fault" if most < len(alarms) else ", for every one"
+    else:
+        seeing = "No instrument gives alarm"
+    single = told.listed(dict.fromkeys(alone.values()))
+    return told.text(
+        f"A table of {told.count(len(alarms), 'patient')} by {told.count(len(columns), 'instrument')}; a filled circle "
+        "is an alarm, an empty circle none, a dash not tried.",
+        f"{seeing}.",
+        f"No alarm at all for {told.listed(none, 3)}." if none else "Every patient has an alarm.",
+        f"Patients with an alarm, by instrument: {counts}.",
+        f"{told.count(len(alone), 'patient')} have a single alarm, by {single}." if alone else "",
     )
