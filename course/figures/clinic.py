@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from course.figures import style, told
+from course.figures import comparing, style, words
 
 WITHOUT = "without the fault"
 LOOKS = (  # of the run without the fault, the patient's, the repaired one
@@ -54,72 +54,25 @@ def runs(charts: Mapping[str, object]):
     ends = {1: "", 2: " beside the program without the fault", 3: " before and after the repair"}
     style.headline(fig, f"{patient}{ends[len(charts)]}")
     steps = max((len(values) for values in drawn["loss"].values()), default=0)
-    said = [f"{patient}{ends[len(charts)]}, over {told.count(steps, 'step')}."]
+    said = [f"{patient}{ends[len(charts)]}, over {words.count(steps, 'step')}."]
     for what, lines in drawn.items():
         compare = _norms if what == beside and not own else _losses
         if lines:
             said.append(f"{what[0].upper()}{what[1:]}: {compare(lines)}.")
-    return fig, told.text(*said)
-
-
-def _three(value: float) -> str:
-    return f"{value:.3g}" if abs(value) < 1000 or not np.isfinite(value) else f"{value:,.0f}"
+    return fig, words.told(*said)
 
 
 def _losses(lines: Mapping[str, Sequence[float]]) -> str:
     """Each line beside the one without the fault: from where on it is another, where it lies, and how it ends."""
     well, said = lines.get(WITHOUT, ()), []
-    ways = {name: told.way(range(1, len(v) + 1), v, "step {:,}".format, _three) for name, v in lines.items()}
+    ways = {name: words.shape(values) for name, values in lines.items()}
     for name, values in lines.items():
         if name == WITHOUT or not well:
             continue
-        said.append(f"{name} {beside_the_other(values, well, 'it' if said else 'the line without the fault')}")
-        if len(lines) == 2 and ways[name].split()[:1] + ways[name].split("then")[1:] != ways[WITHOUT].split()[:1]:
+        said.append(f"{name} {comparing.beside(values, well, 'it' if said else 'the line without the fault')}")
+        if len(lines) == 2 and (ways[name].split()[0] != ways[WITHOUT].split()[0] or ", then " in ways[name]):
             said.append(f"{name} {ways[name]}")  # it goes another way than a healthy loss does
     return "; ".join(said + [f"{name} {way}" for name, way in ways.items() if name == WITHOUT or not well])
-
-
-LAST = 10  # steps that the end of a run is the mean of, as everywhere in the clinic
-SEEN_APART = 0.02  # two lines are told apart by eye where they differ by more than this share of the whole height
-
-
-def beside_the_other(values: Sequence[float], other: Sequence[float], it: str = "it") -> str:
-    """How a line lies to another one that goes over the same steps, as a verb and what follows it.
-
-    Args:
-        it: what the other line is called.
-    """
-    steps = min(len(values), len(other))
-    mine, its = np.asarray(values[:steps], dtype=float), np.asarray(other[:steps], dtype=float)
-    if not np.isfinite(its).all():
-        return told.way(range(1, len(values) + 1), values, "step {:,}".format, _three)
-    lost = next((i for i in range(steps) if not np.isfinite(mine[i])), steps)
-    if lost == 0:
-        return "is never a number"
-    end = f", and is no number from step {lost + 1:,} on" if lost < steps else ""
-    mine, its = mine[:lost], its[:lost]
-    height = max(mine.max(), its.max()) - min(mine.min(), its.min())
-    away = mine - its
-    if np.abs(away).max() <= 1e-3 * max(height, 1e-9):
-        return f"lies on {it} at every step{' before' if end else ''}{end}"
-    apart = np.flatnonzero(np.abs(away) > SEEN_APART * height)
-    if not len(apart):
-        return f"can hardly be told from {it}, never more than {_three(np.abs(away).max())} away{end}"
-    first, last = int(apart[0]), int(apart[-1])
-    if last - first < max(2, 0.1 * lost) and last < lost - 1:  # a short way out, and back
-        far = first + int(np.abs(away[first : last + 1]).argmax())
-        return f"lies on {it} but for step {far + 1:,}, where it leaps to {_three(mine[far])} and comes back{end}"
-    rest = away[first:]
-    share = max(float((rest > 0).mean()), float((rest < 0).mean()))
-    side = "above" if (rest > 0).mean() == share else "below"
-    where = f"{side} {it}" if share == 1 else f"mostly {side} {it}" if share >= 0.75 else f"now above {it}, now below"
-    begins = f"begins at {_three(mine[0])} against {_three(its[0])} and " if first == 0 else ""
-    since = f" from step {first + 1:,} on" if first else " all the way" if share == 1 else ""
-    if end:
-        return f"{begins}lies {where}{since}{end}"
-    ends = _three(mine[-LAST:].mean()), _three(its[-LAST:].mean())
-    over = f"over the last {min(LAST, lost)} steps" if lost > 1 else "there"
-    return f"{begins}lies {where}{since}, {ends[0]} against {ends[1]} on average {over}"
 
 
 def _norms(lines: Mapping[str, Sequence[float]]) -> str:
@@ -136,21 +89,24 @@ def _norms(lines: Mapping[str, Sequence[float]]) -> str:
         if not finite.any():
             said.append(f"{name} never a number")
             continue
-        there, words = values[finite], [f"{name} mostly near {_three(usual[name])}"]
+        there, parts = values[finite], [f"{name} mostly near {words.number(usual[name])}"]
         if name != WITHOUT and usual.get(WITHOUT, 0) > 0 and usual[name] > 0:
             ratio = usual[name] / usual[WITHOUT]
             if max(ratio, 1 / ratio) >= 1.5:
-                how = f"{told.times(ratio)} as large" if ratio > 1 else f"smaller by {told.times(1 / ratio)}"
-                words.append(how)
-        part = max(1, min(LAST, len(there) // 3))
+                how = f"{comparing.times(ratio)} as large" if ratio > 1 else f"smaller by {comparing.times(1 / ratio)}"
+                parts.append(how)
+        part = max(1, min(comparing.LAST, len(there) // 3))
         first, last = there[:part].mean(), there[-part:].mean()
         if min(first, last) > 0 and max(first, last) > 3 * min(first, last):
-            words.append(f"{'growing' if last > first else 'shrinking'} from {_three(first)} to {_three(last)}")
+            going = "growing" if last > first else "shrinking"
+            parts.append(f"{going} from {words.number(first)} to {words.number(last)}")
         elif there.max() > 2.5 * usual[name]:
-            words.append(f"with a peak of {_three(there.max())} at step {int(np.nanargmax(values)) + 1:,}")
+            parts.append(f"with a peak of {words.number(there.max())} at step {int(np.nanargmax(values)) + 1:,}")
         if not finite.all():
-            words.append(f"no number from step {int(finite.argmin()) + 1:,} on")
-        said.append(", ".join(words))
+            lost = int(finite.argmin())
+            parts.append(f"no number {'at' if finite[lost:].any() else 'from'} step {lost + 1:,}"
+                         f"{'' if finite[lost:].any() else ' on'}")  # fmt: skip
+        said.append(", ".join(parts))
     return "; ".join(said)
 
 
@@ -201,18 +157,18 @@ def _seen(alarms: Mapping[str, Mapping[str, bool | float | None]], columns: Sequ
     best = [column for column, number in sees.items() if number == most]
     alone = {name: found[0] for name, found in by.items() if len(found) == 1}
     none = [name for name, found in by.items() if not found]
-    counts = told.grouped({column: str(sees[column]) for column in sorted(columns, key=lambda each: -sees[each])})
+    counts = comparing.grouped({column: str(sees[column]) for column in sorted(columns, key=lambda each: -sees[each])})
     if most:
-        seeing = f"{told.listed(best)} {'gives' if len(best) == 1 else 'give'} alarm for {told.count(most, 'patient')}"
-        seeing += ", the most; no instrument sees every fault" if most < len(alarms) else ", for every one"
+        seeing = f"{comparing.verb(best, 'gives', 'give')} alarm for {words.count(most, 'patient')}"
+        seeing += ", the most; none does for every one" if most < len(alarms) else ", for every one"
     else:
         seeing = "No instrument gives alarm"
-    single = told.listed(dict.fromkeys(alone.values()))
-    return told.text(
-        f"A table of {told.count(len(alarms), 'patient')} by {told.count(len(columns), 'instrument')}; a filled circle "
-        "is an alarm, an empty circle none, a dash not tried.",
+    single = words.listing(dict.fromkeys(alone.values()))
+    return words.told(
+        f"A table of {words.count(len(alarms), 'patient')} by {words.count(len(columns), 'instrument')}: a filled "
+        "circle is an alarm, an empty circle none, a dash not tried",
         f"{seeing}.",
-        f"No alarm at all for {told.listed(none, 3)}." if none else "Every patient has an alarm.",
+        f"No alarm at all for {comparing.some(none, 3)}." if none else "Every patient has an alarm.",
         f"Patients with an alarm, by instrument: {counts}.",
-        f"{told.count(len(alone), 'patient')} have a single alarm, by {single}." if alone else "",
+        f"{words.count(len(alone), 'patient')} have a single alarm, by {single}." if alone else "",
     )
