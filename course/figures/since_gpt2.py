@@ -184,7 +184,7 @@ def by_position(curves: Mapping[str, Sequence[Sequence[float]]], length: int, co
         context: how many there were in training.
     """
     fig, ax = style.canvas(height=3.7)
-    said = []
+    drawn = {}
     for i, (name, runs) in enumerate(curves.items()):
         runs = np.asarray(runs, dtype=float)
         mean, edges = runs.mean(axis=0), np.linspace(0, length, runs.shape[1] + 1)
@@ -192,7 +192,7 @@ def by_position(curves: Mapping[str, Sequence[Sequence[float]]], length: int, co
         if len(runs) > 1:
             ax.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=style.look(i)["color"], alpha=0.2, linewidth=0)
         ax.plot(x, mean, label=name, linestyle=style.LINESTYLES[i % 6], markevery=(i, 4), **style.look(i))
-        said.append(f"{name}: {_behind(x, mean, seen)}")
+        drawn[name] = x, mean, seen
     ax.axvline(context, color=style.INK, linewidth=1.2, linestyle="--")
     style.above(ax, context, f"trained on {context:,}")
     ax.set_xticks(range(0, length + 1, 2 ** max(0, math.ceil(math.log2(length / 8)))))
@@ -201,34 +201,39 @@ def by_position(curves: Mapping[str, Sequence[Sequence[float]]], length: int, co
     ax.set_title(title, pad=20)
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=3 if max(map(len, curves)) < 28 else 2)
     several = any(len(runs) > 1 for runs in curves.values())
+    extent = words.span([mean for _, mean, _ in drawn.values()])
     return fig, words.told(
         f"{title}: the loss by position up to {length:,}, in nats per token, with a line where the trained context of "
         f"{context:,} ends",
-        *said,
+        *(f"{name}: {_behind(*line, extent)}" for name, line in drawn.items()),
         f"means of {style.seeds([len(runs) for runs in curves.values()])}"
         + (", on the range of the seeds" if several else ""),
     )
 
 
-def _behind(x: np.ndarray, mean: np.ndarray, seen: np.ndarray) -> str:
-    """What a line is within the trained context, and how it goes on behind it."""
+def _behind(x: np.ndarray, mean: np.ndarray, seen: np.ndarray, extent: tuple[float, float]) -> str:
+    """What a line is within the trained context, and how it goes on behind it.
+
+    Args:
+        extent: the least and the largest value of all lines.
+    """
     x = np.round(x).astype(int)
     if not seen.any() or seen.all():
         where = "behind the context" if not seen.any() else "within the context, the only part that is measured,"
-        return f"{where} it {words.shape(mean, x, at='position {}', write='{:.2f}'.format)}"
+        return f"{where} it {words.shape(mean, x, at='position {}', span=extent, write='{:.2f}'.format)}"
     within, behind = mean[seen], mean[~seen]
     said = f"{within.mean():.2f} on average within the context"
     if behind.max() <= 1.2 * within.max() and behind.mean() <= 1.1 * within.mean():
-        return f"{said} and no higher behind it, {behind.mean():.2f} on average"
+        return f"{said} and about as much behind it, {behind.mean():.2f} on average"
     beyond = np.flatnonzero(behind > 1.2 * within.max())
     first = f", first clearly exceeded at position {x[~seen][beyond[0]]:,}" if len(beyond) else ""
     middle = (behind.max() + behind.min()) / 2
     ups = int(((behind[1:] > middle) & (behind[:-1] <= middle)).sum()) + int(behind[0] > middle)
     downs = int(((behind[1:] <= middle) & (behind[:-1] > middle)).sum())
-    if min(ups, downs) > 1:
+    if min(ups, downs) > 1 and np.ptp(behind) > 0.5 * (extent[1] - extent[0]):
         way = f"goes up and down in {ups} waves between {behind.min():.2f} and {behind.max():.2f}"
     else:
-        way = words.shape(behind, x[~seen], at="position {}", write="{:.2f}".format)
+        way = words.shape(behind, x[~seen], at="position {}", span=extent, write="{:.2f}".format)
     return f"{said}{first}; behind it {way}"
 
 
