@@ -217,7 +217,8 @@ def goodhart(runs: Sequence[Sequence[dict]], proxy: str, truth: str, title: str,
     if stops:
         ax.axvline(np.mean(stops), color=style.INK, linewidth=1.2, linestyle=":")
         style.above(ax, np.mean(stops), "stop here")
-        said.append(f"a line marks where one would stop, at {np.mean(stops):.1f}")
+        there = f", the truth at {np.interp(np.mean(stops), grid, means[truth]):.2f}" if truth in means else ""
+        said.append(f"a line marks where one would stop, at {np.mean(stops):.1f}{there}")
     ax.set(xlabel="root of the KL divergence from the reference (nats per answer)", ylabel="score of the answers")
     ax.margins(x=0.02)
     style.headline(fig, fill(title, 80))
@@ -244,5 +245,3 @@ def _gap(grid: np.ndarray, means: Mapping[str, np.ndarray], proxy: str, truth: s
     peak = int(means[truth].argmax())
     best = f"the truth is highest at {grid[peak]:.1f}, {means[truth][peak]:.2f}, and {means[truth][-1]:.2f} at the end"
     return f"the judge's word less the truth {change} from {first:.2f} to {last:.2f} on the way; {best}"
-
-

@@ -111,8 +111,10 @@ def loss_by_minute(runs: Mapping[str, Sequence[Mapping]], goals: Mapping[str, fl
         ax.plot(minutes, high, color=style.COLOURS[i], linestyle=style.LINESTYLES[i], linewidth=1.6, label=name)
         ax.plot(minutes, low, color=style.COLOURS[i], linestyle=style.LINESTYLES[i], linewidth=1.6)
         way = comparing.going(high) if comparing.going(low) == comparing.going(high) else "goes"
-        said.append(f"{name} {way} from between {low[0]:.2f} and {high[0]:.2f} after {minutes[0]:g} minutes to between "
-                    f"{low[-1]:.2f} and {high[-1]:.2f} after {minutes[-1]:g}{_reached(minutes, low, high, goals)}")
+        said.append(
+            f"{name} {way} from between {low[0]:.2f} and {high[0]:.2f} after {minutes[0]:g} minutes to between "
+            f"{low[-1]:.2f} and {high[-1]:.2f} after {minutes[-1]:g}{_reached(minutes, low, high, goals)}"
+        )
     for name, goal in goals.items():
         ax.axhline(goal, color=style.INK, linewidth=1.1, linestyle=":")
         ax.text(0.01, goal - 0.012, f"{name}: {goal:.2f}", transform=ax.get_yaxis_transform(), va="top", fontsize=9,
@@ -144,8 +146,6 @@ def _reached(minutes, low, high, goals: Mapping[str, float]) -> str:
             until = "by its lower edge alone" if sure is None else f"wholly after {sure:g}"
             said.append(f"it reaches {goal:.2f} after {first:g} minutes, {until}")
     return "".join(f", and {each}" for each in said)
-
-
 
 
 @style.figure

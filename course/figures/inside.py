@@ -85,8 +85,6 @@ def _beside_tuned(curves: Mapping[str, Sequence[float]], tuned: Mapping[str, Seq
     return f"a tuned lens, dashed, for {comparing.grouped(said)}" if said else "a tuned lens is dashed"
 
 
-
-
 @style.figure
 def logit_shares(shares: Mapping[str, tuple[float, float]], title: str):
     """What each part of the model adds to a logit, and the sum.
@@ -182,8 +180,8 @@ def three_tests(results: Mapping[str, Mapping[str, tuple[float, float]]], chance
         by_test[test] = f"{level}{', about as by guessing' if near else ''}"
     wide = max((error for found in results.values() for _, error in found.values()), default=0.0)
     return fig, words.told(
-        f"How often the word is right in {n:,} {'stories' if n > 1 else 'story'}, {words.count(len(results), 'model')}: "
-        f"{'; '.join(f'{test} {level}' for test, level in by_test.items())}",
+        f"How often the word is right in {n:,} {'stories' if n > 1 else 'story'}, "
+        f"{words.count(len(results), 'model')}: {'; '.join(f'{test} {level}' for test, level in by_test.items())}",
         f"guessing is right in {chance:.0%}, a dotted line",
         f"a point for each test and model, with standard errors of at most {wide:.1%}",
     )

@@ -187,8 +187,6 @@ def _kept(means: Mapping[str, Mapping[str, float]]) -> list[str]:
     return [*said, ", ".join(low)]
 
 
-
-
 @style.figure
 def bars(shares: Mapping[str, Sequence[float]], title: str, xlabel: str):
     """A bar for the mean of each name, with a mark for each seed and the standard error.

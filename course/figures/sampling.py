@@ -224,7 +224,7 @@ def _reshaped(panels: Mapping[str, Sequence[float]], tokens: Sequence[str]) -> s
         leads = f"{tokens[order[0]]} {values[order[0]]:.2f}"
         if len(order) > 1 and values[order[1]] > 0:
             leads += f", then {tokens[order[1]]} {values[order[1]]:.2f}"
-        if order[0]:
+        if 0 not in order[:2]:
             leads += f", and {tokens[0]} {values[0]:.2f}"
         gone = [token for token, value in zip(tokens, values, strict=True) if value <= 0]
         said.append(f"{name}: {leads}" + (f" (removed: {comparing.some(gone, 5)})" if gone else ""))

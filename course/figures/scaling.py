@@ -114,8 +114,7 @@ def law_and_runs(
                     label="held out, with its band")  # fmt: skip
         inside = sum(low <= each <= high for _, (low, high), each in held_out)
         told = [
-            f"{law:.3f} ({low:.3f} to {high:.3f}) predicted, {each:.3f} came"
-            for law, (low, high), each in held_out
+            f"{law:.3f} ({low:.3f} to {high:.3f}) predicted, {each:.3f} came" for law, (low, high), each in held_out
         ]
         said_of.append(f"of runs that the fit has not seen, {inside} of {len(held_out)} came to a loss inside the band "
                        f"that was predicted: {'; '.join(told)}")  # fmt: skip
@@ -282,8 +281,6 @@ def _best_rates(found: Sequence[tuple[int, float, float, bool]]) -> str:
     points = ", ".join(f"{rate:g} for width {width} (loss {loss:.2f}{', at the edge' if edge else ''})"
                        for width, rate, loss, edge in found)  # fmt: skip
     return f"{moves if len(found) > 1 else 'one width'}: {points}"
-
-
 
 
 @style.figure

@@ -203,8 +203,8 @@ def by_position(curves: Mapping[str, Sequence[Sequence[float]]], length: int, co
     several = any(len(runs) > 1 for runs in curves.values())
     extent = words.span([mean for _, mean, _ in drawn.values()])
     return fig, words.told(
-        f"{title}: the loss by position up to {length:,}, in nats per token, with a line where the trained context of "
-        f"{context:,} ends",
+        f"{title}: loss by position up to {length:,}, in nats; a line marks the end of the trained context, "
+        f"{context:,}",
         *(f"{name}: {_behind(*line, extent)}" for name, line in drawn.items()),
         f"means of {style.seeds([len(runs) for runs in curves.values()])}"
         + (", on the range of the seeds" if several else ""),
@@ -226,14 +226,14 @@ def _behind(x: np.ndarray, mean: np.ndarray, seen: np.ndarray, extent: tuple[flo
     if behind.max() <= 1.2 * within.max() and behind.mean() <= 1.1 * within.mean():
         return f"{said} and about as much behind it, {behind.mean():.2f} on average"
     beyond = np.flatnonzero(behind > 1.2 * within.max())
-    first = f", first clearly exceeded at position {x[~seen][beyond[0]]:,}" if len(beyond) else ""
+    first = f", clearly exceeded at {x[~seen][beyond[0]]:,} for the first time" if len(beyond) else ""
     middle = (behind.max() + behind.min()) / 2
     ups = int(((behind[1:] > middle) & (behind[:-1] <= middle)).sum()) + int(behind[0] > middle)
     downs = int(((behind[1:] <= middle) & (behind[:-1] > middle)).sum())
     if min(ups, downs) > 1 and np.ptp(behind) > 0.5 * (extent[1] - extent[0]):
         way = f"goes up and down in {ups} waves between {behind.min():.2f} and {behind.max():.2f}"
     else:
-        way = words.shape(behind, x[~seen], at="position {}", span=extent, write="{:.2f}".format)
+        way = words.shape(behind, x[~seen], at="{}", span=extent, write="{:.2f}".format)
     return f"{said}{first}; behind it {way}"
 
 
