@@ -52,7 +52,10 @@ def pictures():
     )
     yield (
         figures.suspects({"right": 1.6, "twice": 1.7, "over time": 9.0}, 2048, [1.6, 43030], 50257),
-        ["lie not all of them inside", "Suspects in that range: none. Above it: none; below it: right and twice 0.001, over"],
+        [
+            "lie not all of them inside",
+            "Suspects in that range: none. Above it: none; below it: right and twice 0.001, over time 0.004.",
+        ],
     )
     yield (
         figures.two_readings([0, 10, 20], {"twice": [7.6, 7.5, 7.4], "once": [7.6, 5.0, 4.0]}, 2048),

@@ -34,9 +34,9 @@ def step_by_kind(seconds: Mapping[str, float], wall: float, device: str):
     ax.set_title("What one step spends its time on")
     told = ", ".join(f"{kind} {_part(each / wall)}" for kind, each in bars.items())
     first, share = [], 0.0
-    for kind in sorted(bars, key=lambda kind: -bars[kind]):
+    for kind in sorted(seconds, key=lambda kind: -seconds[kind]):
         if share < 0.75:
-            first, share = [*first, kind], share + bars[kind] / wall
+            first, share = [*first, kind], share + seconds[kind] / wall
     return fig, words.told(
         f"{comparing.verb(first, 'alone', 'together')} take {share:.0%} of a step on {device}, {1000 * wall:,.0f} ms "
         "in all",

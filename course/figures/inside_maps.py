@@ -266,7 +266,8 @@ def _standing_out(values: np.ndarray) -> str:
     top = np.unravel_index(values.argmax(), values.shape)
     most, low = float(values[top]), float(values.min())
     if most < 0.2 or most - float(np.median(values)) < 0.1:
-        return f"no head stands out, {_number(low)} to {_number(most)}" if values.size > 1 else f"{_number(most)}"
+        span = comparing.reach((low, most), _number)
+        return f"no head stands out, {span}" if values.size > 1 else span
     high = [place for place in map(tuple, np.argwhere(values >= (most + np.median(values)) / 2)) if values[place] > low]
     if not high or len(high) > 4:
         return f"many heads score, most head {head_name(*top)}, {_number(most)}"
@@ -349,7 +350,7 @@ def _lost_most(told: Mapping[str, Mapping[str, Sequence[float]]], measures: Sequ
 def _lost(row: Mapping[str, float], whole: Mapping[str, float], loss: str) -> list[float]:
     """How much of each measure is lost, from 0 to 1: a share of recall, and of a loss the nats that it rose by."""
     return [
-        min(1.0, max(0.0, value - whole[name] if name == loss else 1 - value / max(whole[name], 1e-9)))
+        min(1.0, max(0.0, value - whole[name] if name == loss else 1 - value / whole[name] if whole[name] > 0 else 0.0))
         for name, value in row.items()
     ]
 
