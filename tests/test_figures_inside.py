@@ -100,8 +100,8 @@ def heat_maps():
         [
             "5 places by 60 tokens",
             "mostly pale: 2 of 300 cells are over 0.5",
-            "Embedding, after MLP 1 and after attention 2 nowhere much, at most 0.00",
-            "after attention 1 most at ·word7, position 7, 0.80",
+            "Embedding, after MLP 1 and after attention 2: nowhere much, at most 0.00",
+            "after attention 1: most at ·word7, position 7, 0.80",
             "1.02",
         ],
     )
@@ -109,7 +109,7 @@ def heat_maps():
     full = np.full((1, 1), 0.9)
     yield (
         inside_maps.patching_map(["."], ["stream"], full),
-        ["Stream most at “.”, position 0, 0.90.", "1 of 1 cells is over"],
+        ["Stream: most at “.”, position 0, 0.90.", "1 of 1 cells is over"],
     )
 
     table = np.array([[0.1, 0.9, 0.0], [0.6, 0.2, 0.3], [0.0, 0.1, 0.8]])
@@ -151,19 +151,19 @@ def lines():
     yield (
         inside.lens_by_layer(PLACES, {"hero": rises, "toy": rises[::-1]}, {"hero": [0.5] * 5}),
         [
-            "Hero leaps at the place after attention 2, where at least half of its rise lies",
-            "toy ends no higher than it began, 0.00 after 0.90.",
-            "A tuned lens, dashed, for hero reads up to 0.50 more.",
+            "Hero: leaps at the place after attention 2, where at least half of its rise lies",
+            "toy: ends no higher than it began, 0.00 after 0.90.",
+            "A tuned lens, dashed, for hero: reads up to 0.50 more.",
             "hero 0.00, 0.10, 0.20, 0.80, 0.90",
         ],
     )
     slow = {"steady": [0.0, 0.2, 0.4, 0.65, 0.8], "level": [0.3, 0.31, 0.3, 0.31, 0.3]}
     yield (
         inside.lens_by_layer(PLACES, slow, slow),
-        ["Steady rises step by step, most at the place after attention 2; level stays near 0.30.",
-         "A tuned lens, dashed, for steady and level reads the same within 0.05."],
+        ["Steady: rises step by step, most at the place after attention 2; level: stays near 0.30.",
+         "A tuned lens, dashed, for steady and level: reads the same within 0.05."],
     )  # fmt: skip
-    yield inside.lens_by_layer(PLACES[:1], {"hero": [0.3]}), ["Hero is 0.30."]
+    yield inside.lens_by_layer(PLACES[:1], {"hero": [0.3]}), ["Hero: is 0.30."]
 
     results = {name: {test: (0.9 - 0.2 * i, 0.01) for i, test in enumerate(TESTS)} for name in ("shipped", "seed 1")}
     yield (

@@ -62,7 +62,7 @@ def pictures():
         [
             "guessing costs ln V, 7.62",
             "Twice never comes below ln V - 1, 6.62. Once does come below it.",
-            "once falls from 7.60 to 4.00",
+            "once: falls from 7.60 to 4.00",
         ],
     )
     panels = {"plain": [0.5, 0.3, 0.2], "top-k 1": [1.0, 0, 0], "T = 2": [0.4, 0.35, 0.25], "min-p": [0.6, 0.4, 0]}

@@ -46,7 +46,7 @@ def by_number():
         figures.by_number(gone, "Remedies", "rate", "loss", {"equal guessing": math.log(2048)}),
         [
             "Remedies: loss by rate, on a logarithmic axis, 1 to 2 seeds a point",
-            "Plain has one point, at 0.01; cap is lowest at 0.01, rising from there on; never has no loss at all.",
+            "Plain: one point, at 0.01; cap: lowest at 0.01, rising from there on; never: no loss at all.",
             "Plain: 2.100 ± 0.100 at 0.01, no loss at 0.1, 2 of 2 runs diverged",
             "cap: 2.100 at 0.01, 5.000 at 0.1, 1 of 2 runs diverged",
             "Runs that diverged are crosses at the upper edge; means are of the others.",
@@ -62,7 +62,7 @@ def by_number():
     yield (
         figures.by_number(rates, "Rates", "rate", "loss"),
         [
-            "A is lowest at 2, rising from there on; b is lowest at the last, 4, falling all the way; c is lowest",
+            "A: lowest at 2, rising from there on; b: lowest at the last, 4, falling all the way; c: lowest",
             "At 4, the lowest first: b 2.00, c 2.00, a 5.00.",
         ],
     )

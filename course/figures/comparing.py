@@ -21,12 +21,16 @@ def some(names: Iterable[str], most: int = 8) -> str:
     return words.listing(names if len(names) <= most else [*names[: most - 1], f"{len(names) - most + 1} more"])
 
 
-def grouped(said: Mapping[str, str], between: str = ", ") -> str:
-    """Names with what is said of each; those of which the same is said stand together: "a and b 100%, c 8%"."""
+def grouped(said: Mapping[str, str], between: str = ", ", link: str = " ") -> str:
+    """Names with what is said of each; those of which the same is said stand together: "a and b 100%, c 8%".
+
+    Args:
+        link: what stands between names and what is said of them; ": " before a verb, which would not fit several.
+    """
     by: dict[str, list[str]] = {}
     for name, what in said.items():
         by.setdefault(what, []).append(name)
-    return between.join(f"{words.listing(names)} {what}" for what, names in by.items())
+    return between.join(f"{words.listing(names)}{link}{what}" for what, names in by.items())
 
 
 def reach(values: Iterable[float], write: Written = words.number) -> str:

@@ -53,7 +53,7 @@ def lens_by_layer(
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return fig, words.told(
         f"The probability of the true word, read by the logit lens after each place from {places[0]} to {places[-1]}",
-        comparing.grouped({role: _leap(values, places) for role, values in curves.items()}, "; "),
+        comparing.grouped({role: _leap(values, places) for role, values in curves.items()}, "; ", ": "),
         _beside_tuned(curves, tuned) if tuned else "",
         f"in numbers: {'; '.join(f'{role} ' + ', '.join(f'{v:.2f}' for v in each) for role, each in curves.items())}",
     )
@@ -82,7 +82,7 @@ def _beside_tuned(curves: Mapping[str, Sequence[float]], tuned: Mapping[str, Seq
         most = float(away[np.abs(away).argmax()])
         same = "reads the same within 0.05"
         said[role] = same if abs(most) <= 0.05 else f"reads up to {abs(most):.2f} {'more' if most > 0 else 'less'}"
-    return f"a tuned lens, dashed, for {comparing.grouped(said)}" if said else "a tuned lens is dashed"
+    return f"a tuned lens, dashed, for {comparing.grouped(said, '; ', ': ')}" if said else "a tuned lens is dashed"
 
 
 @style.figure

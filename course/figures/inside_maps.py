@@ -389,7 +389,7 @@ def patching_map(tokens: Sequence[str], places: Sequence[str], effects: np.ndarr
     pale = ", mostly pale" if (effects < 0.1).mean() > 0.5 else ""
     return fig, words.told(
         title,
-        comparing.grouped(places_said, "; "),
+        comparing.grouped(places_said, "; ", ": "),
         f"a map of {words.count(len(places), 'place')} by {words.count(T, 'token')}, from 0 to 1{pale}: {len(strong)} "
         f"of {effects.size} cells {'is' if len(strong) == 1 else 'are'} over 0.5",
     )

@@ -182,7 +182,7 @@ def two_readings(steps: Sequence[int], reported: Mapping[str, Sequence[float]], 
         f"Reported loss over {steps[-1]} steps; guessing costs ln V, {top:.2f}",
         f"{comparing.verb(near, 'never comes', 'never come')} below ln V - 1, {top - 1:.2f}" if near else "",
         f"{comparing.verb(others, 'does', 'do')} come below it" if near and others else "",
-        comparing.grouped(ways, "; "),
+        comparing.grouped(ways, "; ", ": "),
     )
 
 

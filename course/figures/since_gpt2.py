@@ -154,7 +154,7 @@ def by_number(
     marked = "; ".join(f"a line marks {name} at {value:.2f}" for name, value in levels.items())
     return fig, words.told(
         f"{title}: {ylabel} by {xlabel}, on a logarithmic axis, {style.seeds(counts)} a point{errors}",
-        comparing.grouped(lows, "; "),
+        comparing.grouped(lows, "; ", ": "),
         f"at {numbers[-1]:,g}, the lowest first: {words.ranking(ends, '{:.2f}'.format)}" if len(ends) > 1 else "",
         gone, marked, "; ".join(said),
     )  # fmt: skip
@@ -164,14 +164,14 @@ def _lowest(points: Sequence[tuple[float, float]]) -> str:
     """Where a line is lowest, and whether it falls or rises to there and from there on."""
     there = [(x, y) for x, y in points if not math.isnan(y)]
     if not there:
-        return "has no loss at all"
+        return "no loss at all"
     if len(there) == 1:
-        return f"has one point, at {there[0][0]:,g}"
+        return f"one point, at {there[0][0]:,g}"
     low = min(range(len(there)), key=lambda i: there[i][1])
     before, after = (comparing.going([y for _, y in part]) for part in (there[: low + 1], there[low:]))
     if low == len(there) - 1:
-        return f"is lowest at the last, {there[low][0]:,g}" + (", falling all the way" if before == "falls" else "")
-    return f"is lowest at {there[low][0]:,g}" + (", rising from there on" if after == "rises" else "")
+        return f"lowest at the last, {there[low][0]:,g}" + (", falling all the way" if before == "falls" else "")
+    return f"lowest at {there[low][0]:,g}" + (", rising from there on" if after == "rises" else "")
 
 
 @style.figure
