@@ -48,8 +48,8 @@ STEPS = [
 
 def test_a_growing_story_tells_its_most_surprising_token():
     picture = storytelling.growing_story("Once upon a time", STEPS)
-    assert "45 tokens" in picture.alt and "18 had a probability above 0.9" in picture.alt
-    assert "'rab' at 0.02" in picture.alt
+    assert "Of 45 tokens" in picture.alt and "almost certain of 18, a probability above 0.9" in picture.alt
+    assert "“·rab” 0.02" in picture.alt
     assert len(picture.png) < 100_000
 
 
@@ -61,4 +61,5 @@ def test_lines_are_broken_before_they_are_too_long():
 
 def test_choices_tell_the_likeliest():
     picture = storytelling.choices(STEPS, at=[1, 3])
-    assert "after '... a' the likeliest is '·little' at 0.50" in picture.alt
+    assert "After “... a” a few share it: “·little” 0.50" in picture.alt
+    assert "one token has nearly everything, “bit” 1.00" in picture.alt

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.ticker import FuncFormatter
 
-from course.figures import grids, style
+from course.figures import grids, style, words
+from course.figures.attention_words import standing_out
 from course.figures.language_models import label
 
 NUMBERS = 6  # maps of up to so many tokens have their weights written in
@@ -33,9 +34,16 @@ def matmul(weights: np.ndarray, x: np.ndarray, tokens: Sequence[str]):
     axes[0].set_xticks(range(T), names, fontsize=8.5, rotation=35, ha="right", rotation_mode="anchor")
     style.headline(fig, "All mixtures by one matrix multiplication")
     last = (weights @ x)[-1]
-    return fig, (
-        f"A {T} by {T} matrix of weights times the vectors of {', '.join(names)} gives one mixture a row. "
-        f"The last row of weights is {grids.listed(weights[-1])}, its mixture {grids.listed(last)}."
+    above = np.triu(weights, 1)
+    shape = "all above the diagonal is zero" if T > 1 and not above.any() else "" if T == 1 else (
+        f"{np.count_nonzero(above)} weights above the diagonal are not zero")  # fmt: skip
+    return fig, words.told(
+        f"A {T} by {T} matrix of weights, times a vector of {d} values for each of {', '.join(names)}, gives one "
+        f"mixture a row",
+        f"In the weights {shape}" if shape else "",
+        f"So {standing_out(weights, names)}" if np.allclose(weights.sum(axis=1), 1) and T > 1 else "",
+        f"The first row of weights is {grids.listed(weights[0])}; the last is {grids.listed(weights[-1])}, and its "
+        f"mixture {grids.listed(last)}",
     )
 
 
@@ -55,7 +63,7 @@ def maps(weights: Mapping[str, np.ndarray], tokens: Sequence[str], title: str = 
     high = min(each, 3.1 if T <= NUMBERS else 4.6)
     fig, axes = style.canvas(rows, columns, height=rows * (high + 0.35) + 0.3, squeeze=False, sharey=True)
     fig.get_layout_engine().set(wspace=0.06)
-    names, said = [label(token) for token in tokens], []
+    names, said = [label(token) for token in tokens], {}
     for ax in axes.flat[len(weights) :]:
         ax.axis("off")
     for number, (ax, (name, values)) in enumerate(zip(axes.flat, weights.items(), strict=False)):
@@ -66,10 +74,13 @@ def maps(weights: Mapping[str, np.ndarray], tokens: Sequence[str], title: str = 
         turned = {"rotation": 90} if T > 8 else {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
         lowest = number + columns >= len(weights)  # of its column
         ax.set_xticks(range(T) if lowest else [], names if lowest else [], fontsize=size, **turned)
-        most = int(values[-1].argmax())
-        said.append(f"{name}: {names[-1]} takes most from {names[most]}, {values[-1, most]:.2f}")
+        said[name] = standing_out(values, names)
     style.headline(fig, title)
-    return fig, f"Attention maps over {T} tokens; rows take, columns give. {'; '.join(said)}."
+    return fig, words.told(
+        f"{'A map' if len(weights) == 1 else 'Maps'} of attention over {words.count(T, 'token')}: each row is a token "
+        f"that takes, each column one that gives",
+        *(f"{name}: {what}" for name, what in said.items()),
+    )
 
 
 @style.figure
@@ -95,8 +106,23 @@ def arcs(tokens: Sequence[str], weights: Sequence[float], title: str):
         ax.text(position, -0.2, f"{weight:.2f}", ha="center", va="center", fontsize=9.5, color=style.QUIET)
     ax.set(xlim=(-0.6, T - 0.4), ylim=(-0.3, 1.05), title=title)
     ax.axis("off")
-    listed = ", ".join(f"{label(token)} {weight:.2f}" for token, weight in zip(tokens, weights, strict=True))
-    return fig, f"Arcs from {label(tokens[-1])} to the tokens it sees, with its weights: {listed}."
+    return fig, _taken([words.quoted(label(token)) for token in tokens], np.asarray(weights, dtype=float))
+
+
+def _taken(names: Sequence[str], weights: np.ndarray) -> str:
+    """From whom the last token takes most, or that it takes the same from all."""
+    listed = ", ".join(f"{name} {weight:.2f}" for name, weight in zip(names, weights, strict=True))
+    order = np.argsort(-weights, kind="stable")
+    first = "itself" if order[0] == len(names) - 1 else names[order[0]]
+    if len(names) == 1:
+        lead = f"{names[0]} sees itself alone"
+    elif np.ptp(weights) <= 0.1 / len(names):
+        lead = f"{names[-1]} takes the same from every token it sees"
+    elif weights[order[0]] >= 3 * weights[order[1]]:
+        lead = f"{names[-1]} takes by far the most from {first}"
+    else:
+        lead = f"{names[-1]} takes most from {first}"
+    return f"Arcs from {names[-1]} to the tokens it sees, the thicker the more it takes. {lead}. The weights: {listed}."
 
 
 @style.figure
@@ -110,8 +136,20 @@ def score_variance(d_head: Sequence[int], variance: Mapping[str, Sequence[float]
     ax.set_title("The wider the head, the wilder its scores")
     grids.ticks(ax, d_head)
     ax.legend(loc="upper left")
-    said = "; ".join(f"{name} from {v[0]:.2g} to {v[-1]:.3g}" for name, v in variance.items())
-    return fig, f"Variance of the scores for heads of width {d_head[0]} to {d_head[-1]}: {said}."
+    return fig, words.told(
+        f"The variance of the scores against the width of a head, {d_head[0]:,} to {d_head[-1]:,}, on logarithmic axes",
+        words.lines(variance, d_head, at="width {}", log=True, log_x=True),
+        "; ".join(f"{name} {_grows(d_head, values)}" for name, values in variance.items()),
+    )
+
+
+def _grows(x: Sequence[float], y: Sequence[float]) -> str:
+    """How something grows with x, from its first to its last value: not, as x, as its square, or otherwise."""
+    power = float(np.log(y[-1] / y[0]) / np.log(x[-1] / x[0]))
+    for exponent, how in ((0, "does not grow with it"), (1, "grows in proportion to it"), (2, "grows as its square")):
+        if abs(power - exponent) < 0.1:
+            return how
+    return f"grows as its power {power:.1f}" if power > 0 else f"shrinks as its power {power:.1f}"
 
 
 @style.figure
@@ -129,12 +167,12 @@ def saturation(d_head: Sequence[int], largest: Mapping[str, Sequence[float]], gr
     axes[0].set_ylim(0, 1)
     style.headline(fig, "A softmax that is sure of itself")
     axes[0].legend(loc="upper left")
-    said = "; ".join(
-        f"{name}: largest weight from {largest[name][0]:.2f} to {largest[name][-1]:.2f}, gradient from "
-        f"{gradient[name][0]:.3f} to {gradient[name][-1]:.3f}"
-        for name in largest
+    place = {"at": "width {}", "log_x": True}
+    return fig, words.told(
+        f"Two panels over the width of a head, {d_head[0]:,} to {d_head[-1]:,}, on a logarithmic axis",
+        f"The largest weight of a row: {words.lines(largest, d_head, write=words.fixed(2), **place)}",
+        f"The mean size of the gradient: {words.lines(gradient, d_head, **place)}",
     )
-    return fig, f"Softmax for heads of width {d_head[0]} to {d_head[-1]}. {said}."
 
 
 @style.figure
@@ -162,10 +200,26 @@ def felt(panels: Mapping[str, np.ndarray], tokens: Sequence[str]):
         ax.set_yticks(range(T), names, fontsize=9)
         ax.set_xticks(range(T), names, fontsize=9)
         ax.set_xlabel("this input was changed")
-        said.append(f"{title}: {int(np.triu(grid, 1).sum())} outputs felt a change in their future")
+        said.append(f"{title}: {_felt_by(grid)}")
     axes[0][0].set_ylabel("did this output change?")
     style.headline(fig, "Who notices that an input changed?")
-    return fig, f"Grids of which output felt which input. {'; '.join(said)}."
+    return fig, words.told(
+        f"Grids over {T} tokens: a row is an output, a column an input that was changed, a filled cell an output that "
+        f"changed with it; above the diagonal it is a leak from the future",
+        *said,
+    )
+
+
+def _felt_by(grid: np.ndarray) -> str:
+    """Which triangles of a grid of truth values are filled."""
+    T = len(grid)
+    leaks, future = int(np.triu(grid, 1).sum()), T * (T - 1) // 2
+    past, below = int(np.tril(grid).sum()), T * (T + 1) // 2
+    if past == below and leaks == future > 0:
+        return f"every output felt every input, so there are {leaks} leaks"
+    seen = "every output felt itself and all inputs before it" if past == below else (
+        f"{past} of the {below} cells on and below the diagonal are filled")  # fmt: skip
+    return f"{seen}, " + ("and none felt a later one: no leak" if not leaks else f"and {words.count(leaks, 'leak')}")
 
 
 @style.figure
@@ -198,11 +252,38 @@ def cut_into_heads(panels: Mapping[str, np.ndarray], tokens: Sequence[str]):
         ax.tick_params(length=0)
         for spine in ax.spines.values():
             spine.set_visible(False)
-        torn = sum(sorted(row.tolist()) != sorted(heads[0].tolist()) for row in heads)
-        mixed = torn or len(set(heads[0].tolist())) == 1
-        said.append(f"{title}: " + ("tokens are torn apart" if mixed else "every head gets a part of every token"))
+        said.append(f"{title}: {_owners(heads, [words.quoted(label(token)) for token in tokens])}")
     style.headline(fig, "Which head gets which feature")
-    return fig, f"The number of the head that each cell of the vectors goes to. {'; '.join(said)}."
+    return fig, words.told(
+        "Tables with a row for each token and a column for each feature; a cell has the number of the head it goes to",
+        *said,
+    )
+
+
+def _owners(heads: np.ndarray, names: Sequence[str]) -> str:
+    """What each head gets: the same features of every token, or whole tokens and pieces of others."""
+    numbers = sorted(set(heads.flatten().tolist()))
+    if len(numbers) > 1 and (heads == heads[0]).all():
+        parts = [f"head {head} features {_run(np.flatnonzero(heads[0] == head))}" for head in numbers]
+        return "every head gets a part of every token, " + words.listing(parts)
+    said = []
+    for head in numbers:
+        whole = [name for name, row in zip(names, heads, strict=True) if (row == head).all()]
+        some = [
+            f"features {_run(np.flatnonzero(row == head))} of {name}"
+            for name, row in zip(names, heads, strict=True)
+            if (row == head).any() and not (row == head).all()
+        ]
+        said.append(f"head {head} gets {words.listing(([f'all of {words.listing(whole)}'] if whole else []) + some)}")
+    lead = "the heads do not get the same features of every token: " if len(numbers) > 1 else ""
+    return lead + "; ".join(said)
+
+
+def _run(places: np.ndarray) -> str:
+    """Numbers in a row by their ends, else all of them."""
+    if len(places) > 2 and (np.diff(places) == 1).all():
+        return f"{places[0]} to {places[-1]}"
+    return words.listing(str(place) for place in places)
 
 
 @style.figure
@@ -222,10 +303,18 @@ def cost(lengths: Sequence[int], milliseconds: Mapping[str, Sequence[float]], me
     axes[0].legend(loc="upper left")
     style.headline(fig, "What attention costs")
     slowest = max(milliseconds, key=lambda name: milliseconds[name][-1])  # seconds differ from run to run: words
-    grows = ", ".join(f"{name} times {values[-1] / values[0]:.0f}" for name, values in megabytes.items())
-    return fig, (
-        f"From {lengths[0]} to {lengths[-1]} tokens, a sequence {lengths[-1] / lengths[0]:g} times as long. Memory "
-        f"grows: {grows}. At the longest one {slowest} takes the most time."
+    longer = lengths[-1] / lengths[0]
+    grows = "; ".join(
+        f"{name} {_grows(lengths, values)}, to {words.number(values[-1] / values[0])} times as much"
+        for name, values in megabytes.items()
+    )
+    hungry = max(megabytes, key=lambda name: megabytes[name][-1])
+    return fig, words.told(
+        f"Time and memory against the length of a sequence, {lengths[0]:,} to {lengths[-1]:,} tokens, {longer:g} times "
+        f"as long, all axes logarithmic",
+        f"Memory with the length: {grows}",
+        f"At the longest one {hungry} needs the most memory"
+        + (" and takes the most time" if hungry == slowest else f", and {slowest} takes the most time"),
     )
 
 
@@ -244,8 +333,10 @@ def learning(steps: Sequence[int], losses: Sequence[float], levels: Mapping[str,
         ax.text(1.2 * steps[-1], value, f"{name}: {value:.2f}", va="bottom", ha="right", fontsize=9.5)
     ax.set(xlim=(0, 1.21 * steps[-1]), ylim=(0, None), xlabel="steps", ylabel="nats per token")
     ax.set_title("One head learns to tell stories")
-    said = ", ".join(f"{name} at {value:.2f}" for name, value in levels.items())
-    return fig, f"Training loss over {steps[-1]} steps: from {losses[0]:.2f} to {losses[-1]:.2f}. Levels: {said}."
+    return fig, words.told(
+        f"The training loss {words.shape(losses, steps, write=words.fixed(2))}",
+        words.past_levels(losses, steps, levels),
+    )
 
 
 @style.figure
@@ -257,11 +348,24 @@ def by_distance(weights: Mapping[str, Sequence[float]]):
         centers = np.arange(len(values)) + (i - (len(weights) - 1) / 2) * wide
         ax.bar(centers, values, width=wide, color=(style.BLUE, style.ORANGE)[i % 2], hatch=style.HATCHES[i],
                edgecolor=style.GROUND, linewidth=0.5, label=name)  # fmt: skip
-        most = int(np.argmax(values))
-        said.append(f"{name}: most at distance {most}, {values[most]:.2f}")
+        said.append(f"{name}: {_back(values)}")
     ax.set(xlabel="tokens back", ylabel="mean weight")
     ax.set_title("How far back does it look?")
     ax.set_xticks(range(max(map(len, weights.values()))))
     if len(weights) > 1:
         ax.legend()
-    return fig, f"Mean attention weight by distance. {'; '.join(said)}."
+    return fig, words.told(
+        "Bars of the mean attention weight by how many tokens back it goes, 0 being the token itself", *said
+    )
+
+
+def _back(values: Sequence[float]) -> str:
+    """At which distance most attention goes, how it goes on from there, and how much the token keeps for itself."""
+    most = int(np.argmax(values))
+    where = "to the token itself" if most == 0 else words.count(most, "token") + " back"
+    said = f"most goes {where}, {values[most]:.2f}"
+    if len(values) - most > 2:
+        falls = all(b < a for a, b in zip(values[most:], values[most + 1 :], strict=False))
+        said += f", and {'less with every token further' if falls else 'not always less further on'}, "
+        said += f"{values[-1]:.3f} at {len(values) - 1}"
+    return said + (f"; to itself {values[0]:.3f}" if most else "")

@@ -7,7 +7,7 @@ import matplotlib
 import numpy as np
 from matplotlib.patches import Patch, Rectangle
 
-from course.figures import style
+from course.figures import style, words
 
 # Colours of words and of stories that must carry white or dark letters, or stand side by side.
 DARK = (style.NAVY, style.BERRY, style.BLUE, "#1d7468")
@@ -37,18 +37,21 @@ def word_cloud(counts: Mapping[str, int], most: int = 90):
         color_func=lambda word, **_: DARK[place.get(word, 0) % len(DARK)],
     ).generate_from_frequencies({word: counts[word] for word in top})  # fmt: skip
     ax.imshow(cloud.to_array(), interpolation="bilinear")
-    said = ", ".join(f"{word} ({counts[word]:,})" for word in top[:8])
-    return fig, f"Word cloud of {len(top)} words, the largest being the most frequent: {said}."
+    return fig, words.told(
+        f"A cloud of {len(top)} words, each the larger the more often it occurs. The largest are "
+        + ", ".join(f"{word} ({counts[word]:,})" for word in top[:8]),
+        f"Then come {', '.join(top[8:30])}" if len(top) > 8 else "",
+    )
 
 
 @style.figure
-def zipf(series: Mapping[str, Sequence[tuple[int, float]]], words: Mapping[int, str] | None = None):
+def zipf(series: Mapping[str, Sequence[tuple[int, float]]], named: Mapping[int, str] | None = None):
     """Zipf's law: how often the word of each rank occurs, both axes logarithmic.
 
     Args:
         series: for each collection its `(rank, occurrences in a million words)`, as
             `course.corpus.rank_frequencies` gives them.
-        words: words of the first collection to be named, by rank.
+        named: words of the first collection, by rank.
     """
     fig, ax = style.canvas(height=3.9)
     for i, (label, points) in enumerate(series.items()):
@@ -69,7 +72,7 @@ def zipf(series: Mapping[str, Sequence[tuple[int, float]]], words: Mapping[int, 
         label="half as often at twice the rank",
     )
     ranks, heights = np.log([*zip(*first, strict=True)])
-    for rank, word in (words or {}).items():
+    for rank, word in (named or {}).items():
         height = float(np.exp(np.interp(np.log(rank), ranks, heights)))  # on the line, also between two of its points
         ax.plot(rank, height, marker="o", markersize=8, color=style.INK, fillstyle="none", linestyle="none")
         ax.annotate(
@@ -79,11 +82,32 @@ def zipf(series: Mapping[str, Sequence[tuple[int, float]]], words: Mapping[int, 
     ax.set(xscale="log", yscale="log", xlabel="rank of the word, 1 is the most frequent")
     ax.set(ylabel="times in a million words", title="A few words do most of the work")
     ax.legend(loc="lower left")
-    said = "; ".join(
-        f"{label}: {points[0][1]:,.0f} in a million words at rank 1, {points[-1][1]:,.1f} at rank {points[-1][0]:,}"
-        for label, points in series.items()
+    return fig, words.told(
+        "How often a word occurs against its rank, both axes logarithmic; a dotted line halves at twice the rank",
+        *(_falls_by_rank(label, points) for label, points in series.items()),
+        f"Circles on the first line: {', '.join(f'{word} at rank {rank:,}' for rank, word in named.items())}"
+        if named
+        else "",
     )
-    return fig, f"Frequency against rank of words, both logarithmic. {said}. A dotted line falls as 1 over the rank."
+
+
+def _falls_by_rank(label: str, points: Sequence[tuple[int, float]]) -> str:
+    """How steep a line of Zipf is, how straight, and whether it breaks off at its end."""
+    rank, often = np.log(np.asarray(points, dtype=float)).T
+    ends = f"{points[0][1]:,.0f} in a million words at rank 1, {points[-1][1]:,.1f} at rank {points[-1][0]:,}"
+    if len(points) < 4 or points[-1][0] < 8:
+        return f"{label}: {ends}"
+    body = rank <= rank[-1] - np.log(4)  # without the last stretch, where a list of words may end
+    slope, start = np.polyfit(rank[body], often[body], 1) if body.sum() > 2 else np.polyfit(rank, often, 1)
+    off = np.abs(often[body] - (start + slope * rank[body])).max() if body.sum() > 2 else 0.0
+    straight = "in nearly a straight line" if off < 0.15 * np.ptp(often[body]) else "not in a straight line"
+    last = float(np.exp(np.interp(rank[-1] - np.log(2), rank, often) - often[-1]))
+    end = (
+        f"then it breaks off: over the last doubling it falls to 1/{last:.0f}"
+        if last > 2 * 2**-slope
+        else "and it goes on so to its end"
+    )
+    return f"{label} falls {straight}, at twice the rank to about {2**slope:.0%}, {end} ({ends})"
 
 
 @style.figure
@@ -105,8 +129,24 @@ def vocabulary_growth(series: Mapping[str, Sequence[tuple[int, int]]]):
     ax.set_title("Does the vocabulary go on growing?")
     ax.margins(x=0.06, y=0.12)
     ax.legend(loc="upper left")
-    said = "; ".join(f"{label}: {p[-1][1]:,} different among {p[-1][0]:,}" for label, p in series.items())
-    return fig, f"Lines of different words against words read, both logarithmic. {said}."
+    return fig, words.told(
+        "Different words against words read, both axes logarithmic",
+        *(_grows(label, points) for label, points in series.items()),
+    )
+
+
+def _grows(label: str, points: Sequence[tuple[int, int]]) -> str:
+    """Whether a vocabulary still grows at the end of its line: over the last tenfold of the words read."""
+    read, different = np.asarray(points, dtype=float).T
+    ends = f"{points[-1][1]:,} different among {points[-1][0]:,}"
+    if read[-1] < 10 * read[0]:
+        return f"{label}: {ends}"
+    before = np.exp(np.interp(np.log(read[-1] / 10), np.log(read), np.log(different)))
+    more = different[-1] / before - 1
+    how = (
+        "has turned flat" if more < 0.02 else "is still growing, by less and less" if more < 0.3 else "is still growing"
+    )
+    return f"{label} {how}: the last ten times as many words brought {more:.0%} more different ones ({ends})"
 
 
 @style.figure
@@ -135,10 +175,25 @@ def story_lengths(lengths: Sequence[int], context: int, unit: str = "tokens"):
     )  # fmt: skip
     ax.set(ylim=(0, max(counts) * 1.22), xlabel=f"{unit} in a story", ylabel="stories")
     ax.set_title(f"How long the stories are; {over} do not fit in the context")
-    middle = sorted(lengths)[len(lengths) // 2]
-    return fig, (
-        f"Histogram of {len(lengths):,} stories: from {min(lengths):,} to {max(lengths):,} {unit}, half of them up to "
-        f"{middle:,}. A line marks a context of {context}; {over} are longer."
+    return fig, words.told(
+        f"Histogram of the lengths of {len(lengths):,} stories, with a line at a context of {context} {unit}; {over} "
+        f"are longer",
+        _hill(lengths, unit),
+    )
+
+
+def _hill(lengths: Sequence[int], unit: str) -> str:
+    """Where the lengths lie, and whether one side has a longer tail."""
+    low, few, middle, much, high = np.quantile(lengths, (0, 0.02, 0.5, 0.98, 1), method="nearest")
+    left, right = middle - few, much - middle
+    tail = (
+        "about as far to either side"
+        if max(left, right) <= 1.5 * min(left, right)
+        else f"with a longer tail to the {'right' if right > left else 'left'}"
+    )
+    near = f"96 of 100 lie between {few:,} and {much:,}, {tail}" if len(lengths) >= 50 else ""
+    return f"The middle one has {middle:,} {unit}, the shortest {low:,} and the longest {high:,}" + (
+        f"; {near}" if near else ""
     )
 
 
@@ -184,9 +239,21 @@ def batch_layouts(layouts: Mapping[str, Sequence[Sequence[tuple[int, int]]]], co
         )
         ax.set_yticks(range(len(sequences)))
         ax.grid(visible=False)
-        said.append(f"{label}, {len(sequences)} sequences, {wasted:.0%} of the positions wasted")
+        said.append(f"{label}, {_filled(sequences, context)}, {wasted:.0%} of the positions wasted")
     axes[0][0].set_ylabel("sequence of the batch")
-    return fig, f"Sequences of {context} positions as blocks of stories, padding hatched: {'; '.join(said)}."
+    return fig, words.told(
+        f"Sequences of {context} positions as rows of blocks, a block being a story; padding is hatched", *said
+    )
+
+
+def _filled(sequences: Sequence[Sequence[tuple[int, int]]], context: int) -> str:
+    """How many stories a sequence holds, and how many sequences end in padding."""
+    held = [len(sequence) for sequence in sequences]
+    padded = sum(sum(positions for _, positions in sequence) < context for sequence in sequences)
+    many = words.count(held[0], "story") if min(held) == max(held) else f"{min(held)} to {max(held)} stories"
+    many = many.replace("storys", "stories")
+    how = "none ends" if not padded else "each ends" if padded == len(held) else f"{padded} end"
+    return f"{words.count(len(held), 'sequence')} with {many} each: {how} in padding"
 
 
 @style.figure
@@ -219,5 +286,8 @@ def wasted_positions(fractions: Mapping[str, float]):
         Patch(facecolor=style.ORANGE, edgecolor=style.INK, hatch="///", label="padding"),
     ]
     fig.legend(handles=handles, loc="outside lower right", ncols=2)
-    said = "; ".join(f"{label}: {fraction:.1%} wasted" for label, fraction in fractions.items())
-    return fig, f"Bars of positions that hold a token and that are padding. {said}."
+    ranked = words.ranking(fractions, lambda fraction: f"{fraction:.1%}", lowest=False)
+    return fig, words.told(
+        f"Bars of one length, cut into positions that hold a token and, hatched, those that are padding. Wasted, from "
+        f"the most to the least: {ranked}"
+    )

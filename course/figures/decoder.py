@@ -1,6 +1,7 @@
 """The decoder drawn, and what is measured of it before training: its parts, layers, parameters, memory.
 
-Longer than other modules: the drawing of the decoder takes much of it, and nothing else needs its parts.
+What the measured ones show is put into words in `decoder_words`. Longer than other modules: the drawing of the decoder
+takes much of it, and nothing else needs its parts.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.patches import Circle, FancyArrowPatch, FancyBboxPatch, Polygon
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
-from course.figures import style
+from course.figures import decoder_words, style
 from course.figures.language_models import label
 
 # ---------------------------------------------------------------------- the drawing
@@ -139,14 +140,7 @@ def normalized(before: np.ndarray, after: np.ndarray, names: Sequence[str], not_
     axes[0].set_ylim(len(names) - 0.5, -0.5)
     fig.supxlabel("values of the features; a bar marks their mean", fontsize=10)
     style.headline(fig, "Each row is the vector of one token")
-    std = before.std(axis=1)
-    left_out = "" if not_drawn is None else f", all but feature {not_drawn}"
-    return fig, (
-        f"Dots for the features of {len(names)} vectors{left_out}. Before, their standard deviation runs from "
-        f"{std.min():.2f} to {std.max():.2f}, their mean from {before.mean(axis=1).min():.2f} to "
-        f"{before.mean(axis=1).max():.2f}. After LayerNorm each has mean 0 and standard deviation "
-        f"{after.std(axis=1).mean():.2f}."
-    )
+    return fig, decoder_words.normalized(before, after, not_drawn)
 
 
 @style.figure
@@ -169,11 +163,7 @@ def activations(x: np.ndarray, curves: Mapping[str, np.ndarray], difference: np.
     small.set(xlabel="x", ylabel="thousandths")
     style.panel_title(small, "GELU: tanh form minus exact form")
     style.headline(fig, "Two activation functions")
-    worst = int(np.argmax(np.abs(difference)))
-    return fig, (
-        f"Left: {', '.join(curves)} from {x[0]:g} to {x[-1]:g}; all go to 0 on the left and to x on the right. Right: "
-        f"the two forms of GELU differ most at x = {x[worst]:.1f}, by {abs(difference[worst]):.4f}."
-    )
+    return fig, decoder_words.activations(x, curves, difference)
 
 
 @style.figure
@@ -187,14 +177,11 @@ def by_layer(panels: Mapping[str, Mapping[str, Sequence[float]]], title: str, lo
         first: the number of the first value; 0 is what enters the first layer.
     """
     fig, axes = style.canvas(1, len(panels), height=3.5, squeeze=False)
-    said = []
     for ax, (what, curves) in zip(axes[0], panels.items(), strict=True):
         for i, (name, values) in enumerate(curves.items()):
             layers = range(first, first + len(values))
             look = {"color": (style.BLUE, style.BERRY, style.NAVY, style.TEAL)[i], "linestyle": style.LINESTYLES[i]}
             ax.plot(layers, values, marker=style.MARKERS[i], label=name, **look)
-            known = [value for value in values if value == value]
-            said.append(f"{what}, {name}: from {known[0]:.2g} to {known[-1]:.2g}")
         ax.set(xlabel="layer", ylabel=what)
         if log:
             ax.set_yscale("log")
@@ -204,7 +191,7 @@ def by_layer(panels: Mapping[str, Mapping[str, Sequence[float]]], title: str, lo
         ax.set_ymargin(0.1)
     _legend_where_it_is_needed(axes[0], panels)
     style.headline(fig, title)
-    return fig, f"Lines by layer. {'; '.join(said)}."
+    return fig, decoder_words.by_layer(panels, title, log, first)
 
 
 def _legend_where_it_is_needed(axes, panels) -> None:
@@ -256,15 +243,7 @@ def first_losses(
     wide.legend(loc="upper left")
     style.panel_title(wide, "and the width adds s²/2")
     style.headline(fig, "Before the first step, the loss is about ln V")
-    said = ", ".join(f"{loss:.2f} for {size:,}" for size, loss in zip(sizes, measured, strict=True))
-    also = ", ".join(
-        f"{loss:.3f} at {width} (formula {formula:.3f})"
-        for width, loss, formula in zip(widths, by_width, expected, strict=True)
-    )
-    return fig, (
-        f"Left: the line ln V over the size of the vocabulary, and the first losses measured, close to it: {said}. "
-        f"Right: first losses against the width, for ln V = {known:.3f}: {also}."
-    )
+    return fig, decoder_words.first_losses(sizes, measured, widths, by_width, expected, known)
 
 
 @style.figure
@@ -291,14 +270,7 @@ def influence(felt, tokens: Sequence[str]):
     bar.set_label("influence, against the row's largest")
     ax.set(xlabel="the vector that entered here ...", ylabel="... influences the logits here")
     ax.set_title("Who is heard where; a cross is exactly zero")
-    future = np.triu(np.ones_like(values, dtype=bool), 1)
-    own = np.mean(values.argmax(axis=1) == np.arange(len(values)))
-    return fig, (
-        f"Heat map of influence between {len(names)} positions. Of the {future.sum()} cells in the future "
-        f"{(values[future] == 0).sum()} are exactly zero, "
-        f"of the {(~future).sum()} others {(values[~future] == 0).sum()}. "
-        f"In {own:.0%} of the rows the diagonal is darkest."
-    )
+    return fig, decoder_words.influence(values)
 
 
 @style.figure
@@ -313,8 +285,7 @@ def fractions(bars: Mapping[str, Mapping[str, int]], title: str, unit: str):
     fig, ax = style.canvas(height=0.55 * len(bars) + 1.35)
     colours = (style.ORANGE, style.SKY, style.BLUE, style.BERRY, style.NAVY)
     hatches = ("", "///", "", "...", "")
-    said = []
-    for row, (name, parts) in enumerate(bars.items()):
+    for row, parts in enumerate(bars.values()):
         total, start = sum(parts.values()), 0.0
         for i, (part, count) in enumerate(parts.items()):
             fraction = count / total
@@ -326,8 +297,6 @@ def fractions(bars: Mapping[str, Mapping[str, int]], title: str, unit: str):
                         color=style.text_colour(colours[i]), bbox=box)  # fmt: skip
             start += fraction
         ax.text(1.01, row, f"{total:,}", va="center", fontsize=9.5)
-        most = max(parts, key=parts.get)
-        said.append(f"{name}, {total:,} {unit}, most in: {most} ({parts[most] / total:.0%})")
     ax.set_yticks(range(len(bars)), list(bars))
     ax.invert_yaxis()
     ax.set(xlim=(0, 1.28), xticks=[])
@@ -339,7 +308,7 @@ def fractions(bars: Mapping[str, Mapping[str, int]], title: str, unit: str):
         *ax.get_legend_handles_labels(), loc="outside lower center", ncols=5, handlelength=1.4, columnspacing=1.3
     )
     ax.set_title(title)
-    return fig, f"{title}: bars of fractions by part. {'; '.join(said)}."
+    return fig, decoder_words.fractions(bars, title, unit)
 
 
 @style.figure
@@ -356,8 +325,8 @@ def memory(rows: Mapping[str, Mapping[str, float]], title: str, limits: Mapping[
     colours = (style.NAVY, style.BERRY, style.BLUE, style.ORANGE, style.TEAL)
     hatches = ("", "///", "", "...", "")
     widest = max([sum(parts.values()) for parts in rows.values()] + list((limits or {}).values()))
-    shown, said = set(), []
-    for row, (case, parts) in enumerate(rows.items()):
+    shown = set()
+    for row, parts in enumerate(rows.values()):
         start = 0.0
         for name, size in parts.items():
             i = names.index(name)
@@ -366,16 +335,14 @@ def memory(rows: Mapping[str, Mapping[str, float]], title: str, limits: Mapping[
             shown.add(name)
             start += size
         ax.text((start + 0.012 * widest) / 1e9, row, f"{start / 1e9:.1f} GB", va="center", fontsize=9.5)
-        said.append(f"{case}: {start / 1e9:.1f} GB")
     ax.set_yticks(range(len(rows)), list(rows))
     ax.invert_yaxis()
     for name, size in (limits or {}).items():
         ax.axvline(size / 1e9, color=style.INK, linestyle=":", linewidth=1.3)
         ax.text(size / 1e9, -0.48, f" {name}", ha="left", va="bottom", fontsize=9)
-        said.append(f"a line at {size / 1e9:.1f} GB marks {name}")
     ax.set(xlabel="gigabytes", xlim=(0, 1.16 * widest / 1e9))
     ax.grid(axis="y", visible=False)
     ax.grid(axis="x", visible=True)
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=len(names), handlelength=1.4)
     ax.set_title(title)
-    return fig, f"Bars of memory. {'; '.join(said)}. Parts: {', '.join(names)}."
+    return fig, decoder_words.memory(rows, limits)

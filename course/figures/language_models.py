@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.colors import PowerNorm, to_hex
 from matplotlib.ticker import MaxNLocator, NullFormatter, NullLocator
 
-from course.figures import style
+from course.figures import style, words
 from course.figures.tokens import visible
 
 
@@ -25,7 +25,6 @@ def next_tokens(expected: Mapping[str, Sequence[tuple[str, float]]], before: str
     """
     fig, axes = style.canvas(1, len(expected), height=2.9, sharex=True, squeeze=False)
     most = max(p for choices in expected.values() for _, p in choices)
-    said = []
     for ax, (name, choices) in zip(axes[0], expected.items(), strict=True):
         places = range(len(choices))
         ax.barh(places, [p for _, p in choices], color=style.BLUE, height=0.62)
@@ -38,11 +37,24 @@ def next_tokens(expected: Mapping[str, Sequence[tuple[str, float]]], before: str
         style.panel_title(ax, name)
         ax.grid(visible=False)
         ax.tick_params(axis="y", length=0)
-        first, p = choices[0]
-        said.append(f"{name}: {label(first)} with probability {p:.2f}")
     style.headline(fig, f"What comes after “{before}”?")
     fig.supxlabel("probability", fontsize=10.5)
-    return fig, f"Bars of the most probable tokens after {before!r}. First choices: {'; '.join(said)}."
+    surest = max(expected, key=lambda name: expected[name][0][1])
+    return fig, words.told(
+        f"The most probable tokens after “{before}”, as bars, {words.listing(expected)} side by side"
+        + (f"; {surest} is the surest" if len(expected) > 1 else ""),
+        "; ".join(f"{name}: {_first_choices(choices)}" for name, choices in expected.items()),
+    )
+
+
+def _first_choices(choices: Sequence[tuple[str, float]]) -> str:
+    """The first few choices, and whether the first has nearly everything or little."""
+    shown = [f"{words.quoted(label(token))} {p:.2f}" if p >= 0.005 else f"{words.quoted(label(token))} below 0.01"
+             for token, p in choices]  # fmt: skip
+    if choices[0][1] >= 0.9:
+        return f"certain of {shown[0]}"
+    few = ", ".join(shown[: 3 if choices[0][1] < 0.5 else 2])
+    return f"unsure, {few}" if choices[0][1] < 0.15 else few
 
 
 @style.figure
@@ -75,11 +87,23 @@ def bigram_matrix(probabilities: np.ndarray, tokens: Sequence[str]):
     bar.set_label("probability (the scale is a square root's)")
     ax.set(xlabel="the next token", ylabel="the token before it")
     ax.set_title("What follows what: a corner of the table")
-    row, column = np.unravel_index(values.argmax(), values.shape)
-    return fig, (
-        f"Heat map of the probability of each of {len(names)} frequent tokens after each of them. Most cells are "
-        f"empty: {np.mean(values < 0.001):.0%} are below one in a thousand. The darkest is {names[column]} after "
-        f"{names[row]}, {values[row, column]:.2f}."
+    return fig, _followers(values, [words.quoted(name) for name in names])
+
+
+def _followers(values: np.ndarray, names: Sequence[str]) -> str:
+    """How empty the table is, its darkest cells, and the rows in which hardly anything follows."""
+    empty = float(np.mean(values < 0.001))
+    places = [np.unravel_index(place, values.shape) for place in np.argsort(-values, axis=None)[:8]]
+    dark = [f"{names[column]} after {names[row]} {values[row, column]:.2f}" for row, column in places
+            if values[row, column] >= 0.05]  # fmt: skip
+    sums = values.sum(axis=1)
+    pale = [names[row] for row in np.argsort(sums, kind="stable") if sums[row] < 0.05][:6]
+    return words.told(
+        f"Heat map of {len(names)} frequent tokens: a row for the token before, a column for the next, the darker the "
+        f"more probable. {'Most' if empty > 0.5 else 'Many' if empty > 0.25 else 'Few'} cells are empty: {empty:.0%} "
+        f"are below one in a thousand",
+        f"The darkest: {', '.join(dark)}" if dark else "No cell is dark",
+        f"Rows in which hardly any of these tokens follows: {', '.join(pale)}" if pale and dark else "",
     )
 
 
@@ -97,7 +121,6 @@ def losses_by_stories(sizes: Sequence[int], losses: Mapping[str, Sequence[float]
         ax.plot(
             sizes, values, color=style.COLOURS[i], marker=style.MARKERS[i], linestyle=style.LINESTYLES[i], label=name
         )
-    ends = {name: values[-1] for name, values in losses.items()}
     if floor is not None:
         ax.axhline(floor, color=style.INK, linewidth=1.2, linestyle="-")
         ax.text(sizes[0], floor, "the floor", va="bottom", ha="left", fontsize=9.5)
@@ -109,11 +132,32 @@ def losses_by_stories(sizes: Sequence[int], losses: Mapping[str, Sequence[float]
     ax.legend(ncols=len(losses), loc="upper center", bbox_to_anchor=(0.5, 1.0))
     ax.set_ylim(top=ax.get_ylim()[1] * 1.1)
     ax.set_title("More stories help those who remember more")
-    said = "; ".join(f"{name} from {values[0]:.2f} to {values[-1]:.2f}" for name, values in losses.items())
+    return fig, _gains(sizes, losses, floor)
+
+
+def _gains(sizes: Sequence[int], losses: Mapping[str, Sequence[float]], floor: float | None) -> str:
+    """Who gains from more stories and who does not, and who is lowest at the end."""
+    low, high = words.span(losses.values())
+    said = []
+    for name, values in losses.items():
+        ends = f"{values[0]:.2f} to {values[-1]:.2f}"
+        fell = values[0] - values[-1]
+        if abs(fell) < 0.03 * max(high - low, high):
+            said.append(f"{name} hardly changes, {ends}")
+            continue
+        steps = -np.diff(values) / np.diff(np.log(sizes))
+        less = len(steps) > 1 and fell > 0 and (np.diff(steps) < 0).all()
+        said.append(f"{name} {'falls' if fell > 0 else 'rises'} from {ends}" + (", ever more slowly" if less else ""))
+    ends = {name: values[-1] for name, values in losses.items()}
     best = min(ends, key=ends.get)
-    return fig, (
-        f"Lines of validation loss, from {sizes[0]:,} to {sizes[-1]:,} stories, in nats per token: {said}. "
-        f"Lowest at the end: {best}." + (f" The floor is {floor:.2f}." if floor is not None else "")
+    gained = {name: values[0] - values[-1] for name, values in losses.items()}
+    most = max(gained, key=gained.get)
+    return words.told(
+        f"Validation loss in nats per token against the stories counted, {sizes[0]:,} to {sizes[-1]:,}, on a "
+        f"logarithmic axis: {'; '.join(said)}",
+        (f"{most} gains the most and " if len(losses) > 1 and gained[most] > 0 else "")
+        + (f"{best} ends lowest" if most != best or gained[most] <= 0 or len(losses) == 1 else "ends lowest")
+        + (f", {ends[best] - floor:.2f} above the floor, a line at {floor:.2f}" if floor is not None else ""),
     )
 
 
@@ -142,11 +186,21 @@ def loss_curve(steps: Sequence[int], losses: Mapping[str, Sequence[float]], leve
     style.panel_title(ax, "from the first step")
     ax.legend(loc="upper right")
     style.headline(fig, "Gradient descent finds what counting knew")
-    said = "; ".join(f"{name} falls from {values[0]:.2f} to {values[-1]:.3f}" for name, values in losses.items())
-    return fig, (
-        f"Loss over {steps[-1]} steps, whole and enlarged: {said}. Horizontal lines: "
-        + ", ".join(f"{name} at {value:.3f}" for name, value in levels.items())
-        + "."
+    ends = "; ".join(
+        f"{name} ends at {values[-1]:.3f}, {_beside(values[-1], levels)}" for name, values in losses.items()
+    )
+    return fig, words.told(
+        f"Loss over {steps[-1]} steps, from the first step on the left, the last part enlarged on the right",
+        words.lines(losses, steps),
+        f"Enlarged: {ends}",
+    )
+
+
+def _beside(value: float, levels: Mapping[str, float]) -> str:
+    """How far a value is from each level."""
+    return " and ".join(
+        f"{abs(value - level):.3f} {'above' if value > level else 'below'} the line of {name}, {level:.3f}"
+        for name, level in levels.items()
     )
 
 
@@ -173,5 +227,20 @@ def scores(bits_per_byte: Mapping[str, float], floor: float | None = None):
     if floor:
         ax.axvline(floor, color=style.ORANGE, linewidth=2.4, linestyle="--")
         ax.text(floor, len(bits_per_byte) - 0.42, f"  the floor: {floor:.3f}", va="center", fontsize=9.5)
-    said = ", ".join(f"{name} {value:.3f}" for name, value in bits_per_byte.items())
-    return fig, f"Bars of bits per byte: {said}." + (f" A line marks the floor at {floor:.3f}." if floor else "")
+    return fig, _best_of(bits_per_byte, floor)
+
+
+def _best_of(bits_per_byte: Mapping[str, float], floor: float | None) -> str:
+    """Which bar is shortest, how far it is from the floor, and all of them in the order from above to below."""
+    best = min(bits_per_byte, key=bits_per_byte.get)
+    values = list(bits_per_byte.values())
+    shrink = len(values) > 1 and all(a > b for a, b in zip(values, values[1:], strict=False))
+    far = f", {bits_per_byte[best] / floor:.1f} times the floor, a dashed line at {floor:.3f}" if floor else ""
+    return words.told(
+        f"Bars of bits per byte, less is better. The shortest is {best} at {bits_per_byte[best]:.3f}{far}",
+        f"From above to below{', each shorter than the one before' if shrink else ''}: "
+        + ", ".join(
+            f"{name} {value:.3f}" + (f" ({value / floor:.1f} times)" if floor else "")
+            for name, value in bits_per_byte.items()
+        ),
+    )

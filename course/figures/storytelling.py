@@ -1,10 +1,11 @@
 """A story as the model sees it: one token after another, each with its probability."""
 
 from dataclasses import dataclass
+from textwrap import shorten
 
 from matplotlib.patches import FancyBboxPatch
 
-from course.figures import style
+from course.figures import style, words
 
 
 @dataclass(frozen=True)
@@ -36,13 +37,35 @@ def growing_story(prompt: str, steps: list[Step], wide: int = 58):
     ax.text(0, 0.85, f"{prompt} ...", fontsize=10.5, color=style.QUIET, va="center")
     ax.set(xlim=(-0.5, wide + 6), ylim=(-len(lines) + 0.3, 1.15))
     ax.axis("off")
+    return fig, _sure_and_unsure(prompt, steps)
+
+
+def _sure_and_unsure(prompt: str, steps: list[Step]) -> str:
+    """How often the model was certain, where it was least so, and the story."""
     sure = sum(step.probability > 0.9 for step in steps)
-    least = min(steps, key=lambda step: step.probability)
-    return fig, (
-        f"A story after {prompt!r}, token by token with the probability of each: {len(steps)} tokens, "
-        f"of which {sure} had a probability above 0.9; the most surprising was {least.text.strip()!r} "
-        f"at {least.probability:.2f}."
+    least = sorted(steps, key=lambda step: step.probability)[:6]
+    doubtful = [f"“{_visible(s.text)}” {s.probability:.2f}" for s in steps if s in least and s.probability <= 0.9][:6]
+    longest = max(_certain_stretches(steps), key=len, default=[])
+    return words.told(
+        f"Of {words.count(len(steps), 'token')} after “{prompt}” the model was almost certain of {sure}, a probability "
+        f"above 0.9",
+        f"Those that had the least, in the order of the story: {', '.join(doubtful)}" if doubtful else "",
+        f"The longest stretch of which it was certain: “{''.join(step.text for step in longest).strip()}”"
+        if len(longest) > 1
+        else "",
+        "The story: " + shorten(prompt + "".join(step.text for step in steps), 300, placeholder=" ..."),
     )
+
+
+def _certain_stretches(steps: list[Step]) -> list[list[Step]]:
+    """The tokens in a row that had more than 0.9 each."""
+    stretches = [[]]
+    for step in steps:
+        if step.probability > 0.9:
+            stretches[-1].append(step)
+        elif stretches[-1]:
+            stretches.append([])
+    return stretches
 
 
 def _broken(steps: list[Step], wide: int) -> list[list[Step]]:
@@ -107,9 +130,27 @@ def choices(steps: list[Step], at: list[int]):
         ax.set(xlim=(0, 1), xticks=(0, 0.5, 1))
         ax.set_title(f"... {before}", fontsize=9.5, fontweight="normal")
         ax.grid(axis="x"), ax.grid(visible=False, axis="y")
-        first, p = step.likeliest[0]
-        sampled = f"sampled was {_visible(step.text)!r} at {step.probability:.2f}"
-        said.append(f"after '... {before}' the likeliest is {_visible(first)!r} at {p:.2f}, {sampled}")
+        said.append(f"After “... {before}” {_spread(step)}")
     fig.supxlabel("probability of the next token", fontsize=10)
     style.headline(fig, "What could have come instead")
-    return fig, f"Bars of the likeliest next tokens at {len(at)} positions of the story: {'; '.join(said)}."
+    return fig, words.told(
+        f"Bars of the likeliest next tokens at {len(at)} positions of the story",
+        *said,
+        "The token that was sampled is dark, the others are pale and hatched",
+    )
+
+
+def _spread(step: Step) -> str:
+    """Whether one token has it all, a few share it, or many have a little each; and which was sampled."""
+    first, p = step.likeliest[0]
+    top = f"“{_visible(first)}” {p:.2f}"
+    if p >= 0.9:
+        how = f"one token has nearly everything, {top}"
+    elif p < 0.2:
+        others = [_visible(text) for text, _ in step.likeliest[1:5]]
+        how = f"many share it and none has much: at most {top}" + (f", then {', '.join(others)}" if others else "")
+    else:
+        others = [f"“{_visible(text)}” {q:.2f}" for text, q in step.likeliest[1:4] if q >= 0.05]
+        how = "a few share it: " + ", ".join([top, *others])
+    sampled = "the first" if step.text == first else f"“{_visible(step.text)}” {step.probability:.2f}"
+    return f"{how}; sampled was {sampled}"

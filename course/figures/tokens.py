@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.patches import Rectangle
 
-from course.figures import style
+from course.figures import style, words
 
 # Light grounds for dark letters; three in turn, so that neighbours differ, and a border for those who see no
 # colour.
@@ -34,7 +34,7 @@ def merge_trees(histories: Sequence[Sequence[Sequence[bytes]]], ranks: dict[tupl
         ranks: for each merge `(left, right)` its place in the order of training, from 0.
     """
     fig, ax = style.canvas(height=3.9)
-    left, top, said = 0.0, 0, []
+    left, top = 0.0, 0
     for history in histories:
         nodes = [(left + i, 0) for i in range(len(history[0]))]  # place and height of each token now
         for i, byte in enumerate(history[0]):
@@ -42,7 +42,6 @@ def merge_trees(histories: Sequence[Sequence[Sequence[bytes]]], ranks: dict[tupl
         for before, after in zip(history, history[1:], strict=False):
             nodes = _joined(ax, before, after, nodes, ranks)
         top = max(top, *(height for _, height in nodes))
-        said.append(f"{b''.join(history[0]).decode()!r} from {len(history[0])} bytes to {len(history[-1])} tokens")
         left += len(history[0]) + 0.6
     ax.set(xlim=(-0.7, left - 0.9), ylim=(-0.5, top + 0.6))
     ax.set_yticks([])
@@ -51,10 +50,27 @@ def merge_trees(histories: Sequence[Sequence[Sequence[bytes]]], ranks: dict[tupl
         side.set_visible(False)
     ax.grid(visible=False)
     ax.set_title("From bytes, below, to tokens; the number says when it was learned")
-    return (
-        fig,
-        f"Trees of merges: {'; '.join(said)}. Each node joins two tokens and has its merge's number.",
+    return fig, words.told(
+        "Trees of merges, from the bytes of a word below to its tokens above; each number says when a merge was "
+        "learned, the first being 1",
+        *(_grown(history, ranks) for history in histories),
     )
+
+
+def _grown(history: Sequence[Sequence[bytes]], ranks: dict[tuple[bytes, bytes], int]) -> str:
+    """What became of a word, and by which merges."""
+    word, many = visible(b"".join(history[0])), words.count(len(history[0]), "byte")
+    merges = {}
+    for before, after in zip(history, history[1:], strict=False):
+        i = 0
+        for token in after:
+            if before[i] != token:
+                merges[visible(token)] = ranks[before[i], before[i + 1]] + 1
+            i += 1 if before[i] == token else 2
+    by = ", ".join(f"{token} {number}" for token, number in merges.items())
+    ends = history[-1]
+    into = "one token" if len(ends) == 1 else f"{len(ends)} tokens, {words.listing(visible(token) for token in ends)}"
+    return f"“{word}”, {many}, ends as {into}" + (f": {by}" if by else "; no merge joins any of it")
 
 
 def _joined(ax, before, after, nodes, ranks):
@@ -123,13 +139,36 @@ def coloured_tokens(rows: Sequence[tuple[str, Sequence[bytes]]], wide: int = 86)
         y -= 0.1
     ax.set(xlim=(-0.5, wide + 0.5), ylim=(y + 0.1, 0.25))
     ax.axis("off")
-    said = "; ".join(f"{label}, {len(tokens)} tokens" for label, tokens in rows)
-    whole = b"".join(rows[0][1]).decode("utf-8", "replace")
-    shown = " | ".join(visible(token) for token in rows[-1][1][:12])
-    return (
-        fig,
-        f"Texts cut into coloured tokens, the first being {whole[:80]!r}: {said}. The last begins: {shown}.",
-    )
+    return fig, _cuts(rows)
+
+
+def _cuts(rows: Sequence[tuple[str, Sequence[bytes]]]) -> str:
+    """Which text needs most tokens for its letters, and where each is cut."""
+    texts = [b"".join(tokens).decode("utf-8", "replace") for _, tokens in rows]
+    each = {label: len(text) / len(tokens) for (label, tokens), text in zip(rows, texts, strict=True) if tokens}
+    if len(set(texts)) == 1:
+        lead = f"The same text cut in {len(rows)} ways, " if len(rows) > 1 else "A text cut in tokens, "
+        lead += words.ranking({label: len(tokens) for label, tokens in rows}, lambda many: f"{many:,} tokens")
+    else:
+        lead = "Letters that a token holds on average, in each text: " + words.ranking(
+            each, lambda value: f"{value:.1f}", lowest=False
+        )
+    return words.told(lead, "Where they are cut: " + "; ".join(f"{label}, {_cut(tokens)}" for label, tokens in rows))
+
+
+def _cut(tokens: Sequence[bytes], most: int = 96) -> str:
+    """The beginning of a text with a stroke at each cut, and how many tokens are only parts of a character."""
+    shown, parts = "", sum(map(broken, tokens))
+    for i, token in enumerate(tokens):
+        piece = ("|" if i else "") + visible(token)
+        if len(shown) + len(piece) > most:
+            shown += " ..."
+            break
+        shown += piece
+    many = words.count(len(tokens), "token")
+    if parts:
+        many += f", {'all' if parts == len(tokens) else parts} of them parts of a character, shown as bytes"
+    return f"{many}: {shown}"
 
 
 def _lines(tokens: Sequence[bytes], wide: int) -> list[list[bytes]]:
@@ -170,8 +209,27 @@ def bytes_per_token(sizes: Sequence[int], trained: Sequence[float], gpt2: tuple[
     ax.minorticks_off()
     ax.set(ylim=(0, max(*trained, gpt2[1]) * 1.18), xlabel="tokens in the vocabulary", ylabel="bytes a token")
     ax.set_title("What a larger vocabulary buys on these stories")
+    return fig, _caught_up(sizes, trained, gpt2)
+
+
+def _caught_up(sizes: Sequence[int], trained: Sequence[float], gpt2: tuple[int, float]) -> str:
+    """How bytes a token grow with the vocabulary, and where tokenizers of our own are as good as GPT-2's."""
     values = ", ".join(f"{value:.2f} at {size:,}" for size, value in zip(sizes, trained, strict=True))
-    return fig, (
-        f"Line of bytes a token against vocabulary size, for tokenizers trained on the stories: {values}. "
-        f"One point for GPT-2's: {gpt2[1]:.2f} at {gpt2[0]:,}."
+    passed = words.reaches(trained, gpt2[1], sizes)
+    before = [size for size in sizes if passed is not None and size < passed]
+    where = (
+        "Those trained on the stories stay below it"
+        if passed is None
+        else f"Those trained on the stories pass it between {before[-1]:,} and {passed:,} tokens"
+        if before
+        else f"Those trained on the stories are above it from {passed:,} tokens on"
+    )
+    gains = [b - a for a, b in zip(trained, trained[1:], strict=False)]
+    grows = "rise all the way" if all(gain > 0 for gain in gains) else "do not rise all the way"
+    return words.told(
+        f"Bytes a token against the size of the vocabulary, on a logarithmic axis; they {grows}: {values}",
+        f"A single point far to the right is GPT-2's: {gpt2[1]:.2f} at {gpt2[0]:,}"
+        if gpt2[0] > 2 * max(sizes)
+        else f"A single point is GPT-2's: {gpt2[1]:.2f} at {gpt2[0]:,}",
+        where,
     )

@@ -1,4 +1,4 @@
-"""What a figure shows, in words: numbers, the shape of a line, lines that part, who is below whom, a map of attention.
+"""What a figure shows, in words: numbers, the shape of a line, lines that part, who is below whom.
 
 All of it is computed from what is drawn, so that a text says no more than the data hold.
 
@@ -6,6 +6,7 @@ shape([0, 0.5, 1, 1, 1, 1])  # "rises from 0 to 1 by step 3, then stays at 1 up 
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
 import numpy as np
@@ -29,14 +30,24 @@ def number(value: float) -> str:
     return f"{float(f'{value:.3g}') + 0.0:,.10g}"
 
 
+def place(value: float) -> str:
+    """A place on an axis: a whole number in full, else three digits."""
+    return f"{value:,.0f}" if float(value).is_integer() and abs(value) < 1e15 else number(value)
+
+
+def fixed(digits: int) -> Callable[[float], str]:
+    """A way to write numbers with so many decimals, and no minus before a zero."""
+    return lambda value: f"{round(float(value), digits) + 0.0:,.{digits}f}"
+
+
 def listing(items: Iterable[str]) -> str:
-    """"a", "a and b", "a, b and c"."""
+    """ "a", "a and b", "a, b and c"."""
     items = list(items)
     return items[0] if len(items) == 1 else " and ".join([", ".join(items[:-1]), items[-1]] if items else [])
 
 
 def count(many: int, noun: str) -> str:
-    """"1 token", "1,200 tokens"."""
+    """ "1 token", "1,200 tokens"."""
     return f"{many:,} {noun}" + ("" if many == 1 else "s")
 
 
@@ -46,10 +57,13 @@ def quoted(token: str) -> str:
 
 
 def told(*sentences: str, most: int = 700) -> str:
-    """Alternative text from sentences, the most telling first; what would make it too long is left out at the end."""
+    """Alternative text from sentences, the most telling first; what would make it too long is left out at the end.
+
+    Nothing is capitalized: a sentence may begin with the name of a line.
+    """
     text = ""
     for one in filter(None, sentences):
-        one = one[:1].upper() + one[1:] + ("" if one.endswith((".", "!", "?", "”")) else ".")
+        one += "" if one.endswith((".", "!", "?", ".”")) else "."
         if len(text) + 1 + len(one) <= most:
             text = f"{text} {one}".strip()
             continue
@@ -90,10 +104,10 @@ def shape(
     if not known.any():
         return "has no value that is a number"
     lost = np.flatnonzero(~known[known.argmax() :])
-    after = f"; from {at.format(number(x[known.argmax() + lost[0]]))} on there are gaps" if len(lost) else ""
+    after = f"; from {at.format(place(x[known.argmax() + lost[0]]))} on there are gaps" if len(lost) else ""
     values, x = values[known], x[known]
     if len(values) == 1:
-        return f"is {write(values[0])} at {at.format(number(x[0]))}" + after
+        return f"is {write(values[0])} at {at.format(place(x[0]))}" + after
     found = legs(values, x, log=log, log_x=log_x, span=span)
     if len(found) > 4:
         return _uneven(values, x, at, write) + after
@@ -105,7 +119,10 @@ def legs(values, x, *, log: bool = False, log_x: bool = False, span: tuple[float
     y, across = _scaled(values, log), _scaled(x, log_x)
     low, high = _scaled(np.asarray(span if span else (values.min(), values.max())), log)
     size = max(high - low, 1e-12 * max(abs(high), abs(low)), 1e-300)
-    flats = sorted(_flats(y, across, 0, len(y) - 1, size))
+    chord = y[0] + (y[-1] - y[0]) * (across - across[0]) / (across[-1] - across[0])
+    if abs(y[-1] - y[0]) > 2 * FLAT * size and np.abs(y - chord).max() <= 0.02 * size:
+        return [Leg("rises" if y[-1] > y[0] else "falls", 0, len(y) - 1, _form(y, across))]
+    flats = _stretched(sorted(_flats(y, across, 0, len(y) - 1, size)), y, size)
     found, start = [], 0
     for first, last in [*flats, (len(y) - 1, len(y) - 1)]:
         if first > start:
@@ -113,7 +130,7 @@ def legs(values, x, *, log: bool = False, log_x: bool = False, span: tuple[float
         if last > first:
             found.append(Leg("flat", first, last, "at" if np.ptp(y[first : last + 1]) <= EXACT * size else "near"))
         start = last
-    return found
+    return [leg for i, leg in enumerate(found) if not (leg.kind == "flat" and i and found[i - 1].kind == "flat")]
 
 
 def _scaled(values: np.ndarray, log: bool) -> np.ndarray:
@@ -142,14 +159,31 @@ def _flats(y, x, first: int, last: int, size: float) -> list[tuple[int, int]]:
     return [best, *(other for other in others if abs(y[other[0] : other[1] + 1].mean() - level) >= TURN * size)]
 
 
+def _stretched(flats: list[tuple[int, int]], y, size: float) -> list[tuple[int, int]]:
+    """The flat stretches, and what is left at the ends of the line with them where it hardly moves."""
+    if flats and np.ptp(y[: flats[0][1] + 1]) <= 2 * FLAT * size:
+        flats[0] = (0, flats[0][1])
+    if flats and np.ptp(y[flats[-1][0] :]) <= 2 * FLAT * size:
+        flats[-1] = (flats[-1][0], len(y) - 1)
+    return flats
+
+
 def _moving(y, x, first: int, last: int, size: float) -> list[Leg]:
     """A stretch that is not flat, cut at its turns."""
-    places = [first + place for place in _turns(y[first : last + 1], TURN * size)]
-    return [
-        Leg("rises" if y[b] > y[a] else "falls", a, b, _form(y[a : b + 1], x[a : b + 1]))
-        for a, b in zip(places, places[1:], strict=False)
-        if y[a] != y[b]
-    ]
+    places = [first + turn for turn in _turns(y[first : last + 1], TURN * size)]
+    found = []
+    for a, b in zip(places, places[1:], strict=False):
+        kind, change = ("rises" if y[b] > y[a] else "falls"), np.abs(np.diff(y[a : b + 1]))
+        jump = a + int(change.argmax())
+        if b - a > 1 and len(y) >= 12 and change.max() > 0.75 * abs(y[b] - y[a]) and change.max() > 3 * TURN * size:
+            # All of it between two points: what is left of it before and after is a flat stretch, or too little to say.
+            found += [Leg("flat", a, jump, "near")] if jump - a > 2 else []
+            found += [Leg(kind, jump, jump + 1, "in one jump")]
+            found += [Leg("flat", jump + 1, b, "near")] if b - jump > 3 else []
+        elif y[a] != y[b]:
+            at_once = b - a == 1 and len(y) >= 20 and change.max() > 3 * TURN * size
+            found.append(Leg(kind, a, b, "in one jump" if at_once else _form(y[a : b + 1], x[a : b + 1])))
+    return found
 
 
 def _turns(y, least: float) -> list[int]:
@@ -192,9 +226,14 @@ def _form(y, x) -> str:
 
 
 def _say(leg: Leg, values, x, at: str, write, number_: int) -> str:
-    end = at.format(number(x[leg.last]))
+    end = at.format(place(x[leg.last]))
     if leg.kind == "flat":
-        level = write(np.median(values[leg.first : leg.last + 1]))
+        part = values[leg.first : leg.last + 1]
+        drift = part[len(part) // 2 :].mean() - part[: len(part) // 2].mean()
+        if leg.form == "near" and abs(drift) > 0.3 * np.ptp(part) and drift * (part[-1] - part[0]) > 0:
+            start = f" from {write(part[0])}" if number_ == 0 else ""
+            return f"changes little,{start} to {write(part[-1])} by {end}"
+        level = write(np.median(part))
         return f"stays {leg.form} {level} " + ("throughout" if leg.last - leg.first + 1 == len(x) else f"up to {end}")
     start = f" from {write(values[leg.first])}" if number_ == 0 else ""
     form = f" {leg.form}" if leg.form else ""
@@ -203,14 +242,16 @@ def _say(leg: Leg, values, x, at: str, write, number_: int) -> str:
 
 def _uneven(values, x, at: str, write) -> str:
     low, high, first, last = values.min(), values.max(), values[0], values[-1]
-    highest, lowest = at.format(number(x[values.argmax()])), at.format(number(x[values.argmin()]))
-    if abs(last - first) < 0.5 * (high - low):
+    highest, lowest = at.format(place(x[values.argmax()])), at.format(place(x[values.argmin()]))
+    fifth = max(1, len(values) // 5)
+    trend = values[-fifth:].mean() - values[:fifth].mean()
+    if abs(trend) < 0.5 * (high - low) or trend * (last - first) <= 0:
         return (
             f"goes up and down between {write(low)} (at {lowest}) and {write(high)} (at {highest}), from "
             f"{write(first)} to {write(last)} at the end"
         )
     way, beyond = ("rises", first - low) if last > first else ("falls", high - first)
-    said = f"{way} with ups and downs from {write(first)} to {write(last)} by {at.format(number(x[-1]))}"
+    said = f"{way} with ups and downs from {write(first)} to {write(last)} by {at.format(place(x[-1]))}"
     if beyond < 2 * TURN * (high - low):
         return said
     return f"{said}, after {write(high if way == 'falls' else low)} at {highest if way == 'falls' else lowest}"
@@ -259,18 +300,19 @@ def lines(
         if shared >= max(3, LONG * len(values)):
             start = shared - 1
             rest = shape(values[start:], places[start:], at=at, log=log, log_x=log_x, span=extent, write=write)
-            rest = rest.replace("throughout", f"up to {at.format(number(places[-1]))}")
-            said.append(f"{name} lies on {other} up to {at.format(number(places[start]))}, then {rest}")
+            rest = rest.replace("throughout", f"up to {at.format(place(places[-1]))}")
+            said.append(f"{name} lies on {other} up to {at.format(place(places[start]))}, then {rest}")
             continue
         said.append(name + " " + shape(values, places, at=at, log=log, log_x=log_x, span=extent, write=write))
     return "; ".join(said)
 
 
 def ranking(values: Mapping[str, float], write: Callable[[float], str] = number, lowest: bool = True) -> str:
-    """Names with their values from the lowest up, or from the highest down; what is not a number comes last."""
+    """Names with their values from the lowest up, or from the highest down; names of one value are said together."""
     sign = 1 if lowest else -1
     order = sorted(values, key=lambda name: (not np.isfinite(values[name]), sign * values[name]))
-    return ", ".join(f"{name} {write(values[name])}" for name in order)
+    said = [(listing(names), value) for value, names in groupby(order, key=lambda name: write(values[name]))]
+    return ", ".join(f"{names} {value}" for names, value in said)
 
 
 def stays_below(values: Sequence[float], level: float | Sequence[float], x: Sequence[float]) -> float | None:
@@ -281,51 +323,22 @@ def stays_below(values: Sequence[float], level: float | Sequence[float], x: Sequ
     return float(x[int(np.flatnonzero(above)[-1]) + 1 if above.any() else 0])
 
 
+def past_levels(
+    values: Sequence[float], x: Sequence[float], levels: Mapping[str, float], *, at: str = "step {}", digits: int = 2
+) -> str:
+    """Which named levels a falling line goes below, from where on, and how far it stays from the others."""
+    passed, left, write = [], [], fixed(digits)
+    for name, level in sorted(levels.items(), key=lambda item: -item[1]):
+        start = stays_below(values, level, x)
+        if start is not None:
+            passed.append(f"{name} ({write(level)}) from {at.format(place(start))} on")
+        else:
+            left.append(f"{name} ({write(level)}), {write(values[-1] - level)} above it at the end")
+    below = f"It stays below {listing(passed)}" if passed else ""
+    above = f"does not get below {listing(left)}" if left else ""
+    return f"{below}, and {above}" if below and above else below or (f"It {above}" if above else "")
+
+
 def reaches(values: Sequence[float], level: float, x: Sequence[float]) -> float | None:
     """The first place where a line is at a level or above it."""
-    return next((place for place, value in zip(x, values, strict=False) if value >= level), None)
-
-
-# ---------------------------------------------------------------------- a map of attention
-
-
-def attention(weights: np.ndarray, names: Sequence[str]) -> str:
-    """What stands out in an attention map, or that nothing does.
-
-    Args:
-        weights: row i says how much token i takes from each token, (time, time); rows sum to 1.
-        names: the tokens.
-    """
-    weights, names = np.asarray(weights, dtype=float), [quoted(name) for name in names]
-    T = len(weights)
-    causal = T > 1 and not np.triu(weights, 1).any()
-    choose = range(1 if causal else 0, T)  # the first sees itself alone
-    if T == 1:
-        return "there is one token, which takes all from itself"
-    start = "nobody takes from a later token, and " if causal else ""
-    if all(np.ptp(weights[i, : i + 1 if causal else T]) <= 0.1 / (i + 1 if causal else T) for i in choose):
-        share = "" if causal else f", {weights[0, 0]:.2f}"
-        return f"{start}every token takes the same from all it sees{share}"
-    targets = {"itself": lambda i: i, "the token before it": lambda i: i - 1}
-    targets |= {name: lambda i, j=j: j for j, name in reversed(list(enumerate(names)))}
-    most = {what: [i for i in choose if to(i) >= 0 and weights[i, to(i)] >= 0.98 * weights[i].max()]
-            for what, to in targets.items()}  # fmt: skip
-    pattern = max(most, key=lambda what: len(most[what]))
-    who, others = most[pattern], [i for i in choose if i not in most[pattern]]
-    if len(who) <= len(choose) / 2:
-        said = "no one token or diagonal stands out in most rows"
-    elif others:
-        said = f"{len(who)} of {len(choose)} tokens take most from {pattern}"
-    else:
-        said = f"every token{' but the first' if causal else ''} takes most from {pattern}"
-    if others and len(others) <= 3 and len(who) > len(choose) / 2:
-        said += " (not " + listing(f"{names[i]}: {_giver(weights, names, i)}" for i in others) + ")"
-    row = max(choose, key=lambda i: weights[i].max())
-    return f"{start}{said}; the largest share is what {names[row]} takes from {_giver(weights, names, row)}"
-
-
-def _giver(weights: np.ndarray, names: Sequence[str], i: int) -> str:
-    """From whom a token takes most, and how much."""
-    j = int(weights[i].argmax())
-    j = i if weights[i, i] >= 0.98 * weights[i, j] else j
-    return f"{'itself' if i == j else names[j]}, {weights[i, j]:.2f}"
+    return next((where for where, value in zip(x, values, strict=False) if value >= level), None)
