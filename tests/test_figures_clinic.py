@@ -63,7 +63,7 @@ def pictures():
         figures.seen_by(rows),
         [
             "2 patients by 3 instruments",
-            "First_loss and rows give alarm for 1 patient, the most; none does for every one.",
+            "first_loss and rows give alarm for 1 patient, the most; none does for every one.",
             "Every patient has an alarm.",
             "by instrument: first_loss and rows 1, overfit 0.",
             "2 patients have a single alarm, by first_loss and rows.",

@@ -83,3 +83,10 @@ def test_a_leap_that_comes_back_and_a_loss_that_is_no_number_are_said():
     assert comparing.beside([], line, "the other") == "has no step in common with the other"
     crossing = comparing.beside([0.0, 0.0, 9.0, 9.0], [9.0, 9.0, 0.0, 0.0])
     assert "now above it, now below" in crossing
+
+
+def test_a_sentence_begins_with_a_capital_but_a_name_is_kept():
+    assert comparing.text("it falls", "", "muP stays", "first_loss sees it", "hero's name", "+ slices saves") == (
+        "It falls. muP stays. first_loss sees it. Hero's name. + slices saves."
+    )
+    assert len(comparing.text(*["so it goes on"] * 99)) <= 700

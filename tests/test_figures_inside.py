@@ -52,13 +52,13 @@ def texts():
     yield (
         inside_maps.attention_on_text(tokens, [0.7, 0.2, 0.04, 0, 0.01, 0.05], 5, "Head 1.1"),
         [
-            "Head 1.1. The framed token, “Pip” at position 5, gives 0.70 to “Pip” at position 0, 0.20 to “ran” at",
+            "Head 1.1. The framed token, “Pip” at position 5, gives 0.70 to “Pip” at position 0 and 0.20 to “ran” at",
             "7 tokens",
             "0.10 to all others",
         ],
     )
     twice = inside_maps.attention_on_text([" Pip", " and", " Pip", " ran"], [0.6, 0.0, 0.35, 0.05], 3, "Head 1.1")
-    yield twice, ["0.60 to “Pip” at position 0, 0.35 to “Pip” at position 2 and 0.05 to all others, the same word"]
+    yield twice, ["0.60 to “Pip” at position 0 and 0.35 to “Pip” at position 2, the same word each time, and 0.05"]
     signs = inside_maps.attention_on_text(["\n", ".", " x"], [0.9, 0.1, 0.0], 2, "Head 1.1")
     yield signs, ["gives 0.90 to “↵” at position 0"]
     yield inside_maps.attention_on_text([" Pip"], [1.0], -1, "Alone"), ["1 token,", "gives all to itself"]
@@ -194,18 +194,28 @@ def lines():
             "fewer than 20 mentions are left out",
             "30–59, 60–119, 120 or more",
             "beside guessing, 8% to 12%",
-            "Hero: storyteller 90% to 100% at every distance; trigram 0% to 10%, no better than guessing.",
-            "Toy: storyteller 100%.",
+            "Storyteller: hero 90% to 100% at every distance, toy 100%.",
+            "Trigram: hero 0% to 10%, no better than guessing.",
         ],
+    )
+    roles = dict.fromkeys(("hero", "toy"), {"model": seen[:1], "trigram": guesses})
+    others = {"hero": {"trigram": guesses}, "toy": {"trigram": guesses[:1]}, "color": {"trigram": seen}}
+    yield (
+        inside.recall_by_distance(roles, {"hero": 0.1, "toy": 0.1}),
+        ["Model: 100% for every one.", "Trigram: 0% to 10%, no better than guessing for every one."],
+    )
+    yield (
+        inside.recall_by_distance(others, dict.fromkeys(others, 0.1)),
+        ["Trigram: no better than guessing for hero 0% to 10%, toy 10%; color 90% to 100% at every distance."],
     )
     fading = [Recall(30, 1.0, 0.96, 1.0, 90), Recall(60, 0.5, 0.4, 0.6, 90)]
     yield (
         inside.recall_by_distance({"hero": {"one": fading}}, {"hero": 0.1}),
-        ["Hero: one falls from 100% at 30–59 to 50% at 60 or more."],
+        ["One: hero falls from 100% at 30–59 to 50% at 60 or more."],
     )
     yield (
         inside.recall_by_distance({"toy": {"one": seen[2:], "two": []}}, {"toy": 0.1}, least=3),
-        ["fewer than 3", "guessing, 10%", "Toy: one and two nowhere measured."],
+        ["fewer than 3", "guessing, 10%", "One: toy nowhere measured. Two: toy nowhere measured."],
     )
     yield inside.recall_by_distance({"toy": {"one": []}}, {"toy": 0.1}), ["nothing measured"]
 
@@ -213,7 +223,7 @@ def lines():
     yield (
         inside.probe_accuracy(PLACES, {"hero's kind": probe, "plot": probe}),
         [
-            "A probe does better than chance and than the control: hero's kind and plot.",
+            "A probe does better than chance and than the control: “hero's kind” and “plot”.",
             "Hero's kind: best 90% (after MLP 2), control 10%, chance 5%; plot: best",
         ],
     )
@@ -221,8 +231,8 @@ def lines():
     yield (
         inside.probe_accuracy(PLACES, {"plot": probe, "kind": blind, "color": probe | {"chance": 0.88}}),
         [
-            "A probe does better than chance and than the control: plot.",
-            "A probe does no better than chance or than the control: kind and color.",
+            "A probe does better than chance and than the control: “plot”.",
+            "A probe does no better than chance or than the control: “kind” and “color”.",
         ],
     )
     for count in (1, 4, 5):
@@ -234,7 +244,7 @@ def lines():
     runs = [{"seed": seed, "rows": rows(seed)} for seed in range(3)]
     yield (
         inside.arrival(runs),
-        ["3 runs over 1,600 steps", "The loss goes from 7.00 to 0.50 nats",
+        ["3 runs over 1,600 steps", "The loss goes from 7.00 to 0.50 nats on average.",
          "Hero's name recalled and a head looks at the hero arrive together in every run.",
          "Hero's name recalled: half of its most by step 400, 0.95 at the end.",
          "A head does induction: half of its most by step 1,600, 0.80 at the end."],

@@ -63,7 +63,7 @@ def pictures():
         figures.rates_by_width({"standard": sweeps, "muP": sweeps}),
         [
             "Standard: the wider, the lower the best rate, by 2.0 times in all: 0.002 for width 32 (loss 1.60, at",
-            "MuP: the wider",
+            "muP: the wider",
         ],
     )
     steady = {32: {1e-3: [2.0], 2e-3: [1.5], 4e-3: [1.7]}, 64: {1e-3: [1.1], 2e-3: [1.0], 4e-3: [1.3]}}

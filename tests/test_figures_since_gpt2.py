@@ -63,7 +63,7 @@ def by_number():
         figures.by_number(rates, "Rates", "rate", "loss"),
         [
             "A: lowest at 2, rising from there on; b: lowest at the last, 4, falling all the way; c: lowest",
-            "At 4, the lowest first: b 2.00, c 2.00, a 5.00.",
+            "At 4, the lowest first: b and c 2.00, a 5.00.",
         ],
     )
     whole = figures.by_number({"tied": {2048: [0.5, 0.5], 512: [0.52, 0.5]}}, "Vocabulary", "entries", "bits per byte")

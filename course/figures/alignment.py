@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from course.figures import style, words
+from course.figures import comparing, style, words
 
 STEPS = 5  # that a curve is smoothed over: a step has few orders
 
@@ -57,7 +57,7 @@ def calibration(points: Mapping[str, Sequence[tuple[float, float, int]]], title:
     style.headline(fig, fill(title, 80))
     keys, names = ax.get_legend_handles_labels()
     fig.legend(keys, names, loc="outside lower left", ncols=4)
-    return fig, words.told(
+    return fig, comparing.text(
         f"{title}: the share of pairs it gets right over how sure it is; below the diagonal it is too sure of itself",
         *said,
         "" if said else "No points",
@@ -109,7 +109,7 @@ def clipped(curves: Mapping[str, Sequence[float]], ratios: Sequence[float], clip
     keys, names = ax.get_legend_handles_labels()
     keys.append(Line2D([], [], color=style.QUIET, linestyle=":", linewidth=1.4))
     fig.legend(keys, [*names, "without a clip"], loc="outside lower left", ncols=3)
-    return fig, words.told(
+    return fig, comparing.text(
         f"What a token is worth over the ratio of its probabilities, now over then, with a clip outside "
         f"{1 - clip:g} to {1 + clip:g}, the band that is shaded; where a line is flat there is no gradient",
         *said,
@@ -170,7 +170,7 @@ def along(runs: Sequence[Sequence[dict]], keys: Mapping[str, str], title: str):
     ]
     fig.legend(handles=lines, loc="outside lower left", ncols=2)
     count = style.seeds([len(runs)]) if runs else "no runs"
-    return fig, words.told(
+    return fig, comparing.text(
         f"{title}: {words.count(len(keys), 'panel')} over the steps, {count}, told by their mean, smoothed over "
         f"{STEPS} steps",
         *said,
@@ -228,7 +228,7 @@ def goodhart(runs: Sequence[Sequence[dict]], proxy: str, truth: str, title: str,
     fig.legend(keys, names, loc="outside lower left", ncols=2)
     count = style.seeds([len(runs)]) if runs else "no runs"
     errors = ", means with bands of their standard errors" if len(runs) > 1 else ""
-    return fig, words.told(
+    return fig, comparing.text(
         f"{title}: two scores over the root of the KL divergence, how far the policy is from its reference, "
         f"{count}{errors}",
         _gap(grid, means, proxy, truth),

@@ -59,7 +59,7 @@ def runs(charts: Mapping[str, object]):
         compare = _norms if what == beside and not own else _losses
         if lines:
             said.append(f"{what[0].upper()}{what[1:]}: {compare(lines)}.")
-    return fig, words.told(*said)
+    return fig, comparing.text(*said)
 
 
 def _losses(lines: Mapping[str, Sequence[float]]) -> str:
@@ -164,7 +164,7 @@ def _seen(alarms: Mapping[str, Mapping[str, bool | float | None]], columns: Sequ
     else:
         seeing = "No instrument gives alarm"
     single = words.listing(dict.fromkeys(alone.values()))
-    return words.told(
+    return comparing.text(
         f"A table of {words.count(len(alarms), 'patient')} by {words.count(len(columns), 'instrument')}: a filled "
         "circle is an alarm, an empty circle none, a dash not tried",
         f"{seeing}.",

@@ -4,6 +4,7 @@ another.
 The shape of a single line, and how a text is put together, is in `words`.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
@@ -13,6 +14,15 @@ from course.figures import words
 Written = Callable[[float], str]
 LAST = 10  # steps that the end of a run is the mean of
 SEEN_APART = 0.02  # two lines are told apart by eye where they differ by more than this share of the whole height
+
+
+def text(*sentences: str) -> str:
+    """Sentences as the text of a figure, see `words.told`; a sentence that begins with a plain word gets its capital,
+    one that begins with a name such as muP or first_loss keeps it.
+    """
+    return words.told(
+        *(one[:1].upper() + one[1:] if re.match(r"[a-z]+([\s,:;.]|$)", one) else one for one in sentences)
+    )
 
 
 def some(names: Iterable[str], most: int = 8) -> str:

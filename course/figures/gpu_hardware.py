@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.ticker import FuncFormatter
 
-from course.figures import style, words
+from course.figures import comparing, style, words
 
 
 @style.figure
@@ -56,7 +56,7 @@ def parts_of_a_gpu(name: str, multiprocessors: int, cores: int, matrix_units: in
     )  # fmt: skip
     ax.text(7.4, 3.2, f"bandwidth: {bandwidth / 1e9:,.0f} GB a second", ha="right", va="center", fontsize=9.5)
     ax.set_title(f"What is in a GPU: a {name}")
-    return fig, words.told(
+    return fig, comparing.text(
         f"The parts of a GPU, {name}: {multiprocessors} multiprocessors compute, and all that they work on, weights, "
         f"activations and logits, lies beside them in one large memory of {memory / 1e9:,.0f} GB. The only way between "
         f"is an arrow, the bandwidth of {bandwidth / 1e9:,.0f} GB a second",
@@ -135,7 +135,7 @@ def roofline(panels: Sequence[tuple[str, Mapping[str, tuple[float, float]], Mapp
     style.headline(fig, "Under the roof: limited by memory on the slope, by arithmetic on the flat")
     fig.legend(handles=list(handles.values()), loc="outside lower center", ncols=3, handlelength=1.4)
     reached = [each for _, each in sorted(reached, reverse=True)]
-    return fig, words.told(
+    return fig, comparing.text(
         "Rooflines, what a device can do by operations a byte: a slope, the bandwidth, that turns into a flat part, "
         "the peak; both axes are logarithmic",
         *said,

@@ -37,7 +37,7 @@ def step_by_kind(seconds: Mapping[str, float], wall: float, device: str):
     for kind in sorted(seconds, key=lambda kind: -seconds[kind]):
         if share < 0.75:
             first, share = [*first, kind], share + seconds[kind] / wall
-    return fig, words.told(
+    return fig, comparing.text(
         f"{comparing.verb(first, 'alone', 'together')} take {share:.0%} of a step on {device}, {1000 * wall:,.0f} ms "
         "in all",
         f"bars by kind of operation: {told}",
@@ -75,7 +75,7 @@ def loading(ways: Mapping[str, Sequence[tuple[str, float, float]]]):
     style.headline(fig, "Loading a batch while a step is computed")
     quickest, slowest = min(spent, key=spent.get), max(spent, key=spent.get)
     ratio = spent[slowest] / spent[quickest]
-    return fig, words.told(
+    return fig, comparing.text(
         "Bars along time, a row for loading batches above a row for computing steps",
         *said,
         f"{slowest} takes {ratio:.1f} times as long as {quickest}" if ratio > 1.05 else "",
@@ -127,7 +127,7 @@ def loss_by_minute(runs: Mapping[str, Sequence[Mapping]], goals: Mapping[str, fl
     ax.set(xlabel="minutes of training (logarithmic)", ylabel="bits per byte", xlim=(every[0], every[-1]))
     ax.legend(loc="upper right")
     ax.set_title("What to expect after how many minutes: an estimate")
-    return fig, words.told(
+    return fig, comparing.text(
         "Bands of the bits per byte to expect by minutes of training, an estimate"
         + "".join(f"; a line at {goal:.2f} marks {name}" for name, goal in goals.items()),
         *said,
@@ -179,7 +179,7 @@ def minutes_by_width(rows: Sequence[Mapping], goal: str, chosen: int):
     first = bool(enough) and min(enough, key=lambda row: row["minutes"][1])["width"] == chosen
     longer = all(comparing.going([row["minutes"][i] for row in sorted(rows, key=lambda row: row["width"])]) == "rises"
                  for i in (0, 1))  # fmt: skip
-    return fig, words.told(
+    return fig, comparing.text(
         f"Minutes to {goal}, for twelve layers, a bar from fast to slow for each width"
         + (": the wider, the longer it takes" if longer and len(rows) > 1 else ""),
         f"chosen is {chosen} wide" + (", the quickest of those with enough weights" if first else ""),
@@ -212,7 +212,7 @@ def disk_over_time(held: Mapping[str, Sequence[tuple[float, float]]], limits: Ma
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=len(held), handlelength=2.6)
     ax.set_title("What lies on the disk while a run goes on")
-    return fig, words.told(
+    return fig, comparing.text(
         "Lines of the gigabytes on a disk over the minutes of a run, going up in steps"
         + "".join(f"; a line at {size / 1e9:.0f} GB marks {name}" for name, size in limits.items()),
         "; ".join(said),

@@ -48,7 +48,7 @@ def number_formats(formats: Mapping[str, tuple[int, int]]):
         reach = "the same range" if exponent == its else "less range" if exponent < its else "more range"
         finer = "as fine" if fraction == whole else "coarser" if fraction < whole else "finer"
         compared[name] = f"{reach}, {finer} in its spacing"
-    return fig, words.told(
+    return fig, comparing.text(
         f"Beside {first}: {comparing.grouped(compared, '; ')}" if compared else "",
         f"bits drawn as boxes, one of them the sign: {'; '.join(said)}",
     )
@@ -85,7 +85,7 @@ def small_gradients(counts: Mapping[int, int], smallest: int, largest: int, scal
     axes[1].set_xlim(smallest - 30, largest + 1)  # what is smaller still needs no picture
     axes[1].set_xlabel("exponent of the gradient's value: 2 to the power of ...")
     axes[0].set_title("Gradients against what float16 can hold (shaded)")
-    return fig, words.told(
+    return fig, comparing.text(
         f"The sizes of a gradient's values in two histograms, one above the other; shaded is what float16 holds, "
         f"2^{smallest} to 2^{largest}",
         *(f"{name}: {what}" for name, what in lost_of.items()),
@@ -127,7 +127,9 @@ def _scale_said(scales: Sequence[float], marked: Sequence[int]) -> str:
         parts.append(f"{who} stays {level} over {words.count(len(rest), 'step')}")
         left = f"{words.count(len(later), 'step')} ({comparing.some(map(str, later), 6)})" if later else "no step"
         parts.append(f"{left} of these {'is' if len(later) < 2 else 'are'} left out")
-    return words.told(start, ", and ".join(parts), "a line of steps over the steps of training, on a logarithmic axis")
+    return comparing.text(
+        start, ", and ".join(parts), "a line of steps over the steps of training, on a logarithmic axis"
+    )
 
 
 def _power(value: float) -> str:
@@ -192,7 +194,7 @@ def options_in_turn(rows: Sequence[Mapping], device: str):
     peak = f"peak memory goes from {memory[0]:.2f} to {memory[1]:.2f} GB"
     if saved and saved[saver] > 0.02e9:
         peak += f"; {saver} saves most, {saved[saver] / 1e9:.2f} GB"
-    return fig, words.told(
+    return fig, comparing.text(
         lesson if gains else f"One row of bars on {device}",
         peak,
         f"tokens a second: {', '.join(shown)}",
@@ -252,7 +254,7 @@ def beside_the_others(
     known = "; ".join(f"{who} {loss:.2f} after {count / 1e6:,.0f} million tokens" for who, count, loss in reported)
     way = words.shape(losses, [n / 1e6 for n in tokens], at="{} million tokens", write="{:.2f}".format)
     ends = [f"{'above' if losses[-1] > level else 'below'} {name}, {level:.2f}" for name, level in levels.items()]
-    return fig, words.told(
+    return fig, comparing.text(
         f"Left: your run's validation loss, in nats per token, {way}",
         f"it ends {words.listing(ends)}" if ends else "",
         f"right, as reported by others: {known}" if known else "",

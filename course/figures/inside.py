@@ -11,6 +11,8 @@ import numpy as np
 
 from course.figures import comparing, grids, style, words
 
+GUESSING = "no better than guessing"
+
 
 def _below(ax, names: Sequence[str], size: float = 9) -> None:
     """Names of places below an axis, turned where they are long or many."""
@@ -51,7 +53,7 @@ def lens_by_layer(
     ax.set(ylim=(0, 1.02), ylabel="probability of the true word")
     ax.set_title("When does the model know the word?")
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    return fig, words.told(
+    return fig, comparing.text(
         f"The probability of the true word, read by the logit lens after each place from {places[0]} to {places[-1]}",
         comparing.grouped({role: _leap(values, places) for role, values in curves.items()}, "; ", ": "),
         _beside_tuned(curves, tuned) if tuned else "",
@@ -128,7 +130,7 @@ def logit_shares(shares: Mapping[str, tuple[float, float]], title: str):
     if most > 0:
         part = f", {most / total:.0%} of it" if 0 < most <= total else ""
         lesson = f"{by[0]} adds most to the logit, {_signed(most)}{part}; the sum of all parts is {_signed(total)}"
-    return fig, words.told(
+    return fig, comparing.text(
         f"{title}: {lesson}",
         f"bars for {words.count(len(shares), 'part')} and their sum; those that can be seen: {told}" if large else "",
         f"the {len(rest)} others lie between {_signed(min(rest))} and {_signed(max(rest))}" if len(rest) > 1 else "",
@@ -179,7 +181,7 @@ def three_tests(results: Mapping[str, Mapping[str, tuple[float, float]]], chance
         near = all(abs(value - chance) <= max(0.05, 2 * results[model][test][1]) for model, value in values.items())
         by_test[test] = f"{level}{', about as by guessing' if near else ''}"
     wide = max((error for found in results.values() for _, error in found.values()), default=0.0)
-    return fig, words.told(
+    return fig, comparing.text(
         f"How often the word is right in {n:,} {'stories' if n > 1 else 'story'}, "
         f"{words.count(len(results), 'model')}: {'; '.join(f'{test} {level}' for test, level in by_test.items())}",
         f"guessing is right in {chance:.0%}, a dotted line",
@@ -228,7 +230,7 @@ def ablations(table: Mapping[str, Mapping[str, float]], whole: float | None = No
     same = len(set(worst.values())) == 1
     lesson = f"least is left without {worst[ways[0]]}, however it is replaced" if same else "least is left without " + \
         ", ".join(f"{part} ({way})" for way, part in worst.items())  # fmt: skip
-    return fig, words.told(
+    return fig, comparing.text(
         f"{measure} when one of {words.count(len(table), 'part')} is replaced, in {words.count(len(ways), 'way')}"
         + (f", a bar each; untouched it is {whole:.2f}, a dotted line" if whole is not None else ", a bar each"),
         lesson if len(table) > 1 else "",
@@ -273,18 +275,32 @@ def recall_by_distance(curves: Mapping[str, Mapping[str, Sequence]], chance: Map
         ax.set_xticks(range(len(starts)), below, fontsize=8.5)
         ax.set(xlim=(-0.5, max(len(starts), 1) - 0.5), ylim=(0, 103))
         style.panel_title(ax, f"{role}, by tokens since it was last named")
-        said[role] = comparing.grouped(told, "; ")
+        for name, what in told.items():
+            said.setdefault(name, {})[role] = what
     for ax in axes[:, 0]:
         ax.set_ylabel("right, per cent")
     style.headline(fig, "How far back does it remember?")
     fig.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    return fig, words.told(
+    return fig, comparing.text(
         f"How often a word is right by the tokens since it was last named, {', '.join(ranges) or 'nothing measured'}, "
         f"a panel for each of {words.listing(curves)}, beside guessing, "
         f"{comparing.reach(chance.values(), '{:.0%}'.format)}",
-        *(f"{role}: {what}" for role, what in said.items()),
+        *(f"{name}: {_in_all_panels(what)}" for name, what in said.items()),
         f"with intervals of 95%; ranges with fewer than {least} mentions are left out",
     )
+
+
+def _in_all_panels(said: Mapping[str, str]) -> str:
+    """What is said of a model in each panel, once where it is the same in all."""
+    if len(set(said.values())) == 1 and len(said) > 1:
+        return f"{next(iter(said.values()))} for every one"
+    guess = [role for role, what in said.items() if what.endswith(GUESSING)]
+    if len(guess) > 1:
+        shown = {role: what.removesuffix(f", {GUESSING}") if role in guess else what for role, what in said.items()}
+        guessed = {role: shown[role] for role in guess}
+        rest = comparing.grouped({role: what for role, what in shown.items() if role not in guess})
+        return f"{GUESSING} for {comparing.grouped(guessed)}" + (f"; {rest}" if rest else "")
+    return comparing.grouped(said)
 
 
 def _recalled(rows: Sequence, ranges: Sequence[str], starts: Sequence[int], chance: float) -> str:
@@ -294,7 +310,7 @@ def _recalled(rows: Sequence, ranges: Sequence[str], starts: Sequence[int], chan
     level = comparing.reach([row.right for row in rows], "{:.0%}".format)
     guess = [row for row in rows if row.low <= chance <= row.high]
     if len(guess) == len(rows):
-        return f"{level}, no better than guessing"
+        return f"{level}, {GUESSING}"
     if len(rows) > 1 and rows[0].low > rows[-1].high:
         return f"falls from {rows[0].right:.0%} at {ranges[starts.index(rows[0].distance)]} to {rows[-1].right:.0%} " \
                f"at {ranges[starts.index(rows[-1].distance)]}"  # fmt: skip
@@ -333,10 +349,14 @@ def probe_accuracy(places: Sequence[str], curves: Mapping[str, Mapping]):
     style.headline(fig, "What a probe can read")
     meant = {"read": "a probe does better than chance and than the control",
              "not read": "a probe does no better than chance or than the control"}  # fmt: skip
-    return fig, words.told(
+    return fig, comparing.text(
         f"How often linear probes are right after each of {words.count(len(places), 'place')}, a panel for each fact; "
         "the control learned shuffled answers",
-        *(f"{what}: {words.listing(kinds[kind])}" for kind, what in meant.items() if kind in kinds),
+        *(
+            f"{what}: {words.listing(f'“{fact}”' for fact in kinds[kind])}"
+            for kind, what in meant.items()
+            if kind in kinds
+        ),
         "; ".join(said),
     )
 
@@ -367,7 +387,7 @@ def features_and_roles(best: Sequence[Mapping]):
     neither = [row["role"] for row in best if row["recall"] < 0.8]
     shared = [name for name, times in Counter(row["feature"] for row in best).items() if times > 1]
     said = "; ".join(f"{row['role']} {row['precision']:.2f} and {row['recall']:.2f}" for row in best)
-    return fig, words.told(
+    return fig, comparing.text(
         f"The best feature for each of {words.count(len(best), 'role')}, bars of its precision, how often it is right "
         f"when it is on, and its recall, how much it finds",
         f"both are 0.8 or more for {comparing.some(both)}" if both else "none has 0.8 or more of both",
@@ -418,7 +438,7 @@ def arrival(runs: Sequence[Mapping]):
         for handle in legend.get_lines():
             handle.set_linewidth(2.2)
     style.headline(fig, "A skill arrives, and a head with it")
-    return fig, words.told(
+    return fig, comparing.text(
         f"Curves of {words.count(len(runs), 'run')} over {words.count(last, 'step')}, on a logarithmic axis: above the "
         "loss of the tokens that no variable decides, below how the recall and the heads arrive",
         *_arrived(runs),
@@ -452,6 +472,6 @@ def _arrived(runs: Sequence[Mapping]) -> list[str]:
         apart = max(abs(a - b) / max(a, b) for a, b in zip(halves[first], halves[second], strict=True))
         together = f"{first} and {second} arrive together in every run" if apart <= 0.15 else \
             f"{first} and {second} arrive at different steps"  # fmt: skip
-    fall = (f"the loss goes from {comparing.reach([each[0] for each in losses], '{:.2f}'.format)} to "
-            f"{comparing.reach([each[-1] for each in losses], '{:.2f}'.format)} nats")  # fmt: skip
+    first, last = (np.mean([each[at] for each in losses]) for at in (0, -1))
+    fall = f"the loss goes from {first:.2f} to {last:.2f} nats" + " on average" * (len(runs) > 1)
     return [together, *said, fall]

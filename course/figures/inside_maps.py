@@ -110,7 +110,7 @@ def story_with_roles(text: str, spans: Sequence[Mapping], forced: Sequence[int])
     by_role = Counter(next((s["role"] for s in spans if s["start"] == start), "other") for start in forced)
     kinds = ", ".join(f"{role} {count}" for role, count in by_role.most_common())
     rest = sum(span["role"] not in ROLES for span in spans)
-    return fig, words.told(
+    return fig, comparing.text(
         f"A story with the words that its grammar filled in on grounds with lines below, each role its own: {said}"
         + (f"; {words.count(rest, 'span')} of other variables" if rest else ""),
         f"{words.count(len(forced), 'word')} framed, because the story itself forces them: {kinds}" if forced
@@ -184,12 +184,12 @@ def attention_on_text(tokens: Sequence[str], weights: Sequence[float], at: int, 
     taken = [i for i in largest if weights[i] >= max(WRITTEN, even)][:3] if weights[largest[0]] >= 2 * even else []
     left = max(0.0, sum(weights) - sum(weights[i] for i in taken))
     said = [f"{weights[i]:.2f} to {_quoted(tokens[i])} at position {i}" for i in taken]
-    gives = words.listing([*said, f"{left:.2f} to all others"])
+    same = ", the same word each time," if len(taken) > 1 and len({_quoted(tokens[i]) for i in taken}) == 1 else ""
+    gives = words.listing(said) + f"{same} and {left:.2f} to all others"
     if not taken:
         gives = "no token much more than the rest" if at else "all to itself"
-    same = ", the same word each time" if len(taken) > 1 and len({_quoted(tokens[i]) for i in taken}) == 1 else ""
-    return fig, words.told(
-        f"{title}. The framed token, {_quoted(tokens[at])} at position {at}, gives {gives}{same}",
+    return fig, comparing.text(
+        f"{title}. The framed token, {_quoted(tokens[at])} at position {at}, gives {gives}",
         f"a text of {words.count(len(tokens), 'token')}, the darker the ground the more a token is looked at",
     )
 
@@ -250,7 +250,7 @@ def head_maps(grids_of_heads: Mapping[str, np.ndarray], title: str = "What each 
             ax.set(xlabel="head", ylabel="layer")
         said[name] = _standing_out(values)
     style.headline(fig, title)
-    return fig, words.told(
+    return fig, comparing.text(
         f"{title}: {words.count(len(scores), 'map')} of scores, {words.count(n_layer, 'layer')} with "
         f"{words.count(n_head, 'head')} each",
         *(f"{words.listing(names)}: {what}" for what, names in _by_what(said).items()),
@@ -318,7 +318,7 @@ def ablation_grid(left: Mapping[str, Mapping[str, Mapping[str, float]]], whole: 
     axes[0][0].set_yticks(range(len(parts) + 1), ["untouched", *parts], fontsize=9)
     style.headline(fig, "What is left without a part: recall by role, and a loss")
     untouched = ", ".join(f"{measure} {value:.2f}" for measure, value in whole.items())
-    return fig, words.told(
+    return fig, comparing.text(
         f"Tables of recall by role and of a loss ({loss}), darker where more is lost, for "
         f"{words.count(len(parts), 'part')} left out in {words.count(len(ways), 'way')}",
         *_lost_most(told, measures, loss),
@@ -387,7 +387,7 @@ def patching_map(tokens: Sequence[str], places: Sequence[str], effects: np.ndarr
         seen = f"most at {words.quoted(names[at])}, position {at}, {row[at]:.2f}"
         places_said[place] = seen if row[at] >= 0.1 else f"nowhere much, at most {row[at]:.2f}"
     pale = ", mostly pale" if (effects < 0.1).mean() > 0.5 else ""
-    return fig, words.told(
+    return fig, comparing.text(
         title,
         comparing.grouped(places_said, "; ", ": "),
         f"a map of {words.count(len(places), 'place')} by {words.count(T, 'token')}, from 0 to 1{pale}: {len(strong)} "
@@ -418,7 +418,7 @@ def path_table(sources: Sequence[str], effects: np.ndarray, title: str = "Which 
         rest = [float(column[i]) for i in order if column[i] < max(0.1, 0.5 * column.max())]
         others = f"{'all others' if high else 'nothing much,'} {comparing.reach(rest, _number)}" if rest else ""
         said.append(f"into its {way}: {', '.join([*high, *([others] if rest else [])])}")
-    return fig, words.told(
+    return fig, comparing.text(
         f"{title}: a table of {words.count(len(sources), 'source')} by three paths, darker where the path matters more",
         *said,
     )
@@ -445,7 +445,7 @@ def learned_positions(similarity: np.ndarray, sinusoidal: np.ndarray):
     bar.outline.set_visible(False)
     bar.set_label("cosine similarity")
     style.headline(fig, "Which positions are alike?")
-    return fig, words.told(
+    return fig, comparing.text(
         f"Two maps of the cosine similarity between {words.count(len(maps[0]), 'position')}, darker where they are "
         "alike",
         *said,

@@ -13,7 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from course.figures import style, words
+from course.figures import comparing, style, words
 from course.figures.alignment import along, calibration, clipped, goodhart
 from course.figures.tokens import visible
 from helpers.instructions import END_OF_ANSWER, SPEAKER
@@ -91,7 +91,7 @@ def conversation(pieces: Sequence[tuple[str, bool]], title: str):
         f"{'learned' if learned else 'only read'}: {''.join(text for text, _ in run)}"
         for learned, run in groupby(pieces, key=lambda piece: piece[1])
     ]
-    return fig, words.told(
+    return fig, comparing.text(
         f"{title}: {words.count(len(pieces), 'token')} in boxes, {sum(learned for _, learned in pieces)} of them "
         "learned",
         _learned(pieces),
@@ -159,7 +159,7 @@ def items(shares: Mapping[str, Mapping[str, Sequence[float]]], title: str):
     keys += _error_keys(counts)
     if keys:
         fig.legend(handles=keys, loc="outside lower left", ncols=len(keys) if len(keys) < 6 else 3)
-    return fig, words.told(
+    return fig, comparing.text(
         f"{title}: bars for each demand, {_runs(counts)}", *_kept(means), "; ".join(said) or "No bars"
     )
 
@@ -220,7 +220,7 @@ def bars(shares: Mapping[str, Sequence[float]], title: str, xlabel: str):
     if len(means) > 1 and max(means.values()) > min(means.values()):
         most, least = max(means, key=means.get), min(means, key=means.get)
         ends = f"the longest is {most}, the shortest {least}"
-    return fig, words.told(f"{title}: bars of the {xlabel}, {_runs(counts)}", ends, "; ".join(said) or "No bars")
+    return fig, comparing.text(f"{title}: bars of the {xlabel}, {_runs(counts)}", ends, "; ".join(said) or "No bars")
 
 
 @style.figure
@@ -258,7 +258,7 @@ def judge_errors(wrong: Mapping[str, tuple[float, float]], title: str):
         which = [fact for fact, both in facts.items() if f"{both[side]:.1%}" == f"{most:.1%}"]
         if most > 0:
             worst.append(f"{what}: {words.listing(which) if len(which) <= 3 else 'no one alone'}, {most:.1%}")
-    return fig, words.told(
+    return fig, comparing.text(
         f"{title}: bars to the left for demands that were kept and not seen, to the right for those that were not kept "
         "and taken to be, as shares of the demands",
         "; ".join(worst) if worst else "" if not facts else "it is never wrong",

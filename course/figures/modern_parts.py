@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Arc, Circle, FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 
-from course.figures import style, words
+from course.figures import comparing, style, words
 
 QUERY, KEY = style.NAVY, style.ORANGE
 GROUPS = (style.BLUE, style.ORANGE, style.BERRY, style.SKY, style.TEAL)  # neighbors differ in lightness
@@ -85,7 +85,7 @@ def turned(query: Sequence[float], key: Sequence[float], frequency: float, place
     lesson = "Scores of a query and a key"
     if alike:
         lesson = f"The score of a query and a key {'depends' if same else 'does not depend'} on the distance alone"
-    return fig, words.told(
+    return fig, comparing.text(
         f"{lesson}: {'; '.join(said)}",
         f"arrows of two features in a panel for each two positions; each is turned by its position at {frequency:g} "
         f"radian{'s' * (frequency != 1)} a token, so both turn on together and keep the angle between them where the "
@@ -154,7 +154,7 @@ def gate(x: Sequence[float], gelu: Sequence[float], silu: Sequence[float]):
         low = int(values.argmin())
         dip = f", with its lowest point, {_signed(values[low])}, at {x[low]:.1f}" if 0 < low < len(x) - 1 else ""
         curves.append(f"{name} goes from {_signed(values[0])} to {_signed(values[-1])}{dip}")
-    return fig, words.told(
+    return fig, comparing.text(
         f"Left: what passes depends on one number x, from {x[0]:g} to {x[-1]:g}: {'; '.join(curves)}",
         f"right, a map of silu(gate) times up: gates below 0 {shuts}, and gates above 0 pass it on, of either sign. "
         f"The most that passes is {' and '.join(ends)}",
@@ -197,7 +197,7 @@ def sharing(n_head: int, kinds: Mapping[str, int]):
     style.headline(fig, "Which heads share their keys and values")
     fewest, most = min(kinds, key=kinds.get), max(kinds, key=kinds.get)
     lesson = f"{fewest} has {n_head // kinds[fewest]} times as many heads of queries as of keys and values"
-    return fig, words.told(
+    return fig, comparing.text(
         f"Heads of queries that share heads of keys and values: {'; '.join(said)}",
         lesson if kinds[fewest] < kinds[most] else "",
         f"squares in two rows, {words.count(n_head, 'head')} of queries above and those of keys and values below, with "

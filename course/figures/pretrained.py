@@ -42,7 +42,7 @@ def two_layouts(conv1d: np.ndarray, linear: np.ndarray, row: int = 1):
     axes[1].add_patch(Rectangle((row - 0.46, -0.46), 0.92, outputs - 0.08, **frame))
     style.headline(fig, "One corner, two layouts (weights times 100)")
     equal = np.array_equal(corners[0], corners[1].T)
-    return fig, words.told(
+    return fig, comparing.text(
         f"The same {corners[0].size} numbers twice, rows and columns exchanged: the right map is the left transposed"
         if equal else "Two maps of a corner of a weight matrix: the right is NOT the left transposed",
         f"left, as Conv1D stores it, {inputs} rows of inputs by {outputs} columns of outputs; right, as Linear stores "
@@ -88,7 +88,7 @@ def differences_by_layer(layers: Sequence[str], differences: Mapping[str, Sequen
         stays = "and stays above it" if not back else f"and comes back below it at {comparing.some(back, 4)}"
         last = f"{inside(values[-1])} at {layers[-1]}" if np.isfinite(values[-1]) else f"no number at {layers[-1]}"
         said.append(f"{name} first leaves it at {layers[at]}{before}, {stays} ({last})")
-    return fig, words.told(
+    return fig, comparing.text(
         f"The largest relative difference between two models after each of {words.count(len(layers), 'layer')}, on a "
         f"logarithmic scale with a line at {tolerance:g}, below which it is rounding",
         "; ".join(said),
@@ -122,7 +122,7 @@ def what_moves(sizes: Mapping[str, int], trained: Sequence[str]):
     ax.set_title(f"{moving / total:.0%} of the parameters move")
     frozen = [name for name in sizes if name not in trained]
     largest = max(sizes, key=sizes.get)
-    return fig, words.told(
+    return fig, comparing.text(
         f"{moving / total:.1%} of the parameters are trained, {moving:,} of {total:,}: those of "
         f"{comparing.some(trained)}, whose bars are hatched"
         if trained else f"Nothing is trained, 0 of {total:,} parameters",
@@ -176,7 +176,7 @@ def two_units(bytes_per_token: Mapping[str, float], bits_per_byte: float):
             f"flattest is {order[0]} ({bytes_per_token[order[0]]:.2f} bytes a token), steepest {order[-1]} "
             f"({bytes_per_token[order[-1]]:.2f})"
         )
-    return fig, words.told(
+    return fig, comparing.text(
         f"One score of {bits_per_byte:.3f} bits per byte is {said}",
         lesson,
         "straight lines from zero, one a tokenizer: nats per token over bits per byte",
@@ -214,7 +214,7 @@ def loss_by_step(
     for name, value in levels.items():
         places = comparing.grouped({which: "above" if end > value else "below" for which, end in ends.items()})
         said.append(f"a line marks {name} at {value:.2f}" + (f", {places} it at the end" if len(ends) > 1 else ""))
-    return fig, words.told(
+    return fig, comparing.text(
         f"{unit} over {last} training steps",
         f"at the end, the lowest first: {words.ranking(ends, two)}" if len(ends) > 1 else "",
         "; ".join(said),
@@ -253,7 +253,7 @@ def before_and_after(scores: Mapping[str, Mapping[str, float]], unit: str, title
                  for direction, found in (("lower", under), ("higher", over)) if found]  # fmt: skip
         said.append(f"{group}, {first} {values[first]:.3f}; {'; '.join(parts) or 'the same for all'}")
     best = {group: min(values, key=values.get) for group, values in scores.items()}
-    return fig, words.told(
+    return fig, comparing.text(
         f"Bars of {unit}, a group for each of {words.listing(scores)}",
         *said,
         "the lowest: " + ", ".join(f"{model} on {group}" for group, model in best.items()),

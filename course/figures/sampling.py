@@ -51,7 +51,7 @@ def mistakes(measured: Mapping[str, float], right: float):
     worse = {name: f"{_number(value)}" for name, value in wrong.items() if value > 1.01 * right}
     better = {name: f"{_number(value)}" for name, value in wrong.items() if value < right / 1.01}
     same = [name for name in measured if name not in worse and name not in better]
-    return fig, words.told(
+    return fig, comparing.text(
         f"Bars from the right perplexity, {right:.2f}, to what the same model gets by one mistake each, on a "
         "logarithmic axis",
         f"too high, the worst first: {comparing.grouped(worse)}" if worse else "none makes it look worse",
@@ -86,7 +86,7 @@ def by_context(context: Sequence[int], nats: Sequence[float], overlaps: Mapping[
     order = sorted(overlaps, reverse=True)
     said = ", ".join(f"{overlaps[step]:.2f} at steps of {step}" for step in order)
     worst = min(overlaps.values()) > 1.01 * right
-    return fig, words.told(
+    return fig, comparing.text(
         f"Left: with more tokens before a prediction its loss {_by_tokens(nats, context)} of context",
         f"right: {'all bars stand above' if worst else 'not all bars stand above'} the line of the perplexity with all "
         f"of the text as context, {right:.2f}; windows of {window} tokens give {said}",
@@ -112,7 +112,7 @@ def sliding(slid: Sequence[int], losses: Mapping[str, Sequence[float]], window: 
     ax.legend(loc="upper left")
     ends = {name: values[-1] for name, values in losses.items()}
     ways = words.lines(losses, slid, at="{} tokens", write="{:.2f}".format)
-    return fig, words.told(
+    return fig, comparing.text(
         f"Nats per token after a window of {window} tokens has slid by {slid[0]} to {slid[-1]} tokens, a line for each "
         f"way to read; at the end, the lowest first: {words.ranking(ends, '{:.2f}'.format)}",
         ways,
@@ -153,7 +153,7 @@ def suspects(measured: Mapping[str, float], vocab_size: int, case: Sequence[floa
     cases = [value / case_vocab for value in case]
     held = sum(low <= value <= high for value in cases)
     where = "inside" if held == len(cases) else "outside" if not held else "not all of them inside"
-    return fig, words.told(
+    return fig, comparing.text(
         f"Perplexity over the size of the vocabulary, a point for each suspect, on a logarithmic axis where 1 is "
         f"guessing. The case's reports, {words.listing(f'{value:.3f}' for value in cases)}, lie {where} the range from "
         f"1/e, 0.37, to 1 that softmax twice can reach",
@@ -178,7 +178,7 @@ def two_readings(steps: Sequence[int], reported: Mapping[str, Sequence[float]], 
     ways = {name: words.shape(values, steps, span=extent, write="{:.2f}".format) for name, values in reported.items()}
     near = [name for name, values in reported.items() if min(values) >= top - 1]
     others = [name for name in reported if name not in near]
-    return fig, words.told(
+    return fig, comparing.text(
         f"Reported loss over {steps[-1]} steps; guessing costs ln V, {top:.2f}",
         f"{comparing.verb(near, 'never comes', 'never come')} below ln V - 1, {top - 1:.2f}" if near else "",
         f"{comparing.verb(others, 'does', 'do')} come below it" if near and others else "",
@@ -236,7 +236,7 @@ def _reshaped(panels: Mapping[str, Sequence[float]], tokens: Sequence[str]) -> s
     whole = [name for name, number in cut.items() if not number]
     kept = "No panel removes a token." if not any(cut.values()) else (
         f"{comparing.verb(whole, 'keeps', 'keep')} all {len(tokens)}." if whole else "")  # fmt: skip
-    return words.told(
+    return comparing.text(
         f"The probabilities of the {len(tokens)} likeliest next tokens, a panel of bars for each method, removed "
         "tokens crossed",
         shapes, kept, "; ".join(said),
@@ -269,7 +269,7 @@ def likelihoods(groups: Mapping[str, Sequence[float]]):
         said.append(f"{name} {'lies' if len(groups[name]) == 1 else 'lie'} {where} {last}")
     spans = {name: f"{means[name]:.0f} on average" + ("" if len(groups[name]) == 1 else
              f", from {min(groups[name]):.0f} to {max(groups[name]):.0f}") for name in order}  # fmt: skip
-    return fig, words.told(
+    return fig, comparing.text(
         "A dot for each story: how many nats it costs the model itself, farther left is likelier",
         f"{words.listing(said)}" if said else "",
         f"the likeliest first: {'; '.join(f'{name} {span}' for name, span in spans.items())}",
@@ -291,7 +291,7 @@ def cost_per_token(lengths: Sequence[int], milliseconds: Mapping[str, Sequence[f
     ax.legend(loc="upper left")
     ends = {name: values[-1] for name, values in milliseconds.items()}
     least, most = min(ends, key=ends.get), max(ends, key=ends.get)
-    return fig, words.told(
+    return fig, comparing.text(
         f"What one more token costs in a story of {lengths[0]} to {lengths[-1]} tokens, in milliseconds: "
         f"{words.lines(milliseconds, lengths, at='{} tokens', write='{:.1f}'.format)}",
         f"at {lengths[-1]} tokens {most} takes {comparing.times(ends[most] / ends[least])} as long as {least}"
@@ -323,7 +323,7 @@ def surviving(fractions: Mapping[str, Mapping[str, float]], title: str):
         if name not in alike:
             rest.append(f"{name}: " + comparing.grouped({who: f"{row[who]:.0%}" for who in sorted(row, key=row.get)}))
     lowest = min(((value, name, who) for name, row in fractions.items() for who, value in row.items()), default=None)
-    return fig, words.told(
+    return fig, comparing.text(
         f"{title}: a group of bars for each thing, a bar for each of {words.listing(series)}",
         f"all alike: {every}" if alike else "",
         f"different, the lowest first: {'; '.join(rest)}" if rest else "",
@@ -361,7 +361,7 @@ def trade(points: Sequence[tuple[str, float, float]], real: tuple[float, float],
     wide, high = np.ptp([*x, real[0]]) or 1.0, np.ptp([*y, real[1]]) or 1.0
     gaps = {name: float(np.hypot((a - real[0]) / wide, (b - real[1]) / high)) for name, a, b in points}
     across, up = (comparing.going([round(value, 2) for value in each]) for each in (x, y))
-    return fig, words.told(
+    return fig, comparing.text(
         f"Points for settings, joined in order from {points[0][0]} to {points[-1][0]}: across, {xlabel} {across}, from "
         f"{x[0]:.2f} to {x[-1]:.2f}; up, {ylabel} {up}, from {y[0]:.2f} to {y[-1]:.2f}",
         f"true stories, a star, stand at {real[0]:.2f} and {real[1]:.2f}; the setting nearest to them is "

@@ -64,7 +64,7 @@ def isoflops(
     said = [f"{short(budget)}: {short(size)} weights, {loss:.2f}" for budget, (size, loss) in lowest_at.items()]
     below = min(loss for _, loss in lowest_at.values()) > floor
     several = len(lowest_at) > 1
-    return fig, words.told(
+    return fig, comparing.text(
         f"Validation loss by model size, a curve for each budget of operations, {style.seeds(counts)} a point",
         f"The size with the lowest loss {how.get(comparing.going(best_sizes), 'goes up and down with the budget')}"
         f"{', and its loss falls' if lows == 'falls' else ''}" if several else "",
@@ -129,7 +129,7 @@ def law_and_runs(
     ax.set(xlabel="measured loss, nats per token", ylabel="what the law says")
     ax.set_title("A law and the runs it was fitted to")
     ax.legend(loc="lower right")
-    return fig, words.told(*said_of)
+    return fig, comparing.text(*said_of)
 
 
 @style.figure
@@ -149,7 +149,7 @@ def laws_floor(values: Sequence[float], interval: tuple[float, float], fitted: f
     width = interval[1] - interval[0]
     counts, bounds = np.histogram(values, bins=edges)
     highest = int(counts.argmax())
-    return fig, words.told(
+    return fig, comparing.text(
         f"The true floor, {floor:.3f}, is {'inside' if held else 'outside'} the interval that holds {level:.0%} of the "
         f"fits' E, {interval[0]:.3f} to {interval[1]:.3f}"
         + (f", which is as wide as {width / floor:.0%} of the floor" if floor else ""),
@@ -195,7 +195,7 @@ def compared(losses: Mapping[str, Sequence[float]], levels: Mapping[str, float],
         under = [each for each in names if means[each] < value]
         which = "none" if not under else "all" if len(under) == len(names) > 1 else words.listing(under)
         lines.append(f"below {name}, {value:.2f}: {which}")
-    return fig, words.told(
+    return fig, comparing.text(
         f"{title}: bars of the validation loss, {style.seeds([len(each) for each in losses.values()])}; the lowest is "
         f"{names[0]}, the highest {names[-1]}" if len(names) > 1 else f"{title}: one bar of the validation loss",
         f"from the lowest up: {', '.join(said)}",
@@ -226,7 +226,7 @@ def repeated(losses: Mapping[float, Sequence[float]], floor: float):
     elif alike == 0:
         lesson = "Reading each story more often costs at once"
     seeds = style.seeds([len(each) for each in losses.values()])
-    return fig, words.told(
+    return fig, comparing.text(
         f"{lesson}; at {epochs[-1]:g} times it is {means[-1] / means[0]:.2f} times as high" if len(means) > 1 else "",
         f"validation loss by how often each story is read, {seeds} a point: {said}",
         f"a line marks the floor at {floor:.2f}",
@@ -261,7 +261,7 @@ def rates_by_width(panels: Mapping[str, Mapping[int, Mapping[float, Sequence[flo
     axes[0, 0].set(ylabel="validation loss, nats per token")
     axes[0, 0].legend()
     style.headline(fig, "Where the best learning rate lies")
-    return fig, words.told(
+    return fig, comparing.text(
         "Validation loss by learning rate, a curve for each width, a circle at its lowest point", *said
     )
 
@@ -338,4 +338,4 @@ def _shares(parts: Mapping[str, Mapping[str, float]], title: str, unit: str, cap
         over = [each for each, total in totals.items() if total > value]
         beyond = words.listing(over) if over else "none"
         said.insert(1, f"beyond the line of {name}, {value:.3g}: {beyond}")
-    return words.told(*said)
+    return comparing.text(*said)

@@ -84,7 +84,7 @@ def bought(before: Sequence[float], after: Mapping[str, Sequence[float]], title:
              "inside two errors": "no difference that can be told, inside two errors",
              "one seed, no error": "one seed, no error, so nothing can be said"}  # fmt: skip
     found = [f"{what}: {words.listing(seen[verdict])}" for verdict, what in meant.items() if verdict in seen]
-    return fig, words.told(
+    return fig, comparing.text(
         title,
         *found,
         f"bars for the difference of the mean loss to {base:.3f} nats per token before the change{errors}, {runs}; "
@@ -152,7 +152,7 @@ def by_number(
     ends = {name: style.mean_and_error(found)[0] for name, by in lines.items()
             if (found := [value for value in by.get(numbers[-1], ()) if value is not None])}  # fmt: skip
     marked = "; ".join(f"a line marks {name} at {value:.2f}" for name, value in levels.items())
-    return fig, words.told(
+    return fig, comparing.text(
         f"{title}: {ylabel} by {xlabel}, on a logarithmic axis, {style.seeds(counts)} a point{errors}",
         comparing.grouped(lows, "; ", ": "),
         f"at {numbers[-1]:,g}, the lowest first: {words.ranking(ends, '{:.2f}'.format)}" if len(ends) > 1 else "",
@@ -202,7 +202,7 @@ def by_position(curves: Mapping[str, Sequence[Sequence[float]]], length: int, co
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=3 if max(map(len, curves)) < 28 else 2)
     several = any(len(runs) > 1 for runs in curves.values())
     extent = words.span([mean for _, mean, _ in drawn.values()])
-    return fig, words.told(
+    return fig, comparing.text(
         f"{title}: loss by position up to {length:,}, in nats; a line marks the end of the trained context, "
         f"{context:,}",
         *(f"{name}: {_behind(*line, extent)}" for name, line in drawn.items()),
@@ -272,7 +272,7 @@ def turning(frequencies: Mapping[str, Sequence[float]], context: int):
     ax.set_title(f"How often each pair goes round within {context:,} tokens")
     if len(frequencies) > 1:
         ax.legend()
-    return fig, words.told(
+    return fig, comparing.text(
         f"How often each pair of features goes round within {context:,} tokens, on a logarithmic axis with a line at "
         "one turn: what lies below it never comes round",
         *said,
@@ -316,7 +316,7 @@ def cache_and_loss(points: Mapping[str, tuple[float, Sequence[float]]]):
             change, error = mean - means[largest][0], math.hypot(error, means[largest][1])
             verdict = _verdict(change, error if min(seeds, means[largest][3]) > 1 else None)
             costs[name] = f"{change:+.3f} nats, {verdict}"
-    return fig, words.told(
+    return fig, comparing.text(
         f"What a smaller cache costs beside {largest}, the largest: "
         f"{', '.join(f'{name} {cost}' for name, cost in costs.items())}" if costs else "",
         f"validation loss by the cache's bytes for a token, a mark for each seed and their mean, {runs} a point: "
@@ -363,7 +363,7 @@ def busy(shares: Mapping[str, Sequence[Sequence[float]]]):
     fig.legend(handles=keys, loc="outside lower left", ncols=2)
     order = sorted(widest, key=widest.get)
     busiest = "; ".join(f"{name} {widest[name]:.1f} times" for name in order)
-    return fig, words.told(
+    return fig, comparing.text(
         f"The busiest expert beside the equal share, a dashed line: {busiest}",
         f"idle experts, with less than {IDLE:.0%} of the choices, marked by a cross: "
         f"{', '.join(f'{name} {number}' for name, number in idle_of.items())}",
