@@ -9,7 +9,7 @@ def pictures():
         figures.mistakes({"padding scored": 11.5, "no end token": 1.4, "shifted twice": 3e7}, 1.6),
         [
             "the right perplexity, 1.60",
-            "the worst first: shifted twice 3e7, padding scored 11.5.",
+            "the worst first: shifted twice 3e7; padding scored 11.5.",
             "Flattering, lower than the right one: no end token 1.40.",
         ],
     )
@@ -84,7 +84,7 @@ def pictures():
         figures.likelihoods({"greedy": [20.0], "sampled": [90.0, 110.0]}),
         [
             "Greedy lies left of all sampled.",
-            "The likeliest first: greedy 20 on average; sampled 100 on average, from 90",
+            "The likeliest first: greedy: 20 on average; sampled: 100 on average, from 90",
         ],
     )
     yield (

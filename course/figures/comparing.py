@@ -20,9 +20,8 @@ def text(*sentences: str) -> str:
     """Sentences as the text of a figure, see `words.told`; a sentence that begins with a plain word gets its capital,
     one that begins with a name such as muP or first_loss keeps it.
     """
-    return words.told(
-        *(one[:1].upper() + one[1:] if re.match(r"[a-z]+([\s,:;.]|$)", one) else one for one in sentences)
-    )
+    plain = re.compile(r"[a-z]+('s)?([\s,:;.]|$)")
+    return words.told(*(one[:1].upper() + one[1:] if plain.match(one) else one for one in sentences))
 
 
 def some(names: Iterable[str], most: int = 8) -> str:

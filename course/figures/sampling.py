@@ -54,8 +54,10 @@ def mistakes(measured: Mapping[str, float], right: float):
     return fig, comparing.text(
         f"Bars from the right perplexity, {right:.2f}, to what the same model gets by one mistake each, on a "
         "logarithmic axis",
-        f"too high, the worst first: {comparing.grouped(worse)}" if worse else "none makes it look worse",
-        f"flattering, lower than the right one: {comparing.grouped(better)}" if better else "none makes it look better",
+        f"too high, the worst first: {comparing.grouped(worse, '; ')}" if worse else "none makes it look worse",
+        f"flattering, lower than the right one: {comparing.grouped(better, '; ')}"
+        if better
+        else "none makes it look better",
         f"within one per cent of the right one: {words.listing(same)}" if same else "",
     )
 
@@ -228,10 +230,13 @@ def _reshaped(panels: Mapping[str, Sequence[float]], tokens: Sequence[str]) -> s
             leads += f", and {tokens[0]} {values[0]:.2f}"
         gone = [token for token, value in zip(tokens, values, strict=True) if value <= 0]
         said.append(f"{name}: {leads}" + (f" (removed: {comparing.some(gone, 5)})" if gone else ""))
-    steepest, flattest = max(peaks, key=peaks.get), min(peaks, key=peaks.get)
+    most, least = (
+        words.listing(name for name in peaks if f"{peaks[name]:.2f}" == f"{end:.2f}")
+        for end in (max(peaks.values()), min(peaks.values()))
+    )
     shapes = ""
-    if f"{peaks[steepest]:.2f}" != f"{peaks[flattest]:.2f}":
-        shapes = f"The likeliest token stands out most with {steepest}, least with {flattest}."
+    if most != least:
+        shapes = f"The likeliest token stands out most with {most}, least with {least}."
     cut = {name: sum(value <= 0 for value in values) for name, values in panels.items()}
     whole = [name for name, number in cut.items() if not number]
     kept = "No panel removes a token." if not any(cut.values()) else (
@@ -272,7 +277,7 @@ def likelihoods(groups: Mapping[str, Sequence[float]]):
     return fig, comparing.text(
         "A dot for each story: how many nats it costs the model itself, farther left is likelier",
         f"{words.listing(said)}" if said else "",
-        f"the likeliest first: {'; '.join(f'{name} {span}' for name, span in spans.items())}",
+        f"the likeliest first: {'; '.join(f'{name}: {span}' for name, span in spans.items())}",
     )
 
 
