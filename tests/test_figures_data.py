@@ -51,6 +51,8 @@ def test_a_law_that_breaks_off_is_told_from_one_that_goes_on():
     ours, theirs = told.split("nature falls")
     assert "breaks off" in ours and "in nearly a straight line, at twice the rank to about 50%" in theirs
     assert "breaks off" not in theirs and "goes on so to its end" in theirs
+    bent = [(rank, often * (0.5 if rank == 2000 else 1)) for rank, often in law(ranks, 1.0)]
+    assert "at its end more steeply: over the last doubling it falls to 1/4" in data.zipf({"bent": bent}).alt
     curved = [(rank, 60_000 * np.exp(-rank / 200)) for rank in ranks]
     assert "not in a straight line" in data.zipf({"curved": curved}).alt
 

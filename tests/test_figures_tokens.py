@@ -56,7 +56,7 @@ def test_where_a_tokenizer_catches_up_is_told(trained, said):
 
 def test_one_text_cut_twice_is_told_as_one():
     told = tokens.coloured_tokens([("Ours", [b"On", b"ce", b" up"]), ("Theirs", [b"Once", b" up"])]).alt
-    assert "The same text cut in 2 ways, Theirs 2 tokens, Ours 3 tokens" in told
+    assert "The same text cut in 2 ways, from the fewest tokens to the most: Theirs: 2 tokens; Ours: 3 tokens" in told
 
 
 def test_every_picture_says_what_it_shows_and_is_small():

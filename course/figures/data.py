@@ -102,11 +102,13 @@ def _falls_by_rank(label: str, points: Sequence[tuple[int, float]]) -> str:
     off = np.abs(often[body] - (start + slope * rank[body])).max() if body.sum() > 2 else 0.0
     straight = "in nearly a straight line" if off < 0.15 * np.ptp(often[body]) else "not in a straight line"
     last = float(np.exp(np.interp(rank[-1] - np.log(2), rank, often) - often[-1]))
-    end = (
-        f"then it breaks off: over the last doubling it falls to 1/{last:.0f}"
-        if last > 2 * 2**-slope
-        else "and it goes on so to its end"
-    )
+    usual = 2**-slope
+    if last > 4 * usual:
+        end = f"then it breaks off: over the last doubling it falls to 1/{last:.0f}"
+    elif last > 1.5 * usual:
+        end = f"at its end more steeply: over the last doubling it falls to 1/{last:.0f}"
+    else:
+        end = "and it goes on so to its end"
     return f"{label} falls {straight}, at twice the rank to about {2**slope:.0%}, {end} ({ends})"
 
 

@@ -61,7 +61,8 @@ def _activation(x: np.ndarray, y: np.ndarray) -> str:
     corner = ", with a corner at 0" if exact and edge is not None and abs(edge) <= 2 * (x[1] - x[0]) and not dip else ""
     if edge is None:
         return words.shape(y, x, at="x = {}")
-    return f"is 0 up to x = {words.number(round(edge, 2))}{bottom} {end}{corner}"
+    near = "is 0" if np.abs(y[x <= edge]).max() < 1e-9 else "is close to 0"
+    return f"{near} up to x = {words.number(round(edge, 1))}{bottom} {end}{corner}"
 
 
 def _humps(x: np.ndarray, y: np.ndarray) -> str:
@@ -72,6 +73,7 @@ def _humps(x: np.ndarray, y: np.ndarray) -> str:
     inner = [i for i in range(1, len(y) - 1) if abs(y[i]) > 0.2 * size and (y[i] - y[i - 1]) * (y[i + 1] - y[i]) <= 0]
     peaks = [f"{words.number(round(x[i], 1))}" for i in inner if y[i] > 0]
     troughs = [f"{words.number(round(x[i], 1))}" for i in inner if y[i] < 0]
+    peaks, troughs = list(dict.fromkeys(peaks)), list(dict.fromkeys(troughs))  # a peak may be flat to rounding
     return (f"; peaks at x = {words.listing(peaks)}" if peaks else "") + (
         f", troughs at x = {words.listing(troughs)}" if troughs else "")  # fmt: skip
 

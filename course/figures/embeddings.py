@@ -69,7 +69,7 @@ def nearness(groups: Sequence[str], observed: np.ndarray, by_chance: np.ndarray)
 
 def _beyond_chance(groups: Sequence[str], observed, low, high, shuffles: int) -> str:
     """Which groups lie beyond all shuffles, from the tightest to the loosest."""
-    order = sorted(range(len(groups)), key=lambda g: -observed[g])
+    order, write = sorted(range(len(groups)), key=lambda g: -observed[g]), words.fixed(2)
     beyond = [g for g in order if observed[g] > high[g]]
     among = [groups[g] for g in order if g not in beyond]
     if not among:
@@ -80,7 +80,7 @@ def _beyond_chance(groups: Sequence[str], observed, low, high, shuffles: int) ->
         lead = f"{some} lie to the right of all their shuffles, not {words.listing(among)}"
     else:
         lead = "No group lies to the right of all its shuffles"
-    said = ", ".join(f"{groups[g]} {observed[g]:.2f} (shuffled {low[g]:.2f} to {high[g]:.2f})" for g in order)
+    said = ", ".join(f"{groups[g]} {write(observed[g])} (shuffled {write(low[g])} to {write(high[g])})" for g in order)
     return words.told(
         f"The mean cosine of two words of a group, as a point, beside a bar from the least to the most of {shuffles} "
         f"shuffles. {lead}",

@@ -148,7 +148,9 @@ def _cuts(rows: Sequence[tuple[str, Sequence[bytes]]]) -> str:
     each = {label: len(text) / len(tokens) for (label, tokens), text in zip(rows, texts, strict=True) if tokens}
     if len(set(texts)) == 1:
         lead = f"The same text cut in {len(rows)} ways, " if len(rows) > 1 else "A text cut in tokens, "
-        lead += words.ranking({label: len(tokens) for label, tokens in rows}, lambda many: f"{many:,} tokens")
+        fewest = sorted(rows, key=lambda row: len(row[1]))
+        lead += "from the fewest tokens to the most: "
+        lead += "; ".join(f"{label}: {words.count(len(tokens), 'token')}" for label, tokens in fewest)
     else:
         lead = "Letters that a token holds on average, in each text: " + words.ranking(
             each, lambda value: f"{value:.1f}", lowest=False
