@@ -81,6 +81,8 @@ def test_a_leap_that_comes_back_and_a_loss_that_is_no_number_are_said():
     assert comparing.beside(line[:40] + [math.inf] + line[41:], line).endswith("and is no number at step 41")
     assert comparing.beside([math.nan, 1.0], [1.0, 1.0]) == "cannot be compared: there is no number"
     assert comparing.beside([], line, "the other") == "has no step in common with the other"
+    lost_and_found = [*line[:40], *[float(90 - 1.4 * step) for step in range(60)]]  # it starts again at step 41
+    assert "from step 41 on, farthest at step 41, 90 against 60, " in comparing.beside(lost_and_found, line)
     crossing = comparing.beside([0.0, 0.0, 9.0, 9.0], [9.0, 9.0, 0.0, 0.0])
     assert "now above it, now below" in crossing
 

@@ -97,6 +97,9 @@ def beside(values: Sequence[float], other: Sequence[float], it: str = "it") -> s
         return f"{begins}lies {where}{since}{end}"
     ends = words.number(mine[-LAST:].mean()), words.number(its[-LAST:].mean())
     over = f"over the last {min(LAST, lost)} steps" if lost > 1 else "there"
+    far = int(np.abs(away).argmax())
+    if far and np.abs(away[far]) > max(0.2 * height, 2 * abs(away[-LAST:].mean())):
+        since += f", farthest at step {far + 1:,}, {words.number(mine[far])} against {words.number(its[far])}"
     return f"{begins}lies {where}{since}, {ends[0]} against {ends[1]} on average {over}"
 
 
