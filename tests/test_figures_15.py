@@ -99,27 +99,38 @@ def orders():
     yield (
         figures.conversation(PIECES, "Who?"),
         [
-            "Who?. Tokens in boxes, 10 in all, 3 of them learned.",
-            "only read: <|endoftext|><|user|>Who is it?<|assistant|> / learned: Ben.<|end|>",
+            "Who?: 10 tokens in boxes, 3 of them learned.",
+            "What follows <|assistant|> is learned, what follows <|user|> is only read, <|end|> is learned too.",
+            "Only read: <|endoftext|><|user|>Who is it?<|assistant|> / learned: Ben.<|end|>",
         ],
     )
-    yield figures.conversation([], "Nothing said yet"), ["0 in all, 0 of them learned."]
+    all_read = figures.conversation([(text, False) for text, _ in PIECES], "Who?")
+    yield all_read, ["Nothing that is said is learned."]
+    all_learned = figures.conversation([(text, True) for text, _ in PIECES], "Who?")
+    yield all_learned, ["What follows <|user|> and <|assistant|> is learned, <|end|> is learned too."]
+    half = figures.conversation([*PIECES[:7], ("Ben", False), *PIECES[8:9], ("<|end|>", False)], "Who?")
+    yield half, ["What follows <|assistant|> is learned in part, what follows <|user|> is only read."]
+    yield figures.conversation([], "Nothing said yet"), ["0 tokens in boxes, 0 of them learned."]
     yield (
         figures.items({"before": {"hero": SEEDS, "plot": [0.25]}, "after": {"hero": [1.0]}}, "Demands"),
         [
-            "Demands. Bars for each demand, 1 to 3 seeds a bar, means with standard errors. "
-            "before: hero 63.3 ± 8.8%, plot 25.0%; after: hero 100.0%, plot not measured.",
+            "Demands: bars for each demand, 1 to 3 seeds a bar, means with standard errors.",
+            "After is ahead at hero. Before keeps plot least, 25%.",
+            "Before: hero 63.3 ± 8.8%, plot 25.0%; after: hero 100.0%, plot not measured.",
         ],
     )
+    yield figures.items(ITEMS, "Demands"), ["After is ahead at every demand. Before: hero 15.0"]
+    crossed = {"before": {"hero": [0.9], "plot": [0.1]}, "after": {"hero": [0.5], "plot": [0.2]}}
+    yield figures.items(crossed, "Demands"), ["Before is ahead at hero; after is ahead at plot."]
     lone = figures.items({"after": {"hero": [0.5]}}, "One")
-    yield lone, ["1 seed a bar. after: hero 50.0%."]
+    yield lone, ["1 seed a bar. After: hero 50.0%."]
     assert "error" not in lone.alt
-    yield figures.items({}, "No models at all"), ["No models at all. Bars for each demand, no runs. No bars."]
+    yield figures.items({}, "No models at all"), ["No models at all: bars for each demand, no runs. No bars."]
     yield (
         figures.bars({"all": SEEDS, "one": [0.5], "none": []}, "Kept", "share of orders"),
         [
-            "Kept. Bars of the share of orders, 1 to 3 seeds a bar, means with standard errors. "
-            "all 63.3 ± 8.8%; one 50.0%; none not measured.",
+            "Kept: bars of the share of orders, 1 to 3 seeds a bar, means with standard errors. "
+            "The longest is all, the shortest one. All 63.3 ± 8.8%; one 50.0%; none not measured.",
         ],
     )
     yield figures.bars({}, "Nothing to compare", "share"), ["no runs. No bars."]
@@ -127,10 +138,13 @@ def orders():
         figures.judge_errors({"all": (0.01, 0.2), "plot": (0.0, 0.004)}, "Wrong"),
         [
             "to the left for demands that were kept and not seen, to the right for those that were not kept",
-            "all 1.0% missed, 20.0% believed; plot 0.0% missed, 0.4% believed.",
+            "Most often wrongly believed: plot, 0.4%.",
+            "Missed and wrongly believed: all 1.0% and 20.0%; plot 0.0% and 0.4%.",
         ],
     )
-    yield figures.judge_errors({"all": (0.0, 0.0)}, "Never wrong"), ["all 0.0% missed, 0.0% believed."]
+    even = {name: (0.1, 0.0) for name in ("all", "a", "b", "c", "d")}
+    yield figures.judge_errors(even, "Even"), ["Most often missed: no one alone, 10.0%."]
+    yield figures.judge_errors({"hero": (0.0, 0.0)}, "Never wrong"), ["It is never wrong.", "hero 0.0% and 0.0%."]
     yield figures.judge_errors({}, "Nothing judged"), ["No bars."]
 
 
@@ -138,45 +152,54 @@ def rewards():
     yield (
         figures.calibration(SURE, "How sure"),
         [
-            "with a diagonal where both are the same and errors by the number of pairs",
-            "250 pairs: 60% sure and 50% right (40 pairs), 95% sure and 75% right (400 pairs); "
-            "1000 pairs: 90% sure and 100% right (12 pairs).",
+            "below the diagonal it is too sure of itself",
+            "250 pairs: too sure where it is 60% and 95% sure; 50% right where 60% sure (40 pairs), 75% right",
+            "1000 pairs: right more often than it thinks where it is 90% sure; 100% right where 90% sure (12 pairs).",
         ],
     )
-    yield figures.calibration({"no bins": []}, "How sure"), ["no bins: no pairs."]
+    fair = {"fair": [(0.6, 0.61, 100), (0.9, 0.89, 100)]}
+    yield figures.calibration(fair, "How sure"), ["Fair: as sure as right within the errors;"]
+    yield figures.calibration({"no bins": []}, "How sure"), ["No bins: no pairs."]
     yield figures.calibration({}, "How sure"), ["No points."]
     yield (
         figures.clipped(worth(), RATIOS, 0.2),
         [
-            "clipped outside 0.8 to 1.2. a good answer: 0.50 at 0.50, 1.20 at 1.50, flat from 1.20 to 1.50; "
-            "a bad answer: -0.80 at 0.50, -1.50 at 1.50, flat from 0.50 to 0.80. Dotted: without a clip.",
+            "with a clip outside 0.8 to 1.2",
+            "A good answer: rises from 0.50 to 1.20 between 0.50 and 1.20, then is flat at 1.20 from 1.20 to 1.50.",
+            "A bad answer: is flat at -0.80 from 0.50 to 0.80, then falls from -0.80 to -1.50 between 0.80 and 1.50.",
+            "Dotted: each line without a clip.",
         ],
     )
     plain = figures.clipped({"never clipped": RATIOS}, RATIOS, 0.2)
-    yield plain, ["never clipped: 0.50 at 0.50, 1.50 at 1.50. Dotted"]
-    assert "flat" not in plain.alt
+    yield plain, ["Never clipped: rises from 0.50 to 1.50 between 0.50 and 1.50, flat nowhere."]
+    assert "is flat at" not in plain.alt
     three = {"reward": "share", "exact": "truth"}
     yield (
         figures.along(STRAIGHT, three, "Steps"),
         [
-            "Steps. Lines over the steps, 3 seeds; their mean, smoothed over 5 steps: share from 0.1 to 0.7; "
-            "truth from 0.623 to 0.563.",
+            "Steps: 2 panels over the steps, 3 seeds, told by their mean, smoothed over 5 steps.",
+            "from 0.1 to 0.7 by step 8.",
+            "from 0.623 to 0.563 by step 8.",
         ],
     )
-    yield figures.along(STRAIGHT[:1], {"exact": "truth"}, "One"), ["1 seed; their mean", "truth from 0.49 to 0.43."]
-    yield figures.along([], {"exact": "truth"}, "None"), ["no runs", "truth: nothing yet."]
+    yield figures.along(STRAIGHT[:1], {"exact": "truth"}, "One"), ["1 seed, told by their mean", "from 0.49 to 0.43 by"]
+    yield figures.along([], {"exact": "truth"}, "None"), ["no runs", "Truth: nothing yet."]
     curve = figures.goodhart(STRAIGHT, "reward", "exact", "Goodhart", [2, 3, 4])
     yield (
         curve,
         [
-            "Goodhart. Over the root of the KL divergence, 3 seeds, means with bands of their standard errors. "
-            "reward, the judge's word: 0.10 at 1.0, at most 0.70 at 7.0, in the end 0.70 at 7.0; "
-            "exact, the truth: 0.62 at 1.0, at most 0.62 at 1.0, in the end 0.56 at 7.0; "
-            "a line where one would stop, at 3.0.",
+            "Goodhart: two scores over the root of the KL divergence",
+            "3 seeds, means with bands of their standard errors.",
+            "The judge's word less the truth grows from -0.52 to 0.14 on the way; the truth is highest at 1.0, 0.62",
+            "Reward, the judge's word: rises in a straight line from 0.10 to 0.70 by a distance of 7.",
+            "Exact, the truth: falls in a straight line from 0.62 to 0.56 by a distance of 7.",
+            "A line marks where one would stop, at 3.0, the truth at 0.60.",
         ],
     )
+    swapped = figures.goodhart(STRAIGHT, "exact", "reward", "Goodhart")
+    yield swapped, ["The judge's word less the truth shrinks from 0.52 to -0.14 on the way; the truth is highest"]
     lone = figures.goodhart(STRAIGHT[:1], "reward", "exact", "One run")
-    yield lone, ["1 seed. reward, the judge's word: 0.10 at 1.0"]
+    yield lone, ["from its reference, 1 seed."]
     assert "error" not in lone.alt and "stop" not in lone.alt
     for none in ([], [[]], [STRAIGHT[0][:1], STRAIGHT[1][5:6]]):  # the last have no distance in common
         yield figures.goodhart(none, "reward", "exact", "Nothing"), ["the truth: no distance that all have come."]

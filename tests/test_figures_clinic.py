@@ -37,26 +37,77 @@ LISTED = replace(WELL, more={"loss by position": [5.0, 1.0], "stories": 8, "weig
 
 
 def pictures():
-    yield figures.runs({"the healthy program": WELL}), ["1 runs", "the healthy program from 7.6 to 1.5"]
+    yield (
+        figures.runs({"the healthy program": WELL}),
+        ["The healthy program, over 3 steps.", "the healthy program falls from 7.6 to 1.5"],
+    )
     yield (
         figures.runs({figures.WITHOUT: WELL, "Ann": ILL}),
-        ["Ann from 7.6 to 0.01", "norm before clipping: without the fault from 2 to 1"],
+        [
+            "Ann beside the program without the fault",
+            "Ann lies below the line without the fault from step 2 on, 2.7 against 4.03 on average",
+            "Ann mostly near 101, 101 times as large, growing from 2 to 200, no number from step 3 on",
+        ],
     )
     yield (
         figures.runs({figures.WITHOUT: LISTED, "Ann": LISTED, "repaired": WELL}),
-        ["3 runs", "loss by position: without the fault from 5 to 1, Ann from 5"],
+        [
+            "Ann before and after the repair",
+            "Loss: Ann lies on the line without the fault at every step; repaired lies on it at every step;",
+            "Loss by position: Ann lies on the line without the fault",
+        ],
     )
-    yield figures.runs({figures.WITHOUT: Run((), ()), "Ann": ILL}), ["Ann from 7.6"]
+    yield figures.runs({figures.WITHOUT: Run((), ()), "Ann": ILL}), ["Loss: Ann falls from 7.6 to 0.01"]
     rows = {"Ann: a fault": {"first_loss": True, "overfit": False}, "Ben: another": {"overfit": None, "rows": 0.5}}
     yield (
         figures.seen_by(rows),
-        ["2 patients and 3 instruments", "Ann: a fault: first_loss;", "Ben: another: rows."],
+        [
+            "2 patients by 3 instruments",
+            "first_loss and rows give alarm for 1 patient, the most; none does for every one.",
+            "Every patient has an alarm.",
+            "by instrument: first_loss and rows 1, overfit 0.",
+            "2 patients have a single alarm, by first_loss and rows.",
+        ],
     )
-    yield figures.seen_by({"Eve: none": {"first_loss": False}}), ["Eve: none: none."]
+    yield (
+        figures.seen_by({"Eve: none": {"first_loss": False}}),
+        ["No instrument gives alarm. No alarm at all for Eve: none."],
+    )
+    yield (
+        figures.seen_by({"Ann": {"a": True, "b": True}, "Ben": {"a": True, "b": False}}),
+        ["A gives alarm for 2 patients, for every one.", "by instrument: a 2, b 1."],
+    )
 
 
 def test_every_picture_says_what_it_shows():
     check_pictures(pictures())
+
+
+FALL = tuple(1.5 + 5 * 0.95**step for step in range(90))
+LEVEL = (1.0,) * 90
+ILLS = {  # losses, norms, what must be said of them
+    "the same": (FALL, LEVEL, ["Ann lies on the line without the fault at every step", "Ann the same at every step"]),
+    "too high": (tuple(7 * loss for loss in FALL), LEVEL, ["begins at 45.5 against 6.5 and lies above", "all the way"]),
+    "too low": (tuple(loss - 0.5 for loss in FALL), LEVEL, ["begins at 6 against 6.5 and lies below", "all the way"]),
+    "close": (tuple(loss + 0.05 for loss in FALL), LEVEL, ["can hardly be told from", "never more than 0.05 away"]),
+    "leap": (FALL[:55] + (8.5,) + FALL[56:], LEVEL, ["but for step 56, where it leaps to 8.5 and comes back"]),
+    "later": (FALL[:50] + tuple(loss + 0.5 for loss in FALL[50:]), LEVEL, ["lies above", "from step 51 on"]),
+    "lost": (FALL[:18] + (math.nan,) * 72, LEVEL, ["at every step before, and is no number from step 19 on"]),
+    "stuck": ((6.5,) * 90, LEVEL, ["Ann stays at 6.5 throughout"]),
+    "large norms": (FALL, (4.0,) * 90, ["Ann mostly near 4, 4.0 times as large"]),
+    "small norms": (FALL, (0.1,) * 90, ["Ann mostly near 0.1, smaller by 10 times"]),
+    "growing norms": (FALL, tuple(1.0 + step for step in range(90)), ["growing from 5.5 to 85.5"]),
+    "a peak": (FALL, LEVEL[:40] + (9.0,) + LEVEL[41:], ["with a peak of 9 at step 41"]),
+}
+
+
+def test_every_illness_has_a_text_of_its_own_that_names_what_is_to_be_seen():
+    texts = set()
+    for losses, norms, said in ILLS.values():
+        alt = figures.runs({figures.WITHOUT: Run(FALL, LEVEL), "Ann": Run(losses, norms)}).alt
+        assert all(words in alt for words in said), alt
+        texts.add(alt)
+    assert len(texts) == len(ILLS)
 
 
 @pytest.fixture
@@ -82,7 +133,7 @@ def test_a_patient_is_admitted_beside_the_program_without_the_fault(ann, capsys)
     picture = rounds.Ward().admit("Ann")
     said = shown(capsys)
     assert "first loss 7.60 7.60" in said and "validation loss 1.60 1.60" in said and "One day" in said
-    assert "Ann from 7.6 to 0.01" in picture.alt
+    assert "Ann lies below the line without the fault from step 2 on" in picture.alt
 
 
 def test_a_cause_is_named_by_its_letter(ann, capsys, monkeypatch):
@@ -118,7 +169,7 @@ def test_a_patient_is_discharged_when_its_symptom_is_gone(ann, capsys):
     ward.discharge("Ann", sample="")
     assert "this is not yet what it is without the fault" in shown(capsys) and ward.repaired == {"Ann": "not yet"}
     picture = ward.discharge("Ann", sample="One day")
-    assert "as without the fault" in shown(capsys) and "repaired from 7.6 to 1.5" in picture.alt
+    assert "as without the fault" in shown(capsys) and "repaired lies on it at every step" in picture.alt
     with pytest.raises(CourseError, match="losses has no fault; ill are sample"):
         ward.discharge("Ann", losses=())
     with pytest.raises(CourseError, match="no patient 'Nobody'"):

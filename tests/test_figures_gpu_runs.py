@@ -29,24 +29,68 @@ def pictures():
     kinds = {"matrix multiplications": 0.06, "softmax and the loss": 0.02}
     yield (
         figures.step_by_kind(kinds, 0.1, "this CPU"),
-        ["on this CPU, 100 ms in all", "matrix multiplications 60%", "in no operation 20%"],
+        [
+            "Matrix multiplications and softmax and the loss together take 80% of a step on this CPU, 100 ms in all.",
+            "matrix multiplications 60%",
+            "in no operation 20%",
+        ],
     )
-    yield figures.step_by_kind(kinds, 0.05, "a GPU"), ["matrix multiplications 120%", "in no operation 0%"]
+    yield (
+        figures.step_by_kind(kinds, 0.05, "a GPU"),
+        ["Matrix multiplications alone take 120%", "in no operation 0%"],
+    )
+    yield figures.step_by_kind(kinds | {"GELU": 0.0001}, 0.1, "a GPU"), ["GELU below 1%"]
     yield (
         figures.loading({"one after the other": LOADED, "meanwhile": LOADED[:1] + [("step", 0.01, 0.04)]}),
-        ["one after the other, 50 ms; meanwhile, 40 ms"],
+        [
+            "One after the other: loading and computing take turns, never both at once, 50 ms in all.",
+            "Meanwhile: 50% of the loading goes on while a step is computed, 40 ms in all.",
+            "One after the other takes 1.2 times as long as meanwhile.",
+        ],
     )
     yield (
         figures.loss_by_minute({"a model on a T4": BAND}, {"a target": 0.5}),
-        ["an estimate: a model on a T4 from 0.70 to 0.90 after 5 minutes and from 0.40 to 0.50 after 60"],
+        [
+            "a line at 0.50 marks a target",
+            "falls from between 0.70 and 0.90 after 5 minutes to between 0.40 and 0.50 after 60",
+            "it reaches 0.50 after 60 minutes, wholly after 60",
+        ],
+    )
+    goals = {"high": 0.8, "edge": 0.45, "low": 0.1}
+    yield (
+        figures.loss_by_minute({"a model": BAND}, goals),
+        [
+            "it reaches 0.80 after 5 minutes, wholly after 60",
+            "it reaches 0.45 after 60 minutes, by its lower edge alone",
+            "it never reaches 0.10",
+        ],
     )
     yield (
         figures.minutes_by_width(WIDTHS, "0.50 bits per byte", 384),
-        ["minutes to 0.50 bits per byte", "256 wide 18 to 29 (too few); 384 wide 36 to 58;", "Chosen: 384 wide"],
+        [
+            "Minutes to 0.50 bits per byte",
+            "the wider, the longer it takes",
+            "Chosen is 384 wide, the quickest of those with enough weights.",
+            "too few to get there: 256 wide",
+            "256 wide 18 to 29; 384 wide 36 to 58;",
+        ],
     )
+    turned = [WIDTHS[1] | {"width": 800}, WIDTHS[2]]
+    slower = figures.minutes_by_width(turned, "0.50", 512)
+    yield slower, ["Chosen is 512 wide."]
+    assert "quickest" not in slower.alt and "the longer" not in slower.alt
     yield (
         figures.disk_over_time({"here": [(0, 2e9), (60, 5.5e9)], "away": [(0, 0.0), (60, 4e10)]}, {"Drive": 15e9}),
-        ["here: at most 5.5 GB, at the end 5.5", "away: at most 40.0 GB", "a line at 15 GB marks Drive"],
+        [
+            "Here reaches 5.5 GB after 60 minutes, below Drive all the time",
+            "away reaches 40.0 GB after 60 minutes, and goes beyond Drive after 60",
+            "a line at 15 GB marks Drive",
+        ],
+    )
+    full = {"early": [(0, 2e9), (6, 5e9), (60, 5e9)], "emptied": [(0, 8e9), (30, 1e9)]}
+    yield (
+        figures.disk_over_time(full, {}),
+        ["Early reaches 5.0 GB after 6 minutes and stays there; emptied has 8.0 GB, 1.0 at the end."],
     )
 
 

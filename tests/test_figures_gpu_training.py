@@ -29,22 +29,65 @@ OWN = [(10_000, 5.0), (20_000, 2.5)]
 
 def pictures():
     formats = {"float32": (8, 23), "bfloat16": (8, 7)}
-    yield figures.number_formats(formats), ["float32 has 8 bits of exponent and 23 of fraction", "bfloat16 has 8"]
+    yield (
+        figures.number_formats(formats),
+        [
+            "Beside float32: bfloat16 the same range, coarser in its spacing.",
+            "float32 has 8 of exponent and 23 of fraction, 32 in all",
+        ],
+    )
+    many = {"float32": (8, 23), "float16": (5, 10), "float64": (11, 52)}
+    yield figures.number_formats(many), ["float16 less range, coarser", "float64 more range, finer in its spacing"]
+    yield figures.number_formats({"int": (0, 7)}), ["Bits drawn as boxes"]
     yield (
         figures.small_gradients({-30: 3, -10: 1}, -24, 15, 16),
-        ["as they are, 75 per cent lie below", "times 2^16, 0 per cent lie below"],
+        [
+            "As they are: 75 per cent are too small for float16 and 0 per cent too large; the highest bar stands",
+            "Times 2^16: 0 per cent are too small",
+            "moved 16 powers of two to the right",
+        ],
     )
-    yield figures.small_gradients({-3: 1, 12: 3}, -24, 15, 16), ["times 2^16, 0 per cent lie below", "and 75 above"]
-    yield figures.loss_scale([8.0, 4.0, 4.0, 8.0], [1, 2]), ["over 4 steps goes from 8 to 8", "2 steps were left out"]
-    yield figures.loss_scale([8.0, 8.0], []), ["0 steps were left out"]
+    yield (
+        figures.small_gradients({-3: 1, 12: 3}, -24, 15, 16),
+        ["Times 2^16: 0 per cent are too small", "75 per cent too"],
+    )
+    yield (
+        figures.loss_scale([32.0, 16.0, 16.0, 32.0], [1, 2]),
+        [
+            "falls from 2^5 to 2^4 in the first 2 steps, each of which overflows",
+            "between 2^4 and 2^5 over 2 steps, and no",
+        ],
+    )
+    yield (
+        figures.loss_scale([8.0, 8.0], []),
+        ["The loss scale stays at 8 over 2 steps, and no step of these is left out"],
+    )
+    yield (
+        figures.loss_scale([8.0, 8.0, 4.0], [3]),
+        ["between 4 and 8 over 3 steps, and 1 step (3) of these is left out"],
+    )
+    yield figures.loss_scale([8.0, 4.0], [1, 2]), ["falls from 8 to 4 in the first 2 steps"]
     yield (
         figures.options_in_turn(ROWS, "this processor"),
-        ["plain 100, + slices 250", "from 0.40 to 0.10 GB", "Not measured here: + half"],
+        [
+            "On this processor all options together give 2.50 times the tokens a second; + slices adds most",
+            "from 0.40 to 0.10 GB; + slices saves most, 0.30 GB",
+            "plain 100, + slices 250",
+            "Not measured here: + half",
+        ],
     )
-    yield figures.options_in_turn([ROWS[0]], "a GPU"), ["on a GPU: plain 100"]
+    yield figures.options_in_turn([ROWS[0]], "a GPU"), ["One row of bars on a GPU", "plain 100"]
+    worse = figures.options_in_turn([ROWS[2], ROWS[0]], "a GPU")
+    yield worse, ["all options together give 0.40 times"]
+    assert "adds most" not in worse.alt and "saves most" not in worse.alt
     yield (
         figures.beside_the_others(OWN, {"floor": 0.4}, REPORTED, {}),
-        ["from 5.00 to 2.50", "others 1.29 after 500 million", "No run on a GPU has been recorded yet"],
+        [
+            "falls from 5.00 to 2.50 by 0.02 million tokens",
+            "It ends above floor, 0.40.",
+            "others 1.29 after 500 million",
+            "No run on a GPU has been recorded yet",
+        ],
     )
     curves = {"recorded: Tesla T4": [(0, 10.8), (1e6, 3.0), (9e7, 1.9)]}
     yield figures.beside_the_others(OWN, {}, REPORTED, curves, own_on_gpu=True), ["Recorded: recorded: Tesla T4."]
@@ -55,10 +98,12 @@ def pictures():
     yield hardware.parts_of_a_gpu("H100", 132, 128, 4, 80e9, 3.35e12), ["132 multiprocessors", "3,350 GB a second"]
     yield (
         hardware.roofline(PANELS),
-        ["a CPU: the roof turns at 10 operations a byte. Memory bound: GELU; compute bound: matmul.",
-         "matmul reached 90 GFLOPs a second at 500.0 operations a byte", "T4: the roof turns at 203",
-         "H100: the roof turns at 295", "Memory bound: GELU, attention; compute bound: none."],
-    )  # fmt: skip
+        [
+            "A CPU (turns at 10 operations a byte): GELU under the slope, memory bound; matmul under the flat",
+            "As measured, of what the roof allows: matmul 90%, GELU 50%.",
+            "T4 (turns at 203 operations a byte) and H100 (turns at 295 operations a byte): GELU and attention under",
+        ],
+    )
     yield decoder.memory({"float32": GB}, "Memory", {"a T4": 16e9}), ["float32: 2.5 GB", "a line at 16.0 GB marks a T4"]
 
 

@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from course.figures import style
+from course.figures import comparing, style, words
 
 STEPS = 5  # that a curve is smoothed over: a step has few orders
 
@@ -45,8 +45,7 @@ def calibration(points: Mapping[str, Sequence[tuple[float, float, int]]], title:
         ax.errorbar(sure, right, yerr=errors, capsize=3, label=name, linestyle=style.LINESTYLES[i % 6], linewidth=1.6,
                     transform=ax.transData + aside, **style.look(i) | {"markersize": 7})  # fmt: skip
         low = min([low, *(right - errors[0])])
-        told = [f"{p:.0%} sure and {hit:.0%} right ({count:,} pairs)" for p, hit, count in found]
-        said.append(f"{name}: {', '.join(told) or 'no pairs'}")
+        said.append(f"{name}: {_sureness(found)}")
     ax.plot([0.5, 1], [0.5, 1], color=style.INK, linewidth=1.4, linestyle=":", zorder=1, label="as sure as right")
     for x, y, name, ha in ((0.505, 0.965, "right more often than it thinks", "left"),
                            (0.995, low + 0.01, "too sure of itself", "right")):  # fmt: skip
@@ -58,10 +57,25 @@ def calibration(points: Mapping[str, Sequence[tuple[float, float, int]]], title:
     style.headline(fig, fill(title, 80))
     keys, names = ax.get_legend_handles_labels()
     fig.legend(keys, names, loc="outside lower left", ncols=4)
-    return fig, (
-        f"{title}. The share that is right over how sure the judge is, with a diagonal where both are the same and "
-        f"errors by the number of pairs. {'; '.join(said) or 'No points'}."
+    return fig, comparing.text(
+        f"{title}: the share of pairs it gets right over how sure it is; below the diagonal it is too sure of itself",
+        *said,
+        "" if said else "No points",
     )
+
+
+def _sureness(found: Sequence[tuple[float, float, int]]) -> str:
+    """How sure and how right it is at its surest, and at how many points it is too sure by more than the errors."""
+    if not found:
+        return "no pairs"
+    points = sorted(found)
+    off = [(sure, right, pairs, (right * (1 - right) / pairs) ** 0.5) for sure, right, pairs in points]
+    over = [f"{sure:.0%}" for sure, right, _, error in off if sure - right > error]
+    under = [f"{sure:.0%}" for sure, right, _, error in off if right - sure > error]
+    said = [f"too sure where it is {words.listing(over)} sure"] if over else []
+    said += [f"right more often than it thinks where it is {words.listing(under)} sure"] if under else []
+    numbers = ", ".join(f"{right:.0%} right where {sure:.0%} sure ({pairs:,} pairs)" for sure, right, pairs in points)
+    return f"{', '.join(said) or 'as sure as right within the errors'}; {numbers}"
 
 
 @style.figure
@@ -85,8 +99,8 @@ def clipped(curves: Mapping[str, Sequence[float]], ratios: Sequence[float], clip
             first, last = part[0], part[-1] + 1
             ax.annotate("flat: no gradient", ((x[first] + x[last]) / 2, y[first]), (0, -6), ha="center", va="top",
                         textcoords="offset points")  # fmt: skip
-            told.append(f", flat from {x[first]:.2f} to {x[last]:.2f}")
-        said.append(f"{name}: {y[0]:.2f} at {x[0]:.2f}, {y[-1]:.2f} at {x[-1]:.2f}{''.join(told)}")
+            told.append((first, last))
+        said.append(f"{name}: {_flat_and_slanted(x, y, told)}")
     for at, name in ((1 - clip, f"1 \N{MINUS SIGN} {clip:g}"), (1 + clip, f"1 + {clip:g}")):
         style.above(ax, at, name)
     ax.set(xlabel="ratio: the probability now over that when it was sampled", ylabel="what the token is worth")
@@ -95,10 +109,27 @@ def clipped(curves: Mapping[str, Sequence[float]], ratios: Sequence[float], clip
     keys, names = ax.get_legend_handles_labels()
     keys.append(Line2D([], [], color=style.QUIET, linestyle=":", linewidth=1.4))
     fig.legend(keys, [*names, "without a clip"], loc="outside lower left", ncols=3)
-    return fig, (
-        f"What a token is worth over the ratio of its probabilities, clipped outside {1 - clip:g} to {1 + clip:g}. "
-        f"{'; '.join(said) or 'No lines'}. Dotted: without a clip."
+    return fig, comparing.text(
+        f"What a token is worth over the ratio of its probabilities, now over then, with a clip outside "
+        f"{1 - clip:g} to {1 + clip:g}, the band that is shaded; where a line is flat there is no gradient",
+        *said,
+        "" if said else "No lines",
+        "Dotted: each line without a clip",
     )
+
+
+def _flat_and_slanted(x: np.ndarray, y: np.ndarray, flats: Sequence[tuple[int, int]]) -> str:
+    """A line as its slanted and its flat parts, from left to right."""
+    parts, start = [], 0
+    for first, last in [*flats, (len(x) - 1, len(x) - 1)]:
+        if first > start:
+            way = "rises" if y[first] > y[start] else "falls"
+            over = f"between {x[start]:.2f} and {x[first]:.2f}"
+            parts.append(f"{way} from {y[start]:.2f} to {y[first]:.2f} {over}")
+        if last > first:
+            parts.append(f"is flat at {y[first]:.2f} from {x[first]:.2f} to {x[last]:.2f}")
+        start = last
+    return ", then ".join(parts) + ("" if flats else ", flat nowhere")
 
 
 @style.figure
@@ -125,7 +156,8 @@ def along(runs: Sequence[Sequence[dict]], keys: Mapping[str, str], title: str):
         if len(mean):
             ax.plot([record["step"] for record in runs[0]][: len(mean)], mean, color=style.NAVY, linestyle="-",
                     linewidth=2.8)  # fmt: skip
-        said.append(f"{name} from {mean[0]:.3g} to {mean[-1]:.3g}" if len(mean) else f"{name}: nothing yet")
+        steps = [record["step"] for record in runs[0]][: len(mean)] if len(mean) else []
+        said.append(f"{name} {words.shape(mean, steps)}" if len(mean) else f"{name}: nothing yet")
         ax.yaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10)))
         ax.xaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10), integer=True))
         style.panel_title(ax, fill(name, 78 // columns))
@@ -138,7 +170,11 @@ def along(runs: Sequence[Sequence[dict]], keys: Mapping[str, str], title: str):
     ]
     fig.legend(handles=lines, loc="outside lower left", ncols=2)
     count = style.seeds([len(runs)]) if runs else "no runs"
-    return fig, f"{title}. Lines over the steps, {count}; their mean, smoothed over {STEPS} steps: {'; '.join(said)}."
+    return fig, comparing.text(
+        f"{title}: {words.count(len(keys), 'panel')} over the steps, {count}, told by their mean, smoothed over "
+        f"{STEPS} steps",
+        *said,
+    )
 
 
 @style.figure
@@ -159,7 +195,7 @@ def goodhart(runs: Sequence[Sequence[dict]], proxy: str, truth: str, title: str,
     xs = [_smooth(each[order]) for each, order in zip(far, orders, strict=True)]
     near, end = (max(x[0] for x in xs), min(x[-1] for x in xs)) if xs and all(map(len, xs)) else (0.0, 0.0)
     grid = np.linspace(near, end, 200) if near < end else np.array([])
-    said, stops = [], []
+    said, stops, means = [], [], {}
     if stop is not None:
         stops = [_smooth(x)[place] for x, place in zip(far, stop, strict=True)]
     looks = (proxy, "the judge's word", style.ORANGE, "--"), (truth, "the truth", style.NAVY, "-")
@@ -173,15 +209,16 @@ def goodhart(runs: Sequence[Sequence[dict]], proxy: str, truth: str, title: str,
             mean, error = _means([np.interp(grid, x, y) for x, y in zip(xs, ys, strict=True)])
             ax.fill_between(grid, mean - error, mean + error, color=color, alpha=0.25, linewidth=0)
             ax.plot(grid, mean, color=color, linewidth=3.2, linestyle=dashes, label=f"{key}: {role}")
-            places = {"": 0, "at most ": mean.argmax(), "in the end ": -1}
-            told = ", ".join(f"{word}{mean[at]:.2f} at {grid[at]:.1f}" for word, at in places.items())
+            told = words.shape(mean, grid, at="a distance of {}", write="{:.2f}".format)
+            means[key] = mean
         said.append(f"{key}, {role}: {told}")
         for at, x, y in zip(stops, xs, ys, strict=True) if stops and key == truth else ():
             ax.plot(at, np.interp(at, x, y), marker="o", color=style.GROUND, markeredgecolor=style.INK, zorder=5)
     if stops:
         ax.axvline(np.mean(stops), color=style.INK, linewidth=1.2, linestyle=":")
         style.above(ax, np.mean(stops), "stop here")
-        said.append(f"a line where one would stop, at {np.mean(stops):.1f}")
+        there = f", the truth at {np.interp(np.mean(stops), grid, means[truth]):.2f}" if truth in means else ""
+        said.append(f"a line marks where one would stop, at {np.mean(stops):.1f}{there}")
     ax.set(xlabel="root of the KL divergence from the reference (nats per answer)", ylabel="score of the answers")
     ax.margins(x=0.02)
     style.headline(fig, fill(title, 80))
@@ -191,4 +228,20 @@ def goodhart(runs: Sequence[Sequence[dict]], proxy: str, truth: str, title: str,
     fig.legend(keys, names, loc="outside lower left", ncols=2)
     count = style.seeds([len(runs)]) if runs else "no runs"
     errors = ", means with bands of their standard errors" if len(runs) > 1 else ""
-    return fig, f"{title}. Over the root of the KL divergence, {count}{errors}. {'; '.join(said)}."
+    return fig, comparing.text(
+        f"{title}: two scores over the root of the KL divergence, how far the policy is from its reference, "
+        f"{count}{errors}",
+        _gap(grid, means, proxy, truth),
+        *said,
+    )
+
+
+def _gap(grid: np.ndarray, means: Mapping[str, np.ndarray], proxy: str, truth: str) -> str:
+    """Whether what the judge says and what is true part on the way."""
+    if proxy not in means or truth not in means:
+        return ""
+    first, last = (means[proxy][at] - means[truth][at] for at in (0, -1))
+    change = "grows" if last > first + 0.02 else "shrinks" if last < first - 0.02 else "stays"
+    peak = int(means[truth].argmax())
+    best = f"the truth is highest at {grid[peak]:.1f}, {means[truth][peak]:.2f}, and {means[truth][-1]:.2f} at the end"
+    return f"the judge's word less the truth {change} from {first:.2f} to {last:.2f} on the way; {best}"

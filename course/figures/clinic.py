@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from course.figures import style
+from course.figures import comparing, style, words
 
 WITHOUT = "without the fault"
 LOOKS = (  # of the run without the fault, the patient's, the repaired one
@@ -35,14 +35,14 @@ def runs(charts: Mapping[str, object]):
     own = next((name for chart in charts.values() for name in lists_of(chart)), None)
     beside = own or "gradient's norm before clipping"
     fig, (left, right) = style.canvas(1, 2, height=2.9, width_ratios=(3, 2))
-    said = {"loss": [], beside: []}
+    drawn = {"loss": {}, beside: {}}
     for look, (name, chart) in zip(LOOKS, charts.items(), strict=False):
         lines = {left: ("loss", chart.losses), right: (beside, lists_of(chart).get(own) if own else chart.norms)}
         for ax, (what, values) in lines.items():
             if not values:
                 continue
             ax.plot(range(1, len(values) + 1), values, **look, label=name)
-            said[what].append(f"{name} from {values[0]:.3g} to {values[-1]:.3g}")
+            drawn[what][name] = values
     every = [value for chart in charts.values() for value in chart.norms if np.isfinite(value) and value > 0]
     if not own and every and max(every) > 30 * min(every):
         right.set_yscale("log")
@@ -53,8 +53,66 @@ def runs(charts: Mapping[str, object]):
     patient = next((name for name in charts if name != WITHOUT), "A run")
     ends = {1: "", 2: " beside the program without the fault", 3: " before and after the repair"}
     style.headline(fig, f"{patient}{ends[len(charts)]}")
-    told = "; ".join(f"{what}: {', '.join(lines)}" for what, lines in said.items() if lines)
-    return fig, f"Lines over the steps of {len(charts)} runs. {told[0].upper()}{told[1:]}."
+    steps = max((len(values) for values in drawn["loss"].values()), default=0)
+    said = [f"{patient}{ends[len(charts)]}, over {words.count(steps, 'step')}."]
+    for what, lines in drawn.items():
+        compare = _norms if what == beside and not own else _losses
+        if lines:
+            said.append(f"{what[0].upper()}{what[1:]}: {compare(lines)}.")
+    return fig, comparing.text(*said)
+
+
+def _losses(lines: Mapping[str, Sequence[float]]) -> str:
+    """Each line beside the one without the fault: from where on it is another, where it lies, and how it ends."""
+    well, said = lines.get(WITHOUT, ()), []
+    ways = {name: words.shape(values) for name, values in lines.items()}
+    for name, values in lines.items():
+        if name == WITHOUT or not well:
+            continue
+        said.append(f"{name} {comparing.beside(values, well, 'it' if said else 'the line without the fault')}")
+        if len(lines) == 2 and (ways[name].split()[0] != ways[WITHOUT].split()[0] or ", then " in ways[name]):
+            said.append(f"{name} {ways[name]}")  # it goes another way than a healthy loss does
+    return "; ".join(said + [f"{name} {way}" for name, way in ways.items() if name == WITHOUT or not well])
+
+
+def _norms(lines: Mapping[str, Sequence[float]]) -> str:
+    """Each line's usual size, and its growth or its highest peak: norms leap from step to step."""
+    well = lines.get(WITHOUT)
+    usual = {name: _median(values) for name, values in lines.items()}
+    said = []
+    for name, values in lines.items():
+        values = np.asarray(values, dtype=float)
+        finite = np.isfinite(values)
+        if name != WITHOUT and well is not None and len(values) == len(well) and np.allclose(values, well, rtol=1e-3):
+            said.append(f"{name} the same at every step")
+            continue
+        if not finite.any():
+            said.append(f"{name} never a number")
+            continue
+        there, parts = values[finite], [f"{name} mostly near {words.number(usual[name])}"]
+        if name != WITHOUT and usual.get(WITHOUT, 0) > 0 and usual[name] > 0:
+            ratio = usual[name] / usual[WITHOUT]
+            if max(ratio, 1 / ratio) >= 1.5:
+                how = f"{comparing.times(ratio)} as large" if ratio > 1 else f"smaller by {comparing.times(1 / ratio)}"
+                parts.append(how)
+        part = max(1, min(comparing.LAST, len(there) // 3))
+        first, last = there[:part].mean(), there[-part:].mean()
+        if min(first, last) > 0 and max(first, last) > 3 * min(first, last):
+            going = "growing" if last > first else "shrinking"
+            parts.append(f"{going} from {words.number(first)} to {words.number(last)}")
+        elif there.max() > 2.5 * usual[name]:
+            parts.append(f"with a peak of {words.number(there.max())} at step {int(np.nanargmax(values)) + 1:,}")
+        if not finite.all():
+            lost = int(finite.argmin())
+            parts.append(f"no number {'at' if finite[lost:].any() else 'from'} step {lost + 1:,}"
+                         f"{'' if finite[lost:].any() else ' on'}")  # fmt: skip
+        said.append(", ".join(parts))
+    return "; ".join(said)
+
+
+def _median(values: Sequence[float]) -> float:
+    there = [value for value in values if np.isfinite(value)]
+    return float(np.median(there)) if there else np.nan
 
 
 @style.figure
@@ -88,11 +146,29 @@ def seen_by(alarms: Mapping[str, Mapping[str, bool | float | None]], title: str 
     ax.grid(False)
     ax.spines[:].set_visible(False)
     style.headline(fig, title)
-    said = []
-    for name, row in alarms.items():
-        by = [column for column in columns if row.get(column)]
-        said.append(f"{name}: {', '.join(by) if by else 'none'}")
-    return fig, (
-        f"A table of {len(alarms)} patients and {len(columns)} instruments; a filled circle on a dark ground is an "
-        f"alarm, an empty circle none, a dash not tried. Alarms by patient. {'; '.join(said)}."
+    return fig, _seen(alarms, columns)
+
+
+def _seen(alarms: Mapping[str, Mapping[str, bool | float | None]], columns: Sequence[str]) -> str:
+    """Which instrument sees most faults, which faults a single one sees, and what nobody sees."""
+    by = {name: [column for column in columns if row.get(column)] for name, row in alarms.items()}
+    sees = {column: sum(column in found for found in by.values()) for column in columns}
+    most = max(sees.values(), default=0)
+    best = [column for column, number in sees.items() if number == most]
+    alone = {name: found[0] for name, found in by.items() if len(found) == 1}
+    none = [name for name, found in by.items() if not found]
+    counts = comparing.grouped({column: str(sees[column]) for column in sorted(columns, key=lambda each: -sees[each])})
+    if most:
+        seeing = f"{comparing.verb(best, 'gives', 'give')} alarm for {words.count(most, 'patient')}"
+        seeing += ", the most; none does for every one" if most < len(alarms) else ", for every one"
+    else:
+        seeing = "No instrument gives alarm"
+    single = words.listing(dict.fromkeys(alone.values()))
+    return comparing.text(
+        f"A table of {words.count(len(alarms), 'patient')} by {words.count(len(columns), 'instrument')}: a filled "
+        "circle is an alarm, an empty circle none, a dash not tried",
+        f"{seeing}.",
+        f"No alarm at all for {comparing.some(none, 3)}." if none else "Every patient has an alarm.",
+        f"Patients with an alarm, by instrument: {counts}.",
+        f"{words.count(len(alone), 'patient')} have a single alarm, by {single}." if alone else "",
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from matplotlib.ticker import FuncFormatter
 
-from course.figures import style
+from course.figures import comparing, style, words
 
 
 @style.figure
@@ -56,11 +56,13 @@ def parts_of_a_gpu(name: str, multiprocessors: int, cores: int, matrix_units: in
     )  # fmt: skip
     ax.text(7.4, 3.2, f"bandwidth: {bandwidth / 1e9:,.0f} GB a second", ha="right", va="center", fontsize=9.5)
     ax.set_title(f"What is in a GPU: a {name}")
-    return fig, (
-        f"A {name}, drawn. Python, on a CPU, launches kernels into a queue. They run on {multiprocessors} "
-        f"multiprocessors. One is opened: {cores} plain cores, {matrix_units} matrix units (Tensor cores), and a "
-        f"small, fast memory of its own. Below lies the large memory of {memory / 1e9:,.0f} GB, with weights, "
-        f"activations and logits, joined to the multiprocessors by a bandwidth of {bandwidth / 1e9:,.0f} GB a second."
+    return fig, comparing.text(
+        f"The parts of a GPU, {name}: {multiprocessors} multiprocessors compute, and all that they work on, weights, "
+        f"activations and logits, lies beside them in one large memory of {memory / 1e9:,.0f} GB. The only way between "
+        f"is an arrow, the bandwidth of {bandwidth / 1e9:,.0f} GB a second",
+        "Python, on a CPU, launches kernels into a queue, from which they go to the multiprocessors",
+        f"one multiprocessor is opened: {cores} plain cores, {matrix_units} matrix units (Tensor cores), and a small, "
+        f"fast memory of its own",
     )
 
 
@@ -96,12 +98,12 @@ def roofline(panels: Sequence[tuple[str, Mapping[str, tuple[float, float]], Mapp
             it is drawn on the roofs, as fast as it can be.
     """
     fig, axes = style.canvas(1, len(panels), width=style.WIDTH, height=4.0, squeeze=False)
-    said, handles = [], {}
+    said, reached, handles = [], [], {}
     for ax, (title, roofs, kernels) in zip(axes[0], panels, strict=True):
         ridges = [peak / bandwidth for peak, bandwidth in roofs.values()]
         intensities = [intensity for intensity, _ in kernels.values()]
         low, high = 0.5 * min(intensities + ridges), 2.5 * max(intensities + ridges)
-        least = []
+        least, kinds = [], {}
         for i, (name, (peak, bandwidth)) in enumerate(roofs.items()):
             ridge = peak / bandwidth
             ax.plot([low, ridge, high], [low * bandwidth, peak, peak], color=(style.NAVY, style.BLUE)[i % 2],
@@ -109,10 +111,9 @@ def roofline(panels: Sequence[tuple[str, Mapping[str, tuple[float, float]], Mapp
             ax.text(high, 1.12 * peak, name, ha="right", va="bottom", fontsize=9, color=style.INK)
             bound = [kernel for kernel, (intensity, _) in kernels.items() if intensity < ridge]
             free = [kernel for kernel in kernels if kernel not in bound]
-            said.append(
-                f"{name}: the roof turns at {ridge:,.0f} operations a byte. Memory bound: "
-                f"{', '.join(bound) or 'none'}; compute bound: {', '.join(free) or 'none'}."
-            )
+            sides = [f"{words.listing(bound)} under the slope, memory bound"] if bound else []
+            sides += [f"{words.listing(free)} under the flat part, compute bound"] if free else []
+            kinds.setdefault("; ".join(sides), []).append(f"{name} (turns at {ridge:,.0f} operations a byte)")
         for i, (kernel, (intensity, speed)) in enumerate(kernels.items()):
             for peak, bandwidth in roofs.values():
                 height = min(peak, intensity * bandwidth) if speed is None else speed
@@ -122,9 +123,9 @@ def roofline(panels: Sequence[tuple[str, Mapping[str, tuple[float, float]], Mapp
                 )  # fmt: skip
                 least.append(height)
             if speed is not None:
-                said.append(
-                    f"{kernel} reached {speed / 1e9:,.0f} GFLOPs a second at {intensity:,.1f} operations a byte."
-                )
+                share = speed / max(min(peak, intensity * bandwidth) for peak, bandwidth in roofs.values())
+                reached.append((share, f"{kernel} {share:.0%}"))
+        said += [f"{words.listing(names)}: {sides}" for sides, names in kinds.items()]
         top = max(peak for peak, _ in roofs.values())
         ax.set(xscale="log", yscale="log", xlim=(low, high), ylim=(0.4 * min(least), 4 * top))
         ax.set(xlabel="arithmetic intensity, operations a byte", ylabel="operations a second")
@@ -133,7 +134,10 @@ def roofline(panels: Sequence[tuple[str, Mapping[str, tuple[float, float]], Mapp
         style.panel_title(ax, title)
     style.headline(fig, "Under the roof: limited by memory on the slope, by arithmetic on the flat")
     fig.legend(handles=list(handles.values()), loc="outside lower center", ncols=3, handlelength=1.4)
-    return (
-        fig,
-        f"Rooflines on logarithmic axes, the slope is the bandwidth and the flat part the peak. {' '.join(said)}",
+    reached = [each for _, each in sorted(reached, reverse=True)]
+    return fig, comparing.text(
+        "Rooflines, what a device can do by operations a byte: a slope, the bandwidth, that turns into a flat part, "
+        "the peak; both axes are logarithmic",
+        *said,
+        f"as measured, of what the roof allows: {', '.join(reached)}" if reached else "",
     )

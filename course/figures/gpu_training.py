@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from course.figures import style
+from course.figures import comparing, style, words
 
 
 @style.figure
@@ -32,7 +32,7 @@ def number_formats(formats: Mapping[str, tuple[int, int]]):
         ax.text(
             start + 0.5, row, f"{1 + exponent + fraction} bits: 1 + {exponent} + {fraction}", va="center", fontsize=9
         )
-        said.append(f"{name} has {exponent} bits of exponent and {fraction} of fraction")
+        said.append(f"{name} has {exponent} of exponent and {fraction} of fraction, {1 + exponent + fraction} in all")
     ax.set_yticks(range(len(formats)), list(formats), family="monospace")
     ax.invert_yaxis()
     ax.set(xlim=(-0.3, 42), xticks=[])
@@ -41,7 +41,17 @@ def number_formats(formats: Mapping[str, tuple[int, int]]):
     ax.tick_params(axis="y", length=0)
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3, handlelength=1.4)
     ax.set_title("Where the bits of a number go")
-    return fig, f"Bits drawn as boxes. {'; '.join(said)}."
+    first, *others = formats
+    compared = {}
+    for name in others:
+        (exponent, fraction), (its, whole) = formats[name], formats[first]
+        reach = "the same range" if exponent == its else "less range" if exponent < its else "more range"
+        finer = "as fine" if fraction == whole else "coarser" if fraction < whole else "finer"
+        compared[name] = f"{reach}, {finer} in its spacing"
+    return fig, comparing.text(
+        f"Beside {first}: {comparing.grouped(compared, '; ')}" if compared else "",
+        f"bits drawn as boxes, one of them the sign: {'; '.join(said)}",
+    )
 
 
 @style.figure
@@ -55,7 +65,7 @@ def small_gradients(counts: Mapping[int, int], smallest: int, largest: int, scal
     """
     fig, axes = style.canvas(2, 1, height=4.2, sharex=True, sharey=True)
     total = sum(counts.values())
-    said = []
+    lost_of = {}
     for ax, shift, name, colour in (
         (axes[0], 0, "as they are", style.BERRY),
         (axes[1], scale, f"times 2^{scale}", style.BLUE),
@@ -69,11 +79,18 @@ def small_gradients(counts: Mapping[int, int], smallest: int, largest: int, scal
         ax.text(0.02, 0.9, f"{drawn}: {lost:.0f} % below, {too_large:.0f} % above", transform=ax.transAxes, ha="left",
                 va="top", fontsize=9.5)  # fmt: skip
         ax.set_ylabel("per cent")
-        said.append(f"{name}, {lost:.0f} per cent lie below what float16 holds and {too_large:.0f} above")
+        highest = max(heights, key=heights.get, default=0)
+        lost_of[name] = (f"{lost:.0f} per cent are too small for float16 and {too_large:.0f} per cent too large; the "
+                         f"highest bar stands at 2^{highest}")  # fmt: skip
     axes[1].set_xlim(smallest - 30, largest + 1)  # what is smaller still needs no picture
     axes[1].set_xlabel("exponent of the gradient's value: 2 to the power of ...")
     axes[0].set_title("Gradients against what float16 can hold (shaded)")
-    return fig, f"Two histograms of exponents. {'; '.join(said)}. Shaded: 2^{smallest} to 2^{largest}."
+    return fig, comparing.text(
+        f"The sizes of a gradient's values in two histograms, one above the other; shaded is what float16 holds, "
+        f"2^{smallest} to 2^{largest}",
+        *(f"{name}: {what}" for name, what in lost_of.items()),
+        f"the lower one is the upper one moved {scale} powers of two to the right",
+    )
 
 
 @style.figure
@@ -89,10 +106,36 @@ def loss_scale(scales: Sequence[float], skipped: Sequence[int]):
     ax.set_title("The scale finds its own height")
     if marked:
         ax.legend(loc="upper right")
-    return fig, (
-        f"The loss scale over {len(scales)} steps goes from {scales[0]:,.0f} to {scales[-1]:,.0f}; "
-        f"{len(marked)} steps were left out."
+    return fig, _scale_said(scales, marked)
+
+
+def _scale_said(scales: Sequence[float], marked: Sequence[int]) -> str:
+    """The fall at the start while every step overflows, and the height that is found then."""
+    first = next((i for i in range(len(scales)) if i + 1 not in marked), len(scales))
+    rest = scales[first:]
+    later = [step for step in marked if step > first]
+    start = ""
+    if first > 1:
+        start = (f"The loss scale falls from {_power(scales[0])} to {_power(scales[first - 1])} in the first {first} "
+                 "steps, each of which overflows and is left out")  # fmt: skip
+    parts = []
+    if rest:
+        level = f"at {_power(rest[0])}"
+        if min(rest) < max(rest):
+            level = f"between {_power(min(rest))} and {_power(max(rest))}"
+        who = "from then on it" if start else "the loss scale"
+        parts.append(f"{who} stays {level} over {words.count(len(rest), 'step')}")
+        left = f"{words.count(len(later), 'step')} ({comparing.some(map(str, later), 6)})" if later else "no step"
+        parts.append(f"{left} of these {'is' if len(later) < 2 else 'are'} left out")
+    return comparing.text(
+        start, ", and ".join(parts), "a line of steps over the steps of training, on a logarithmic axis"
     )
+
+
+def _power(value: float) -> str:
+    """A power of two as one, any other number as it is."""
+    exponent = math.log2(value) if value > 0 else 0.5
+    return f"2^{exponent:.0f}" if abs(exponent) > 3 and exponent == int(exponent) else f"{value:,g}"
 
 
 @style.figure
@@ -138,10 +181,24 @@ def options_in_turn(rows: Sequence[Mapping], device: str):
         ax.tick_params(axis="y", length=0)
     shown = [f"{row['name']} {row['tokens_per_second']:,.0f}" for row in measured]
     missing = [row["name"] for row in rows if row["tokens_per_second"] is None]
-    return fig, (
-        f"Bars of the throughput in tokens a second on {device}: {', '.join(shown)}; peak memory goes from "
-        f"{measured[0]['peak_bytes'] / 1e9:.2f} to {measured[-1]['peak_bytes'] / 1e9:.2f} GB."
-        + (f" Not measured here: {', '.join(missing)}." if missing else "")
+    gains = {row["name"]: row["tokens_per_second"] / before["tokens_per_second"]
+             for before, row in zip(measured, measured[1:], strict=False)}  # fmt: skip
+    whole = measured[-1]["tokens_per_second"] / measured[0]["tokens_per_second"]
+    saved = {row["name"]: before["peak_bytes"] - row["peak_bytes"]
+             for before, row in zip(measured, measured[1:], strict=False)}  # fmt: skip
+    memory = [measured[0]["peak_bytes"] / 1e9, measured[-1]["peak_bytes"] / 1e9]
+    best, saver = max(gains, key=gains.get, default=""), max(saved, key=saved.get, default="")
+    lesson = f"On {device} all options together give {whole:.2f} times the tokens a second"
+    if gains and gains[best] > 1.02:
+        lesson += f"; {best} adds most, {gains[best]:.2f} times what stood before it"
+    peak = f"peak memory goes from {memory[0]:.2f} to {memory[1]:.2f} GB"
+    if saved and saved[saver] > 0.02e9:
+        peak += f"; {saver} saves most, {saved[saver] / 1e9:.2f} GB"
+    return fig, comparing.text(
+        lesson if gains else f"One row of bars on {device}",
+        peak,
+        f"tokens a second: {', '.join(shown)}",
+        f"Not measured here: {', '.join(missing)}" if missing else "",
     )
 
 
@@ -195,10 +252,13 @@ def beside_the_others(
     right.set_ylim(1, max(2.6, 1.05 * top))
     fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8.5, handlelength=1.8)
     known = "; ".join(f"{who} {loss:.2f} after {count / 1e6:,.0f} million tokens" for who, count, loss in reported)
-    return fig, (
-        f"Left: your run's validation loss goes from {losses[0]:.2f} to {losses[-1]:.2f} nats per token. Right, as "
-        f"reported by others: {known}. "
-        + (f"Recorded: {', '.join(recorded)}." if recorded else "No run on a GPU has been recorded yet.")
+    way = words.shape(losses, [n / 1e6 for n in tokens], at="{} million tokens", write="{:.2f}".format)
+    ends = [f"{'above' if losses[-1] > level else 'below'} {name}, {level:.2f}" for name, level in levels.items()]
+    return fig, comparing.text(
+        f"Left: your run's validation loss, in nats per token, {way}",
+        f"it ends {words.listing(ends)}" if ends else "",
+        f"right, as reported by others: {known}" if known else "",
+        f"Recorded: {', '.join(recorded)}" if recorded else "No run on a GPU has been recorded yet",
     )
 
 

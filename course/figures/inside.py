@@ -4,11 +4,14 @@ Its text and heat maps are in `inside_maps`.
 """
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from course.figures import grids, style
+from course.figures import comparing, grids, style, words
+
+GUESSING = "no better than guessing"
 
 
 def _below(ax, names: Sequence[str], size: float = 9) -> None:
@@ -36,22 +39,13 @@ def lens_by_layer(
         tuned: the same, read by a tuned lens; dashed.
     """
     fig, ax = style.canvas(height=3.8)
-    said = []
     for i, (role, values) in enumerate(curves.items()):
         ax.plot(range(len(places)), values, linestyle="-", label=role, **style.look(i))
-        leaps = np.diff(values)
-        jump = (
-            f", the largest step up at the place {places[1 + int(leaps.argmax())]}"
-            if len(leaps) and leaps.max() > 0
-            else ""
-        )
-        said.append(f"{role} from {values[0]:.2f} to {values[-1]:.2f}{jump}")
     for role, values in (tuned or {}).items():
         i = list(curves).index(role) if role in curves else len(curves)
         ax.plot(
             range(len(places)), values, linestyle="--", markerfacecolor=style.GROUND, linewidth=1.5, **style.look(i)
         )
-        said.append(f"{role}, tuned lens, from {values[0]:.2f} to {values[-1]:.2f}")
     if tuned:
         ax.plot([], [], color=style.INK, linestyle="--", marker="o", markerfacecolor=style.GROUND, linewidth=1.5,
                 label="tuned lens")  # fmt: skip
@@ -59,7 +53,38 @@ def lens_by_layer(
     ax.set(ylim=(0, 1.02), ylabel="probability of the true word")
     ax.set_title("When does the model know the word?")
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=5)
-    return fig, f"Probability of the true word, read after each of {len(places)} places. {'; '.join(said)}."
+    return fig, comparing.text(
+        f"The probability of the true word, read by the logit lens after each place from {places[0]} to {places[-1]}",
+        comparing.grouped({role: _leap(values, places) for role, values in curves.items()}, "; ", ": "),
+        _beside_tuned(curves, tuned) if tuned else "",
+        f"in numbers: {'; '.join(f'{role} ' + ', '.join(f'{v:.2f}' for v in each) for role, each in curves.items())}",
+    )
+
+
+def _leap(values: Sequence[float], places: Sequence[str]) -> str:
+    """Where most of what a curve gains is gained, or that it gains nothing."""
+    if len(values) < 2 or max(values) - min(values) < 0.05:
+        return f"stays near {np.mean(values):.2f}" if len(values) > 1 else f"is {values[0]:.2f}"
+    steps = np.diff(values)
+    at, gain = int(steps.argmax()), values[-1] - values[0]
+    if gain <= 0.05:
+        return f"ends no higher than it began, {values[-1]:.2f} after {values[0]:.2f}"
+    if steps[at] >= 0.5 * gain:
+        return f"leaps at the place {places[at + 1]}, where at least half of its rise lies"
+    return f"rises step by step, most at the place {places[at + 1]}"
+
+
+def _beside_tuned(curves: Mapping[str, Sequence[float]], tuned: Mapping[str, Sequence[float]]) -> str:
+    """Whether a tuned lens, dashed, reads earlier than the logit lens."""
+    said = {}
+    for role, values in tuned.items():
+        away = np.subtract(values, curves[role]) if role in curves else np.zeros(0)
+        if not len(away):
+            continue
+        most = float(away[np.abs(away).argmax()])
+        same = "reads the same within 0.05"
+        said[role] = same if abs(most) <= 0.05 else f"reads up to {abs(most):.2f} {'more' if most > 0 else 'less'}"
+    return f"a tuned lens, dashed, for {comparing.grouped(said, '; ', ': ')}" if said else "a tuned lens is dashed"
 
 
 @style.figure
@@ -95,11 +120,20 @@ def logit_shares(shares: Mapping[str, tuple[float, float]], title: str):
     ax.set_xlim(min([0, *reach]) if min(means) < 0 else 0, max([0, *reach]))
     ax.set(xlabel="share of the logit, mean and standard error", title=title)
     _one_grid(ax, "x")
-    by = sorted(shares, key=lambda name: shares[name][0])
-    return fig, (
-        f"{title}: bars for {len(shares)} parts and their sum, {_signed(total)}. The largest is {by[-1]}, "
-        f"{_signed(shares[by[-1]][0])} with standard error {shares[by[-1]][1]:.2f}, the smallest {by[0]}, "
-        f"{_signed(shares[by[0]][0])}."
+    by = sorted(shares, key=lambda name: -shares[name][0])
+    large = [name for name in by if abs(shares[name][0]) >= 0.05 * max(abs(mean) for mean, _ in shares.values()) > 0]
+    told = ", ".join(f"{name} {_signed(shares[name][0])}" + f" ± {shares[name][1]:.2f}" * bool(shares[name][1])
+                     for name in large)  # fmt: skip
+    rest = [shares[name][0] for name in by if name not in large]
+    most = shares[by[0]][0]
+    lesson = f"no part adds to the logit, {_signed(total)} in all"
+    if most > 0:
+        part = f", {most / total:.0%} of it" if 0 < most <= total else ""
+        lesson = f"{by[0]} adds most to the logit, {_signed(most)}{part}; the sum of all parts is {_signed(total)}"
+    return fig, comparing.text(
+        f"{title}: {lesson}",
+        f"bars for {words.count(len(shares), 'part')} and their sum; those that can be seen: {told}" if large else "",
+        f"the {len(rest)} others lie between {_signed(min(rest))} and {_signed(max(rest))}" if len(rest) > 1 else "",
     )
 
 
@@ -140,13 +174,18 @@ def three_tests(results: Mapping[str, Mapping[str, tuple[float, float]]], chance
     ax.set(xlim=(-0.5, len(results) - 0.5), ylim=(0, 104), ylabel="right, per cent")
     ax.set_title(f"Is the head needed, is it enough? {n:,} stories")
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2 if len(tests) <= 4 else 3)
-    said = [
-        f"{model}: " + ", ".join(f"{test} {value:.0%} ± {error:.1%}" for test, (value, error) in found.items())
-        for model, found in results.items()
-    ]
-    return fig, (
-        f"Points with error bars, how often the word is right in {n:,} stories; guessing is right in {chance:.0%}. "
-        f"{'; '.join(said)}."
+    by_test = {}
+    for test in tests:
+        values = {model: found[test][0] for model, found in results.items() if test in found}
+        level = comparing.reach(values.values(), "{:.0%}".format)
+        near = all(abs(value - chance) <= max(0.05, 2 * results[model][test][1]) for model, value in values.items())
+        by_test[test] = f"{level}{', about as by guessing' if near else ''}"
+    wide = max((error for found in results.values() for _, error in found.values()), default=0.0)
+    return fig, comparing.text(
+        f"How often the word is right in {n:,} {'stories' if n > 1 else 'story'}, "
+        f"{words.count(len(results), 'model')}: {'; '.join(f'{test} {level}' for test, level in by_test.items())}",
+        f"guessing is right in {chance:.0%}, a dotted line",
+        f"a point for each test and model, with standard errors of at most {wide:.1%}",
     )
 
 
@@ -179,13 +218,24 @@ def ablations(table: Mapping[str, Mapping[str, float]], whole: float | None = No
     if whole is not None:
         ax.axvline(whole, color=style.INK, linewidth=1.6, linestyle=":", label=f"untouched: {whole:.2f}")
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=len(ways) + 1)
-    said = []
+    worst, said = {}, []
     for way in ways:
         found = {part: values[way] for part, values in table.items() if way in values}
-        least, best = min(found, key=found.get), max(found, key=found.get)
-        said.append(f"{way}: least without {least}, {found[least]:.2f}, most without {best}, {found[best]:.2f}")
-    untouched = f" Untouched it is {whole:.2f}." if whole is not None else ""
-    return fig, f"Bars of {measure} when one of {len(table)} parts is replaced. {'; '.join(said)}.{untouched}"
+        order = sorted(found, key=found.get)
+        worst[way] = order[0]
+        low = [f"{part} {found[part]:.2f}" for part in order if found[part] < 0.9 * (whole or max(found.values()) or 1)]
+        rest = [found[part] for part in order[len(low) :]]
+        others = f"; all others {comparing.reach(rest, '{:.2f}'.format)}" if rest else ""
+        said.append(f"{way}: {comparing.some(low, 5) or 'no part matters much'}{others}")
+    same = len(set(worst.values())) == 1
+    lesson = f"least is left without {worst[ways[0]]}, however it is replaced" if same else "least is left without " + \
+        ", ".join(f"{part} ({way})" for way, part in worst.items())  # fmt: skip
+    return fig, comparing.text(
+        f"{measure} when one of {words.count(len(table), 'part')} is replaced, in {words.count(len(ways), 'way')}"
+        + (f", a bar each; untouched it is {whole:.2f}, a dotted line" if whole is not None else ", a bar each"),
+        lesson if len(table) > 1 else "",
+        *said,
+    )
 
 
 @style.figure
@@ -204,12 +254,12 @@ def recall_by_distance(curves: Mapping[str, Mapping[str, Sequence]], chance: Map
     starts = sorted({row.distance for of_models in curves.values() for found in of_models.values() for row in found})
     ranges = [f"{start}\N{EN DASH}{end - 1}" for start, end in zip(starts, starts[1:], strict=False)]
     ranges += [f"{start} or more" for start in starts[-1:]]
-    said = []
+    said = {}
     for ax in axes.flat[len(curves) :]:
         ax.axis("off")
     for ax, (role, of_models) in zip(axes.flat, curves.items(), strict=False):
         counts = dict.fromkeys(starts, 0)
-        told = []
+        told = {}
         for i, (name, found) in enumerate(of_models.items()):
             counts |= {row.distance: row.mentions for row in found}
             there = [row for row in found if row.mentions >= least]
@@ -218,25 +268,53 @@ def recall_by_distance(curves: Mapping[str, Mapping[str, Sequence]], chance: Map
             ends = [[100 * (row.right - row.low) for row in there], [100 * (row.high - row.right) for row in there]]
             ax.errorbar(x, right, yerr=ends, capsize=3, linewidth=1.5, label=name, clip_on=False,
                         linestyle=style.LINESTYLES[i % 6], **style.look(i))  # fmt: skip
-            points = [f"{row.right:.0%} ({row.low:.0%} to {row.high:.0%}) at {ranges[starts.index(row.distance)]}"
-                      for row in there]  # fmt: skip
-            told.append(f"{name} {', '.join(points) or 'nowhere'}")
+            told[name] = _recalled(there, ranges, starts, chance[role])
         ax.axhline(100 * chance[role], color=style.INK, linewidth=1.1, linestyle=":", label="guessing")
         below = [f"{name}\nn = {counts[start]:,}" + ("\nleft out" if 0 < counts[start] < least else "")
                  for start, name in zip(starts, ranges, strict=True)]  # fmt: skip
         ax.set_xticks(range(len(starts)), below, fontsize=8.5)
         ax.set(xlim=(-0.5, max(len(starts), 1) - 0.5), ylim=(0, 103))
         style.panel_title(ax, f"{role}, by tokens since it was last named")
-        numbers = ", ".join(f"{count:,}" for count in counts.values())
-        said.append(f"{role}, {numbers or 'no'} mentions, guessing {chance[role]:.0%}: {'; '.join(told)}")
+        for name, what in told.items():
+            said.setdefault(name, {})[role] = what
     for ax in axes[:, 0]:
         ax.set_ylabel("right, per cent")
     style.headline(fig, "How far back does it remember?")
     fig.legend(*axes.flat[0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    return fig, (
-        f"How often a word is right, by role and by the tokens since it was last named, with intervals of 95%; ranges "
-        f"with fewer than {least} mentions are left out. {'. '.join(said)}."
+    return fig, comparing.text(
+        f"How often a word is right by the tokens since it was last named, {', '.join(ranges) or 'nothing measured'}, "
+        f"a panel for each of {words.listing(curves)}, beside guessing, "
+        f"{comparing.reach(chance.values(), '{:.0%}'.format)}",
+        *(f"{name}: {_in_all_panels(what)}" for name, what in said.items()),
+        f"with intervals of 95%; ranges with fewer than {least} mentions are left out",
     )
+
+
+def _in_all_panels(said: Mapping[str, str]) -> str:
+    """What is said of a model in each panel, once where it is the same in all."""
+    if len(set(said.values())) == 1 and len(said) > 1:
+        return f"{next(iter(said.values()))} for every one"
+    guess = [role for role, what in said.items() if what.endswith(GUESSING)]
+    if len(guess) > 1:
+        shown = {role: what.removesuffix(f", {GUESSING}") if role in guess else what for role, what in said.items()}
+        guessed = {role: shown[role] for role in guess}
+        rest = comparing.grouped({role: what for role, what in shown.items() if role not in guess})
+        return f"{GUESSING} for {comparing.grouped(guessed)}" + (f"; {rest}" if rest else "")
+    return comparing.grouped(said)
+
+
+def _recalled(rows: Sequence, ranges: Sequence[str], starts: Sequence[int], chance: float) -> str:
+    """How often a model is right over the distances, and whether its intervals hold what guessing gets."""
+    if not rows:
+        return "nowhere measured"
+    level = comparing.reach([row.right for row in rows], "{:.0%}".format)
+    guess = [row for row in rows if row.low <= chance <= row.high]
+    if len(guess) == len(rows):
+        return f"{level}, {GUESSING}"
+    if len(rows) > 1 and rows[0].low > rows[-1].high:
+        return f"falls from {rows[0].right:.0%} at {ranges[starts.index(rows[0].distance)]} to {rows[-1].right:.0%} " \
+               f"at {ranges[starts.index(rows[-1].distance)]}"  # fmt: skip
+    return f"{level}{' at every distance' if len(rows) > 1 else ''}"
 
 
 @style.figure
@@ -249,7 +327,7 @@ def probe_accuracy(places: Sequence[str], curves: Mapping[str, Mapping]):
     columns = 2 if len(curves) == 4 else min(len(curves), 3)
     rows = -(-len(curves) // columns)
     fig, axes = style.canvas(rows, columns, height=2.2 * rows + 1.3, squeeze=False, sharey=True)
-    said = []
+    said, kinds = [], {}
     for ax in axes.flat[len(curves) :]:
         ax.axis("off")
     x = range(len(places))
@@ -261,15 +339,26 @@ def probe_accuracy(places: Sequence[str], curves: Mapping[str, Mapping]):
         ax.set_ylim(0, 103)
         ax.set_xticks(x, places if number + columns >= len(curves) else [], fontsize=8.5, rotation=90)
         best = int(np.argmax(found["probe"]))
-        said.append(
-            f"{fact}: best {found['probe'][best]:.0%} at {places[best]}, there the control "
-            f"{found['control'][best]:.0%}; chance {found['chance']:.0%}"
-        )
+        probe, control = found["probe"][best], found["control"][best]
+        read = "read" if probe > max(control, found["chance"]) + 0.05 else "not read"
+        kinds.setdefault(read, []).append(fact)
+        said.append(f"{fact}: best {probe:.0%} ({places[best]}), control {control:.0%}, chance {found['chance']:.0%}")
     for ax in axes[:, 0]:
         ax.set_ylabel("right, per cent")
     fig.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     style.headline(fig, "What a probe can read")
-    return fig, f"Accuracy of linear probes after each of {len(places)} places. {'. '.join(said)}."
+    meant = {"read": "a probe does better than chance and than the control",
+             "not read": "a probe does no better than chance or than the control"}  # fmt: skip
+    return fig, comparing.text(
+        f"How often linear probes are right after each of {words.count(len(places), 'place')}, a panel for each fact; "
+        "the control learned shuffled answers",
+        *(
+            f"{what}: {words.listing(f'“{fact}”' for fact in kinds[kind])}"
+            for kind, what in meant.items()
+            if kind in kinds
+        ),
+        "; ".join(said),
+    )
 
 
 @style.figure
@@ -293,11 +382,20 @@ def features_and_roles(best: Sequence[Mapping]):
     ax.set_xticks([0, 0.2, 0.4, 0.6, 0.8, 1])
     _one_grid(ax, "x")
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2)
-    said = "; ".join(
-        f"{row['role']}, feature {row['feature']}: precision {row['precision']:.2f}, recall {row['recall']:.2f}"
-        for row in best
+    both = [row["role"] for row in best if min(row["precision"], row["recall"]) >= 0.8]
+    loose = [row["role"] for row in best if row["recall"] >= 0.8 > row["precision"]]
+    neither = [row["role"] for row in best if row["recall"] < 0.8]
+    shared = [name for name, times in Counter(row["feature"] for row in best).items() if times > 1]
+    said = "; ".join(f"{row['role']} {row['precision']:.2f} and {row['recall']:.2f}" for row in best)
+    return fig, comparing.text(
+        f"The best feature for each of {words.count(len(best), 'role')}, bars of its precision, how often it is right "
+        f"when it is on, and its recall, how much it finds",
+        f"both are 0.8 or more for {comparing.some(both)}" if both else "none has 0.8 or more of both",
+        f"it finds nearly all, and is often on elsewhere, for {comparing.some(loose)}" if loose else "",
+        f"it finds less than 0.8 for {comparing.some(neither)}" if neither else "",
+        f"some roles share one feature: {words.listing(map(str, shared))}" if shared else "",
+        f"precision and recall: {said}",
     )
-    return fig, f"Bars of precision and recall of the best feature for each of {len(best)} roles. {said}."
 
 
 ARRIVING = (  # name, color, line, of a row the value
@@ -340,22 +438,40 @@ def arrival(runs: Sequence[Mapping]):
         for handle in legend.get_lines():
             handle.set_linewidth(2.2)
     style.headline(fig, "A skill arrives, and a head with it")
-    return fig, f"Curves of {len(runs)} runs over {last:,} steps, on a logarithmic axis. {_arrived(runs)}"
+    return fig, comparing.text(
+        f"Curves of {words.count(len(runs), 'run')} over {words.count(last, 'step')}, on a logarithmic axis: above the "
+        "loss of the tokens that no variable decides, below how the recall and the heads arrive",
+        *_arrived(runs),
+    )
 
 
-def _arrived(runs: Sequence[Mapping]) -> str:
-    """For alternative text: each run's loss, and from which step on each curve is over half of what it reaches."""
-    said = []
-    for run in runs:
-        rows = run["rows"]
-        first, last = (row["skills"]["grammar"]["nats"] for row in (rows[0], rows[-1]))
-        parts = [f"grammar from {first:.2f} to {last:.2f} nats"]
-        for name, _, _, value in ARRIVING:
-            there = [(row["step"], found) for row in rows if (found := value(row)) is not None]
+def _arrived(runs: Sequence[Mapping]) -> list[str]:
+    """From which step on each curve is over half of what it reaches, in all runs, and how it ends."""
+    if not runs:
+        return ["Nothing is recorded"]
+    losses = [[row["skills"]["grammar"]["nats"] for row in run["rows"]] for run in runs]
+    halves, said = {}, []
+    for name, _, _, value in ARRIVING:
+        ends, steps, most = [], [], []
+        for run in runs:
+            there = [(row["step"], found) for row in run["rows"] if (found := value(row)) is not None]
             if there:
-                most = max(found for _, found in there)
-                step = next(step for step, found in there if found >= most / 2)
-                when = f"half of its most at step {step:,}" if most >= 0.1 else f"never over {most:.2f}"
-                parts.append(f"{name} {there[-1][1]:.2f} at the end, {when}")
-        said.append(f"Seed {run['seed']}: {', '.join(parts)}.")
-    return " ".join(said) or "Nothing is recorded."
+                most.append(max(found for _, found in there))
+                ends.append(there[-1][1])
+                steps.append(next(step for step, found in there if found >= most[-1] / 2))
+        if not ends:
+            continue
+        if max(most) < 0.1:
+            said.append(f"{name}: never, at most {max(most):.2f}")
+            continue
+        halves[name] = steps
+        said.append(f"{name}: half of its most by step {comparing.reach(steps, '{:,}'.format)}, "
+                    f"{comparing.reach(ends, '{:.2f}'.format)} at the end")  # fmt: skip
+    (first, second), together = list(halves)[:2] if len(halves) > 1 else ("", ""), ""
+    if first and len(halves[first]) == len(halves[second]):
+        apart = max(abs(a - b) / max(a, b) for a, b in zip(halves[first], halves[second], strict=True))
+        together = f"{first} and {second} arrive together in every run" if apart <= 0.15 else \
+            f"{first} and {second} arrive at different steps"  # fmt: skip
+    first, last = (np.mean([each[at] for each in losses]) for at in (0, -1))
+    fall = f"the loss goes from {first:.2f} to {last:.2f} nats" + " on average" * (len(runs) > 1)
+    return [together, *said, fall]

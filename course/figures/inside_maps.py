@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
-from course.figures import grids, style
+from course.figures import comparing, grids, style, words
 from course.figures.language_models import label
 
 ROLES = {  # a pale ground, and a line below the word for those who see no color
@@ -104,16 +104,19 @@ def story_with_roles(text: str, spans: Sequence[Mapping], forced: Sequence[int])
         else:
             _mark(ax, line, column, wide, name)
         column += wide + 1.5
-    words = Counter(role for span in spans if (role := span["role"]) in ROLES)
+    counts = Counter(role for span in spans if (role := span["role"]) in ROLES)
     first = {role: next(text[s["start"] : s["end"]] for s in spans if s["role"] == role) for role in shown}
-    said = ", ".join(f"{role} {words[role]} times (first {first[role]!r})" for role in shown) or "no role"
+    said = ", ".join(f"{role} {counts[role]} times (first {first[role]!r})" for role in shown) or "no role"
     by_role = Counter(next((s["role"] for s in spans if s["start"] == start), "other") for start in forced)
     kinds = ", ".join(f"{role} {count}" for role, count in by_role.most_common())
-    return fig, (
-        f"A story of {len(text.split())} words that begins {text[:40]!r}, with words that a role printed on colored "
-        f"grounds: {said}. "
-        + (f"{len(forced)} are framed, because the story itself forces them: {kinds}." if forced else "None is framed.")
-    )
+    rest = sum(span["role"] not in ROLES for span in spans)
+    return fig, comparing.text(
+        f"A story with the words that its grammar filled in on grounds with lines below, each role its own: {said}"
+        + (f"; {words.count(rest, 'span')} of other variables" if rest else ""),
+        f"{words.count(len(forced), 'word')} framed, because the story itself forces them: {kinds}" if forced
+        else "no word is framed as one that the story itself forces",
+        f"it has {words.count(len(text.split()), 'word')} and begins “{text[:40].strip()} ...”",
+    )  # fmt: skip
 
 
 def _runs(text: str, places: Sequence[tuple[float, int]], start: int, end: int) -> list[tuple[float, int, int]]:
@@ -177,12 +180,22 @@ def attention_on_text(tokens: Sequence[str], weights: Sequence[float], at: int, 
         if all(line != other or abs(middle - there) > 2.6 for other, there in taken):  # else there is no room
             ax.text(middle, line + 0.9, f"{weights[i]:.2f}".removeprefix("0"), ha="center", fontsize=8)
             taken.append((line, middle))
-    best = [i for i in largest[:3] if weights[i] > 0]
-    said = ", ".join(f"{weights[i]:.2f} to {label(tokens[i])} at position {i}" for i in best)
-    return fig, (
-        f"{title}. A text of {len(tokens)} tokens, darker where {label(tokens[at])} at position {at}, framed, looks: "
-        f"{said or 'nowhere'}; {max(0.0, sum(weights) - sum(weights[i] for i in best)):.2f} to all others."
+    even = 1 / (at + 1)
+    taken = [i for i in largest if weights[i] >= max(WRITTEN, even)][:3] if weights[largest[0]] >= 2 * even else []
+    left = max(0.0, sum(weights) - sum(weights[i] for i in taken))
+    said = [f"{weights[i]:.2f} to {_quoted(tokens[i])} at position {i}" for i in taken]
+    same = ", the same word each time," if len(taken) > 1 and len({_quoted(tokens[i]) for i in taken}) == 1 else ""
+    gives = words.listing(said) + f"{same} and {left:.2f} to all others"
+    if not taken:
+        gives = "no token much more than the rest" if at else "all to itself"
+    return fig, comparing.text(
+        f"{title}. The framed token, {_quoted(tokens[at])} at position {at}, gives {gives}",
+        f"a text of {words.count(len(tokens), 'token')}, the darker the ground the more a token is looked at",
     )
+
+
+def _quoted(token: str) -> str:
+    return f"“{in_text(token).strip() or label(token)}”"
 
 
 # ---------------------------------------------------------------------- heat maps
@@ -222,7 +235,7 @@ def head_maps(grids_of_heads: Mapping[str, np.ndarray], title: str = "What each 
     fig.get_layout_engine().set(wspace=0.04, hspace=0.04)
     named = n_head <= 8
     size = 9.5 if n_head <= 4 else 8
-    said = []
+    said = {}
     for ax in axes.flat[len(scores) :]:
         ax.axis("off")
     for ax, (name, values) in zip(axes.flat, scores.items(), strict=False):
@@ -235,13 +248,43 @@ def head_maps(grids_of_heads: Mapping[str, np.ndarray], title: str = "What each 
         ax.set_yticks([] if named else range(n_layer), [] if named else range(n_layer), fontsize=8.5)
         if not named:
             ax.set(xlabel="head", ylabel="layer")
-        top, low = (np.unravel_index(index, values.shape) for index in (values.argmax(), values.argmin()))
-        said.append(
-            f"{name}: largest in head {head_name(*top)}, {values[top]:.2f}, smallest in {head_name(*low)}, "
-            f"{values[low]:.2f}"
-        )
+        said[name] = _standing_out(values)
     style.headline(fig, title)
-    return fig, f"Heat maps of scores, {n_layer} layers with {n_head} heads each. {'; '.join(said)}."
+    return fig, comparing.text(
+        f"{title}: {words.count(len(scores), 'map')} of scores, {words.count(n_layer, 'layer')} with "
+        f"{words.count(n_head, 'head')} each",
+        *(f"{words.listing(names)}: {what}" for what, names in _by_what(said).items()),
+    )
+
+
+def _standing_out(values: np.ndarray) -> str:
+    """Which heads have a score far above the others', or that none has."""
+    if -values.min() > values.max() and values.size > 1:
+        bottom = np.unravel_index(values.argmin(), values.shape)
+        return f"head {head_name(*bottom)} is farthest below zero, {_number(values[bottom])}; the highest is " \
+               f"{_number(values.max())}"  # fmt: skip
+    top = np.unravel_index(values.argmax(), values.shape)
+    most, low = float(values[top]), float(values.min())
+    if most < 0.2 or most - float(np.median(values)) < 0.1:
+        span = comparing.reach((low, most), _number)
+        return f"no head stands out, {span}" if values.size > 1 else span
+    high = [place for place in map(tuple, np.argwhere(values >= (most + np.median(values)) / 2)) if values[place] > low]
+    if not high or len(high) > 4:
+        return f"many heads score, most head {head_name(*top)}, {_number(most)}"
+    high.sort(key=lambda place: -values[place])
+    numbers = words.listing(_number(values[place]) for place in high)
+    rest = [float(value) for place, value in np.ndenumerate(values) if place not in high]
+    who = [head_name(*place) for place in high]
+    alone = f"head {who[0]} stands out" if len(high) == 1 else f"heads {words.listing(who)} stand out"
+    return f"{alone}, {numbers}" + (f"; all others {comparing.reach(rest, _number)}" if rest else "")
+
+
+def _by_what(said: Mapping[str, str]) -> dict[str, list[str]]:
+    """Names that the same is said of, together."""
+    by: dict[str, list[str]] = {}
+    for name, what in said.items():
+        by.setdefault(what, []).append(name)
+    return by
 
 
 @style.figure
@@ -256,7 +299,7 @@ def ablation_grid(left: Mapping[str, Mapping[str, Mapping[str, float]]], whole: 
     ways, measures, parts = list(next(iter(left.values()))), list(whole), list(left)
     fig, axes = style.canvas(1, len(ways), height=1.6 + 0.25 * len(parts), sharey=True, squeeze=False)
     fig.get_layout_engine().set(wspace=0.02)
-    said = []
+    told = {}
     for ax, way in zip(axes[0], ways, strict=True):
         rows = [whole, *(left[part][way] for part in parts)]
         values = np.array([[row[measure] for measure in measures] for row in rows])
@@ -271,24 +314,43 @@ def ablation_grid(left: Mapping[str, Mapping[str, Mapping[str, float]]], whole: 
         ax.axhline(0.5, color=style.INK, linewidth=1.0, linestyle="-")
         for edge in (i + 0.5 for i, part in enumerate(parts) if i and part.split()[0] != parts[i - 1].split()[0]):
             ax.axhline(edge, color=style.QUIET, linewidth=1.0, linestyle="-")
-        worst = {m: max(parts, key=lambda part, m=m: _lost(left[part][way], whole, loss)[measures.index(m)])
-                 for m in measures}  # fmt: skip
-        said.append(f"{way}: worst " + ", ".join(
-            f"for {measure} without {part}, {left[part][way][measure]:.2f}" for measure, part in worst.items()
-        ))  # fmt: skip
+        told[way] = {part: row for part, row in zip(parts, lost[1:].tolist(), strict=True)}
     axes[0][0].set_yticks(range(len(parts) + 1), ["untouched", *parts], fontsize=9)
     style.headline(fig, "What is left without a part: recall by role, and a loss")
     untouched = ", ".join(f"{measure} {value:.2f}" for measure, value in whole.items())
-    return fig, (
-        f"Tables of recall by role and of a loss ({loss}), darker where more is lost, for {len(parts)} parts that are "
-        f"left out in {len(ways)} ways. Untouched: {untouched}. {'; '.join(said)}."
+    return fig, comparing.text(
+        f"Tables of recall by role and of a loss ({loss}), darker where more is lost, for "
+        f"{words.count(len(parts), 'part')} left out in {words.count(len(ways), 'way')}",
+        *_lost_most(told, measures, loss),
+        f"untouched: {untouched}",
     )
+
+
+def _lost_most(told: Mapping[str, Mapping[str, Sequence[float]]], measures: Sequence[str], loss: str) -> list[str]:
+    """Which parts cost most recall however they are left out, which cost hardly any, and which raise the loss."""
+    roles = [i for i, measure in enumerate(measures) if measure != loss]
+    parts = list(next(iter(told.values())))
+    lost = {part: [told[way][part][i] for way in told for i in roles] for part in parts}
+    dark = [part for part in parts if lost[part] and min(lost[part]) >= 0.5]
+    pale = [part for part in parts if lost[part] and max(lost[part]) < 0.1]
+    between = [part for part in parts if part not in dark and part not in pale and lost[part]]
+    said = [f"at least half of every role's recall is lost, in every way, without {words.listing(dark)}"] if dark else [
+        "no part costs half of every role's recall in every way"]  # fmt: skip
+    said += [f"less than a tenth of any is lost without {words.listing(pale)}"] if pale else []
+    said += [f"some of it without {words.listing(between)}"] if between else []
+    if loss in measures:
+        at = measures.index(loss)
+        raised = [part for part in parts if min(told[way][part][at] for way in told) >= 0.5]
+        kept = [part for part in dark if max(told[way][part][at] for way in told) < 0.2]
+        said += [f"the loss rises by half a nat or more in every way without {words.listing(raised)}"] if raised else []
+        said += [f"{comparing.verb(kept, 'hardly raises', 'hardly raise')} it, for all the lost recall"] if kept else []
+    return said
 
 
 def _lost(row: Mapping[str, float], whole: Mapping[str, float], loss: str) -> list[float]:
     """How much of each measure is lost, from 0 to 1: a share of recall, and of a loss the nats that it rose by."""
     return [
-        min(1.0, max(0.0, value - whole[name] if name == loss else 1 - value / max(whole[name], 1e-9)))
+        min(1.0, max(0.0, value - whole[name] if name == loss else 1 - value / whole[name] if whole[name] > 0 else 0.0))
         for name, value in row.items()
     ]
 
@@ -318,14 +380,18 @@ def patching_map(tokens: Sequence[str], places: Sequence[str], effects: np.ndarr
     bar.outline.set_visible(False)
     bar.ax.tick_params(labelsize=9)
     ax.set_title(title)
-    most = [
-        f"{place}: most at {names[row.argmax()]}, position {row.argmax()}, {row.max():.2f}"
-        for place, row in zip(places, effects, strict=True)
-    ]
-    strong = int((effects > 0.5).sum())
-    return fig, (
-        f"Heat map of {len(places)} places by {T} tokens, from 0 to 1; {strong} of {effects.size} are over 0.5 and "
-        f"have their number. {'; '.join(most)}."
+    strong = np.argwhere(effects > 0.5)
+    places_said = {}
+    for place, row in zip(places, effects, strict=True):
+        at = int(row.argmax())
+        seen = f"most at {words.quoted(names[at])}, position {at}, {row[at]:.2f}"
+        places_said[place] = seen if row[at] >= 0.1 else f"nowhere much, at most {row[at]:.2f}"
+    pale = ", mostly pale" if (effects < 0.1).mean() > 0.5 else ""
+    return fig, comparing.text(
+        title,
+        comparing.grouped(places_said, "; ", ": "),
+        f"a map of {words.count(len(places), 'place')} by {words.count(T, 'token')}, from 0 to 1{pale}: {len(strong)} "
+        f"of {effects.size} cells {'is' if len(strong) == 1 else 'are'} over 0.5",
     )
 
 
@@ -345,12 +411,17 @@ def path_table(sources: Sequence[str], effects: np.ndarray, title: str = "Which 
     ax.set_xticks(range(3), [f"into its {way}" for way in ways])
     ax.set_yticks(range(len(sources)), sources)
     ax.set_title(title)
-    said = [
-        f"{way}: most from {sources[column.argmax()]}, {column.max():.2f}, least from {sources[column.argmin()]}, "
-        f"{column.min():.2f}"
-        for way, column in zip(ways, effects.T, strict=True)
-    ]
-    return fig, f"A table of {len(sources)} sources by three paths into a head. {'; '.join(said)}."
+    said = []
+    for way, column in zip(ways, effects.T, strict=True):
+        order = np.argsort(-column)
+        high = [f"{sources[i]} {_number(column[i])}" for i in order if column[i] >= max(0.1, 0.5 * column.max())]
+        rest = [float(column[i]) for i in order if column[i] < max(0.1, 0.5 * column.max())]
+        others = f"{'all others' if high else 'nothing much,'} {comparing.reach(rest, _number)}" if rest else ""
+        said.append(f"into its {way}: {', '.join([*high, *([others] if rest else [])])}")
+    return fig, comparing.text(
+        f"{title}: a table of {words.count(len(sources), 'source')} by three paths, darker where the path matters more",
+        *said,
+    )
 
 
 @style.figure
@@ -366,10 +437,7 @@ def learned_positions(similarity: np.ndarray, sinusoidal: np.ndarray):
         grids.frame(ax, T, T, lines=False)
         style.panel_title(ax, name)
         ax.set_xlabel("position")
-        parts = [f"{name}, {T} positions"]
-        for distance in sorted({1, max(1, T // 10), max(1, T // 2)} & set(range(T))):
-            parts.append(f"{np.diagonal(values, distance).mean():.2f} at distance {distance}")
-        said.append(f"{parts[0]}: " + (f"mean similarity {', '.join(parts[1:])}" if T > 1 else "only one"))
+        said.append(f"{name}: {_alike(values)}")
     axes[0].set_ylabel("position")
     bar = fig.colorbar(
         image, ax=axes, pad=0.015, fraction=0.03, ticks=[least, 0, 0.5, 1] if least < -0.2 else [0, 0.5, 1]
@@ -377,4 +445,29 @@ def learned_positions(similarity: np.ndarray, sinusoidal: np.ndarray):
     bar.outline.set_visible(False)
     bar.set_label("cosine similarity")
     style.headline(fig, "Which positions are alike?")
-    return fig, f"Two heat maps of cosine similarity between positions, darker where alike. {'; '.join(said)}."
+    return fig, comparing.text(
+        f"Two maps of the cosine similarity between {words.count(len(maps[0]), 'position')}, darker where they are "
+        "alike",
+        *said,
+    )
+
+
+def _alike(values: np.ndarray) -> str:
+    """How the mean similarity of positions goes with their distance."""
+    T = len(values)
+    if T == 1:
+        return "one position"
+    means = np.array([np.diagonal(values, distance).mean() for distance in range(T)])
+    if means[0] < 0.5:
+        return f"no dark diagonal, {means[0]:.2f} on average along it"
+    far = next((distance for distance in range(T) if means[distance] < 0.5), None)
+    band = "a dark band along the diagonal; "
+    if far is None:
+        band += "distant positions are alike as well"
+    elif (means[far:] < 0.5).all():
+        band += f"similarity is below 0.5 from a distance of {far} on"
+    else:
+        band += f"similarity falls below 0.5 at a distance of {far} and comes back"
+    picked = sorted({1, max(1, T // 10), max(1, T // 2)} & set(range(T)))
+    numbers = ", ".join(f"{means[distance]:.2f} at {distance}" for distance in picked)
+    return f"{band}, on average {numbers}"

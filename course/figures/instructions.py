@@ -13,10 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import FancyBboxPatch, Patch, Rectangle
 from matplotlib.ticker import FuncFormatter, MaxNLocator, PercentFormatter
 
-from course.figures import style
+from course.figures import comparing, style, words
 from course.figures.alignment import along, calibration, clipped, goodhart
 from course.figures.tokens import visible
-from helpers.instructions import SPEAKER
+from helpers.instructions import END_OF_ANSWER, SPEAKER
 
 __all__ = ["along", "bars", "calibration", "clipped", "conversation", "goodhart", "items", "judge_errors"]
 
@@ -91,8 +91,35 @@ def conversation(pieces: Sequence[tuple[str, bool]], title: str):
         f"{'learned' if learned else 'only read'}: {''.join(text for text, _ in run)}"
         for learned, run in groupby(pieces, key=lambda piece: piece[1])
     ]
-    count = sum(learned for _, learned in pieces)
-    return fig, f"{title}. Tokens in boxes, {len(pieces)} in all, {count} of them learned. {' / '.join(said)}"
+    return fig, comparing.text(
+        f"{title}: {words.count(len(pieces), 'token')} in boxes, {sum(learned for _, learned in pieces)} of them "
+        "learned",
+        _learned(pieces),
+        " / ".join(said),
+    )
+
+
+def _learned(pieces: Sequence[tuple[str, bool]]) -> str:
+    """Whose words are learned, by the special token that stands before them, and whether the end is."""
+    speaker, whose, ends = "", {True: [], False: []}, {True: 0, False: 0}
+    for text, learned in pieces:
+        if text in SPEAKER.values():
+            speaker = text
+        elif re.fullmatch(r"<\|\w+\|>", text) is None and speaker:
+            whose[learned].append(speaker)
+        elif text == END_OF_ANSWER:
+            ends[learned] += 1
+    learned, read = (list(dict.fromkeys(whose[kind])) for kind in (True, False))
+    if not learned:
+        return "nothing that is said is learned" if read else ""
+    both = [one for one in learned if one in read]
+    only = [one for one in learned if one not in read]
+    said = [f"what follows {words.listing(only)} is learned"] if only else []
+    said += [f"what follows {words.listing(both)} is learned in part"] if both else []
+    rest = [one for one in read if one not in learned]
+    said += [f"what follows {words.listing(rest)} is only read"] if rest else []
+    said += [f"{END_OF_ANSWER} is learned too"] if ends[True] and not ends[False] else []
+    return ", ".join(said)
 
 
 @style.figure
@@ -105,6 +132,7 @@ def items(shares: Mapping[str, Mapping[str, Sequence[float]]], title: str):
     fig, ax = style.canvas(height=3.9)
     facts = list(dict.fromkeys(fact for by in shares.values() for fact in by))
     thick, said, counts = 0.84 / max(1, len(shares)), [], []
+    means: dict[str, dict[str, float]] = {}
     for i, (name, by) in enumerate(shares.items()):
         for group, fact in enumerate(facts):
             if not len(values := by.get(fact, ())):
@@ -120,6 +148,7 @@ def items(shares: Mapping[str, Mapping[str, Sequence[float]]], title: str):
                 ax.annotate(f"{100 * mean:.0f}", (x, max(*values, mean + error)), (0, 4), textcoords="offset points",
                             ha="center", fontsize=9)  # fmt: skip
             counts.append(len(values))
+            means.setdefault(fact, {})[name] = mean
         said.append(f"{name}: {', '.join(f'{fact} {_percent(by.get(fact, ()))}' for fact in facts)}")
     ax.set_xticks(range(len(facts)), facts)
     ax.tick_params(axis="x", length=0)
@@ -130,7 +159,32 @@ def items(shares: Mapping[str, Mapping[str, Sequence[float]]], title: str):
     keys += _error_keys(counts)
     if keys:
         fig.legend(handles=keys, loc="outside lower left", ncols=len(keys) if len(keys) < 6 else 3)
-    return fig, f"{title}. Bars for each demand, {_runs(counts)}. {'; '.join(said) or 'No bars'}."
+    return fig, comparing.text(
+        f"{title}: bars for each demand, {_runs(counts)}", *_kept(means), "; ".join(said) or "No bars"
+    )
+
+
+def _kept(means: Mapping[str, Mapping[str, float]]) -> list[str]:
+    """Which name is ahead at which demand, and which demands are kept least."""
+    names = list(dict.fromkeys(name for by in means.values() for name in by))
+    if not means:
+        return []
+    said = []
+    if len(names) > 1:
+        ahead = {fact: max(by, key=by.get) for fact, by in means.items() if len(by) == len(names)}
+        leads = {}
+        for fact, name in ahead.items():
+            leads.setdefault(name, []).append(fact)
+        every = [name for name, facts in leads.items() if len(facts) == len(means) > 1]
+        said.append("; ".join(f"{name} is ahead at {'every demand' if name in every else words.listing(facts)}"
+                              for name, facts in leads.items()))  # fmt: skip
+    low = []
+    for name in names:
+        found = {fact: by[name] for fact, by in means.items() if name in by}
+        least = f"{100 * min(found.values()):.0f}"
+        worst = [fact for fact, share in found.items() if f"{100 * share:.0f}" == least]
+        low += [f"{name} keeps {words.listing(worst)} least, {least}%"] if len(worst) < len(found) else []
+    return [*said, ", ".join(low)]
 
 
 @style.figure
@@ -161,7 +215,12 @@ def bars(shares: Mapping[str, Sequence[float]], title: str, xlabel: str):
     if counts:
         fig.legend(handles=_error_keys(counts), loc="outside lower left", ncols=2)
     said = [f"{name} {_percent(values)}" for name, values in shares.items()]
-    return fig, f"{title}. Bars of the {xlabel}, {_runs(counts)}. {'; '.join(said) or 'No bars'}."
+    means = {name: style.mean_and_error(values)[0] for name, values in shares.items() if len(values)}
+    ends = ""
+    if len(means) > 1 and max(means.values()) > min(means.values()):
+        most, least = max(means, key=means.get), min(means, key=means.get)
+        ends = f"the longest is {most}, the shortest {least}"
+    return fig, comparing.text(f"{title}: bars of the {xlabel}, {_runs(counts)}", ends, "; ".join(said) or "No bars")
 
 
 @style.figure
@@ -191,8 +250,17 @@ def judge_errors(wrong: Mapping[str, tuple[float, float]], title: str):
     ax.xaxis.set_major_locator(MaxNLocator(7, steps=(1, 2, 5, 10)))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{abs(100 * value):g}%"))
     style.headline(fig, fill(title, 80))
-    said = [f"{fact} {missed:.1%} missed, {believed:.1%} believed" for fact, (missed, believed) in wrong.items()]
-    return fig, (
-        f"{title}. Bars to the left for demands that were kept and not seen, to the right for those that were not kept "
-        f"and taken to be, as shares of the demands. {'; '.join(said) or 'No bars'}."
+    said = [f"{fact} {missed:.1%} and {believed:.1%}" for fact, (missed, believed) in wrong.items()]
+    facts = {fact: both for fact, both in wrong.items() if fact != "all"}
+    worst = []
+    for side, what in enumerate(("most often missed", "most often wrongly believed")):
+        most = max((both[side] for both in facts.values()), default=0)
+        which = [fact for fact, both in facts.items() if f"{both[side]:.1%}" == f"{most:.1%}"]
+        if most > 0:
+            worst.append(f"{what}: {words.listing(which) if len(which) <= 3 else 'no one alone'}, {most:.1%}")
+    return fig, comparing.text(
+        f"{title}: bars to the left for demands that were kept and not seen, to the right for those that were not kept "
+        "and taken to be, as shares of the demands",
+        "; ".join(worst) if worst else "" if not facts else "it is never wrong",
+        f"missed and wrongly believed: {'; '.join(said)}" if said else "No bars",
     )

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Arc, Circle, FancyArrowPatch, FancyBboxPatch
 from matplotlib.ticker import MaxNLocator
 
-from course.figures import style
+from course.figures import comparing, style, words
 
 QUERY, KEY = style.NAVY, style.ORANGE
 GROUPS = (style.BLUE, style.ORANGE, style.BERRY, style.SKY, style.TEAL)  # neighbors differ in lightness
@@ -80,11 +80,18 @@ def turned(query: Sequence[float], key: Sequence[float], frequency: float, place
                                             for (q, k), score in found)
         for distance, found in scores.items()
     ]  # fmt: skip
-    return fig, (
-        f"A query and a key of two features as arrows, each turned by its position at {frequency:g} "
-        f"radian{'s' * (frequency != 1)} a token, with the angle between them. Their score depends on the distance "
-        f"alone. {'; '.join(said)}. Not turned it is {_signed(float(np.dot(query, key)))}."
-    )
+    alike = [f"{distance:,}" for distance, found in scores.items() if len(found) > 1]
+    same = all(len({score for _, score in found}) == 1 for found in scores.values())
+    lesson = "Scores of a query and a key"
+    if alike:
+        lesson = f"The score of a query and a key {'depends' if same else 'does not depend'} on the distance alone"
+    return fig, comparing.text(
+        f"{lesson}: {'; '.join(said)}",
+        f"arrows of two features in a panel for each two positions; each is turned by its position at {frequency:g} "
+        f"radian{'s' * (frequency != 1)} a token, so both turn on together and keep the angle between them where the "
+        f"distance is the same",
+        f"not turned the score is {_signed(float(np.dot(query, key)))}",
+    )  # fmt: skip
 
 
 def _arrow(ax, end: np.ndarray, color: str, **look) -> None:
@@ -140,12 +147,18 @@ def gate(x: Sequence[float], gelu: Sequence[float], silu: Sequence[float]):
     style.panel_title(right, "silu(gate) × up (dashed: below 0)")
     style.headline(fig, "A gate opens or shuts what comes another way")
     ends = [f"{_signed(float(np.abs(x * silu[i]).max()), 1)} at a gate of {x[i]:g}" for i in (0, -1)]
-    return fig, (
-        f"Left: GELU and SiLU over x from {x[0]:g} to {x[-1]:g}: what passes depends on one number. They fall to "
-        f"{_signed(gelu.min())} and {_signed(silu.min())}, and end at {_signed(gelu[-1])} and {_signed(silu[-1])}. "
-        f"Right: a map of silu(gate) times up with contour lines, colored where it is far from 0. Negative gates "
-        f"nearly shut; positive ones let through what comes up by another way, of either sign: the most that passes is "
-        f"{' and '.join(ends)}."
+    negative = float(np.abs(np.outer(x, silu[x < 0])).max()) if (x < 0).any() else 0.0
+    shuts = "let little through of what comes up" if negative < 0.1 * most else "let through what comes up as well"
+    curves = []
+    for name, values in (("GELU", gelu), ("SiLU", silu)):
+        low = int(values.argmin())
+        dip = f", with its lowest point, {_signed(values[low])}, at {x[low]:.1f}" if 0 < low < len(x) - 1 else ""
+        curves.append(f"{name} goes from {_signed(values[0])} to {_signed(values[-1])}{dip}")
+    return fig, comparing.text(
+        f"Left: what passes depends on one number x, from {x[0]:g} to {x[-1]:g}: {'; '.join(curves)}",
+        f"right, a map of silu(gate) times up: gates below 0 {shuts}, and gates above 0 pass it on, of either sign. "
+        f"The most that passes is {' and '.join(ends)}",
+        "contour lines with numbers, dashed below 0",
     )
 
 
@@ -182,9 +195,13 @@ def sharing(n_head: int, kinds: Mapping[str, int]):
         told = f"{heads} heads of keys and values, each read" if heads > 1 else "1 head of keys and values, read"
         said.append(f"{name}: {told} by {readers}")
     style.headline(fig, "Which heads share their keys and values")
-    return fig, (
-        f"Rows of squares: above {n_head} head{'s' * (n_head > 1)} of queries, below the heads of keys and values, "
-        f"with lines from each head of queries to the one it reads. {'; '.join(said)}."
+    fewest, most = min(kinds, key=kinds.get), max(kinds, key=kinds.get)
+    lesson = f"{fewest} has {n_head // kinds[fewest]} times as many heads of queries as of keys and values"
+    return fig, comparing.text(
+        f"Heads of queries that share heads of keys and values: {'; '.join(said)}",
+        lesson if kinds[fewest] < kinds[most] else "",
+        f"squares in two rows, {words.count(n_head, 'head')} of queries above and those of keys and values below, with "
+        "a line from each head of queries to the one it reads",
     )
 
 

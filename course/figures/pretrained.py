@@ -7,7 +7,7 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FixedLocator, MaxNLocator
 
-from course.figures import style
+from course.figures import comparing, style, words
 
 
 @style.figure
@@ -42,12 +42,13 @@ def two_layouts(conv1d: np.ndarray, linear: np.ndarray, row: int = 1):
     axes[1].add_patch(Rectangle((row - 0.46, -0.46), 0.92, outputs - 0.08, **frame))
     style.headline(fig, "One corner, two layouts (weights times 100)")
     equal = np.array_equal(corners[0], corners[1].T)
-    return fig, (
-        f"Two heat maps of one corner of a weight matrix. Left, as Conv1D stores it: {inputs} rows of inputs, "
-        f"{outputs} columns of outputs. Right, as Linear stores it: {outputs} rows, {inputs} columns. The weights of "
-        f"input {row} are framed: a row on the left, a column on the right. "
-        + ("The right is the left transposed." if equal else "The right is NOT the left transposed.")
-    )
+    return fig, comparing.text(
+        f"The same {corners[0].size} numbers twice, rows and columns exchanged: the right map is the left transposed"
+        if equal else "Two maps of a corner of a weight matrix: the right is NOT the left transposed",
+        f"left, as Conv1D stores it, {inputs} rows of inputs by {outputs} columns of outputs; right, as Linear stores "
+        f"it, {corners[1].shape[0]} rows of outputs by {corners[1].shape[1]} columns of inputs",
+        f"what input {row} gives is framed: a row on the left, a column on the right",
+    )  # fmt: skip
 
 
 @style.figure
@@ -76,16 +77,22 @@ def differences_by_layer(layers: Sequence[str], differences: Mapping[str, Sequen
     ax.set(xlabel="after which layer", ylabel="largest relative difference")
     ax.legend(loc="center right", bbox_to_anchor=(1.0, 0.36))
     ax.set_title("Where two models part")
-    said = "; ".join(
-        f"{name}: from {values[0]:.1e} at {layers[0]} to {values[-1]:.1e} at {layers[-1]}, "
-        + (
-            f"above {tolerance:g} first at {layers[next(i for i, v in enumerate(values) if not v <= tolerance)]}"
-            if not all(v <= tolerance for v in values)
-            else f"never above {tolerance:g}"
-        )
-        for name, values in differences.items()
+    said = []
+    for name, values in differences.items():
+        at, inside = next((i for i, v in enumerate(values) if not v <= tolerance), None), "{:.0e}".format
+        if at is None:
+            said.append(f"{name} never leaves it: at most {inside(max(values))}, {inside(values[-1])} at {layers[-1]}")
+            continue
+        before = f", from {inside(values[at - 1])} at {layers[at - 1]}" if at else ""
+        back = [layers[i] for i in range(at, len(values)) if values[i] <= tolerance]
+        stays = "and stays above it" if not back else f"and comes back below it at {comparing.some(back, 4)}"
+        last = f"{inside(values[-1])} at {layers[-1]}" if np.isfinite(values[-1]) else f"no number at {layers[-1]}"
+        said.append(f"{name} first leaves it at {layers[at]}{before}, {stays} ({last})")
+    return fig, comparing.text(
+        f"The largest relative difference between two models after each of {words.count(len(layers), 'layer')}, on a "
+        f"logarithmic scale with a line at {tolerance:g}, below which it is rounding",
+        "; ".join(said),
     )
-    return fig, f"Lines on a logarithmic scale, the largest difference after each of {len(layers)} layers. {said}."
 
 
 @style.figure
@@ -113,10 +120,28 @@ def what_moves(sizes: Mapping[str, int], trained: Sequence[str]):
     ax.grid(axis="x", visible=True)
     ax.set(xlabel="million parameters", xlim=(0, 1.35 * max(sizes.values()) / 1e6))
     ax.set_title(f"{moving / total:.0%} of the parameters move")
-    return fig, (
-        f"Bars of the parameters in {len(sizes)} parts of the model. Trained: {', '.join(trained) or 'nothing'}, "
-        f"{moving:,} of {total:,} parameters ({moving / total:.1%}). All other parts are frozen."
-    )
+    frozen = [name for name in sizes if name not in trained]
+    largest = max(sizes, key=sizes.get)
+    return fig, comparing.text(
+        f"{moving / total:.1%} of the parameters are trained, {moving:,} of {total:,}: those of "
+        f"{comparing.some(trained)}, whose bars are hatched"
+        if trained else f"Nothing is trained, 0 of {total:,} parameters",
+        f"frozen: {_ranges(frozen)}" if frozen else "nothing is frozen",
+        f"the longest of the {len(sizes)} bars is {largest} with {sizes[largest]:,}",
+    )  # fmt: skip
+
+
+def _ranges(names: Sequence[str]) -> str:
+    """Names, of which those that only count on are said as a range: "wte, block 0 to block 9"."""
+    runs: list[list[str]] = []
+    for name in names:
+        kind, _, number = name.rpartition(" ")
+        last = runs[-1][-1].rpartition(" ") if runs else ("", "", "")
+        if number.isdigit() and last[0] == kind and last[2].isdigit() and int(number) == int(last[2]) + 1:
+            runs[-1].append(name)
+        else:
+            runs.append([name])
+    return words.listing(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
 
 
 @style.figure
@@ -143,7 +168,19 @@ def two_units(bytes_per_token: Mapping[str, float], bits_per_byte: float):
     ax.legend(loc="upper left")
     ax.set_title("One score, and what each tokenizer calls it")
     said = ", ".join(f"{nats:.3f} nats per token for {name}" for name, nats in ends)
-    return fig, f"Straight lines from zero, one a tokenizer. {bits_per_byte:.3f} bits per byte is {said}."
+    order = sorted(bytes_per_token, key=bytes_per_token.get)
+    lesson = ""
+    if len(order) > 1 and bytes_per_token[order[0]] < bytes_per_token[order[-1]]:
+        lesson = (
+            f"the longer its tokens, the steeper a tokenizer's line and the more nats a token the same score is: "
+            f"flattest is {order[0]} ({bytes_per_token[order[0]]:.2f} bytes a token), steepest {order[-1]} "
+            f"({bytes_per_token[order[-1]]:.2f})"
+        )
+    return fig, comparing.text(
+        f"One score of {bits_per_byte:.3f} bits per byte is {said}",
+        lesson,
+        "straight lines from zero, one a tokenizer: nats per token over bits per byte",
+    )
 
 
 @style.figure
@@ -170,9 +207,18 @@ def loss_by_step(
     ax.set(ylim=(0, 1.12 * top), xlabel="steps", ylabel=unit)
     ax.legend(loc="best")
     ax.set_title(title)
-    said = "; ".join(f"{name} from {losses[0]:.2f} to {losses[-1]:.2f}" for name, (_, losses) in curves.items())
-    marked = ", ".join(f"{name} at {value:.2f}" for name, value in levels.items())
-    return fig, f"Lines of {unit} over {last} steps: {said}." + (f" Horizontal lines: {marked}." if marked else "")
+    two = "{:.2f}".format
+    extent = words.span([*(losses for _, losses in curves.values()), [0.0]])
+    said = [f"{name} {words.shape(losses, steps, span=extent, write=two)}" for name, (steps, losses) in curves.items()]
+    ends = {name: losses[-1] for name, (_, losses) in curves.items()}
+    for name, value in levels.items():
+        places = comparing.grouped({which: "above" if end > value else "below" for which, end in ends.items()})
+        said.append(f"a line marks {name} at {value:.2f}" + (f", {places} it at the end" if len(ends) > 1 else ""))
+    return fig, comparing.text(
+        f"{unit} over {last} training steps",
+        f"at the end, the lowest first: {words.ranking(ends, two)}" if len(ends) > 1 else "",
+        "; ".join(said),
+    )
 
 
 @style.figure
@@ -199,8 +245,16 @@ def before_and_after(scores: Mapping[str, Mapping[str, float]], unit: str, title
     ax.set(ylabel=unit, ylim=(0, 1.32 * most))
     ax.legend(loc="upper center", ncols=len(models))
     ax.set_title(title)
-    said = "; ".join(
-        f"{group}: " + ", ".join(f"{model} {value:.3f}" for model, value in values.items())
-        for group, values in scores.items()
+    first, *others = models
+    said = []
+    for group, values in scores.items():
+        under, over = ([m for m in others if sign * (values[m] - values[first]) > 0] for sign in (-1, 1))
+        parts = [f"{direction}: {comparing.grouped({m: f'{values[m]:.3f}' for m in sorted(found, key=values.get)})}"
+                 for direction, found in (("lower", under), ("higher", over)) if found]  # fmt: skip
+        said.append(f"{group}, {first} {values[first]:.3f}; {'; '.join(parts) or 'the same for all'}")
+    best = {group: min(values, key=values.get) for group, values in scores.items()}
+    return fig, comparing.text(
+        f"Bars of {unit}, a group for each of {words.listing(scores)}",
+        *said,
+        "the lowest: " + ", ".join(f"{model} on {group}" for group, model in best.items()),
     )
-    return fig, f"Bars of {unit}. {said}."

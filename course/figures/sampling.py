@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from course.figures import style
+from course.figures import comparing, style, words
 from course.figures.language_models import label
 
 
@@ -47,8 +47,19 @@ def mistakes(measured: Mapping[str, float], right: float):
     ax.set_title("One model, measured with one mistake each")
     ax.grid(visible=False)
     ax.tick_params(axis="y", length=0)
-    said = ", ".join(f"{name} {_number(value)}" for name, value in measured.items())
-    return fig, f"The right perplexity is {right:.2f}. Measured with one mistake each: {said}."
+    wrong = {name: value for name, value in sorted(measured.items(), key=lambda each: -each[1])}
+    worse = {name: f"{_number(value)}" for name, value in wrong.items() if value > 1.01 * right}
+    better = {name: f"{_number(value)}" for name, value in wrong.items() if value < right / 1.01}
+    same = [name for name in measured if name not in worse and name not in better]
+    return fig, comparing.text(
+        f"Bars from the right perplexity, {right:.2f}, to what the same model gets by one mistake each, on a "
+        "logarithmic axis",
+        f"too high, the worst first: {comparing.grouped(worse, '; ')}" if worse else "none makes it look worse",
+        f"flattering, lower than the right one: {comparing.grouped(better, '; ')}"
+        if better
+        else "none makes it look better",
+        f"within one per cent of the right one: {words.listing(same)}" if same else "",
+    )
 
 
 @style.figure
@@ -74,12 +85,19 @@ def by_context(context: Sequence[int], nats: Sequence[float], overlaps: Mapping[
     other.set_ylim(1, max(overlaps.values()) * 1.12)
     style.panel_title(other, f"windows of {window} tokens")
     style.headline(fig, "What a window takes away")
-    steps = ", ".join(f"{step}: {value:.2f}" for step, value in overlaps.items())
-    return fig, (
-        f"Left: the loss falls from {nats[0]:.2f} nats with about {context[0]} tokens of context to {nats[-1]:.2f} "
-        f"with {context[-1]}. Right: perplexity by step of a window of {window} tokens: {steps}; with all of the "
-        f"text as context it is {right:.2f}, the black line."
+    order = sorted(overlaps, reverse=True)
+    said = ", ".join(f"{overlaps[step]:.2f} at steps of {step}" for step in order)
+    worst = min(overlaps.values()) > 1.01 * right
+    return fig, comparing.text(
+        f"Left: with more tokens before a prediction its loss {_by_tokens(nats, context)} of context",
+        f"right: {'all bars stand above' if worst else 'not all bars stand above'} the line of the perplexity with all "
+        f"of the text as context, {right:.2f}; windows of {window} tokens give {said}",
+        f"the best of them is still {comparing.times(min(overlaps.values()) / right)} as high" if worst else "",
     )
+
+
+def _by_tokens(values: Sequence[float], tokens: Sequence[int]) -> str:
+    return words.shape(values, tokens, at="{} tokens", write="{:.2f}".format)
 
 
 @style.figure
@@ -94,9 +112,13 @@ def sliding(slid: Sequence[int], losses: Mapping[str, Sequence[float]], window: 
     ax.set_title(f"What a window of {window} tokens loses")
     ax.set_xticks(slid)
     ax.legend(loc="upper left")
-    said = "; ".join(f"{name} " + ", ".join(f"{value:.2f}" for value in values) for name, values in losses.items())
-    by = ", ".join(str(each) for each in slid)
-    return fig, f"Nats per token after a window of {window} tokens has slid by about {by} tokens: {said}."
+    ends = {name: values[-1] for name, values in losses.items()}
+    ways = words.lines(losses, slid, at="{} tokens", write="{:.2f}".format)
+    return fig, comparing.text(
+        f"Nats per token after a window of {window} tokens has slid by {slid[0]} to {slid[-1]} tokens, a line for each "
+        f"way to read; at the end, the lowest first: {words.ranking(ends, '{:.2f}'.format)}",
+        ways,
+    )
 
 
 @style.figure
@@ -126,9 +148,20 @@ def suspects(measured: Mapping[str, float], vocab_size: int, case: Sequence[floa
     ax.text(1.4, -0.85, "dashed: the case", fontsize=9, va="center")
     ax.grid(visible=False)
     ax.tick_params(axis="y", length=0)
-    said = ", ".join(f"{name} {_number(fraction)}" for name, fraction in fractions.items())
-    cases = " and ".join(f"{value / case_vocab:.3f}" for value in case)
-    return fig, f"Perplexity over vocabulary: {said}. The case stands at {cases}, inside the range from 1/e to 1."
+    low, high = 1 / np.e, 1.0
+    inside = {name: _number(value) for name, value in fractions.items() if low <= value <= high}
+    below = {name: f"{value:.3f}" for name, value in fractions.items() if value < low}
+    above = {name: _number(value) for name, value in fractions.items() if value > high}
+    cases = [value / case_vocab for value in case]
+    held = sum(low <= value <= high for value in cases)
+    where = "inside" if held == len(cases) else "outside" if not held else "not all of them inside"
+    return fig, comparing.text(
+        f"Perplexity over the size of the vocabulary, a point for each suspect, on a logarithmic axis where 1 is "
+        f"guessing. The case's reports, {words.listing(f'{value:.3f}' for value in cases)}, lie {where} the range from "
+        f"1/e, 0.37, to 1 that softmax twice can reach",
+        f"suspects in that range: {comparing.grouped(inside) or 'none'}",
+        f"above it: {comparing.grouped(above) or 'none'}; below it: {comparing.grouped(below) or 'none'}",
+    )
 
 
 @style.figure
@@ -143,8 +176,16 @@ def two_readings(steps: Sequence[int], reported: Mapping[str, Sequence[float]], 
         ax.text(steps[-1], value + 0.06, text, ha="right", va="bottom", fontsize=9, color=style.QUIET)
     ax.set(xlabel="steps", ylabel="reported loss, nats", ylim=(0, top + 0.9), title="What two losses report")
     ax.legend(loc="lower left")
-    said = "; ".join(f"{name} from {values[0]:.2f} to {values[-1]:.2f}" for name, values in reported.items())
-    return fig, f"Reported loss over {steps[-1]} steps: {said}. Guessing is {top:.2f}."
+    extent = words.span([*reported.values(), [0.0]])
+    ways = {name: words.shape(values, steps, span=extent, write="{:.2f}".format) for name, values in reported.items()}
+    near = [name for name, values in reported.items() if min(values) >= top - 1]
+    others = [name for name in reported if name not in near]
+    return fig, comparing.text(
+        f"Reported loss over {steps[-1]} steps; guessing costs ln V, {top:.2f}",
+        f"{comparing.verb(near, 'never comes', 'never come')} below ln V - 1, {top - 1:.2f}" if near else "",
+        f"{comparing.verb(others, 'does', 'do')} come below it" if near and others else "",
+        comparing.grouped(ways, "; ", ": "),
+    )
 
 
 @style.figure
@@ -159,7 +200,6 @@ def reshaped(panels: Mapping[str, Sequence[float]], tokens: Sequence[str], befor
     rows = -(-len(panels) // columns)
     fig, axes = style.canvas(rows, columns, height=0.2 * len(tokens) * rows + 0.75 * rows, sharey=True, squeeze=False)
     most = max(max(values) for values in panels.values())
-    said = []
     for ax, (name, values) in zip(axes.flat, panels.items(), strict=False):
         places = np.arange(len(values))
         kept = [value > 0 for value in values]
@@ -170,12 +210,42 @@ def reshaped(panels: Mapping[str, Sequence[float]], tokens: Sequence[str], befor
         style.panel_title(ax, name)
         ax.grid(visible=False)
         ax.tick_params(axis="y", length=0)
-        said.append(f"{name}: {sum(kept)} left, the first has {values[0]:.2f}")
     for ax in axes.flat[len(panels) :]:
         ax.axis("off")
     fig.supxlabel(f"probability after '... {before[-48:]}'", fontsize=10)
     style.headline(fig, "The next token, reshaped")
-    return fig, f"The {len(tokens)} likeliest next tokens after '{before}', by method. {'; '.join(said)}."
+    return fig, _reshaped({name: list(values) for name, values in panels.items()}, [label(token) for token in tokens])
+
+
+def _reshaped(panels: Mapping[str, Sequence[float]], tokens: Sequence[str]) -> str:
+    """Which token leads in each panel and how far, and which tokens are gone."""
+    peaks = {name: max(values) for name, values in panels.items()}
+    said = []
+    for name, values in panels.items():
+        order = sorted(range(len(values)), key=lambda i: -values[i])
+        leads = f"{tokens[order[0]]} {values[order[0]]:.2f}"
+        if len(order) > 1 and values[order[1]] > 0:
+            leads += f", then {tokens[order[1]]} {values[order[1]]:.2f}"
+        if 0 not in order[:2]:
+            leads += f", and {tokens[0]} {values[0]:.2f}"
+        gone = [token for token, value in zip(tokens, values, strict=True) if value <= 0]
+        said.append(f"{name}: {leads}" + (f" (removed: {comparing.some(gone, 5)})" if gone else ""))
+    most, least = (
+        words.listing(name for name in peaks if f"{peaks[name]:.2f}" == f"{end:.2f}")
+        for end in (max(peaks.values()), min(peaks.values()))
+    )
+    shapes = ""
+    if most != least:
+        shapes = f"The likeliest token stands out most with {most}, least with {least}."
+    cut = {name: sum(value <= 0 for value in values) for name, values in panels.items()}
+    whole = [name for name, number in cut.items() if not number]
+    kept = "No panel removes a token." if not any(cut.values()) else (
+        f"{comparing.verb(whole, 'keeps', 'keep')} all {len(tokens)}." if whole else "")  # fmt: skip
+    return comparing.text(
+        f"The probabilities of the {len(tokens)} likeliest next tokens, a panel of bars for each method, removed "
+        "tokens crossed",
+        shapes, kept, "; ".join(said),
+    )  # fmt: skip
 
 
 @style.figure
@@ -194,8 +264,21 @@ def likelihoods(groups: Mapping[str, Sequence[float]]):
     ax.set_yticks(range(len(groups)), groups)
     ax.grid(visible=True, axis="x")
     ax.tick_params(axis="y", length=0)
-    said = "; ".join(f"{name} {np.mean(values):.0f} on average" for name, values in groups.items())
-    return fig, f"Nats of whole stories under the model: {said}."
+    means = {name: float(np.mean(values)) for name, values in groups.items()}
+    order = sorted(groups, key=means.get)
+    *others, last = groups
+    said = []
+    for name in others:
+        under, over = np.max(groups[name]) < np.min(groups[last]), np.min(groups[name]) > np.max(groups[last])
+        where = "left of all" if under else "right of all" if over else "among the"
+        said.append(f"{name} {'lies' if len(groups[name]) == 1 else 'lie'} {where} {last}")
+    spans = {name: f"{means[name]:.0f} on average" + ("" if len(groups[name]) == 1 else
+             f", from {min(groups[name]):.0f} to {max(groups[name]):.0f}") for name in order}  # fmt: skip
+    return fig, comparing.text(
+        "A dot for each story: how many nats it costs the model itself, farther left is likelier",
+        f"{words.listing(said)}" if said else "",
+        f"the likeliest first: {'; '.join(f'{name}: {span}' for name, span in spans.items())}",
+    )
 
 
 @style.figure
@@ -211,8 +294,14 @@ def cost_per_token(lengths: Sequence[int], milliseconds: Mapping[str, Sequence[f
     ax.set_title("What one more token costs")
     ax.set_xticks(lengths)
     ax.legend(loc="upper left")
-    said = "; ".join(f"{name} from {values[0]:.1f} to {values[-1]:.1f}" for name, values in milliseconds.items())
-    return fig, f"Milliseconds for one more token, from {lengths[0]} to {lengths[-1]} tokens: {said}."
+    ends = {name: values[-1] for name, values in milliseconds.items()}
+    least, most = min(ends, key=ends.get), max(ends, key=ends.get)
+    return fig, comparing.text(
+        f"What one more token costs in a story of {lengths[0]} to {lengths[-1]} tokens, in milliseconds: "
+        f"{words.lines(milliseconds, lengths, at='{} tokens', write='{:.1f}'.format)}",
+        f"at {lengths[-1]} tokens {most} takes {comparing.times(ends[most] / ends[least])} as long as {least}"
+        if ends[most] > 1.1 * ends[least] else "at the end they take about as long",
+    )  # fmt: skip
 
 
 @style.figure
@@ -232,10 +321,19 @@ def surviving(fractions: Mapping[str, Mapping[str, float]], title: str):
     ax.set(ylim=(0, 1.12), title=title)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=len(series))
-    said = "; ".join(
-        f"{name}: " + ", ".join(f"{who} {value:.0%}" for who, value in row.items()) for name, row in fractions.items()
+    alike = [name for name, row in fractions.items() if len({f"{value:.0%}" for value in row.values()}) == 1]
+    every = comparing.grouped({name: f"{next(iter(fractions[name].values())):.0%}" for name in alike})
+    rest = []
+    for name, row in fractions.items():
+        if name not in alike:
+            rest.append(f"{name}: " + comparing.grouped({who: f"{row[who]:.0%}" for who in sorted(row, key=row.get)}))
+    lowest = min(((value, name, who) for name, row in fractions.items() for who, value in row.items()), default=None)
+    return fig, comparing.text(
+        f"{title}: a group of bars for each thing, a bar for each of {words.listing(series)}",
+        f"all alike: {every}" if alike else "",
+        f"different, the lowest first: {'; '.join(rest)}" if rest else "",
+        f"the lowest bar of all is {lowest[2]} for {lowest[1]}, {lowest[0]:.0%}" if rest else "",
     )
-    return fig, f"{title}. {said}."
 
 
 @style.figure
@@ -265,4 +363,13 @@ def trade(points: Sequence[tuple[str, float, float]], real: tuple[float, float],
     ax.margins(x=0.1)
     ax.grid(visible=True)
     said = "; ".join(f"{name}: {across:.2f} and {up:.2f}" for name, across, up in points)
-    return fig, f"{xlabel} and {ylabel}, by setting: {said}. True stories: {real[0]:.2f} and {real[1]:.2f}."
+    wide, high = np.ptp([*x, real[0]]) or 1.0, np.ptp([*y, real[1]]) or 1.0
+    gaps = {name: float(np.hypot((a - real[0]) / wide, (b - real[1]) / high)) for name, a, b in points}
+    across, up = (comparing.going([round(value, 2) for value in each]) for each in (x, y))
+    return fig, comparing.text(
+        f"Points for settings, joined in order from {points[0][0]} to {points[-1][0]}: across, {xlabel} {across}, from "
+        f"{x[0]:.2f} to {x[-1]:.2f}; up, {ylabel} {up}, from {y[0]:.2f} to {y[-1]:.2f}",
+        f"true stories, a star, stand at {real[0]:.2f} and {real[1]:.2f}; the setting nearest to them is "
+        f"{min(gaps, key=gaps.get)}",
+        f"across and up: {said}",
+    )

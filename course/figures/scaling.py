@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
-from course.figures import style
+from course.figures import comparing, style, words
 
 NICE = (0.3, 0.4, 0.5, 0.6, 0.8, 1, 1.5, 2, 3, 4)  # losses that an axis is marked with
 
@@ -38,13 +38,14 @@ def isoflops(
         best: for each budget the N of the lowest point of a parabola through its curve; marked.
     """
     fig, ax = style.canvas(height=4.2)
-    said, sizes, counts = [], [], []
+    lowest_at, largest_at, sizes, counts = {}, {}, [], []
     for i, (budget, by_size) in enumerate(sorted(curves.items())):
         N = sorted(by_size)
         means, errors = np.array([style.mean_and_error(by_size[each]) for each in N]).T
         ax.errorbar(N, means, errors, label=f"{short(budget)} operations", capsize=2.5, **style.look(i))
         lowest = int(means.argmin())
-        said.append(f"{short(budget)}: lowest at {short(N[lowest])} weights, {means[lowest]:.2f}")
+        lowest_at[budget] = N[lowest], means[lowest]
+        largest_at[budget] = means[-1]
         sizes, counts = sizes + N, counts + [len(by_size[each]) for each in N]
         if best:
             at = np.interp(np.log(best[budget]), np.log(N), means)
@@ -56,11 +57,23 @@ def isoflops(
     ax.set(xlabel="N, weights that multiply", ylabel="validation loss, nats per token")
     ax.set_title("Each budget has its best size")
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
-    crosses = " Crosses mark the lowest points of parabolas through the curves." if best else ""
-    return fig, (
-        f"Validation loss by model size, a curve for each budget of operations, {style.seeds(counts)} a point. "
-        f"{'; '.join(said)}. The floor, {floor:.3f}, lies below all.{crosses}"
-    )
+    how = {"rises": "grows with the budget", "falls": "shrinks with the budget",
+           "stays the same": "is the same for all"}  # fmt: skip
+    best_sizes = [size for size, _ in lowest_at.values()]
+    lows = comparing.going([loss for _, loss in lowest_at.values()])
+    said = [f"{short(budget)}: {short(size)} weights, {loss:.2f}" for budget, (size, loss) in lowest_at.items()]
+    below = min(loss for _, loss in lowest_at.values()) > floor
+    several = len(lowest_at) > 1
+    return fig, comparing.text(
+        f"Validation loss by model size, a curve for each budget of operations, {style.seeds(counts)} a point",
+        f"The size with the lowest loss {how.get(comparing.going(best_sizes), 'goes up and down with the budget')}"
+        f"{', and its loss falls' if lows == 'falls' else ''}" if several else "",
+        f"lowest points: {'; '.join(said)}",
+        f"at the largest size the loss is {comparing.reach(largest_at.values(), '{:.2f}'.format)}",
+        f"crosses mark the lowest points of parabolas: "
+        f"{', '.join(f'{short(best[budget])} at {short(budget)}' for budget in sorted(best))}" if best else "",
+        f"the floor, {floor:.3f}, lies {'below all' if below else 'not below all of them'}",
+    )  # fmt: skip
 
 
 @style.figure
@@ -85,11 +98,15 @@ def law_and_runs(
     ends = 0.93 * min([*everything, *([floor] if floor else [])]), 1.07 * max(everything)
     ax.plot(ends, ends, color=style.INK, linewidth=1.1, linestyle="--", marker="")
     miss = 100 * (said / measured - 1)
-    words = [
-        f"The law's loss of {len(said)} runs against the measured one, both from {measured.min():.2f} to "
-        f"{measured.max():.2f} nats. It misses by {np.abs(miss).mean():.1f}% on average, from {miss.min():+.1f}% to "
-        f"{miss.max():+.1f}%."
-    ]
+    by_group = {group: float(miss[[each == group for each in groups]].mean()) for group in dict.fromkeys(groups)}
+    off = {group: f"{value:+.1f}%" for group, value in by_group.items() if abs(value) >= 3}
+    said_of = [
+        f"A fitted law's loss of {words.count(len(said), 'run')} over the measured one; on the diagonal it is right. "
+        f"It misses by {np.abs(miss).mean():.1f}% on average, from {miss.min():+.1f}% to {miss.max():+.1f}%",
+        "" if len(by_group) < 2 else "No budget lies off the diagonal by 3% or more on average" if not off else
+        "whole budgets lie off the diagonal, above it where the law says too much: "
+        f"{comparing.grouped(off)} on average",
+    ]  # fmt: skip
     if held_out:
         laws, bands, came = (np.array(each, dtype=float) for each in zip(*held_out, strict=True))
         ends_of_bands = np.abs(bands.T - laws)
@@ -97,22 +114,22 @@ def law_and_runs(
                     label="held out, with its band")  # fmt: skip
         inside = sum(low <= each <= high for _, (low, high), each in held_out)
         told = [
-            f"predicted {law:.3f}, band {low:.3f} to {high:.3f}, it came to {each:.3f}"
-            for law, (low, high), each in held_out
+            f"{law:.3f} ({low:.3f} to {high:.3f}) predicted, {each:.3f} came" for law, (low, high), each in held_out
         ]
-        words.append(f"Held out: {'; '.join(told)}: {inside} of {len(held_out)} inside.")
+        said_of.append(f"of runs that the fit has not seen, {inside} of {len(held_out)} came to a loss inside the band "
+                       f"that was predicted: {'; '.join(told)}")  # fmt: skip
     if floor:
         ax.axvline(floor, color=style.INK, linewidth=1.1, linestyle=":")
         ax.annotate(f"the floor: {floor:.3f}", (floor, 0.97), (4, 0), xycoords=ax.get_xaxis_transform(),
                     textcoords="offset points", fontsize=9, ha="left", va="top")  # fmt: skip
-        words.append(f"The floor is {floor:.3f}.")
+        said_of.append(f"a line marks the floor at {floor:.3f}")
     ax.set(xscale="log", yscale="log", xlim=ends, ylim=ends)
     for axis in (ax.xaxis, ax.yaxis):
         _nice_losses(axis, ends)
     ax.set(xlabel="measured loss, nats per token", ylabel="what the law says")
     ax.set_title("A law and the runs it was fitted to")
     ax.legend(loc="lower right")
-    return fig, " ".join(words)
+    return fig, comparing.text(*said_of)
 
 
 @style.figure
@@ -129,10 +146,16 @@ def laws_floor(values: Sequence[float], interval: tuple[float, float], fitted: f
     ax.set(xlabel="E, nats per token", ylabel="fits", title="Is the floor found?")
     ax.legend()
     held = interval[0] <= floor <= interval[1]
-    return fig, (
-        f"Histogram of E in {len(values)} fits to resampled runs: {level:.0%} lie from {interval[0]:.3f} to "
-        f"{interval[1]:.3f}; the fit to all runs says {fitted:.3f}. The true floor, {floor:.3f}, is "
-        f"{'inside' if held else 'outside'} the interval."
+    width = interval[1] - interval[0]
+    counts, bounds = np.histogram(values, bins=edges)
+    highest = int(counts.argmax())
+    return fig, comparing.text(
+        f"The true floor, {floor:.3f}, is {'inside' if held else 'outside'} the interval that holds {level:.0%} of the "
+        f"fits' E, {interval[0]:.3f} to {interval[1]:.3f}"
+        + (f", which is as wide as {width / floor:.0%} of the floor" if floor else ""),
+        f"the fit to all runs says {fitted:.3f}, {abs(fitted - floor):.3f} {'above' if fitted > floor else 'below'} it",
+        f"a histogram of {len(values)} fits to resampled runs, highest at {bounds[highest]:.2f} to "
+        f"{bounds[highest + 1]:.2f}, from {values.min():.3f} to {values.max():.3f} in all",
     )
 
 
@@ -147,9 +170,10 @@ def compared(losses: Mapping[str, Sequence[float]], levels: Mapping[str, float],
     """
     names = sorted(losses, key=lambda name: float(np.mean(losses[name])))
     fig, ax = style.canvas(height=0.9 + 0.5 * len(names))
-    said = []
+    said, means = [], {}
     for y, name in enumerate(names):
         mean, error = style.mean_and_error(losses[name])
+        means[name] = mean
         ax.barh(y, mean, 0.55, xerr=error, color=style.SKY, edgecolor=style.QUIET, capsize=3)
         ax.plot(losses[name], [y] * len(losses[name]), linestyle="", marker="|", color=style.BERRY, markersize=11)
         ax.text(mean, y, f"  {notes.get(name, '')}", va="center", fontsize=9)
@@ -166,8 +190,17 @@ def compared(losses: Mapping[str, Sequence[float]], levels: Mapping[str, float],
     ax.invert_yaxis()
     ax.set(xlabel="validation loss, nats per token", xlim=(0, widest))
     ax.set_title(title, pad=(20 if len(levels) < 2 else 34) if levels else 9)
-    lines = "".join(f" {name}: {value:.2f}." for name, value in levels.items())
-    return fig, f"{title}. {style.seeds([len(each) for each in losses.values()])}; {'; '.join(said)}.{lines}"
+    lines = []
+    for name, value in sorted(levels.items(), key=lambda each: each[1]):
+        under = [each for each in names if means[each] < value]
+        which = "none" if not under else "all" if len(under) == len(names) > 1 else words.listing(under)
+        lines.append(f"below {name}, {value:.2f}: {which}")
+    return fig, comparing.text(
+        f"{title}: bars of the validation loss, {style.seeds([len(each) for each in losses.values()])}; the lowest is "
+        f"{names[0]}, the highest {names[-1]}" if len(names) > 1 else f"{title}: one bar of the validation loss",
+        f"from the lowest up: {', '.join(said)}",
+        "; ".join(lines),
+    )  # fmt: skip
 
 
 @style.figure
@@ -185,11 +218,19 @@ def repeated(losses: Mapping[float, Sequence[float]], floor: float):
     style.measured_axis(ax, epochs, lambda value: f"{value:.1f}" if value < 2 else f"{value:.0f}")
     ax.set(xlabel="times that each story is read", ylabel="validation loss, nats per token", ylim=(0, None))
     ax.set_title("The same tokens, from fewer and fewer stories")
-    said = ", ".join(f"{mean:.2f} at {epoch:.1f}" for epoch, mean in zip(epochs, means, strict=True))
-    return fig, (
-        f"Validation loss by epochs, {style.seeds([len(each) for each in losses.values()])} a point: {said}. "
-        f"The floor is {floor:.2f}."
-    )
+    said = ", ".join(f"{mean:.2f} at {epoch:g}" for epoch, mean in zip(epochs, means, strict=True))
+    alike = next((i for i, mean in enumerate(means) if mean > 1.05 * means[0]), len(means)) - 1
+    lesson = f"Up to {epochs[alike]:g} times each story it is hardly higher than at {epochs[0]:g}, by less than 5%"
+    if alike == len(means) - 1:
+        lesson = "However often each story is read, the loss rises by less than 5%"
+    elif alike == 0:
+        lesson = "Reading each story more often costs at once"
+    seeds = style.seeds([len(each) for each in losses.values()])
+    return fig, comparing.text(
+        f"{lesson}; at {epochs[-1]:g} times it is {means[-1] / means[0]:.2f} times as high" if len(means) > 1 else "",
+        f"validation loss by how often each story is read, {seeds} a point: {said}",
+        f"a line marks the floor at {floor:.2f}",
+    )  # fmt: skip
 
 
 @style.figure
@@ -209,18 +250,37 @@ def rates_by_width(panels: Mapping[str, Mapping[int, Mapping[float, Sequence[flo
             ax.errorbar(rates, means, errors, capsize=2, label=f"width {width}", **style.look(i))
             best = int(np.nanargmin(means))
             ax.plot(rates[best], means[best], marker="o", markersize=13, markerfacecolor="none", color=style.INK)
-            told.append(f"width {width} at {rates[best]:.1e} ({means[best]:.2f})")
+            told.append((width, rates[best], means[best], best in (0, len(rates) - 1)))
         ax.set_xscale("log")
         ax.xaxis.set_major_locator(FixedLocator(rates[::2] if len(rates) > 4 else rates))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.2g}"))
         ax.xaxis.set_minor_formatter(NullFormatter())
         ax.set(xlabel="learning rate")
         style.panel_title(ax, name)
-        said.append(f"{name}: lowest for {', '.join(told)}")
+        said.append(f"{name}: {_best_rates(told)}")
     axes[0, 0].set(ylabel="validation loss, nats per token")
     axes[0, 0].legend()
     style.headline(fig, "Where the best learning rate lies")
-    return fig, f"Validation loss by learning rate; circles mark the lowest. {'. '.join(said)}."
+    return fig, comparing.text(
+        "Validation loss by learning rate, a curve for each width, a circle at its lowest point", *said
+    )
+
+
+def _best_rates(found: Sequence[tuple[int, float, float, bool]]) -> str:
+    """Whether the best learning rate moves with the width, and where it lies.
+
+    Args:
+        found: for each width the best rate, its loss, and whether it is the last that was tried on its side.
+    """
+    rates = [rate for _, rate, _, _ in found]
+    moves = {"rises": "the wider, the higher the best rate", "falls": "the wider, the lower the best rate",
+             "stays the same": "the best rate is the same for all widths",
+             "goes up and down": "the best rate goes up and down with the width"}[comparing.going(rates)]  # fmt: skip
+    if max(rates) > min(rates):
+        moves += f", by {comparing.times(max(rates) / min(rates))} in all"
+    points = ", ".join(f"{rate:g} for width {width} (loss {loss:.2f}{', at the edge' if edge else ''})"
+                       for width, rate, loss, edge in found)  # fmt: skip
+    return f"{moves if len(found) > 1 else 'one width'}: {points}"
 
 
 @style.figure
@@ -253,9 +313,29 @@ def shares(
     ax.set(xlabel=unit, xlim=(0, 1.15 * max([*left, *(capacity or {}).values()])))
     ax.set_title(title, pad=20 if capacity else 9)
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
-    said = [
-        f"{name}: {sum(each.values()):.3g}, of it {', '.join(f'{kind} {value:.3g}' for kind, value in each.items())}"
-        for name, each in parts.items()
-    ]
-    lines = "".join(f" {name}: {value:.3g}." for name, value in (capacity or {}).items())
-    return fig, f"{title}, in {unit}. {'; '.join(said)}.{lines}"
+    return fig, _shares(parts, title, unit, capacity or {})
+
+
+def _shares(parts: Mapping[str, Mapping[str, float]], title: str, unit: str, capacity: Mapping[str, float]) -> str:
+    """Which bars are long and which part is the largest, and what is beyond what is there."""
+    totals = {name: sum(each.values()) for name, each in parts.items()}
+    kinds = list(next(iter(parts.values())))
+    said = [f"{title}, in {unit}: {words.ranking(totals, '{:.3g}'.format, lowest=False)}"]
+    if len(kinds) > 1:
+        largest = {name: f"{max(each, key=each.get)}" for name, each in parts.items()}
+        if len(set(largest.values())) == 1:
+            said.append(f"the largest part of each bar is {next(iter(largest.values()))}")
+        else:
+            said.append("the largest part is " + "; ".join(
+                f"{kind} in {words.listing(name for name in parts if largest[name] == kind)}"
+                for kind in dict.fromkeys(largest.values())
+            ))  # fmt: skip
+        first, last = (next(iter(parts)), max(totals, key=totals.get))
+        for name in dict.fromkeys((first, last)):
+            of = ", ".join(f"{kind} {value / totals[name]:.0%}" for kind, value in parts[name].items())
+            said.append(f"of {name}: {of}")
+    for name, value in capacity.items():
+        over = [each for each, total in totals.items() if total > value]
+        beyond = words.listing(over) if over else "none"
+        said.insert(1, f"beyond the line of {name}, {value:.3g}: {beyond}")
+    return comparing.text(*said)

@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator, PercentFormatter
 from matplotlib.transforms import ScaledTranslation
 
-from course.figures import style
+from course.figures import comparing, style, words
 
 IDLE = 0.01  # an expert with a smaller share of the choices does nothing
 VERDICTS = {  # what a difference is, by its size and its error: how its bar looks
@@ -41,14 +41,14 @@ def bought(before: Sequence[float], after: Mapping[str, Sequence[float]], title:
     """
     fig, ax = style.canvas(height=1.75 + 0.36 * len(after))
     base, base_error = style.mean_and_error(before)
-    said, seen = [], set()
+    said, seen = {}, {}
     ax.axvspan(min(before) - base, max(before) - base, color=style.QUIET, alpha=0.18, linewidth=0)
     ax.axvline(0, color=style.INK, linewidth=1.2)
     for y, (name, losses) in enumerate(after.items()):
         mean, own = style.mean_and_error(losses)
         change, error = mean - base, math.hypot(own, base_error) if min(len(before), len(losses)) > 1 else None
         verdict = _verdict(change, error)
-        seen.add(verdict)
+        seen.setdefault(verdict, []).append(name)
         ax.barh(y, change, 0.62, edgecolor=style.INK, linewidth=0.8, **VERDICTS[verdict])
         ax.plot(np.subtract(losses, base), [y - 0.14] * len(losses), linestyle="", marker="|", color=style.BERRY,
                 markersize=9, markeredgewidth=2)  # fmt: skip
@@ -58,7 +58,7 @@ def bought(before: Sequence[float], after: Mapping[str, Sequence[float]], title:
         drawn = number.replace("-", "\N{MINUS SIGN}")
         ax.annotate(f"{drawn}  {verdict}", (1, y), (8, 0), xycoords=ax.get_yaxis_transform(),
                     textcoords="offset points", va="center", fontsize=9)  # fmt: skip
-        said.append(f"{name} {number}: {verdict}")
+        said[name] = number
     ax.set_yticks(range(len(after)), list(after))
     ax.grid(visible=False, axis="y")
     ax.grid(visible=True, axis="x")
@@ -70,7 +70,7 @@ def bought(before: Sequence[float], after: Mapping[str, Sequence[float]], title:
     keys = [
         Line2D([], [], linestyle="", marker="|", color=style.BERRY, markersize=11, markeredgewidth=2, label="a seed")
     ]
-    if seen - {"one seed, no error"}:
+    if set(seen) - {"one seed, no error"}:
         keys.append(Line2D([], [], color=style.INK, linestyle="-", linewidth=1.4, label="standard error"))
     if len(before) > 1:
         keys.append(Patch(color=style.QUIET, alpha=0.18, label="seeds before the change"))
@@ -79,10 +79,16 @@ def bought(before: Sequence[float], after: Mapping[str, Sequence[float]], title:
         keys.append(Patch(edgecolor=style.INK, linewidth=0.8, label="inside two errors", **look))
     fig.legend(handles=keys, loc="outside lower left", ncols=4)
     runs = style.seeds([len(before), *map(len, after.values())])
-    errors = ", with the standard errors of the differences" if seen - {"one seed, no error"} else ""
-    return fig, (
-        f"{title}. Differences of the mean loss to {base:.3f} nats per token before the change{errors}, {runs}; lower "
-        f"is better. {'; '.join(said)}."
+    errors = ", with the standard errors of the differences" if set(seen) - {"one seed, no error"} else ""
+    meant = {"lower": "lower by more than two errors", "higher": "higher by more than two errors",
+             "inside two errors": "no difference that can be told, inside two errors",
+             "one seed, no error": "one seed, no error, so nothing can be said"}  # fmt: skip
+    found = [f"{what}: {words.listing(seen[verdict])}" for verdict, what in meant.items() if verdict in seen]
+    return fig, comparing.text(
+        title,
+        *found,
+        f"bars for the difference of the mean loss to {base:.3f} nats per token before the change{errors}, {runs}; "
+        f"lower is better: {', '.join(f'{name} {number}' for name, number in said.items())}",
     )
 
 
@@ -98,7 +104,7 @@ def by_number(
         levels: named values to compare with, drawn as lines.
     """
     fig, ax = style.canvas(height=4.1)
-    levels, said, counts, most = levels or {}, [], [], 0
+    levels, said, counts, most, lows = levels or {}, [], [], 0, {}
     numbers = sorted({x for by in lines.values() for x in by})
     style.measured_axis(ax, numbers, lambda value: f"{value:,g}")
     margin = (numbers[-1] / numbers[0]) ** 0.12 if len(numbers) > 1 else 2
@@ -126,6 +132,7 @@ def by_number(
         if gone.any():  # the mean of those that are left is a hollow mark
             ax.plot(x[gone > 0], means[gone > 0], transform=ax.transData + aside, markerfacecolor=style.GROUND,
                     markersize=6.5, zorder=5, **style.look(i) | {"linestyle": ""})  # fmt: skip
+        lows[name] = _lowest([point[:2] for point in curve])
         said.append(f"{name}: {', '.join(told)}")
     values = [value for by in lines.values() for each in by.values() for value in each if value is not None]
     ends = [min([*values, *levels.values()], default=0), max([*values, *levels.values()], default=1)]
@@ -140,12 +147,31 @@ def by_number(
         keys.append(Line2D([], [], **CROSS, color=style.INK))
         names.append("a run that diverged (hollow: mean of the others)")
     fig.legend(keys, names, loc="outside lower left", ncols=3 if most else 5)
-    gone = " Runs that diverged are crosses at the upper edge; means are of the others." if most else ""
+    gone = "Runs that diverged are crosses at the upper edge; means are of the others" if most else ""
     errors = ", means with standard errors" if max(counts) > 1 else ""
-    marked = "".join(f" {name}: {value:.2f}." for name, value in levels.items())
-    return fig, (
-        f"{title}. {ylabel} by {xlabel}, {style.seeds(counts)} a point{errors}. {'; '.join(said)}.{gone}{marked}"
-    )
+    ends = {name: style.mean_and_error(found)[0] for name, by in lines.items()
+            if (found := [value for value in by.get(numbers[-1], ()) if value is not None])}  # fmt: skip
+    marked = "; ".join(f"a line marks {name} at {value:.2f}" for name, value in levels.items())
+    return fig, comparing.text(
+        f"{title}: {ylabel} by {xlabel}, on a logarithmic axis, {style.seeds(counts)} a point{errors}",
+        comparing.grouped(lows, "; ", ": "),
+        f"at {numbers[-1]:,g}, the lowest first: {words.ranking(ends, '{:.2f}'.format)}" if len(ends) > 1 else "",
+        gone, marked, "; ".join(said),
+    )  # fmt: skip
+
+
+def _lowest(points: Sequence[tuple[float, float]]) -> str:
+    """Where a line is lowest, and whether it falls or rises to there and from there on."""
+    there = [(x, y) for x, y in points if not math.isnan(y)]
+    if not there:
+        return "no loss at all"
+    if len(there) == 1:
+        return f"one point, at {there[0][0]:,g}"
+    low = min(range(len(there)), key=lambda i: there[i][1])
+    before, after = (comparing.going([y for _, y in part]) for part in (there[: low + 1], there[low:]))
+    if low == len(there) - 1:
+        return f"lowest at the last, {there[low][0]:,g}" + (", falling all the way" if before == "falls" else "")
+    return f"lowest at {there[low][0]:,g}" + (", rising from there on" if after == "rises" else "")
 
 
 @style.figure
@@ -158,7 +184,7 @@ def by_position(curves: Mapping[str, Sequence[Sequence[float]]], length: int, co
         context: how many there were in training.
     """
     fig, ax = style.canvas(height=3.7)
-    said = []
+    drawn = {}
     for i, (name, runs) in enumerate(curves.items()):
         runs = np.asarray(runs, dtype=float)
         mean, edges = runs.mean(axis=0), np.linspace(0, length, runs.shape[1] + 1)
@@ -166,9 +192,7 @@ def by_position(curves: Mapping[str, Sequence[Sequence[float]]], length: int, co
         if len(runs) > 1:
             ax.fill_between(x, runs.min(axis=0), runs.max(axis=0), color=style.look(i)["color"], alpha=0.2, linewidth=0)
         ax.plot(x, mean, label=name, linestyle=style.LINESTYLES[i % 6], markevery=(i, 4), **style.look(i))
-        within = f"{mean[seen].mean():.2f} on average within it" if seen.any() else "not measured within it"
-        behind = f"{mean[~seen].mean():.2f} behind it" if not seen.all() else "not measured behind it"
-        said.append(f"{name}, {style.seeds([len(runs)])}: {within}, {behind}, {mean[-1]:.2f} at the end")
+        drawn[name] = x, mean, seen
     ax.axvline(context, color=style.INK, linewidth=1.2, linestyle="--")
     style.above(ax, context, f"trained on {context:,}")
     ax.set_xticks(range(0, length + 1, 2 ** max(0, math.ceil(math.log2(length / 8)))))
@@ -176,11 +200,41 @@ def by_position(curves: Mapping[str, Sequence[Sequence[float]]], length: int, co
     ax.set(xlim=(0, length), xlabel="position", ylabel="loss, nats per token")
     ax.set_title(title, pad=20)
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower left", ncols=3 if max(map(len, curves)) < 28 else 2)
-    ranges = " Behind each line the range of its seeds." if any(len(runs) > 1 for runs in curves.values()) else ""
-    return fig, (
-        f"{title}. Loss by position up to {length:,}, with a line where the trained context of {context:,} ends. "
-        f"{'; '.join(said)}.{ranges}"
+    several = any(len(runs) > 1 for runs in curves.values())
+    extent = words.span([mean for _, mean, _ in drawn.values()])
+    return fig, comparing.text(
+        f"{title}: loss by position up to {length:,}, in nats; a line marks the end of the trained context, "
+        f"{context:,}",
+        *(f"{name}: {_behind(*line, extent)}" for name, line in drawn.items()),
+        f"means of {style.seeds([len(runs) for runs in curves.values()])}"
+        + (", on the range of the seeds" if several else ""),
     )
+
+
+def _behind(x: np.ndarray, mean: np.ndarray, seen: np.ndarray, extent: tuple[float, float]) -> str:
+    """What a line is within the trained context, and how it goes on behind it.
+
+    Args:
+        extent: the least and the largest value of all lines.
+    """
+    x = np.round(x).astype(int)
+    if not seen.any() or seen.all():
+        where = "behind the context" if not seen.any() else "within the context, the only part that is measured,"
+        return f"{where} it {words.shape(mean, x, at='position {}', span=extent, write='{:.2f}'.format)}"
+    within, behind = mean[seen], mean[~seen]
+    said = f"{within.mean():.2f} on average within the context"
+    if behind.max() <= 1.2 * within.max() and behind.mean() <= 1.1 * within.mean():
+        return f"{said} and about as much behind it, {behind.mean():.2f} on average"
+    beyond = np.flatnonzero(behind > 1.2 * within.max())
+    first = f", clearly exceeded at {x[~seen][beyond[0]]:,} for the first time" if len(beyond) else ""
+    middle = (behind.max() + behind.min()) / 2
+    ups = int(((behind[1:] > middle) & (behind[:-1] <= middle)).sum()) + int(behind[0] > middle)
+    downs = int(((behind[1:] <= middle) & (behind[:-1] > middle)).sum())
+    if min(ups, downs) > 1 and np.ptp(behind) > 0.5 * (extent[1] - extent[0]):
+        way = f"goes up and down in {ups} waves between {behind.min():.2f} and {behind.max():.2f}"
+    else:
+        way = words.shape(behind, x[~seen], at="{}", span=extent, write="{:.2f}".format)
+    return f"{said}{first}; behind it {way}"
 
 
 @style.figure
@@ -198,8 +252,12 @@ def turning(frequencies: Mapping[str, Sequence[float]], context: int):
         ax.plot(pairs, turns, label=name, linestyle=style.LINESTYLES[i % 6], **style.look(i))
         for x, value in zip(pairs, turns, strict=True) if len(frequencies) == 1 and len(turns) <= 16 else ():
             ax.annotate(f"{value:.2g}", (x, value), (0, 7), textcoords="offset points", ha="center", fontsize=9)
-        said.append(f"{name}: {len(turns)} pairs, from {turns.max():.3g} turns to {turns.min():.3g}, "
-                    f"{(turns < 1).sum()} of them less than one turn")  # fmt: skip
+        less = np.flatnonzero(turns < 1) + 1
+        which = f"pairs {less[0]} to {less[-1]}" if len(less) > 1 else f"pair {less[0]}" if len(less) else ""
+        whole = len(less) and less[-1] - less[0] + 1 == len(less)
+        few = which if whole else f"{len(less)} of {len(turns)} pairs" if len(less) else "no pair"
+        way = words.shape(turns, pairs, at="pair {}", log=True, write="{:.3g}".format)
+        said.append(f"{name}: {few} below one turn; the number of turns {way}")
     ax.set_yscale("log")
     ax.set_ylim(low / 1.6, high * 2.5)
     ax.axhspan(low / 1.6, 1, color=style.QUIET, alpha=0.13, linewidth=0)
@@ -214,9 +272,10 @@ def turning(frequencies: Mapping[str, Sequence[float]], context: int):
     ax.set_title(f"How often each pair goes round within {context:,} tokens")
     if len(frequencies) > 1:
         ax.legend()
-    return fig, (
-        f"Turns of each pair of features within {context:,} tokens, on a logarithmic axis with a line at one turn. "
-        f"{'; '.join(said)}."
+    return fig, comparing.text(
+        f"How often each pair of features goes round within {context:,} tokens, on a logarithmic axis with a line at "
+        "one turn: what lies below it never comes round",
+        *said,
     )
 
 
@@ -228,7 +287,7 @@ def cache_and_loss(points: Mapping[str, tuple[float, Sequence[float]]]):
         points: for each name the bytes of the cache for a token, and the losses of its seeds in nats per token.
     """
     fig, ax = style.canvas(height=3.5)
-    said, sizes = [], [size for size, _ in points.values()]
+    said, sizes, means = [], [size for size, _ in points.values()], {}
     for i, (name, (size, losses)) in enumerate(points.items()):
         mean, error = style.mean_and_error(losses)
         ax.plot([size] * len(losses), losses, linestyle="", marker="_", color=style.QUIET, markersize=15,
@@ -236,6 +295,7 @@ def cache_and_loss(points: Mapping[str, tuple[float, Sequence[float]]]):
         ax.errorbar(size, mean, error, capsize=4, linewidth=1.6, **style.look(i) | {"markersize": 8})
         ax.annotate(name, (size, mean), (13, 0), textcoords="offset points", va="center", fontsize=9.5)
         found = f"{mean:.3f} ± {error:.3f}" if len(losses) > 1 else f"{mean:.3f}"
+        means[name] = mean, error, size, len(losses)
         said.append(f"{name}: {size:,g} bytes, {found}")
     style.measured_axis(ax, sizes, lambda value: f"{value:,g}")
     ratio = max(sizes) / min(sizes)
@@ -249,7 +309,19 @@ def cache_and_loss(points: Mapping[str, tuple[float, Sequence[float]]]):
     ]
     fig.legend(handles=keys, loc="outside lower left", ncols=2)
     runs = style.seeds([len(losses) for _, losses in points.values()])
-    return fig, f"Validation loss by the cache's bytes for a token, {runs} a point. {'; '.join(said)}."
+    largest = max(means, key=lambda name: means[name][2])
+    costs = {}
+    for name, (mean, error, _, seeds) in means.items():
+        if name != largest:
+            change, error = mean - means[largest][0], math.hypot(error, means[largest][1])
+            verdict = _verdict(change, error if min(seeds, means[largest][3]) > 1 else None)
+            costs[name] = f"{change:+.3f} nats, {verdict}"
+    return fig, comparing.text(
+        f"What a smaller cache costs beside {largest}, the largest: "
+        f"{', '.join(f'{name} {cost}' for name, cost in costs.items())}" if costs else "",
+        f"validation loss by the cache's bytes for a token, a mark for each seed and their mean, {runs} a point: "
+        f"{'; '.join(said)}",
+    )  # fmt: skip
 
 
 @style.figure
@@ -260,9 +332,10 @@ def busy(shares: Mapping[str, Sequence[Sequence[float]]]):
         shares: for each name, for each layer, the share of the choices of each expert.
     """
     fig, axes = style.canvas(1, len(shares), height=3.3, sharey=True, squeeze=False)
-    said = []
+    said, widest, idle_of = [], {}, {}
     for ax, (name, layers) in zip(axes[0], shares.items(), strict=True):
         told, ticks, left = [], [], 0
+        idlers = 0
         for i, layer in enumerate(layers):
             x, layer = left + np.arange(len(layer)), np.asarray(layer, dtype=float)
             color = (style.BLUE, style.ORANGE)[i % 2]
@@ -271,10 +344,13 @@ def busy(shares: Mapping[str, Sequence[Sequence[float]]]):
             ax.plot(idle, [0.03] * len(idle), **CROSS, color=style.BERRY, transform=ax.get_xaxis_transform())
             ax.plot((x[0] - 0.6, x[-1] + 0.6), [1 / len(layer)] * 2, color=style.INK, linewidth=1.2, linestyle="--")
             ticks, left = [*ticks, x.mean()], left + len(layer) + 1.5
-            told.append(f"layer {i + 1} from {layer.min():.1%} to {layer.max():.1%}, {len(idle)} of {len(layer)} idle")
+            idlers += len(idle)
+            told.append(f"layer {i + 1} from {layer.min():.1%} to {layer.max():.1%}")
         ax.set_xticks(ticks, [f"layer {i + 1}" for i in range(len(layers))])
         ax.tick_params(axis="x", length=0)
         style.panel_title(ax, fill(name, 78 // len(shares)))
+        widest[name] = max(max(layer) * len(layer) for layer in layers)
+        idle_of[name] = "none" if not idlers else str(idlers)
         said.append(f"{name}: {', '.join(told)}")
     axes[0, 0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     axes[0, 0].yaxis.set_major_locator(MaxNLocator(6, steps=(1, 2, 5, 10)))
@@ -285,7 +361,11 @@ def busy(shares: Mapping[str, Sequence[Sequence[float]]]):
         Line2D([], [], **CROSS, color=style.BERRY, label=f"idle: less than {IDLE:.0%}"),
     ]
     fig.legend(handles=keys, loc="outside lower left", ncols=2)
-    return fig, (
-        f"The share of the choices that falls on each expert, with a line at the equal share; idle is less than "
-        f"{IDLE:.0%}. {'; '.join(said)}."
+    order = sorted(widest, key=widest.get)
+    busiest = "; ".join(f"{name} {widest[name]:.1f} times" for name in order)
+    return fig, comparing.text(
+        f"The busiest expert beside the equal share, a dashed line: {busiest}",
+        f"idle experts, with less than {IDLE:.0%} of the choices, marked by a cross: "
+        f"{', '.join(f'{name} {number}' for name, number in idle_of.items())}",
+        f"bars of the share of the choices that falls on each expert: {'; '.join(said)}",
     )
