@@ -30,8 +30,8 @@ IDEA, STUB = "idea", "stub"  # tags of cells, for the style sheet
 
 # An estimate in pixels of what cells take on a slide; the browser measures what comes of it (check_slides.py).
 HEADING, KICKER, BETWEEN = 64, 38, 12
-TEXT_LINE, TEXT_CHARACTERS = 40, 84
-CODE_LINE, PRINTED_LINE, CODE_FRAME, FORMULA = 26, 24, 24, 92
+TEXT_LINE, TEXT_CHARACTERS = 46, 82
+CODE_LINE, PRINTED_LINE, CODE_FRAME, FORMULA = 26, 24, 24, 96
 PICTURE_SHARE = 0.95  # of its own height a picture keeps when something is put above it
 LITTLE, MOST_WORDS = 0.5, 115  # of a slide's height: a slide that takes less is joined with the next, if both fit
 
@@ -52,7 +52,7 @@ def deck(cells, ideas: dict[str, str] | None = None) -> list:
     """Copies of the cells that a deck shows or says, with the slide types that they have there."""
     shown = _with_stubs([copy.deepcopy(cell) for cell in cells])
     shown = [cell for cell in shown if slide_type(cell) not in (None, "skip")]
-    return _joined(_with_ideas(shown, ideas or {}))
+    return _joined(_divided(_with_ideas(shown, ideas or {})))
 
 
 def _with_stubs(cells) -> list:
@@ -74,18 +74,28 @@ def _with_stubs(cells) -> list:
 def _with_ideas(cells, ideas: dict[str, str]) -> list:
     from nbformat.v4 import new_markdown_cell
 
-    told = []
+    told, opened = [], False  # whether the slide at hand opens with an idea
     for cell in cells:
         told.append(cell)
+        opened = opened and slide_type(cell) not in STARTS
+        if opened and _is_prose(cell):
+            cell.metadata["slideshow"] = {"slide_type": "notes"}
         heading = re.match(r"(#{2,3}) (.+)\n*", cell.source) if slide_type(cell) in STARTS else None
         idea = ideas.get(heading[2].strip()) if heading and cell.cell_type == "markdown" else None
         if idea:
             prose = cell.source[heading.end() :].strip()
             cell.source = f"{heading[1]} {heading[2]}\n\n{idea}"
             cell.metadata["tags"] = [*tags(cell), IDEA]
+            opened = True
             if prose:
                 told.append(new_markdown_cell(prose, metadata={"slideshow": {"slide_type": "notes"}}))
     return told
+
+
+def _is_prose(cell) -> bool:
+    """Whether the cell says in sentences what the idea of its slide says shortly."""
+    kept = ("#", ">", "- ", "1. ", "|", "$$", "```", "**Predict:**")
+    return cell.cell_type == "markdown" and slide_type(cell) != "notes" and not cell.source.startswith(kept)
 
 
 def height_of(cells) -> float:
@@ -126,6 +136,24 @@ def _height_of_text(source: str) -> float:
                 height += TEXT_LINE * (1 + len(line) // TEXT_CHARACTERS)
             height += BETWEEN
     return height
+
+
+def _divided(cells) -> list:
+    """What is too much for one slide goes on on the next; a prediction stays with its answer."""
+    for slide in slides_of(cells):
+        begun: list = []
+        for i, cell in enumerate(slide):
+            together = [cell, *slide[i + 1 : i + 2]] if _is_prediction(cell) else [cell]
+            follows = bool(begun) and _is_prediction(begun[-1])
+            if begun and not follows and height_of(begun + together) > ROOM and height_of(begun) > LITTLE * ROOM / 2:
+                cell.metadata["slideshow"] = {"slide_type": "subslide"}
+                begun = []
+            begun.append(cell)
+    return cells
+
+
+def _is_prediction(cell) -> bool:
+    return cell.cell_type == "markdown" and cell.source.startswith("**Predict:**")
 
 
 def _joined(cells) -> list:
