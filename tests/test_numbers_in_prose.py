@@ -8,6 +8,7 @@ import ast
 import re
 
 import pytest
+from slide_deck import ideas_of
 
 from course.site import notebooks
 
@@ -149,6 +150,12 @@ def test_numbers_in_prose_are_printed_by_a_cell(path):
     book = notebooks.read(path)
     text = readable("\n\n".join(cell.source for cell in book.cells if cell.cell_type == "markdown"))
     assert typed_by_hand(text, known_numbers(book), GIVEN.get(path.name[:2], ())) == []
+
+
+@each
+def test_numbers_in_the_ideas_of_the_slides_are_printed_by_a_cell(path):
+    said = readable("\n\n".join(ideas_of(path.name[:2]).values()))
+    assert typed_by_hand(said, known_numbers(notebooks.read(path)), GIVEN.get(path.name[:2], ())) == []
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import pytest
 import slide_minutes
 from nbformat.v4 import new_code_cell, new_markdown_cell
 from slide_cells import slides_of
+from slide_deck import deck, ideas_of
 from slide_minutes import Place, Row
 
 from course.site import notebooks
@@ -85,7 +86,7 @@ def test_numbers_in_words(numbers, words):
 def test_every_minute_of_both_lectures_has_its_slide(path):
     cells = notebooks.read(path).cells
     plan = slide_minutes.plan_of(cells)
-    said = "\n\n".join(slide_minutes.said_of(slides_of(cells), plan))
+    said = "\n\n".join(slide_minutes.said_of(slides_of(deck(cells, ideas_of(path.name[:2]))), plan))
     for minutes in slide_minutes.LECTURES:
         for row in slide_minutes.lecture(plan, minutes):
             assert said.count(f"**{minutes} minutes,** minute {row.start} to {row.end}: ") == 1
@@ -95,7 +96,7 @@ def test_every_minute_of_both_lectures_has_its_slide(path):
 @each
 def test_a_lecture_has_slides_enough_and_not_too_many(path):
     cells = notebooks.read(path).cells
-    spots = slide_minutes.places(slides_of(cells))
+    spots = slide_minutes.places(slides_of(deck(cells, ideas_of(path.name[:2]))))
     plan = slide_minutes.plan_of(cells)
     every = [row for minutes in slide_minutes.LECTURES for row in slide_minutes.lecture(plan, minutes)]
     for minutes in slide_minutes.LECTURES:

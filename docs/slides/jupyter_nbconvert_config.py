@@ -10,7 +10,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / "tools"))
 
-from slide_cells import CourseSlides  # noqa: E402 - the path first
+from slide_export import CourseSlides  # noqa: E402 - the path first
 
 c = get_config()  # noqa: F821 - given by Jupyter
 c.SlidesExporter.extra_template_basedirs = [str(HERE / "template")]

@@ -6,6 +6,7 @@
 Each slide is shown at 1280 x 720 with all its fragments. Reported are: content beyond the slide's padding, code wider
 than the slide or smaller than 16 pixels, pictures shown below seven tenths of their own size, missing pictures, slides
 without a word, scripts that failed, and every request that leaves this machine. The exit code is 1 if there is any.
+How many slides are less than a third full is counted as well.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from helpers.errors import CourseError
 from helpers.files import runs_folder
 
 SIZE = (1280, 720)
+THIN = 1 / 3  # of a slide's height is used
 
 # One slide after the other: its place, its title, what is wrong with it.
 _SHOW = "(i) => { const s = Reveal.getSlides()[i], p = Reveal.getIndices(s); Reveal.slide(p.h, p.v, 999); return true }"
@@ -43,14 +45,18 @@ _MEASURE = """(i) => {
             }
         }
     }
+    const leaves = [...slide.querySelectorAll('p, li, pre, img, svg, table, math, h2, h3')];
+    const seen = leaves.filter((one) => !one.closest('aside') && one.getClientRects().length);
+    const low = Math.max(...seen.map((one) => one.getBoundingClientRect().bottom - frame.top));
     const shown = [...slide.children].filter((e) => !e.matches('aside')).map((e) => e.innerText).join('').trim();
     if (!shown) wrong.push('no word on it');
-    return [title ? title.innerText : '', [...new Set(wrong)].slice(0, 4)];
+    return [title ? title.innerText : '', [...new Set(wrong)].slice(0, 4), low / 720];
 }"""
 
 
-def check(browser: Browser, address: str, pictures: Path | None = None) -> list[str]:
-    """What is wrong with the deck at `address`, a line each; with `pictures`, PNGs of the slides go there.
+def check(browser: Browser, address: str, pictures: Path | None = None) -> tuple[list[str], list[int]]:
+    """What is wrong with the deck at `address`, a line each, and the numbers of the slides that are less than a third
+    full, the title left out; with `pictures`, PNGs of the slides go there.
 
     Raises:
         CourseError: the page is no deck.
@@ -58,17 +64,18 @@ def check(browser: Browser, address: str, pictures: Path | None = None) -> list[
     browser.open(address)
     if not browser.wait_for("window.Reveal && Reveal.isReady && Reveal.isReady()"):
         raise CourseError(f"{address} is no deck of slides, or its scripts did not load")
-    wrong = []
+    wrong, thin = [], []
     for i in range(browser.value("Reveal.getSlides().length")):
         browser.value(f"({_SHOW})({i})")
-        title, found = browser.value(f"({_MEASURE})({i})")
+        title, found, full = browser.value(f"({_MEASURE})({i})")
+        thin += [i + 1] * (i > 0 and full < THIN)
         wrong += [f"slide {i + 1} ({title}): {one}" for one in found]
         if pictures:
             pictures.mkdir(parents=True, exist_ok=True)
             name = address.split("/")[-1].split(".")[0]
             (pictures / f"{name}-{i + 1:02d}.png").write_bytes(browser.photograph())
     wrong += [f"a request that leaves this machine: {url}" for url in browser.strangers()]
-    return wrong + [f"an error in the page: {text}" for text in browser.errors()]
+    return wrong + [f"an error in the page: {text}" for text in browser.errors()], thin
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -85,11 +92,10 @@ def main(arguments: list[str] | None = None) -> int:
             raise CourseError(f"no deck in {asked.slides}: python docs/tools/build_slides.py makes them")
         with serve(asked.slides) as address, Browser(SIZE) as browser:
             for deck in decks:
-                wrong = check(browser, f"{address}/{deck.name}", asked.pictures)
+                wrong, thin = check(browser, f"{address}/{deck.name}", asked.pictures)
                 bad += bool(wrong)
-                print(
-                    f"{deck.name}: {browser.value('Reveal.getSlides().length')} slides, {len(wrong) or 'nothing'} wrong"
-                )
+                slides = browser.value("Reveal.getSlides().length")
+                print(f"{deck.name}: {slides} slides, {len(wrong) or 'nothing'} wrong, {len(thin)} thin: {thin}")
                 for line in wrong:
                     print(f"    {line}")
     except CourseError as error:

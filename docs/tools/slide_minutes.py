@@ -30,10 +30,14 @@ class Place:
     exercise: str = ""
 
 
+def number_of(cells: Sequence) -> str | None:
+    """The number of the notebook with these cells, as its setup cell says it."""
+    return next((found[1] for cell in cells if (found := _START.search(cell.source))), None)
+
+
 def plan_of(cells: Sequence) -> str:
     """The teaching plan of the notebook with these cells; "" where there is none."""
-    number = next((found[1] for cell in cells if (found := _START.search(cell.source))), None)
-    path = plans.path_of(number)
+    path = plans.path_of(number_of(cells))
     return path.read_text(encoding="utf-8") if path.is_file() else ""
 
 
