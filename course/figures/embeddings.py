@@ -94,7 +94,7 @@ def word_map(points: np.ndarray, words: Sequence[str], belongs: Sequence[int], g
     return fig, f"Map of {len(words)} words seen from their two widest directions: {', '.join(sizes)}."
 
 
-def _write_words(fig, ax, points: np.ndarray, words: Sequence[str], size: float = 8.5) -> None:
+def _write_words(fig, ax, points: np.ndarray, words: Sequence[str], size: float = 9) -> None:
     """Each word beside its point, where it hides no other word and no point; a thin line leads to one far off."""
     fig.draw_without_rendering()  # lays the axes out, so that places are known
     scale = 72 / fig.dpi
