@@ -67,7 +67,7 @@ def maps(weights: Mapping[str, np.ndarray], tokens: Sequence[str], title: str = 
         ax.set_yticks(named, [names[i] for i in named], fontsize=size)
         turned = {"rotation": 90} if T > 8 else {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
         lowest = number + columns >= len(weights)  # of its column
-        ax.set_xticks(*([named, [names[i] for i in named]] if lowest else [[]]), fontsize=size, **turned)
+        ax.set_xticks(*([named, [names[i] for i in named]] if lowest else [[], []]), fontsize=size, **turned)
         most = int(values[-1].argmax())
         said.append(f"{name}: {names[-1]} takes most from {names[most]}, {values[-1, most]:.2f}")
     style.headline(fig, title)
