@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
+from bs4 import BeautifulSoup
 
 from course.site import notebooks, setup_cell
 from course.site.syllabus import SYLLABUS
@@ -278,9 +279,22 @@ def test_every_figure_has_the_words_that_are_stored_with_it(pages, name):
         for output in cell.get("outputs", [])
         if "image/png" in output.get("data", {})
     ]
-    shown = [image.get("alt") for image in pages[f"notebooks/{name}.html"].all("img")]
-    assert [alt for alt in shown if alt in stored] == stored and stored
-    assert all(alt and alt.strip() for alt in shown)
+    page = BeautifulSoup(pages[f"notebooks/{name}.html"].text, "html.parser")
+    shown = [
+        one.get("aria-label") or one.img["alt"] for one in page.select(".course-drawing, .course-figure:has(> img)")
+    ]
+    assert shown == stored and stored
+
+
+@each_notebook
+def test_every_drawing_is_there_for_a_light_and_for_a_dark_page(html, name):
+    page = html / "notebooks" / f"{name}.html"
+    for drawing in BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select(".course-drawing"):
+        for box in drawing.select(".whole, .box"):
+            light, dark = box.find_all("img")
+            assert (light["class"], dark["class"]) == (["only-light"], ["only-dark"])
+            assert light["src"].replace("-light.svg", "-dark.svg") == dark["src"] != light["src"]
+            assert (page.parent / light["src"]).is_file() and (page.parent / dark["src"]).is_file()
 
 
 @each_notebook

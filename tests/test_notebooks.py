@@ -11,6 +11,7 @@ import pytest
 
 from course.site import notebooks, setup_cell
 from course.site.syllabus import SYLLABUS
+from tests.pictures import LARGEST_DRAWING
 
 BOOKS = notebooks.all_notebooks()
 PATHS_OF_A_MACHINE = r"/(?:work|root|tmp|home|opt|Users)/|[A-Z]:\\\\|site-packages"
@@ -60,7 +61,7 @@ def test_no_errors_no_warnings_nothing_on_stderr(path):
 @each
 def test_no_path_of_a_machine_and_nothing_that_varies(path):
     text = path.read_text(encoding="utf-8")
-    assert re.findall(PATHS_OF_A_MACHINE, re.sub(r'"image/png": "[^"]*"', "", text)) == []
+    assert re.findall(PATHS_OF_A_MACHINE, re.sub(r""""image/png": "[^"]*"|base64,[^'"]*""", "", text)) == []
     book = json.loads(text)
     assert set(book["metadata"]) == {"kernelspec", "language_info"}
     assert "application/vnd.jupyter.widget" not in text
@@ -120,6 +121,7 @@ def test_every_picture_has_alternative_text_and_none_is_remote(path):
                 alt = output.metadata.get("image/png", {}).get("alt", "")
                 assert len(alt) >= 20, f"no alternative text: {cell.source}"
                 assert len(output.data["image/png"]) * 3 / 4 < 150_000, f"too large a picture: {cell.source}"
+                assert len(output.data.get("image/svg+xml", "")) < LARGEST_DRAWING, f"too large: {cell.source}"
             assert not re.search(r"<img(?![^>]*\balt=\"[^\"]+\")", output.get("data", {}).get("text/html", ""))
             assert not re.search(r"<img[^>]*src=[\"']?https?:", output.get("data", {}).get("text/html", ""))
     text = prose(book).replace(setup_cell.badge(path.stem), "")

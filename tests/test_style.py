@@ -9,6 +9,7 @@ from matplotlib import pyplot
 from PIL import Image
 
 from course.figures import style
+from tests.pictures import check_drawing
 
 
 @style.figure
@@ -72,19 +73,29 @@ def test_text_can_be_read_on_every_colour():
         assert style.contrast(style.text_colour(ground), ground) >= 4.5
 
 
-def test_a_picture_is_a_small_opaque_png_with_its_words():
+def test_a_picture_is_a_drawing_and_a_small_opaque_png_with_their_words():
     picture = five_lines()
     data, metadata = picture._repr_mimebundle_()
     image = Image.open(io.BytesIO(data["image/png"]))
     assert image.format == "PNG" and 700 <= image.width <= 900
-    assert len(data["image/png"]) < 60_000
+    assert len(data["image/png"]) < 60_000 and len(data["image/svg+xml"]) < 20_000
     assert "transparency" not in image.info and image.mode in ("P", "RGB")
     assert metadata["image/png"]["alt"] == picture.alt
     assert picture.alt in data["text/plain"]
+    check_drawing(picture)
 
 
 def test_the_same_data_gives_the_same_bytes():
-    assert five_lines().png == five_lines().png
+    one, other = five_lines(), five_lines()
+    assert (one.png, one.svg) == (other.png, other.svg)
+
+
+def test_text_that_cannot_be_read_on_a_page_is_refused():
+    with style.applied():
+        fig, ax = style.canvas()
+        ax.text(0.5, 0.5, "in small print", fontsize=style.SMALLEST - 0.5)
+    with pytest.raises(ValueError, match="in small print"):
+        style.picture(fig, "A figure with something in small print.")
 
 
 def test_matplotlibs_own_settings_are_left_alone():

@@ -1,5 +1,6 @@
 """Attention in pictures: weights as a matrix, maps over a sentence, what scaling does, how heads are cut, the cost."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -31,7 +32,7 @@ def matmul(weights: np.ndarray, x: np.ndarray, tokens: Sequence[str]):
         style.panel_title(ax, title)
         ax.set_yticks(range(T), names, fontsize=9)
         ax.set_xticks([])
-    axes[0].set_xticks(range(T), names, fontsize=8.5, rotation=35, ha="right", rotation_mode="anchor")
+    axes[0].set_xticks(range(T), names, fontsize=9, rotation=35, ha="right", rotation_mode="anchor")
     style.headline(fig, "All mixtures by one matrix multiplication")
     last = (weights @ x)[-1]
     above = np.triu(weights, 1)
@@ -59,8 +60,9 @@ def maps(weights: Mapping[str, np.ndarray], tokens: Sequence[str], title: str = 
     """
     T, columns = len(tokens), -(-len(weights) // rows)
     each = style.WIDTH / columns
-    size = 8.5 if T <= 8 else max(5.0, min(8.5, 44 * each / T))
-    high = min(each, 3.1 if T <= NUMBERS else 4.6)
+    size = 9 if T <= 8 else max(style.SMALLEST, min(10.5, 44 * each / T))
+    named = range(0, T, 1 if T <= 8 else math.ceil(T * style.SMALLEST / (44 * each)))  # all, if there is room
+    high = min(each, 3.1 if T <= NUMBERS else 4.0)
     fig, axes = style.canvas(rows, columns, height=rows * (high + 0.35) + 0.3, squeeze=False, sharey=True)
     fig.get_layout_engine().set(wspace=0.06)
     names, said = [label(token) for token in tokens], {}
@@ -70,10 +72,10 @@ def maps(weights: Mapping[str, np.ndarray], tokens: Sequence[str], title: str = 
         values = np.asarray(values, dtype=float)
         grids.grid(ax, values, most=1.0, numbers=T <= NUMBERS)
         style.panel_title(ax, name)
-        ax.set_yticks(range(T), names, fontsize=size)
+        ax.set_yticks(named, [names[i] for i in named], fontsize=size)
         turned = {"rotation": 90} if T > 8 else {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}
         lowest = number + columns >= len(weights)  # of its column
-        ax.set_xticks(range(T) if lowest else [], names if lowest else [], fontsize=size, **turned)
+        ax.set_xticks(*([named, [names[i] for i in named]] if lowest else [[], []]), fontsize=size, **turned)
         said[name] = standing_out(values, names)
     style.headline(fig, title)
     return fig, words.told(
@@ -193,7 +195,7 @@ def felt(panels: Mapping[str, np.ndarray], tokens: Sequence[str]):
         ax.imshow(colours, cmap=style.HEAT, vmin=0, vmax=1)
         for i, j in np.argwhere(grid):
             leak = j > i
-            ax.text(j, i, "leak" if leak else "yes", ha="center", va="center", fontsize=8.5,
+            ax.text(j, i, "leak" if leak else "yes", ha="center", va="center", fontsize=9,
                     color="#ffffff", fontweight="bold" if leak else "normal")  # fmt: skip
         grids.frame(ax, T, T)
         style.panel_title(ax, title)
@@ -232,7 +234,7 @@ def cut_into_heads(panels: Mapping[str, np.ndarray], tokens: Sequence[str]):
     """
     fig, axes = style.canvas(1, len(panels), height=2.7, squeeze=False, sharey=True)
     fig.get_layout_engine().set(wspace=0.06)
-    hatches, said = ("", "///", "...", "xx"), []
+    hatches, said = ("", "///", "||", "xx"), []
     for ax, (title, heads) in zip(axes[0], panels.items(), strict=True):
         heads = np.asarray(heads)
         T, d = heads.shape

@@ -4,6 +4,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from matplotlib.colors import to_hex
 
 from course.figures import comparing, style, words
 
@@ -137,10 +138,10 @@ def seen_by(alarms: Mapping[str, Mapping[str, bool | float | None]], title: str 
             continue
         whole = value in (0.0, 1.0)
         mark = (SEEN if value else UNSEEN) if whole else f"{value:.0%}".rstrip("%")
-        ax.text(j, i, mark, ha="center", va="center", fontsize=10 if whole else 7.5,
-                color="#ffffff" if value > 0.5 else style.QUIET)  # fmt: skip
+        ax.text(j, i, mark, ha="center", va="center", fontsize=10 if whole else style.SMALLEST,
+                color=style.text_colour(to_hex(style.HEAT(value / 1.15))))  # fmt: skip
     ax.set_xticks(range(len(columns)), columns, rotation=52, ha="left", rotation_mode="anchor", fontsize=9)
-    ax.set_yticks(range(len(alarms)), [textwrap.shorten(name, 46, placeholder=" ...") for name in alarms], fontsize=8.8)
+    ax.set_yticks(range(len(alarms)), [textwrap.shorten(name, 46, placeholder=" ...") for name in alarms], fontsize=9)
     ax.xaxis.tick_top()
     ax.tick_params(length=0)
     ax.grid(False)

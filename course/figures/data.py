@@ -1,5 +1,6 @@
 """A collection of stories seen: its words, their ranks, its growth, its lengths, and batches packed and padded."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -21,22 +22,29 @@ def word_cloud(counts: Mapping[str, int], most: int = 90):
         counts: how often each word occurs, without the words that every text is full of.
         most: words to draw.
     """
+    from PIL import ImageFont
     from wordcloud import WordCloud
 
     font = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
     top = sorted(counts, key=lambda word: (-counts[word], word))[:most]
     place = {word: i for i, word in enumerate(top)}
-    fig, ax = style.canvas(height=3.6)
+    wide, high = 1400, 660  # pixels of the layout
+    fig, ax = style.canvas(height=style.WIDTH * high / wide)
+    fig.set_layout_engine("none")
+    ax.set_position([0, 0, 1, 1])
     ax.axis("off")
     if not top:
         ax.text(0.5, 0.5, "no words are left", ha="center", va="center")
         return fig, "An empty word cloud: no words are left to be drawn."
     cloud = WordCloud(
-        width=1400, height=660, background_color=style.GROUND, font_path=str(font), prefer_horizontal=1.0,
-        relative_scaling=0.45, max_words=most, random_state=3, margin=6,
-        color_func=lambda word, **_: DARK[place.get(word, 0) % len(DARK)],
+        width=wide, height=high, font_path=str(font), prefer_horizontal=1.0, relative_scaling=0.45, max_words=most,
+        random_state=3, margin=6, min_font_size=math.ceil(style.SMALLEST * wide / (72 * style.WIDTH)),
     ).generate_from_frequencies({word: counts[word] for word in top})  # fmt: skip
-    ax.imshow(cloud.to_array(), interpolation="bilinear")
+    ax.set(xlim=(0, wide), ylim=(high, 0))
+    for (word, _), pixels, (y, x), _, _ in cloud.layout_:  # y is where the letters begin, not the line they stand on
+        above = -ImageFont.truetype(str(font), pixels).getbbox(word, anchor="ls")[1]
+        ax.text(x, y + above, word, fontsize=pixels * 72 * style.WIDTH / wide, color=DARK[place[word] % len(DARK)])
+    top = [word for (word, _), *_ in cloud.layout_]  # as many as there was room for
     return fig, words.told(
         f"A cloud of {len(top)} words, each the larger the more often it occurs. The largest are "
         + ", ".join(f"{word} ({counts[word]:,})" for word in top[:8]),

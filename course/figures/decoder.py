@@ -17,6 +17,9 @@ from course.figures.language_models import label
 # ---------------------------------------------------------------------- the drawing
 
 
+READ = 11.5  # points: the drawing is tall, and a slide shows it smaller than other figures
+
+
 @style.figure
 def decoder(config):
     """GPT-2 from below to above: the residual stream as a straight line, and one of its blocks opened up.
@@ -25,26 +28,26 @@ def decoder(config):
         config: anything with the attributes of a `GPTConfig` (sizes of a pre-LN model with a tied head).
     """
     d, layers = config.d_model, config.n_layer
-    fig, ax = style.canvas(height=7.3)
-    ax.set(xlim=(0, 10.6), ylim=(-0.1, 10.2))
+    fig, ax = style.canvas(height=5.2)
+    ax.set(xlim=(0, 10.6), ylim=(-0.25, 10.1))
     ax.axis("off")
 
     left, block_y, high = 2.1, (2.95, 4.0, 5.55), 0.62
     _stream(ax, left, 2.2, 9.05)
-    ax.text(left, 0.02, "ids of tokens", ha="center", va="center")
-    ax.text(left, 0.42, "(batch, time)", ha="center", va="center", fontsize=8.5, color=style.QUIET)
-    _arrow(ax, (left, 0.62), (left, 0.95))
-    _box(ax, left, 1.25, 3.5, high, f"token vectors, {config.vocab_size:,} × {d:,}", style.ORANGE)
-    _box(ax, left + 0.0, 2.05, 3.5, high, f"+ position vectors, {config.context_length:,} × {d:,}", style.ORANGE)
+    ax.text(left, 0.02, "ids of tokens", ha="center", va="center", fontsize=READ)
+    ax.text(left, 0.47, "(batch, time)", ha="center", va="center", fontsize=READ, color=style.QUIET)
+    _arrow(ax, (left, 0.7), (left, 0.95))
+    _box(ax, left, 1.25, 4.0, high, f"token vectors, {config.vocab_size:,} × {d:,}", style.ORANGE)
+    _box(ax, left, 2.05, 4.0, high, f"+ positions, {config.context_length:,} × {d:,}", style.ORANGE)
     for y, name in zip(block_y, ("block 1", "block 2", f"block {layers}"), strict=True):
         _box(ax, left, y, 2.3, high, name, style.SKY)
-    ax.text(left + 0.28, 4.78, f"... {layers} in all", va="center", fontsize=9.5, color=style.QUIET)
+    ax.text(left + 0.28, 4.78, f"... {layers} in all", va="center", fontsize=READ, color=style.QUIET)
     _box(ax, left, 6.55, 2.3, high, "LayerNorm ln_f", style.TEAL)
-    _box(ax, left, 7.55, 3.5, high, f"head, {d:,} × {config.vocab_size:,}", style.ORANGE)
-    ax.text(left, 8.12, "the token vectors once more (tied)", ha="center", va="center", fontsize=8.5, color=style.QUIET,
+    _box(ax, left, 7.55, 4.0, high, f"head, {d:,} × {config.vocab_size:,}", style.ORANGE)
+    ax.text(left, 8.18, "the token vectors again (tied)", ha="center", va="center", fontsize=READ, color=style.QUIET,
             bbox={"facecolor": style.GROUND, "edgecolor": "none", "pad": 1})  # fmt: skip
-    ax.text(left, 9.35, "logits: a score for every next token", ha="center", va="center")
-    ax.text(left, 9.75, f"(batch, time, {config.vocab_size:,})", ha="center", va="center", fontsize=8.5,
+    ax.text(left, 9.3, "logits of the next token", ha="center", va="center", fontsize=READ)
+    ax.text(left, 9.78, f"(batch, time, {config.vocab_size:,})", ha="center", va="center", fontsize=READ,
             color=style.QUIET)  # fmt: skip
 
     ax.add_patch(
@@ -54,7 +57,7 @@ def decoder(config):
         FancyBboxPatch((4.55, 0.9), 5.95, 8.3, boxstyle="round,pad=0,rounding_size=0.15", facecolor=style.GROUND,
                        edgecolor=style.QUIET, linewidth=1.2)
     )  # fmt: skip
-    ax.text(10.25, 8.88, "one block, opened", fontweight="bold", ha="right", va="center")
+    ax.text(10.25, 8.88, "one block, opened", fontweight="bold", fontsize=READ, ha="right", va="center")
     _opened(ax, config)
     return fig, (
         f"The decoder, drawn from below to above. Ids become token vectors, position vectors are added, and the sum "
@@ -67,15 +70,13 @@ def decoder(config):
 
 def _opened(ax, config) -> None:
     """The inside of one block: the line, and its two branches."""
-    line, middle, wide, high = 5.55, 8.35, 3.6, 0.66
+    line, middle, wide, high = 5.55, 8.35, 4.0, 0.66
     d = config.d_model
     _stream(ax, line, 0.9, 9.2)
-    ax.text(
-        line - 0.16, 6.75, "the residual stream", rotation=90, ha="right", va="center", fontsize=9, color=style.NAVY
-    )
+    ax.text(line - 0.16, 6.45, "residual stream", rotation=90, ha="right", va="center", fontsize=READ, color=style.NAVY)
     for start, norm, work, about, colour, change in (
         (1.3, "LayerNorm ln_1", "causal self-attention", f"{config.n_head} heads of {d // config.n_head}", style.BLUE,
-         "moves between positions"),
+         "between positions"),
         (5.2, "LayerNorm ln_2", "MLP", f"{d:,} → {config.d_ff:,} → GELU → {d:,}", style.BERRY,
          "each position alone"),
     ):  # fmt: skip
@@ -85,7 +86,7 @@ def _opened(ax, config) -> None:
         _box(ax, middle, y[1], wide, high, norm, style.TEAL)
         _arrow(ax, (middle, y[1] + high / 2), (middle, y[2] - 0.46))
         _box(ax, middle, y[2], wide, 0.92, f"{work}\n{about}", colour)
-        ax.text(middle - 0.12, y[2] + 0.74, change, ha="right", va="center", fontsize=8.5, color=style.QUIET)
+        ax.text(middle - 0.12, y[2] + 0.74, change, ha="right", va="center", fontsize=READ, color=style.QUIET)
         ax.plot([middle, middle], [y[2] + 0.46, y[3]], color=style.QUIET, lw=1.4, ls="-")
         _arrow(ax, (middle, y[3]), (line + 0.24, y[3]))
         ax.add_patch(Circle((line, y[3]), 0.24, facecolor=style.GROUND, edgecolor=style.NAVY, linewidth=1.6, zorder=5))
@@ -110,7 +111,7 @@ def _box(ax, x: float, y: float, wide: float, high: float, text: str, colour: st
         )
     )  # fmt: skip
     ink = style.text_colour(colour)
-    ax.text(x, y, text, ha="center", va="center", fontsize=9.5, color=ink, zorder=3, linespacing=1.4)
+    ax.text(x, y, text, ha="center", va="center", fontsize=READ, color=ink, zorder=3, linespacing=1.2)
 
 
 # ---------------------------------------------------------------------- the parts
@@ -284,7 +285,7 @@ def fractions(bars: Mapping[str, Mapping[str, int]], title: str, unit: str):
     """
     fig, ax = style.canvas(height=0.55 * len(bars) + 1.35)
     colours = (style.ORANGE, style.SKY, style.BLUE, style.BERRY, style.NAVY)
-    hatches = ("", "///", "", "...", "")
+    hatches = ("", "///", "", "||", "")
     for row, parts in enumerate(bars.values()):
         total, start = sum(parts.values()), 0.0
         for i, (part, count) in enumerate(parts.items()):
@@ -323,7 +324,7 @@ def memory(rows: Mapping[str, Mapping[str, float]], title: str, limits: Mapping[
     fig, ax = style.canvas(height=0.6 * len(rows) + 1.5)
     names = list(dict.fromkeys(name for parts in rows.values() for name in parts))
     colours = (style.NAVY, style.BERRY, style.BLUE, style.ORANGE, style.TEAL)
-    hatches = ("", "///", "", "...", "")
+    hatches = ("", "///", "", "||", "")
     widest = max([sum(parts.values()) for parts in rows.values()] + list((limits or {}).values()))
     shown = set()
     for row, parts in enumerate(rows.values()):

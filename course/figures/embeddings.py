@@ -141,7 +141,7 @@ def _corner(point: np.ndarray, middle: np.ndarray) -> str:
     return f"at the {'top' if point[1] > middle[1] else 'bottom'} {'right' if point[0] > middle[0] else 'left'}"
 
 
-def _write_words(fig, ax, points: np.ndarray, texts: Sequence[str], size: float = 8.5) -> None:
+def _write_words(fig, ax, points: np.ndarray, texts: Sequence[str], size: float = 9) -> None:
     """Each word beside its point, where it hides no other word and no point; a thin line leads to one far off."""
     fig.draw_without_rendering()  # lays the axes out, so that places are known
     scale = 72 / fig.dpi

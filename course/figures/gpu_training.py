@@ -250,7 +250,7 @@ def beside_the_others(
                    fontsize=9, color=style.QUIET, backgroundcolor=style.GROUND)  # fmt: skip
     top = max([loss for _, _, loss in reported] + [v for points in curves.values() for n, v in points if n > 0])
     right.set_ylim(1, max(2.6, 1.05 * top))
-    fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8.5, handlelength=1.8)
+    fig.legend(*right.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=9, handlelength=1.8)
     known = "; ".join(f"{who} {loss:.2f} after {count / 1e6:,.0f} million tokens" for who, count, loss in reported)
     way = words.shape(losses, [n / 1e6 for n in tokens], at="{} million tokens", write="{:.2f}".format)
     ends = [f"{'above' if losses[-1] > level else 'below'} {name}, {level:.2f}" for name, level in levels.items()]

@@ -17,7 +17,7 @@ def grid(ax, values: np.ndarray, most: float, numbers: bool) -> None:
         return
     for (i, j), value in np.ndenumerate(values):
         ground = to_hex(style.HEAT(abs(value) / most))
-        ax.text(j, i, short(value), ha="center", va="center", fontsize=8.5, color=style.text_colour(ground))
+        ax.text(j, i, short(value), ha="center", va="center", fontsize=9, color=style.text_colour(ground))
 
 
 def frame(ax, rows: int, columns: int, lines: bool = True) -> None:

@@ -106,7 +106,7 @@ def logit_shares(shares: Mapping[str, tuple[float, float]], title: str):
         if row == len(shares):
             look |= {"color": style.ORANGE, "hatch": "///"}
         elif mean < 0:
-            look = {"color": style.SKY, "edgecolor": style.BLUE, "hatch": "..."}
+            look = {"color": style.SKY, "edgecolor": style.BLUE, "hatch": "||"}
         ax.barh(row, mean, height=0.66, linewidth=0.5, **look)
         if error:
             ax.errorbar(mean, row, xerr=error, color=style.INK, capsize=3, linewidth=1.2)
@@ -162,10 +162,10 @@ def three_tests(results: Mapping[str, Mapping[str, tuple[float, float]]], chance
             above = value < 90
             edge = value + error if above else value - error
             ax.annotate(f"{value:.0f}", (place, edge), (0, 5 if above else -5), textcoords="offset points",
-                        ha="center", va="bottom" if above else "top", fontsize=8.5)  # fmt: skip
+                        ha="center", va="bottom" if above else "top", fontsize=9)  # fmt: skip
     ax.axhline(100 * chance, color=style.INK, linewidth=1.1, linestyle=":")
     low = chance < 0.08
-    ax.text(1.005, 0 if low else 100 * chance, "guessing", transform=ax.get_yaxis_transform(), fontsize=8.5,
+    ax.text(1.005, 0 if low else 100 * chance, "guessing", transform=ax.get_yaxis_transform(), fontsize=9,
             va="bottom" if low else "center", rotation=90)  # fmt: skip
     for edge in range(1, len(results)):
         ax.axvline(edge - 0.5, color=style.QUIET, linewidth=0.7, linestyle="-", alpha=0.5)
@@ -209,7 +209,7 @@ def ablations(table: Mapping[str, Mapping[str, float]], whole: float | None = No
         ax.barh(rows, [value for _, value in there], height=0.92 * thick, color=colour, hatch=style.HATCHES[i],
                 edgecolor=style.GROUND, linewidth=0.5, label=way)  # fmt: skip
         for row, (_, value) in zip(rows, there, strict=True):
-            ax.text(value + 0.01 * most, row, f"{value:.2f}", va="center", fontsize=8, zorder=4,
+            ax.text(value + 0.01 * most, row, f"{value:.2f}", va="center", fontsize=9, zorder=4,
                     bbox={"facecolor": style.GROUND, "edgecolor": "none", "pad": 0.4})  # fmt: skip
     ax.set_yticks(range(len(table)), list(table))
     ax.invert_yaxis()
@@ -272,7 +272,7 @@ def recall_by_distance(curves: Mapping[str, Mapping[str, Sequence]], chance: Map
         ax.axhline(100 * chance[role], color=style.INK, linewidth=1.1, linestyle=":", label="guessing")
         below = [f"{name}\nn = {counts[start]:,}" + ("\nleft out" if 0 < counts[start] < least else "")
                  for start, name in zip(starts, ranges, strict=True)]  # fmt: skip
-        ax.set_xticks(range(len(starts)), below, fontsize=8.5)
+        ax.set_xticks(range(len(starts)), below, fontsize=9)
         ax.set(xlim=(-0.5, max(len(starts), 1) - 0.5), ylim=(0, 103))
         style.panel_title(ax, f"{role}, by tokens since it was last named")
         for name, what in told.items():
@@ -337,7 +337,7 @@ def probe_accuracy(places: Sequence[str], curves: Mapping[str, Mapping]):
         ax.axhline(100 * found["chance"], color=style.INK, linestyle=":", linewidth=1.3, label="chance")
         style.panel_title(ax, fact)
         ax.set_ylim(0, 103)
-        ax.set_xticks(x, places if number + columns >= len(curves) else [], fontsize=8.5, rotation=90)
+        ax.set_xticks(x, places if number + columns >= len(curves) else [], fontsize=9, rotation=90)
         best = int(np.argmax(found["probe"]))
         probe, control = found["probe"][best], found["control"][best]
         read = "read" if probe > max(control, found["chance"]) + 0.05 else "not read"
@@ -375,7 +375,7 @@ def features_and_roles(best: Sequence[Mapping]):
         ax.barh(rows, [row[name] for row in best], height=0.36, color=colour, hatch=hatch, edgecolor=style.GROUND,
                 linewidth=0.5, label=name)  # fmt: skip
         for place, row in zip(rows, best, strict=True):
-            ax.text(row[name] + 0.01, place, f"{row[name]:.2f}", va="center", fontsize=8.5)
+            ax.text(row[name] + 0.01, place, f"{row[name]:.2f}", va="center", fontsize=9)
     ax.set_yticks(range(len(best)), [f"{row['role']}\nfeature {row['feature']}" for row in best], fontsize=9)
     ax.invert_yaxis()
     ax.set(xlim=(0, 1.08), title="Does one feature stand for one role?")

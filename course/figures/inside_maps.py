@@ -178,7 +178,7 @@ def attention_on_text(tokens: Sequence[str], weights: Sequence[float], at: int, 
     for i in (i for i in largest if weights[i] >= WRITTEN):
         line, middle = places[i][0], max(1.2, places[i][1] + len(names[i]) / 2)
         if all(line != other or abs(middle - there) > 2.6 for other, there in taken):  # else there is no room
-            ax.text(middle, line + 0.9, f"{weights[i]:.2f}".removeprefix("0"), ha="center", fontsize=8)
+            ax.text(middle, line + 0.9, f"{weights[i]:.2f}".removeprefix("0"), ha="center", fontsize=9)
             taken.append((line, middle))
     even = 1 / (at + 1)
     taken = [i for i in largest if weights[i] >= max(WRITTEN, even)][:3] if weights[largest[0]] >= 2 * even else []
@@ -210,7 +210,9 @@ def _heat(ax, values: np.ndarray, most: float, size: float = 9, signed: bool = F
         ink = style.text_colour(to_hex(scale((value - low) / (most - low))))
         ax.text(j, i + (0.14 if names else 0), _number(value), ha="center", va="center", fontsize=size, color=ink)
         if names:
-            ax.text(j, i - 0.26, names(i, j), ha="center", va="center", fontsize=0.8 * size, color=ink)
+            ax.text(
+                j, i - 0.26, names(i, j), ha="center", va="center", fontsize=max(style.SMALLEST, 0.8 * size), color=ink
+            )
 
 
 def _number(value: float) -> str:
@@ -234,7 +236,7 @@ def head_maps(grids_of_heads: Mapping[str, np.ndarray], title: str = "What each 
     fig, axes = style.canvas(rows, columns, height=rows * high + 0.35, squeeze=False)
     fig.get_layout_engine().set(wspace=0.04, hspace=0.04)
     named = n_head <= 8
-    size = 9.5 if n_head <= 4 else 8
+    size = 9.5 if n_head <= 4 else 9
     said = {}
     for ax in axes.flat[len(scores) :]:
         ax.axis("off")
@@ -244,8 +246,8 @@ def head_maps(grids_of_heads: Mapping[str, np.ndarray], title: str = "What each 
         most = largest if signed or largest > 1 else 1.0
         _heat(ax, values, most, size, signed, head_name if named else None)
         style.panel_title(ax, name)
-        ax.set_xticks([] if named else range(n_head), [] if named else range(n_head), fontsize=8.5)
-        ax.set_yticks([] if named else range(n_layer), [] if named else range(n_layer), fontsize=8.5)
+        ax.set_xticks([] if named else range(n_head), [] if named else range(n_head), fontsize=9)
+        ax.set_yticks([] if named else range(n_layer), [] if named else range(n_layer), fontsize=9)
         if not named:
             ax.set(xlabel="head", ylabel="layer")
         said[name] = _standing_out(values)
@@ -308,7 +310,7 @@ def ablation_grid(left: Mapping[str, Mapping[str, Mapping[str, float]]], whole: 
         grids.frame(ax, *values.shape)
         for (i, j), value in np.ndenumerate(values):
             ink = style.text_colour(to_hex(style.HEAT(lost[i, j])))
-            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=7.5, color=ink)
+            ax.text(j, i, f"{value:.2f}", ha="center", va="center", fontsize=9, color=ink)
         style.panel_title(ax, way)
         ax.set_xticks(range(len(measures)), measures, rotation=90, fontsize=9)
         ax.axhline(0.5, color=style.INK, linewidth=1.0, linestyle="-")
@@ -364,17 +366,17 @@ def patching_map(tokens: Sequence[str], places: Sequence[str], effects: np.ndarr
         effects: (places, tokens). The last place is drawn on top, as the stream flows upward.
     """
     effects = np.asarray(effects, dtype=float)
-    T, size = len(tokens), min(9.0, 400 / max(len(tokens), 1))
+    T, size = len(tokens), min(9.5, 400 / max(len(tokens), 1))
     fig, ax = style.canvas(height=1.55 + 0.4 * len(places))
     image = ax.imshow(effects, cmap=style.HEAT, vmin=0, vmax=1, aspect="auto", interpolation="nearest", origin="lower")
     grids.frame(ax, *effects.shape)
     for i, j in np.argwhere(effects > 0.5):
         ink = style.text_colour(to_hex(style.HEAT(min(1.0, effects[i, j]))))
         ax.text(j, i, f"{effects[i, j]:.2f}".removeprefix("0"), ha="center", va="center", color=ink,
-                fontsize=max(7.0, size), rotation=90 if T > 20 else 0)  # fmt: skip
+                fontsize=max(style.SMALLEST, size), rotation=90 if T > 20 else 0)  # fmt: skip
     names = [label(token) for token in tokens]
     turned = 90 if T > 9 else 0
-    ax.set_xticks(range(T), names, rotation=turned, fontsize=max(7.0, size), family="monospace")
+    ax.set_xticks(range(T), names, rotation=turned, fontsize=max(style.SMALLEST, size), family="monospace")
     ax.set_yticks(range(len(places)), places, fontsize=9)
     bar = fig.colorbar(image, ax=ax, pad=0.012, fraction=0.04, ticks=[0, 0.5, 1])
     bar.outline.set_visible(False)

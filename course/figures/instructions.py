@@ -21,7 +21,7 @@ from helpers.instructions import END_OF_ANSWER, SPEAKER
 __all__ = ["along", "bars", "calibration", "clipped", "conversation", "goodhart", "items", "judge_errors"]
 
 WIDE, HIGH = 90, 0.36  # a conversation's row: characters, inches
-COLORS, HATCHES = (style.ORANGE, style.BLUE, style.SKY, style.TEAL), ("///", "", "...", "xx")
+COLORS, HATCHES = (style.ORANGE, style.BLUE, style.SKY, style.TEAL), ("///", "", "||", "xx")
 LOOKS = [dict(facecolor=color, hatch=hatch, edgecolor=style.INK, linewidth=0.7)
          for color, hatch in zip(COLORS, HATCHES, strict=True)]  # fmt: skip
 MARK = dict(linestyle="", marker="o", markersize=4, color=style.GROUND, markeredgecolor=style.INK, markeredgewidth=0.9)

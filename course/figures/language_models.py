@@ -29,7 +29,7 @@ def next_tokens(expected: Mapping[str, Sequence[tuple[str, float]]], before: str
         places = range(len(choices))
         ax.barh(places, [p for _, p in choices], color=style.BLUE, height=0.62)
         for place, (_, p) in zip(places, choices, strict=True):
-            ax.text(p + 0.03 * most, place, f"{p:.2f}" if p >= 0.005 else "<.01", va="center", fontsize=8.5)
+            ax.text(p + 0.03 * most, place, f"{p:.2f}" if p >= 0.005 else "<.01", va="center", fontsize=9)
         ax.set_yticks(places, [label(token) for token, _ in choices], family="monospace", fontsize=9)
         ax.invert_yaxis()
         ax.set(xlim=(0, 1.45 * most))
@@ -79,7 +79,7 @@ def bigram_matrix(probabilities: np.ndarray, tokens: Sequence[str]):
         value = values[row, column]
         ground = to_hex(style.HEAT(scale(value)))
         ax.text(
-            column, row, f"{value:.1f}".removeprefix("0"), ha="center", va="center", fontsize=8,
+            column, row, f"{value:.1f}".removeprefix("0"), ha="center", va="center", fontsize=9,
             color=style.text_colour(ground),
         )  # fmt: skip
     bar = fig.colorbar(image, ax=ax, pad=0.015, fraction=0.04)

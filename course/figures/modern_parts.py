@@ -138,7 +138,7 @@ def gate(x: Sequence[float], gelu: Sequence[float], silu: Sequence[float]):
     lines = right.contour(x, x, product, levels=[-step for step in steps[::-1]] + steps, colors=style.INK,
                           linewidths=0.8)  # fmt: skip
     lines.set_linestyle(["--"] * 4 + ["-"] * 4)
-    for text in right.clabel(lines, fmt=lambda level: _drawn(f"{level:g}"), fontsize=8.5):
+    for text in right.clabel(lines, fmt=lambda level: _drawn(f"{level:g}"), fontsize=9):
         text.set_bbox({"facecolor": style.GROUND, "edgecolor": "none", "alpha": 0.75, "pad": 0.6})
     right.set(xlim=(x[0], x[-1]), ylim=(x[0], x[-1]), xlabel="gate", ylabel="up")
     right.grid(visible=False)

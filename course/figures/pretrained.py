@@ -27,9 +27,7 @@ def two_layouts(conv1d: np.ndarray, linear: np.ndarray, row: int = 1):
         ax.imshow(corner, cmap=style.DIVERGING, vmin=-largest, vmax=largest, aspect="auto")
         for (i, j), value in np.ndenumerate(corner):
             ground = to_hex(style.DIVERGING(0.5 + value / largest / 2))
-            ax.text(
-                j, i, f"{100 * value:+.0f}", ha="center", va="center", fontsize=8.5, color=style.text_colour(ground)
-            )
+            ax.text(j, i, f"{100 * value:+.0f}", ha="center", va="center", fontsize=9, color=style.text_colour(ground))
         ax.grid(visible=False)
         ax.set_xticks(range(corner.shape[1]))
         ax.set_yticks(range(corner.shape[0]))
@@ -113,7 +111,7 @@ def what_moves(sizes: Mapping[str, int], trained: Sequence[str]):
         )
         ax.barh(place, size / 1e6, height=0.66, **look)
         state = "trained" if name in trained else "frozen"
-        ax.text(size / 1e6, place, f"  {size:,}, {state}", va="center", fontsize=8.5)
+        ax.text(size / 1e6, place, f"  {size:,}, {state}", va="center", fontsize=9)
     ax.set_yticks(range(len(sizes)), list(sizes), fontsize=9)
     ax.invert_yaxis()
     ax.grid(axis="y", visible=False)

@@ -205,7 +205,7 @@ def reshaped(panels: Mapping[str, Sequence[float]], tokens: Sequence[str], befor
         kept = [value > 0 for value in values]
         ax.barh(places, values, color=style.BLUE, height=0.7)
         ax.plot([0.02 * most] * (len(kept) - sum(kept)), places[np.logical_not(kept)], "x", color=style.BERRY, ms=4)
-        ax.set_yticks(places, [label(token) for token in tokens], family="monospace", fontsize=8)
+        ax.set_yticks(places, [label(token) for token in tokens], family="monospace", fontsize=9)
         ax.set(xlim=(0, 1.05 * most), ylim=(len(values) - 0.4, -0.6))
         style.panel_title(ax, name)
         ax.grid(visible=False)
@@ -316,7 +316,7 @@ def surviving(fractions: Mapping[str, Mapping[str, float]], title: str):
         ax.bar(at, values, wide * 0.94, color=style.COLOURS[2 * i], hatch=style.HATCHES[i],
                edgecolor=style.GROUND, label=name)  # fmt: skip
         for x, value in zip(at, values, strict=True):
-            ax.text(x, value + 0.01, f"{value:.0%}", ha="center", va="bottom", fontsize=8)
+            ax.text(x, value + 0.01, f"{value:.0%}", ha="center", va="bottom", fontsize=9)
     ax.set_xticks(range(len(fractions)), [name.replace(" ", "\n", 1) for name in fractions])
     ax.set(ylim=(0, 1.12), title=title)
     ax.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0%}"))

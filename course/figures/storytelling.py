@@ -104,7 +104,7 @@ def _token(ax, step: Step, x: float, y: float) -> float:
         family="monospace",
         color=ink,
     )
-    ax.text(middle, y - 0.34, f"{step.probability:.2f}", ha="center", va="center", fontsize=7.5, color=style.QUIET)
+    ax.text(middle, y - 0.34, f"{step.probability:.2f}", ha="center", va="center", fontsize=9, color=style.QUIET)
     return x + _width(step)
 
 

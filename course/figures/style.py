@@ -17,20 +17,26 @@ from contextlib import contextmanager
 import matplotlib
 import numpy as np
 from cycler import cycler
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.collections import PathCollection, QuadMesh
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+from course.figures import panels, svg
 
 # Dark to light in nearly equal steps of lightness (L* 18, 34, 47, 59, 72, 84), so a greyscale print keeps
 # them apart, and neighbours differ in blueness, which the common kinds of colour-blindness preserve.
 COLOURS = ("#1d2b53", "#9c1c4e", "#1b75bc", "#2f9e8f", "#e9a23b", "#c5d6ec")
 NAMES = ("navy", "berry", "blue", "teal", "orange", "sky")
 NAVY, BERRY, BLUE, TEAL, ORANGE, SKY = COLOURS
-INK, QUIET, GROUND = "#22232b", "#62636f", "#fdfcf8"
+INK, QUIET, GRID, GROUND = "#22232b", "#62636f", "#e4e2da", "#fdfcf8"
 
 # A second, colourless way to tell series apart; use the same index as for the colour.
 MARKERS = ("o", "s", "^", "D", "v", "P")
 LINESTYLES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 2)))
-HATCHES = ("", "///", "...", "\\\\\\", "xx", "--")
+HATCHES = ("", "///", "||", "\\\\\\", "xx", "--")
 
 # For heat maps: one hue, lightness strictly increasing with the value's distance from the ground.
 HEAT = matplotlib.colors.LinearSegmentedColormap.from_list("course", [GROUND, SKY, BLUE, NAVY])
@@ -38,6 +44,8 @@ HEAT = matplotlib.colors.LinearSegmentedColormap.from_list("course", [GROUND, SK
 DIVERGING = matplotlib.colors.LinearSegmentedColormap.from_list("course_diverging", [BERRY, GROUND, NAVY])
 
 WIDTH, DPI = 7.4, 110  # inches and dots per inch: 814 pixels, the width of a notebook's text
+
+SMALLEST = 9  # points, of any text: 12 pixels on a page 1280 wide
 
 _RC = {
     "figure.facecolor": GROUND, "savefig.facecolor": GROUND, "axes.facecolor": GROUND,
@@ -48,11 +56,11 @@ _RC = {
     "axes.titlesize": 12, "axes.titleweight": "bold", "axes.titlelocation": "left", "axes.titlepad": 9,
     "axes.labelsize": 10.5, "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "axes.grid.axis": "y", "axes.axisbelow": True,
-    "grid.color": "#e4e2da", "grid.linewidth": 0.8,
+    "grid.color": GRID, "grid.linewidth": 0.8,
     "axes.prop_cycle": cycler(color=COLOURS[:5]) + cycler(linestyle=LINESTYLES[:5]),
     "lines.linewidth": 2.0, "lines.markersize": 5.5, "hatch.linewidth": 0.7,
     "legend.frameon": False, "legend.fontsize": 9.5,
-    "svg.hashsalt": "course",
+    "svg.hashsalt": "course", "svg.fonttype": "none",
 }  # fmt: skip
 
 
@@ -129,46 +137,71 @@ def seeds(counts: Sequence[int]) -> str:
 
 
 class Picture:
-    """A finished figure: a PNG and the words that stand for it where it cannot be seen."""
+    """A finished figure: an SVG, a PNG for those who cannot show it, and the words that stand for both."""
 
-    def __init__(self, png: bytes, alt: str):
+    def __init__(self, svg: str, png: bytes, alt: str, parts: dict | None = None):
+        self.svg = svg
         self.png = png
         self.alt = alt
+        self.parts = parts or {}
 
     def __repr__(self) -> str:
         return f"Picture: {self.alt}"
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        """What Jupyter shows: the image, its alternative text in the image's metadata, the text alone as a
-        fallback.
+        """What Jupyter shows: the drawing or, where a viewer does not trust it, the PNG; the alternative text in the
+        PNG's metadata; the text alone as a fallback.
         """
-        return {"image/png": self.png, "text/plain": repr(self)}, {"image/png": {"alt": self.alt}}
+        shown = {"image/svg+xml": self.svg, "image/png": self.png, "text/plain": repr(self)}
+        return shown, {"image/svg+xml": self.parts, "image/png": {"alt": self.alt}}
 
 
 def picture(fig: Figure, alt: str) -> Picture:
-    """Draw `fig` to a PNG with `alt` as its alternative text: one or more sentences that say what a reader
-    should see.
+    """Draw `fig` with `alt` as its alternative text: one or more sentences that say what a reader should see.
 
     Raises:
-        ValueError: `alt` is empty, or too short to say anything.
+        ValueError: `alt` is empty, or too short to say anything; or a text in the figure is too small to be read.
     """
     alt = " ".join(alt.split())
     if len(alt) < 20:
         raise ValueError(f"alternative text must say what the figure shows; {alt!r} is too short")
     with applied():
-        buffer = io.BytesIO()
-        fig.savefig(buffer, format="png", metadata={"Software": None})
-    return Picture(_smaller(buffer.getvalue()), alt)
+        _rasterize_crowds(fig)
+        fig.draw_without_rendering()
+        fig.set_layout_engine("none")  # which stays as it is from here on
+        parts = panels.parts(fig)
+        panels.name_grounds(fig, GROUND)
+        if small := sorted(panels.small_texts(fig, SMALLEST)):
+            raise ValueError(f"texts smaller than {SMALLEST} points cannot be read on a page: {small[:5]}")
+        raster = FigureCanvasAgg(fig)
+        raster.draw()
+        fig.set_dpi(2 * DPI)  # of what is raster in the drawing
+        drawn = io.StringIO()
+        FigureCanvasSVG(fig).print_svg(drawn, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+    text = svg.compact(drawn.getvalue(), alt, width=round(DPI * fig.get_figwidth()))
+    return Picture(text, _png(raster), alt, parts)
 
 
-def _smaller(png: bytes) -> bytes:
-    """The same image with a palette of 256 colours, which is plenty for a chart: a third of the size."""
+def _rasterize_crowds(fig: Figure, most: int = 300) -> None:
+    """Hundreds of points are smaller as an image than as a drawing."""
+    points = [line for line in fig.findobj(Line2D) if line.get_marker() not in ("", "None", None)]
+    if sum(len(line.get_xdata()) for line in points) > most:
+        for line in points:
+            line.set_rasterized(len(line.get_xdata()) > most / 10)
+    for cloud in fig.findobj(PathCollection):
+        cloud.set_rasterized(len(cloud.get_offsets()) > most)
+    for cells in fig.findobj(QuadMesh):
+        cells.set_rasterized(True)
+
+
+def _png(raster: FigureCanvasAgg) -> bytes:
+    """What was drawn with a palette of 48 colors, which is plenty for a chart: a quarter of the size."""
     from PIL import Image
 
     buffer = io.BytesIO()
     # An opaque ground: the page behind may be dark.
-    Image.open(io.BytesIO(png)).convert("RGB").quantize(256).save(buffer, format="PNG", optimize=True)
-    return min(png, buffer.getvalue(), key=len)
+    Image.fromarray(np.asarray(raster.buffer_rgba())[..., :3]).quantize(48).save(buffer, format="PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def figure(draw: Callable[..., tuple[Figure, str]]) -> Callable[..., Picture]:

@@ -98,7 +98,7 @@ def _node(ax, x: float, y: float, label: str, number: int | None) -> None:
         bbox={"boxstyle": "round,pad=0.3", "facecolor": ground, "edgecolor": style.QUIET, "linewidth": 0.8},
     )  # fmt: skip
     if number is not None:
-        ax.text(x, y + 0.31, f"{number}", ha="center", va="bottom", fontsize=8, color=style.BERRY, zorder=3)
+        ax.text(x, y + 0.31, f"{number}", ha="center", va="bottom", fontsize=9, color=style.BERRY, zorder=3)
 
 
 @style.figure

@@ -160,7 +160,7 @@ def skills(rows: Sequence[Mapping], chance: Mapping[str, float], steps: int):
         guessed = 100 * sum(chance.values()) / len(chance)
         for ax, level in ((left, costs), (right, guessed)):
             ax.axhline(level, color=style.INK, linewidth=1.0, linestyle=":")
-            ax.text(1.01, level, "guessing", transform=ax.get_yaxis_transform(), va="center", fontsize=8.5, rotation=90)
+            ax.text(1.01, level, "guessing", transform=ax.get_yaxis_transform(), va="center", fontsize=9, rotation=90)
         said.append(f"Dotted lines mark guessing: {costs:.2f} nats, right in {guessed:.0f}% of the cases")
     for ax, title, low in ((left, "loss, nats", 0), (right, "re-mention accuracy, per cent", 0)):
         ax.set(xlim=(0, steps), xlabel="steps")

@@ -6,6 +6,7 @@ import book_contents
 import book_meta
 import book_search
 import latex2mathml.converter
+import shown_figures
 import sphinx.search
 from docutils import nodes
 from myst_nb.core.render import NbElementRenderer
@@ -15,11 +16,19 @@ _render_image = NbElementRenderer.render_image
 
 def _render_image_with_alt(renderer, data):
     """MyST-NB takes width and height from an output's metadata; the alternative text stands there as well."""
-    images = _render_image(renderer, data)
-    alt = data.output_metadata.get(data.mime_type, {}).get("alt")
-    for image in images:
-        if alt:
-            image["alt"] = alt
+    alt = data.output_metadata.get(shown_figures.PNG, {}).get("alt")
+    if data.mime_type == shown_figures.SVG and alt:
+
+        def write(name: str, text: str) -> str:
+            return renderer.write_file([name], text.encode(), overwrite=False, exists_ok=True)
+
+        parts = data.output_metadata.get(data.mime_type, {})
+        images = shown_figures.nodes_of(data.content, alt, parts, write)
+    else:
+        images = _render_image(renderer, data)
+        for image in images:
+            if alt:
+                image["alt"] = alt
     return [nodes.container("", *images, classes=["course-figure"])]  # which scrolls where the page is narrow
 
 

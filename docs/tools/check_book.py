@@ -6,9 +6,9 @@ python docs/tools/check_book.py 03 index --pictures runs/photographs  # some pag
 
 Each page is opened light and dark in a wide window and in a phone's, everything that unfolds unfolded, and read by
 axe-core. Reported are: axe's findings from --least on (serious, unless told otherwise), a page wider than its window,
-pictures that do not load, scripts that fail, every request to another machine, code that scrolls sideways or is small
-in a window of 1280 or 1920 pixels, a skip link or a focus that cannot be seen, and a search that does not find. The
-exit code is 1 if there is any.
+pictures that do not load, figures too small to be read or in the colors of the other theme, scripts that fail, every
+request to another machine, code that scrolls sideways or is small in a window of 1280 or 1920 pixels, a skip link or a
+focus that cannot be seen, and a search that does not find. The exit code is 1 if there is any.
 
 axe-core comes from the npm registry by `npm pack`, once; it stays in runs/tools.
 """
@@ -56,6 +56,18 @@ _CODE_THAT_SCROLLS = f"""(() => {{
     const longest = one => one.innerText.split('\\n').reduce((a, b) => b.length > a.length ? b : a, '').slice(0, 60);
     return [wide, small].map(found => [found.length, found.slice(0, 3).map(longest)]);
 }})()"""
+_SMALL_FIGURES = """[...document.querySelectorAll('.course-drawing')].filter(one => {
+    const read = parseFloat(getComputedStyle(one).getPropertyValue('--least'));
+    return [...one.querySelectorAll('.whole img, .panel')].some(part => {
+        const wide = parseFloat(getComputedStyle(part).getPropertyValue('--w'));
+        const shown = part.getBoundingClientRect().width;
+        return shown && shown < wide * read - 1;
+    });
+}).map(one => one.getAttribute('aria-label').slice(0, 80))"""
+_WITHOUT_PICTURE = """[...document.querySelectorAll('.course-drawing')].filter(one => {
+    const seen = [...one.querySelectorAll('img')].filter(image => image.getClientRects().length);
+    return !seen.length || seen.some(image => !image.className.includes(document.documentElement.dataset.theme));
+}).map(one => one.getAttribute('aria-label').slice(0, 80))"""
 _BROKEN = "[...document.images].filter(one => one.complete && !one.naturalWidth).map(one => one.src)"
 _FOCUSED = """(() => {
     const one = document.activeElement, style = getComputedStyle(one), box = one.getBoundingClientRect();
@@ -120,6 +132,8 @@ class Reader:
         if wide > has or value(_WIDE_ONES):
             found.append(f"is {wide} pixels wide in a window of {has}: {value(_WIDE_ONES)}")
         found += [f"does not load {source}" for source in value(_BROKEN)]
+        found += [f"has a figure whose text is too small: {words}" for words in value(_SMALL_FIGURES)]
+        found += [f"has no figure for a {theme} page: {words}" for words in value(_WITHOUT_PICTURE)]
         found += self.browser.errors() + [f"asks for {url}" for url in self.browser.strangers()]
         value(self.axe)
         for rule in value(_RUN_AXE):

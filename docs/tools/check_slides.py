@@ -4,9 +4,9 @@
     python docs/tools/check_slides.py 05 --pictures runs/photos  one deck, and a photograph of each of its slides
 
 Each slide is shown at 1280 x 720 with all its fragments. Reported are: content beyond the slide's padding, code wider
-than the slide or smaller than 16 pixels, pictures shown below seven tenths of their own size, missing pictures, slides
-without a word, scripts that failed, and every request that leaves this machine. The exit code is 1 if there is any.
-How many slides are less than a third full is counted as well.
+than the slide or smaller than 16 pixels, figures with text below 18 pixels, other pictures shown below seven tenths of
+their own size, missing pictures, slides without a word, scripts that failed, and requests that leave this machine.
+The exit code is 1 if there is any. How many slides are less than a third full is counted as well.
 """
 
 import argparse
@@ -41,7 +41,9 @@ _MEASURE = """(i) => {
             if (!one.naturalWidth) wrong.push('a picture is missing');
             else {
                 const scale = Math.min(box.width / one.naturalWidth, box.height / one.naturalHeight);
-                if (scale < 0.7) wrong.push(`a picture at ${Math.round(100 * scale)} percent of its size`);
+                const text = scale * one.dataset.smallest; // which pictures stored as pixels do not tell
+                if (text < 18) wrong.push(`a picture with text of ${text.toFixed(1)} px`);
+                if (!text && scale < 0.7) wrong.push(`a picture at ${Math.round(100 * scale)} percent of its size`);
             }
         }
     }

@@ -7,6 +7,10 @@ what a code cell printed or drew, `slide-hide-output` only its code.
 import base64
 import re
 
+import shown_figures
+
+from course.figures import svg
+
 TYPES = ("slide", "subslide", "fragment", "-", "skip", "notes")
 STARTS = ("slide", "subslide")
 HIDE_CODE, HIDE_OUTPUT = "slide-hide-code", "slide-hide-output"
@@ -49,8 +53,13 @@ def shown_text(cell) -> list[str]:
 def shown_pictures(cell) -> list[int]:
     """The heights in pixels of the pictures that a slide shows of a cell."""
     outputs = [] if cell.cell_type != "code" or HIDE_OUTPUT in tags(cell) else cell.outputs
-    pictures = [output["data"]["image/png"] for output in outputs if "image/png" in output.get("data", {})]
-    return [int.from_bytes(base64.b64decode(picture[:32])[20:24], "big") for picture in pictures]  # see PNG's header
+    heights = []
+    for output in outputs:
+        if shown_figures.is_figure(output):
+            heights.append(svg.pixels(shown_figures.drawing(output))[1])
+        elif picture := output.get("data", {}).get("image/png"):
+            heights.append(int.from_bytes(base64.b64decode(picture[:32])[20:24], "big"))  # see PNG's header
+    return heights
 
 
 def is_card(cell) -> bool:
