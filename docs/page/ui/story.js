@@ -1,0 +1,131 @@
+// The story as it is seen: its tokens, the roles that its words play, and what stands beside the chosen token.
+
+import { make, number, spoken, visible } from "./dom.js";
+import { rolesOfPieces } from "./roles.js";
+import { showLens } from "./lens.js";
+import { Tokens } from "./tokens.js";
+
+export const ROLES = { hero: "the hero", friend: "the friend", toy: "the toy", color: "its color" };
+
+/** What the marks in a story mean, in the marks themselves. */
+export function legend(place) {
+  const marks = Object.entries(ROLES).map(([role, name]) => make("span", { class: `token role ${role}` }, name));
+  place.replaceChildren("In the stories' grammar: ", ...marks);
+}
+
+export class Story {
+  /** parts: {box, note, panels, title, lens}, elements; choices and looks as in their own files. */
+  constructor(teller, parts, choices, looks) {
+    Object.assign(this, { teller, choices, looks, ...parts });
+    this.engine = teller.engine;
+    this.picked = null; // the token that the reader chose; null follows the end of the story
+    this.calm = matchMedia("(prefers-reduced-motion: reduce)");
+    this.tokens = new Tokens(this.box, (i) => this.choose(i));
+    this.beginning = make("span", { class: "beginning", "aria-hidden": "true", title: "the end of the story before" }, "start");
+    looks.arcs.addEventListener("change", () => this.beginning.classList.toggle("looks", looks.arcs.checked));
+  }
+
+  get pieces() {
+    return this.teller.ids.map((id) => this.piece(id));
+  }
+
+  piece(id) {
+    return id === this.engine.facts.end ? "[end]" : this.engine.piece(id);
+  }
+
+  choose(i) {
+    this.picked = i >= this.teller.ids.length ? null : i;
+    this.inspect();
+  }
+
+  /** Write the story from token `from` on anew. */
+  write(from = 0) {
+    if (from === 0) {
+      this.tokens.clear();
+      this.box.append(this.beginning);
+      this.picked = null;
+    }
+    this.tokens.cut(from);
+    this.teller.ids.slice(from).forEach((id, k) => this.add(id, from + k));
+    this.close();
+    this.refresh();
+  }
+
+  /** The story has one token more. */
+  grow() {
+    const atEnd = this.box.scrollHeight - this.box.scrollTop - this.box.clientHeight < 60;
+    const i = this.teller.ids.length - 1;
+    if (this.teller.over) this.tokens.cut(i);
+    this.add(this.teller.ids[i], i);
+    this.close();
+    if (this.picked === null && atEnd) this.box.scrollTop = this.box.scrollHeight;
+    this.refresh();
+  }
+
+  add(id, i) {
+    const kind = i < this.teller.prompt ? "given" : id === this.engine.facts.end ? "ending" : "";
+    const label = id === this.engine.facts.end ? "end of the story" : null;
+    this.tokens.add(this.piece(id), { kind, label, beforeLast: this.tokens.options.at(-1)?.classList.contains("next") });
+  }
+
+  /** After the last token stands the place of the next, unless the story is over. */
+  close() {
+    const open = !this.teller.over && !this.teller.full;
+    const has = this.tokens.options.at(-1)?.classList.contains("next");
+    if (open && !has) this.tokens.add("next", { kind: "next", label: "the next token" });
+    if (!open && has) this.tokens.cut(this.teller.ids.length);
+  }
+
+  refresh() {
+    this.mark();
+    this.inspect();
+    const { ids, over, full, prompt } = this.teller;
+    const told = ids.length - prompt;
+    this.note.textContent = over
+      ? `The end, after ${number(told)} tokens.`
+      : full
+        ? `The context of ${number(this.engine.facts.context)} tokens is full, and the story is not over.`
+        : `${number(ids.length)} tokens, ${number(prompt)} of them given.`;
+  }
+
+  mark() {
+    const roles = rolesOfPieces(this.pieces, this.engine.facts.roles);
+    this.roles = roles;
+    roles.forEach((role, i) => {
+      const option = this.tokens.options[i];
+      option.classList.toggle("role", role !== null);
+      for (const name of Object.keys(ROLES)) option.classList.toggle(name, name === role);
+      if (role) option.setAttribute("aria-label", `${spoken(this.piece(this.teller.ids[i]))}, ${ROLES[role]}`);
+    });
+  }
+
+  /** Which token is looked into: the reader's, or the newest while the story is told, or the next one. */
+  get place() {
+    const { ids, over, full, running } = this.teller;
+    if (this.picked !== null) return this.picked;
+    return running || over || full ? ids.length - 1 : ids.length;
+  }
+
+  inspect() {
+    const { ids } = this.teller;
+    const i = this.place;
+    this.tokens.show(i);
+    // Whoever wants nothing to move sees the inside when the story rests.
+    if (this.calm.matches && this.teller.running && this.picked === null) return;
+    const { logits, attention, lens } = this.teller.at(i);
+    const chosen = i < ids.length ? ids[i] : null;
+    const role = this.roles[i];
+    this.title.replaceChildren(
+      ...(chosen === null ? ["The next token"]
+        : [`Token ${number(i + 1)} of ${number(ids.length)}: `, make("span", { class: "piece" }, visible(this.piece(chosen))),
+           role ? `, ${ROLES[role]}` : ""]));
+    this.choices.show(logits, chosen);
+    // The model reads the end of the story before first, so its positions are one more than the tokens.
+    const before = attention[0][0].length - i;
+    const options = [...(before ? [this.beginning] : []), ...this.tokens.options];
+    const labels = [...(before ? ["start"] : []), ...this.pieces];
+    this.looks.show(attention, this.tokens.options[i], options, labels);
+    showLens(this.lens, lens, (id) => this.piece(id), chosen);
+    for (const panel of this.panels) panel.hidden = false;
+  }
+}
