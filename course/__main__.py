@@ -19,6 +19,7 @@ COMMANDS = {
     "chat": "talk to a model, line by line: order a story, or begin one",
     "evaluate": "score a model on stories it has not seen",
     "export": "write a model as a folder that transformers loads",
+    "page": "write a page on which a model tells stories in the browser",
     "quiz": "take a notebook's quiz, or write the quizzes for a learning platform",
     "scaling": "train the small runs from which notebook 13 learns about scale",
     "since-gpt2": "train the small runs in which notebook 14 holds each change since GPT-2 to what it replaced",
