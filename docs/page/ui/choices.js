@@ -1,7 +1,8 @@
 // The ten likeliest tokens at a place of the story: what the model said, and what is left after temperature, top-k, top-p.
 
+import { distribution } from "../engine/index.js";
 import { largest, make, number, percent, spoken, visible } from "./dom.js";
-import { said, shaped } from "./teller.js";
+import { said } from "./teller.js";
 
 const SHOWN = 10;
 
@@ -24,12 +25,12 @@ export class Choices {
       this.ids.push(chosen);
       body.push(this.row(chosen));
     }
-    const heads = ["token", "bars", "model said", "left"].map((name) =>
+    const heads = ["token", "bars", "said", "left"].map((name) =>
       make("th", { scope: "col", class: name === "bars" ? "wide" : name === "token" ? null : "number" },
         name === "bars" ? make("span", { class: "unseen" }, "drawn as bars") : name));
     const had = this.rows.findIndex((row) => row.button === document.activeElement);
     this.place.replaceChildren(make("table", { class: "choices" },
-      make("caption", { class: "unseen" }, "The likeliest tokens, with their probabilities before and after reshaping"),
+      make("caption", { class: "unseen" }, "The likeliest tokens: what the model said of each, and what is left of it to draw from"),
       make("thead", {}, make("tr", {}, ...heads)), make("tbody", {}, ...body.map((row) => row.line))));
     this.rows = body;
     if (had >= 0) this.rows[Math.min(had, this.rows.length - 1)].button.focus();
@@ -60,7 +61,7 @@ export class Choices {
   reshape(shape) {
     this.shape = shape;
     if (!this.logits || !shape) return;
-    const left = shaped(this.logits, shape);
+    const left = distribution(this.logits, shape);
     for (const { id, bar, after, line } of this.rows) {
       bar.style.width = `${100 * left[id]}%`;
       after.textContent = left[id] === 0 ? "out" : percent(left[id]);

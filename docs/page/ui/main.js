@@ -10,38 +10,44 @@ import { shaping } from "./shaping.js";
 import { legend, Story } from "./story.js";
 import { Teller } from "./teller.js";
 
-// The parts of the page, each with the key of its notebook in facts.links.
-const PARTS = [
-  ["tokenizer", "The tokens that the story is made of"],
-  ["scoreboard", "Bits per byte, and the floor"],
-  ["attention", "Where it looked: attention and its heads"],
-  ["decoder", "The model itself"],
-  ["training", "The weights: how it was trained"],
-  ["sampling", "Temperature, top-k and top-p"],
-  ["inside", "What it would say after each layer: the logit lens"],
-];
+// What is seen here, and the notebook in which it is built; the keys are those of facts.links.
+const PARTS = {
+  tokenizer: ["The tokens of which a story is made", "01, Tokenization"],
+  scoreboard: ["Bits per byte, and the floor", "03, Baselines"],
+  attention: ["Where it looked: attention and its heads", "05, Self-attention"],
+  decoder: ["The model, a decoder as GPT-2's", "06, The decoder"],
+  training: ["Its weights: how it was trained", "07, Training"],
+  sampling: ["Temperature, top-k and top-p", "09, Sampling"],
+  inside: ["What it would say after each layer: the logit lens", "11, Looking inside"],
+};
 
 function link(facts, part) {
-  const { url, title } = facts.links?.[part] ?? {};
-  return url ? make("a", { href: url }, title) : null;
+  const [, title] = PARTS[part];
+  const url = facts.links[part];
+  return url ? make("a", { href: url }, title) : title;
 }
 
 /** What the page is, from what is known of its model. */
 function introduce(facts) {
+  const name = facts.name[0].toUpperCase() + facts.name.slice(1);
+  const grammar = facts.floorBitsPerByte !== null;
   byId("about").textContent =
-    `${facts.name}, a GPT of ${number(facts.parameters)} parameters, tells stories here, one token after another, and shows ` +
-    "how each was chosen. It runs in your browser.";
-  byId("made").textContent =
-    `${facts.name} has ${number(facts.parameters)} parameters in ${facts.layers} layers of ${facts.heads} heads, a vocabulary of ` +
-    `${number(facts.vocabulary)} tokens and a context of ${number(facts.context)}. ${facts.madeBy}`;
-  byId("built").replaceChildren(...PARTS.map(([part, name]) =>
-    make("tr", {}, make("th", { scope: "row" }, name), make("td", {}, link(facts, part) ?? ""))));
+    `${name}, a GPT of ${number(facts.parameters)} parameters, tells a story in your browser, one token after another. ` +
+    "Choose any token, and see how it was chosen.";
+  byId("made").replaceChildren(
+    `${name} has ${number(facts.parameters)} parameters: ${facts.layers} layers of ${facts.heads} heads, a vocabulary of ` +
+    `${number(facts.vocabulary)} tokens, a context of ${number(facts.context)}. It is trained as in `, link(facts, "training"),
+    facts.madeBy ? ` (${facts.madeBy}).` : ".",
+    grammar ? " The stories that it learned from were drawn from a grammar: nobody wrote them, and they are no real children's " +
+      "stories. It knows no other words and nothing of the world." : "");
+  byId("built").replaceChildren(...Object.entries(PARTS).map(([part, [words]]) =>
+    make("tr", {}, make("th", { scope: "row" }, words), make("td", {}, link(facts, part)))));
   for (const place of document.querySelectorAll("[data-built]")) {
-    const to = link(facts, place.dataset.built);
-    if (to) place.replaceChildren("Built in ", to, ".");
+    place.replaceChildren("Built in ", link(facts, place.dataset.built), ".");
   }
-  const book = facts.links?.book?.url;
-  for (const place of document.querySelectorAll("[data-link=book]")) if (book) place.href = book;
+  // The front page of the book, or of the repository, that holds the notebooks.
+  const course = facts.links.training?.replace(/\/blob\/.*|notebooks\/[^/]*\.html$/, (rest) => (rest.startsWith("/blob") ? "" : "index.html"));
+  if (course) document.querySelector(".course a").href = course;
 }
 
 function start(engine) {
@@ -62,7 +68,7 @@ function start(engine) {
       story.write(teller.ids.length - 1);
     } else if (!teller.running) {
       story.refresh();
-      announcer.finish(teller.over ? "The end." : teller.full ? "The context is full." : "Stopped.");
+      announcer.finish(teller.over ? "The end." : teller.full ? "Stopped, it is long enough." : "Stopped.");
     }
     show();
   });
@@ -118,7 +124,7 @@ function start(engine) {
     teller.shape = shape;
     choices.reshape(shape);
   });
-  legend(byId("legend"));
+  legend(byId("legend"), facts.roles);
   new Score(engine);
   for (const one of document.querySelectorAll("main [disabled]")) one.disabled = false;
   show();

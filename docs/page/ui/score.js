@@ -4,11 +4,12 @@ import { byId, make, number, percent, spoken, visible } from "./dom.js";
 import { Tokens } from "./tokens.js";
 
 const DARKEST = 12; // bits of surprise from which on a token is as dark as can be
+const OFFERED = 3; // stories to try
 
 export class Score {
   constructor(engine) {
     this.engine = engine;
-    this.floors = new Map((engine.facts.examples ?? []).map((one) => [one.text, one.floorBitsPerByte]));
+    this.floors = new Map(engine.facts.examples.map((one) => [one.text, one.floorBitsPerByte]));
     this.text = byId("text");
     this.tokens = new Tokens(byId("surprises"), (i) => this.tell(i));
     byId("surprises").addEventListener("pointerover", (event) => {
@@ -23,9 +24,8 @@ export class Score {
   }
 
   offer() {
-    const stories = [...this.floors.keys()];
-    const texts = stories.map((text, i) => [`Held-out story ${i + 1}`, text]);
-    if (stories.length) texts.push(["Its words in another order", shuffled(stories[0])]);
+    const texts = this.engine.facts.examples.slice(0, OFFERED).map(({ plot, text }) => [`A held-out story: ${plot}`, text]);
+    if (texts.length) texts.push(["Its words in another order", shuffled(texts[0][1])]);
     byId("examples").replaceChildren(...texts.map(([name, text]) =>
       make("button", { type: "button", class: "quiet", onclick: () => {
         this.text.value = text;
@@ -55,17 +55,15 @@ export class Score {
   show(text, score) {
     const { facts } = this.engine;
     const own = this.floors.get(text);
-    const floor = own ?? facts.floorBitsPerByte;
     byId("result").classList.remove("empty");
-    const times = (score.bitsPerByte / floor).toFixed(2);
-    byId("verdict").textContent =
-      `${score.bitsPerByte.toFixed(3)} bits per byte, over ${number(score.bytes)} bytes in ${number(score.tokens)} tokens. ` +
-      (own !== undefined
-        ? `The grammar drew this very story with a known probability: ${own.toFixed(3)} bits per byte. The model is at ${times} times that.`
-        : `The floor of ${floor.toFixed(3)} is that of the held-out stories; what a text of another origin could have cost at best, nobody knows.`);
-    const rows = [["this text", score.bitsPerByte, "text"]];
-    if (own !== undefined) rows.push(["this story under its grammar", own, "floor"]);
-    rows.push(["held-out stories, the model", facts.bitsPerByte, "text"], ["held-out stories, the floor", facts.floorBitsPerByte, "floor"]);
+    const measured = `${score.bitsPerByte.toFixed(3)} bits per byte: ${number(score.bytes)} bytes in ${number(score.tokens)} tokens. `;
+    byId("verdict").textContent = measured + this.compared(score, own);
+    const rows = [
+      ["this text", score.bitsPerByte, "text"],
+      ["this text under its grammar", own, "floor"],
+      ["held-out stories, the model", facts.bitsPerByte, "text"],
+      ["held-out stories, the floor", facts.floorBitsPerByte, "floor"],
+    ];
     const known = rows.filter(([, value]) => typeof value === "number");
     const most = Math.max(...known.map(([, value]) => value));
     byId("scale").replaceChildren(make("table", { class: "scale" },
@@ -78,6 +76,20 @@ export class Score {
           make("td", { class: "number" }, value.toFixed(3)));
       }))));
     this.shade(score.perToken);
+  }
+
+  /** The score beside the floor, as far as there is one. */
+  compared(score, own) {
+    const floor = this.engine.facts.floorBitsPerByte;
+    if (floor === null) return "What its source itself would score is not known.";
+    if (own === undefined) {
+      return `The floor of the held-out stories is ${floor.toFixed(3)}; that of a text from elsewhere nobody knows.`;
+    }
+    const share = score.bitsPerByte / own;
+    return (
+      `The grammar that drew this very story gave it ${own.toFixed(3)}: the model is at ${share.toFixed(2)} times that` +
+      `${share < 1 ? ", which one story can be, but not all together" : ""}.`
+    );
   }
 
   shade(perToken) {

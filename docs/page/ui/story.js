@@ -8,7 +8,8 @@ import { Tokens } from "./tokens.js";
 export const ROLES = { hero: "the hero", friend: "the friend", toy: "the toy", color: "its color" };
 
 /** What the marks in a story mean, in the marks themselves. */
-export function legend(place) {
+export function legend(place, roles) {
+  if (!roles.names) return place.remove();
   const marks = Object.entries(ROLES).map(([role, name]) => make("span", { class: `token role ${role}` }, name));
   place.replaceChildren("In the stories' grammar: ", ...marks);
 }
@@ -22,7 +23,6 @@ export class Story {
     this.calm = matchMedia("(prefers-reduced-motion: reduce)");
     this.tokens = new Tokens(this.box, (i) => this.choose(i));
     this.beginning = make("span", { class: "beginning", "aria-hidden": "true", title: "the end of the story before" }, "start");
-    looks.arcs.addEventListener("change", () => this.beginning.classList.toggle("looks", looks.arcs.checked));
   }
 
   get pieces() {
@@ -84,7 +84,7 @@ export class Story {
     this.note.textContent = over
       ? `The end, after ${number(told)} tokens.`
       : full
-        ? `The context of ${number(this.engine.facts.context)} tokens is full, and the story is not over.`
+        ? `Stopped after ${number(told)} tokens: a story rarely is so long.`
         : `${number(ids.length)} tokens, ${number(prompt)} of them given.`;
   }
 
@@ -112,7 +112,10 @@ export class Story {
     this.tokens.show(i);
     // Whoever wants nothing to move sees the inside when the story rests.
     if (this.calm.matches && this.teller.running && this.picked === null) return;
-    const { logits, attention, lens } = this.teller.at(i);
+    const known = this.teller.at(i);
+    for (const panel of this.panels) panel.hidden = !known;
+    if (!known) return this.looks.hide(); // it had left the context before anybody looked
+    const { logits, attention, lens, first } = known;
     const chosen = i < ids.length ? ids[i] : null;
     const role = this.roles[i];
     this.title.replaceChildren(
@@ -120,12 +123,10 @@ export class Story {
         : [`Token ${number(i + 1)} of ${number(ids.length)}: `, make("span", { class: "piece" }, visible(this.piece(chosen))),
            role ? `, ${ROLES[role]}` : ""]));
     this.choices.show(logits, chosen);
-    // The model reads the end of the story before first, so its positions are one more than the tokens.
-    const before = attention[0][0].length - i;
-    const options = [...(before ? [this.beginning] : []), ...this.tokens.options];
-    const labels = [...(before ? ["start"] : []), ...this.pieces];
+    // The model reads the end of the story before first; of a long story the first positions have left the context.
+    const options = [this.beginning, ...this.tokens.options].slice(first);
+    const labels = ["start", ...this.pieces].slice(first);
     this.looks.show(attention, this.tokens.options[i], options, labels);
     showLens(this.lens, lens, (id) => this.piece(id), chosen);
-    for (const panel of this.panels) panel.hidden = false;
   }
 }

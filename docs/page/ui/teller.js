@@ -2,16 +2,10 @@
 
 import { distribution, draw, greedy } from "../engine/index.js";
 
-/** What is left to draw from: probabilities after temperature, top-k and top-p. A temperature of 0 takes the likeliest. */
-export function shaped(logits, { temperature, topK, topP }) {
-  if (temperature > 0) return distribution(logits, { temperature, topK, topP });
-  const certain = new Float32Array(logits.length);
-  certain[greedy(logits)] = 1;
-  return certain;
-}
-
 /** What the model says, before anything reshapes it. */
-export const said = (logits) => distribution(logits, { temperature: 1, topK: null, topP: null });
+export const said = (logits) => distribution(logits);
+
+const LONGEST = 300; // tokens that are told, as by generate in Python
 
 /**
  * Tells a story. `changed(kind)` is called after each change: "story" (another story), "token" (one more), "cut" (the
@@ -35,9 +29,9 @@ export class Teller {
     return this.ids.length > this.prompt && this.ids.at(-1) === this.engine.facts.end;
   }
 
-  /** No further token fits into the context (its first position is the end of the story before). */
+  /** It has told as much as it may, and has not come to an end. */
   get full() {
-    return this.ids.length + 1 >= this.engine.facts.context;
+    return this.ids.length - this.prompt >= LONGEST;
   }
 
   /** One thing after another: the engine reads one token at a time. */
@@ -78,7 +72,7 @@ export class Teller {
     await this.inLine(async () => {
       if (turn !== this.turn || this.over || this.full) return;
       const { logits } = this.state;
-      const id = this.shape.temperature > 0 ? draw(shaped(logits, this.shape), Math.random) : greedy(logits);
+      const id = this.shape.temperature > 0 ? draw(distribution(logits, this.shape)) : greedy(logits);
       // After the end there is nothing to predict, so the model does not read it.
       const state = id === this.engine.facts.end ? this.state : await this.engine.next(this.state, id);
       if (turn !== this.turn) return;
@@ -111,7 +105,10 @@ export class Teller {
     this.changed("running");
   }
 
-  /** What the model said before token i, where it looked, and what it would have said after each layer. */
+  /**
+   * What the model said before token i, where it looked, and what it would have said after each layer; null of a token
+   * that had left the context before it was looked at.
+   */
   at(i) {
     return this.engine.at(this.state, i);
   }

@@ -43,8 +43,12 @@ export class Tokens {
     });
     // The space before a word is the token's own, but a mark below it would look ragged.
     option.textContent = turn ? text.replace(/\n+/g, "¶") : text || "␣";
-    const parts = [space && text ? space : "", option, turn ? make("br", { "aria-hidden": "true" }) : ""].filter(Boolean);
     const last = beforeLast ? this.options.at(-1) : null;
+    const previous = this.options.at(last ? -2 : -1);
+    // An empty line is often two tokens: they share their line, and the gap comes after the second.
+    if (turn && !text.trim() && previous?.classList.contains("turn")) previous.nextElementSibling?.remove();
+    const gap = turn ? make("span", { class: "gap", "aria-hidden": "true" }) : "";
+    const parts = [space && text ? space : "", option, gap].filter(Boolean);
     if (last) last.before(...parts);
     else this.box.append(...parts);
     this.options.splice(last ? -1 : this.options.length, 0, option);
@@ -57,9 +61,9 @@ export class Tokens {
   cut(length) {
     const had = this.box.contains(document.activeElement);
     for (const option of this.options.splice(length)) {
-      let before = option.previousSibling;
+      const [before, after] = [option.previousSibling, option.nextSibling];
       if (before?.nodeType === Node.TEXT_NODE) before.remove();
-      if (option.nextSibling?.nodeName === "BR") option.nextSibling.remove();
+      if (after?.classList?.contains("gap")) after.remove();
       option.remove();
     }
     if (this.current >= length) this.current = -1;
