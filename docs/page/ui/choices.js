@@ -46,7 +46,7 @@ export class Choices {
       class: "pick",
       "aria-label": here ? `${spoken(piece)}, stands here` : `${spoken(piece)}: go on with it`,
       onclick: () => this.pick(id),
-    }, visible(piece), here ? make("span", { class: "here", "aria-hidden": "true" }, rank ? `no. ${number(rank)}` : "here") : null);
+    }, visible(piece), here ? make("span", { class: "mark", "data-mark": rank ? `no. ${number(rank)}` : "here" }) : null);
     const [first, second] = [make("span", { class: "bar said" }), make("span", { class: "bar left" })];
     first.style.width = `${100 * this.before[id]}%`;
     const after = make("td", { class: "number left" });

@@ -158,6 +158,7 @@ async function load() {
   }
   introduce(engine.facts);
   await guarded(start)(engine);
+  byId("main-content").removeAttribute("aria-busy");
   if (status.className !== "trouble") status.textContent = "Ready.";
 }
 

@@ -10,7 +10,7 @@
     const status = document.getElementById("status");
     status.textContent = text;
     status.className = "trouble";
-    document.getElementById("main-content").classList.add("still");
+    document.getElementById("main-content").removeAttribute("aria-busy");
   };
 
   document.addEventListener("DOMContentLoaded", () => {

@@ -10,8 +10,8 @@ const escaped = (words) => words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/
 export function rolesIn(text, tables) {
   const { names = [], toys = [], colors = [], places = [] } = tables ?? {};
   const found = [];
-  const mark = (word, role) => {
-    for (const match of text.matchAll(new RegExp(`\\b(?:${escaped([word])})\\b`, "g"))) {
+  const mark = (word, role, before = "") => {
+    for (const match of text.matchAll(new RegExp(`\\b(?:${escaped([word])})\\b(?=${before})`, "g"))) {
       const [start, end] = [match.index, match.index + word.length];
       if (!taken.some((one) => one.start <= start && end <= one.end)) found.push({ start, end, role });
     }
@@ -32,7 +32,7 @@ export function rolesIn(text, tables) {
   if (toys.length && colors.length) {
     const pair = text.match(new RegExp(`\\b(${escaped(colors)}) (${escaped(toys)})\\b`));
     if (pair) {
-      mark(pair[1], "color");
+      mark(pair[1], "color", ` ${pair[2]}`);
       mark(pair[2], "toy");
     }
   }

@@ -5,6 +5,8 @@ import { rolesOfPieces } from "./roles.js";
 import { showLens } from "./lens.js";
 import { Tokens } from "./tokens.js";
 
+const BETWEEN = 100; // milliseconds between two looks inside, while the story grows
+
 export const ROLES = { hero: "the hero", friend: "the friend", toy: "the toy", color: "its color" };
 
 /** What the marks in a story mean, in the marks themselves. */
@@ -46,20 +48,20 @@ export class Story {
       this.picked = null;
     }
     this.tokens.cut(from);
+    this.shown = null;
     this.teller.ids.slice(from).forEach((id, k) => this.add(id, from + k));
     this.close();
     this.refresh();
   }
 
-  /** The story has one token more. */
+  /** The story has one token more. What stands beside it follows ten times a second, which is enough to be seen. */
   grow() {
-    const atEnd = this.box.scrollHeight - this.box.scrollTop - this.box.clientHeight < 60;
     const i = this.teller.ids.length - 1;
     if (this.teller.over) this.tokens.cut(i);
     this.add(this.teller.ids[i], i);
     this.close();
-    if (this.picked === null && atEnd) this.box.scrollTop = this.box.scrollHeight;
-    this.refresh();
+    if (!this.teller.running) return this.refresh();
+    this.waiting ??= setTimeout(() => this.refresh(), BETWEEN);
   }
 
   add(id, i) {
@@ -77,8 +79,11 @@ export class Story {
   }
 
   refresh() {
+    clearTimeout(this.waiting);
+    this.waiting = null;
     this.mark();
     this.inspect();
+    if (this.picked === null && this.teller.running) this.box.scrollTop = this.box.scrollHeight;
     const { ids, over, full, prompt } = this.teller;
     const told = ids.length - prompt;
     this.note.textContent = over
@@ -110,6 +115,10 @@ export class Story {
     const { ids } = this.teller;
     const i = this.place;
     this.tokens.show(i);
+    this.entitle(i);
+    // What is seen of a token stays as it is while the story grows behind it.
+    if (this.picked !== null && this.picked === this.shown && this.teller.running) return;
+    this.shown = null;
     // Whoever wants nothing to move sees the inside when the story rests.
     if (this.calm.matches && this.teller.running && this.picked === null) return;
     const known = this.teller.at(i);
@@ -117,16 +126,20 @@ export class Story {
     if (!known) return this.looks.hide(); // it had left the context before anybody looked
     const { logits, attention, lens, first } = known;
     const chosen = i < ids.length ? ids[i] : null;
-    const role = this.roles[i];
-    this.title.replaceChildren(
-      ...(chosen === null ? ["The next token"]
-        : [`Token ${number(i + 1)} of ${number(ids.length)}: `, make("span", { class: "piece" }, visible(this.piece(chosen))),
-           role ? `, ${ROLES[role]}` : ""]));
     this.choices.show(logits, chosen);
     // The model reads the end of the story before first; of a long story the first positions have left the context.
     const options = [this.beginning, ...this.tokens.options].slice(first);
     const labels = ["start", ...this.pieces].slice(first);
     this.looks.show(attention, this.tokens.options[i], options, labels);
     showLens(this.lens, lens, (id) => this.piece(id), chosen);
+    this.shown = i;
+  }
+
+  entitle(i) {
+    const { ids } = this.teller;
+    if (i === ids.length) return this.title.replaceChildren("The next token");
+    const word = make("span", { class: "piece" }, visible(this.piece(ids[i])));
+    const role = this.roles[i] ? `, ${ROLES[this.roles[i]]}` : "";
+    this.title.replaceChildren(`Token ${number(i + 1)} of ${number(ids.length)}: `, word, role);
   }
 }

@@ -72,12 +72,14 @@ export class Tokens {
 
   /** Mark one as chosen without asking anybody; -1 marks none, and Tab then reaches the last. */
   show(i) {
+    for (const option of this.box.querySelectorAll("[role=option]:is([aria-selected=true], [tabindex='0'])")) {
+      option.setAttribute("aria-selected", "false");
+      option.tabIndex = -1;
+    }
     this.current = i;
-    const reached = i < 0 ? this.options.length - 1 : i;
-    this.options.forEach((option, number) => {
-      option.setAttribute("aria-selected", String(number === i));
-      option.tabIndex = number === reached ? 0 : -1;
-    });
+    this.options[i]?.setAttribute("aria-selected", "true");
+    const reached = this.options.at(i);
+    if (reached) reached.tabIndex = 0;
   }
 
   choose(i, focus) {
