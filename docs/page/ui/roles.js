@@ -1,40 +1,35 @@
 // Who and what a story is about, by the tables of its grammar: the hero is the first name, the friend the second;
 // the toy and its color are the first pair of those that stand together, such as "blue whistle".
 
-const escaped = (words) => words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|");
+/** Where one of these words stands in a text, before `next`: the matches of a regular expression. */
+function occurrences(text, words, next = "") {
+  if (!words.length) return [];
+  const either = words.map((word) => word.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|");
+  return [...text.matchAll(new RegExp(`\\b(?:${either})\\b(?=${next})`, "g"))];
+}
 
 /**
  * The places of a text that a role fills: [{start, end, role}], in order.
- * `tables` are facts.roles: names, toys, colors; places, if there are any, keep "train station" from being a toy.
+ * `tables` are facts.roles: names, toys, colors, and places, such as the train station, in which no toy is meant.
  */
-export function rolesIn(text, tables) {
-  const { names = [], toys = [], colors = [], places = [] } = tables ?? {};
+export function rolesIn(text, { names = [], toys = [], colors = [], places = [] }) {
+  const taken = occurrences(text, places.filter((place) => place.includes(" ")));
   const found = [];
-  const mark = (word, role, before = "") => {
-    for (const match of text.matchAll(new RegExp(`\\b(?:${escaped([word])})\\b(?=${before})`, "g"))) {
-      const [start, end] = [match.index, match.index + word.length];
-      if (!taken.some((one) => one.start <= start && end <= one.end)) found.push({ start, end, role });
+  const mark = (role, matches) => {
+    for (const { index: start, 0: word } of matches) {
+      const end = start + word.length;
+      if (!taken.some((place) => place.index <= start && end <= place.index + place[0].length)) found.push({ start, end, role });
     }
   };
-  const taken = [];
-  const longer = places.filter((place) => place.includes(" "));
-  if (longer.length) {
-    for (const match of text.matchAll(new RegExp(`\\b(?:${escaped(longer)})\\b`, "g"))) {
-      taken.push({ start: match.index, end: match.index + match[0].length });
-    }
-  }
-  if (names.length) {
-    const said = text.matchAll(new RegExp(`\\b(?:${escaped(names)})\\b`, "g"));
-    const [hero, friend] = new Set([...said].map((match) => match[0]));
-    if (hero) mark(hero, "hero");
-    if (friend) mark(friend, "friend");
-  }
-  if (toys.length && colors.length) {
-    const pair = text.match(new RegExp(`\\b(${escaped(colors)}) (${escaped(toys)})\\b`));
-    if (pair) {
-      mark(pair[1], "color", ` ${pair[2]}`);
-      mark(pair[2], "toy");
-    }
+  const [hero, friend] = new Set(occurrences(text, names).map(([name]) => name));
+  if (hero) mark("hero", occurrences(text, [hero]));
+  if (friend) mark("friend", occurrences(text, [friend]));
+  for (const { index, 0: color } of occurrences(text, colors)) {
+    const toy = occurrences(text, toys).find((match) => match.index === index + color.length + 1)?.[0];
+    if (!toy) continue;
+    mark("toy", occurrences(text, [toy]));
+    mark("color", occurrences(text, [color], ` ${toy}\\b`));
+    break;
   }
   return found.sort((one, other) => one.start - other.start);
 }
