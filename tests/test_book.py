@@ -266,6 +266,12 @@ def test_the_side_column_follows_the_syllabus(pages):
     assert chapters[: len(WRITTEN)] == WRITTEN
 
 
+def test_the_living_page_lies_in_the_book_and_links_to_its_chapters(html):
+    facts = json.loads((html / "page" / "model" / "facts.json").read_bytes())
+    assert facts["links"] and all((html / "page" / link).is_file() for link in facts["links"].values())
+    assert (html / "page" / "runtime" / "ort.wasm.min.mjs").is_file()
+
+
 def test_the_search_knows_the_words(html):
     index = (html / "searchindex.js").read_text(encoding="utf-8")
     found = json.loads(index[len("Search.setIndex(") : index.rindex(")")])

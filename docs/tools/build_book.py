@@ -1,11 +1,12 @@
-"""Build the web book: every notebook as it is stored, and the pages around them.
+"""Build the web book: every notebook as it is stored, the pages around them, and the page that tells stories.
 
-python -m pip install -r docs/requirements.txt
+python -m pip install -r requirements.txt -r docs/requirements.txt
 python docs/tools/build_book.py                # into runs/book; open runs/book/html/index.html
 python docs/tools/build_book.py --out FOLDER
 
-Nothing is executed and nothing is fetched. A warning of Sphinx, a link that leads nowhere, a picture without
-alternative text or a page that would ask another host for something fails the build.
+No notebook is executed, and nothing is fetched but, once, what runs the storyteller in a browser
+(course/site/page_runtime.py). A warning of Sphinx, a link that leads nowhere, a picture without alternative text or a
+page that would ask another host for something fails the build.
 """
 
 import argparse
@@ -36,11 +37,21 @@ def gather(folder: Path) -> None:
         shutil.copy2(repository_root() / picture, folder / picture)
 
 
+def add_living_page(folder: Path) -> None:
+    """The shipped storyteller's page, with links to the book's chapters."""
+    from course.site import page
+    from helpers.checkpoint import load_model
+    from helpers.generation import SHIPPED
+
+    page.write(*load_model(SHIPPED), SHIPPED, folder, links="../notebooks/{}.html")
+
+
 def build(out: Path) -> Path:
     """Build the book in `out`; the folder with its pages.
 
     Raises:
-        CourseError: Sphinx is not installed, it warned or failed, or the pages have faults.
+        CourseError: Sphinx is not installed, it warned or failed, the storyteller's page cannot be made, or the pages
+            have faults.
     """
     try:
         from sphinx.cmd.build import build_main
@@ -54,6 +65,7 @@ def build(out: Path) -> Path:
         [*strict, "-b", "html", "-c", str(DOCS), "-d", str(out / "doctrees"), str(out / "source"), str(html)]
     ):
         raise CourseError("Sphinx warned or failed; the lines above say where")
+    add_living_page(html / "page")
     if faults := book_faults.faults(html):
         raise CourseError("\n".join([*faults, f"{len(faults)} faults in the pages of {html}"]))
     return html

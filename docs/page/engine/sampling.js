@@ -57,7 +57,7 @@ function keepTopK(logits, k) {
   return logits.map((logit) => (logit < kth ? -Infinity : logit));
 }
 
-/** The token that crosses p stays, so at least one always does. */
+/** The token that crosses p stays, so at least one always does; of equal ones the smallest id comes first. */
 function keepTopP(logits, p) {
   const order = Array.from(logits.keys()).sort((a, b) => logits[b] - logits[a] || a - b);
   const probability = softmax(logits);
