@@ -17,7 +17,7 @@ const PARTS = {
   attention: ["Where it looked: attention and its heads", "05, Self-attention"],
   decoder: ["The model, a decoder as GPT-2's", "06, The decoder"],
   training: ["Its weights: how it was trained", "07, Training"],
-  sampling: ["Temperature, top-k and top-p", "09, Sampling"],
+  sampling: ["Temperature, top\u2011k and top\u2011p", "09, Sampling"],
   inside: ["What it would say after each layer: the logit lens", "11, Looking inside"],
 };
 

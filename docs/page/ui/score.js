@@ -87,8 +87,8 @@ export class Score {
     }
     const share = score.bitsPerByte / own;
     return (
-      `The grammar that drew this very story gave it ${own.toFixed(3)}: the model is at ${share.toFixed(2)} times that` +
-      `${share < 1 ? ", which one story can be, but not all together" : ""}.`
+      `The grammar that drew this very story gave it ${own.toFixed(3)}: the model is at ${share.toFixed(2)} times that.` +
+      (share < 1 ? " On one story it can be below; on average it cannot." : "")
     );
   }
 
