@@ -19,7 +19,7 @@ from course.site import page, page_facts, page_onnx, page_runtime
 from data.story_grammar.stories import full_grammar
 from helpers.checkpoint import load_model, save_model
 from helpers.errors import CourseError
-from helpers.files import repository_root
+from helpers.files import read_json, repository_root
 from helpers.generation import SHIPPED
 from helpers.kv_cache import KVCache
 from helpers.model import GPT, GPTConfig
@@ -151,6 +151,20 @@ def test_a_folder_that_is_no_page_is_left_alone(tiny_folder, capsys):
     assert main(["page", str(tiny_folder), "--out", str(tiny_folder)]) == 2
     assert "holds something that is no page" in capsys.readouterr().err
     assert (tiny_folder / "model.safetensors").is_file()
+
+
+def test_a_page_is_written_over_a_page_and_says_how_to_see_it(tiny_folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(page, "as_onnx", lambda model: b"graph")
+    monkeypatch.setattr(page, "runtime_files", lambda cache: {"run.mjs": b"runtime"})
+    out = tmp_path / "pages" / "mine"
+    for _ in range(2):
+        assert main(["page", str(tiny_folder), "--out", str(out)]) == 0
+        assert f"python -m http.server --bind 127.0.0.1 --directory {out}" in capsys.readouterr().out
+        assert read_json(out / "model" / "facts.json")["name"] == "tiny"
+        assert (out / "runtime" / "run.mjs").is_file() and (out / "engine" / "index.js").is_file()
+        assert not (out / "old.html").exists()
+        (out / "old.html").write_text("of an earlier page", encoding="utf-8")
+    assert [path.name for path in out.parent.iterdir()] == ["mine"]
 
 
 def test_another_kind_of_tokenizer_is_refused():

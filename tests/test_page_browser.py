@@ -13,15 +13,17 @@ import pytest
 import torch
 
 from course.__main__ import main
+from course.site.page_facts import tokenizer_facts
 from helpers.checkpoint import load_model, save_model
 from helpers.errors import CourseError
 from helpers.evaluation import evaluate, score_rows, story_rows
+from helpers.files import data_folder
 from helpers.generation import PROMPT, SHIPPED, encode_prompt, generate, last_logits
 from helpers.kv_cache import KVCache
 from helpers.model import GPT, GPTConfig
 from helpers.sampling import reshape, sample_by_inversion
 from helpers.stories import load_stories
-from helpers.tokenizer import load_tokenizer
+from helpers.tokenizer import load_tokenizer, train_tokenizer
 
 pytestmark = [
     pytest.mark.skipif(browser.find_chromium() is None, reason="needs Chromium"),
@@ -207,6 +209,25 @@ def test_ids_and_texts_are_those_of_the_tokenizer(shipped):
     assert shipped.value(f"{js(ids)}.map(engine.decode)") == texts
 
 
+@pytest.mark.parametrize("which", ["the listener's", "a learner's"])
+def test_other_tokenizers_of_the_course_work_too(shipped, which):
+    stories = load_stories("bundled", "train", 200)[:]
+    folder = data_folder() / "listener"
+    tokenizer = load_tokenizer(folder) if which == "the listener's" else train_tokenizer(stories, 400)
+    texts = [*STRANGE, *stories[:10], *(token["content"] for token in json.loads(tokenizer.to_json())["added_tokens"])]
+    ids = tokenizer.encode_batch(texts)
+    found = shipped.value(
+        f"""import("./engine/tokenizer.js").then(({{ Tokenizer }}) => {{
+            const tokenizer = new Tokenizer({js(tokenizer_facts(tokenizer, which))});
+            const ids = {js(texts)}.map((text) => tokenizer.encode(text));
+            const all = Array.from({{ length: {tokenizer.vocab_size} }}, (_, id) => tokenizer.decode([id]));
+            return {{ ids, all }};
+        }})"""
+    )
+    assert found["ids"] == ids
+    assert found["all"] == [tokenizer.decode([i]) for i in range(tokenizer.vocab_size)]
+
+
 def test_ids_that_cut_a_character_are_decoded_as_in_python(shipped):
     tokenizer, generator = load_tokenizer(), np.random.default_rng(1)
     rows = [generator.integers(0, tokenizer.vocab_size, 20).tolist() for _ in range(200)]
@@ -307,17 +328,6 @@ def test_an_example_s_score_stands_over_its_floor(shipped):
 def test_the_page_is_small(page):
     assert sum(path.stat().st_size for path in page.rglob("*") if path.is_file()) < 25e6
     assert (page / "model" / "model.onnx").stat().st_size < 6.1e6
-
-
-def test_a_page_is_written_over_a_page(page, random_model, tmp_path):
-    import shutil
-
-    copied = tmp_path / "page"
-    shutil.copytree(page, copied)
-    (copied / "old.html").write_text("old", encoding="utf-8")
-    assert main(["page", str(random_model), "--out", str(copied)]) == 0
-    assert json.loads((copied / "model" / "facts.json").read_bytes())["name"] == "random"
-    assert not (copied / "old.html").exists() and [path.name for path in tmp_path.iterdir()] == ["page"]
 
 
 def test_what_is_missing_is_said(page):

@@ -76,8 +76,12 @@ export class Tokenizer {
     return new TextDecoder("utf-8", { ignoreBOM: true }).decode(whole);
   }
 
-  /** One token as it can be shown: its text, or where it holds only a part of a character, its bytes as <E2><80>. */
+  /**
+   * One token as it can be shown: its text, or where it holds only a part of a character, its bytes as <E2><80>. A model
+   * may have more ids than its tokenizer: one without a text is shown as a number.
+   */
   piece(id) {
+    if (id >= this.size) return `#${id}`;
     const bytes = this.bytesOf(id);
     try {
       return new TextDecoder("utf-8", { ignoreBOM: true, fatal: true }).decode(bytes);
