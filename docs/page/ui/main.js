@@ -92,9 +92,12 @@ function start(engine) {
     byId("start").textContent = teller.running ? "Stop" : "Start";
     byId("one").disabled = teller.running || teller.over || teller.full;
   };
-  // A space at the end would keep the next token from bringing its own.
-  const begin = () => teller.begin(engine.encode(prompt.value.replace(/[ \t]+$/, "") || facts.prompt));
-  let begun = prompt.value = facts.prompt;
+  let begun = (prompt.value = facts.prompt);
+  const begin = () => {
+    if (!prompt.value.trim()) begun = prompt.value = facts.prompt;
+    // A space at the end would keep the next token from bringing its own.
+    return teller.begin(engine.encode(prompt.value.replace(/[ \t]+$/, "")));
+  };
   const beginIfNew = async () => {
     if (prompt.value === begun) return false;
     begun = prompt.value;
