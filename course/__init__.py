@@ -3,15 +3,23 @@
 import os
 import platform
 import random
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from course.packages import check_torch, install_missing
+try:
+    from course.packages import check_torch, install_missing
+except ValueError as error:  # `helpers` refuses an old Python: `python -m course` says so in one line
+    if sys.argv[:1] == ["-m"]:
+        sys.exit(f"error: {error}")
+    raise
 from helpers import ENGINES
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json, runs_folder, write_json
+
+__version__ = "1.0.0"  # the one place; CHANGELOG.md and CITATION.cff say the same, and a test compares them
 
 SEED = 1337
 FEWEST = {"train": 20, "validation": 2}  # stories of one's own with which every notebook can work
@@ -68,7 +76,7 @@ def start(number: str, own_stories: bool = True) -> Session:
         _check_stories(source)
     _current = Session(
         number=number,
-        device=_device(),
+        device=device(),
         profile=profile(),
         seed=_seed(),
         stories=source,
@@ -107,6 +115,13 @@ def seed_everything(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+_OWN = {  # how a learner comes to an artifact of their own
+    "tokenizer.json": "; notebook 01 trains one of your own",
+    "storyteller": "; notebook 07 trains one of your own",
+    "listener": "; its README.md says which command made it",
+}
+
+
 def artifact(name: str) -> Path:
     """Where `name` ("storyteller", "tokenizer.json") is: made here, in `runs/`, or else shipped, in `data/`.
 
@@ -120,9 +135,9 @@ def artifact(name: str) -> Path:
         print(f"Using your own {name} (in runs/).")
         return made
     if shipped.exists():
-        print(f"Using the shipped {name} (in data/); run the notebook that makes it to have your own.")
+        print(f"Using the shipped {name} (in data/){_OWN.get(name, '')}.")
         return shipped
-    raise CourseError(f"there is no {name} in runs/ and none in data/; run the notebook that makes it")
+    raise CourseError(f"there is no {name} in runs/ and none in data/{_OWN.get(name, '')}")
 
 
 def machine() -> dict[str, str]:
@@ -133,8 +148,8 @@ def machine() -> dict[str, str]:
         "Python": platform.python_version(),
         "torch": torch.__version__,
         "system": f"{platform.system()} on {platform.machine()}",
-        "CPU cores": str(_cores()),
-        "memory": _memory(),
+        "CPU cores": str(cores()),
+        "memory": memory(),
         "GPU": "none",
     }
     if torch.cuda.is_available():
@@ -143,21 +158,32 @@ def machine() -> dict[str, str]:
     return facts
 
 
-def notebook_seconds(profile: str) -> dict[str, float]:
-    """Measured seconds by notebook ("03_baselines": 41.0) from data/notebook_times.json; empty if none
-    measured.
+def timed(profile: str) -> dict:
+    """What data/notebook_times.json holds of a profile: "machine" in words, "seconds" by notebook, and perhaps its
+    "gflops"; empty if nothing was measured.
     """
     path = data_folder() / "notebook_times.json"
-    return read_json(path).get(profile, {}).get("seconds", {}) if path.exists() else {}
+    return read_json(path).get(profile, {}) if path.exists() else {}
 
 
-def record_times(seconds: dict[str, float]) -> Path:
-    """Keep what notebooks took on this machine, by profile; other profiles' and other notebooks' times stay."""
+def notebook_seconds(profile: str) -> dict[str, float]:
+    """Measured seconds by notebook ("03_baselines": 41.0); empty if none measured."""
+    return timed(profile).get("seconds", {})
+
+
+def record_times(seconds: dict[str, float], gflops: float | None = None) -> Path:
+    """Keep what notebooks took on this machine, by profile; other profiles' and other notebooks' times stay.
+
+    Args:
+        gflops: how fast this machine multiplies matrices, so that others can be compared with it.
+    """
     path = data_folder() / "notebook_times.json"
     times = read_json(path) if path.exists() else {}
     facts = machine()
     of_profile = times.setdefault(profile(), {"machine": "", "seconds": {}})
     of_profile["machine"] = f"{facts['CPU cores']} CPU cores, {facts['memory']}, GPU: {facts['GPU']}"
+    if gflops:
+        of_profile["gflops"] = round(gflops)
     of_profile["seconds"].update({name: round(value, 1) for name, value in seconds.items()})
     of_profile["seconds"] = dict(sorted(of_profile["seconds"].items()))
     return write_json(path, times)
@@ -210,7 +236,8 @@ def _torch_version() -> str:
     return str(torch.__version__)
 
 
-def _device() -> str:
+def device() -> str:
+    """The device that notebooks use here: a GPU that torch sees, else the CPU, or what `COURSE_DEVICE` names."""
     import torch
 
     asked = os.environ.get("COURSE_DEVICE")
@@ -235,8 +262,8 @@ def _apple_note(device: str) -> str | None:
 
 def profile() -> str:
     """Which budgets apply here: "cpu", "t4" (Colab's free GPU), "gpu" (any other of Nvidia's) or "mps" (Apple's)."""
-    if (device := _device()) != "cuda":
-        return device
+    if (here := device()) != "cuda":
+        return here
     import torch
 
     return "t4" if "T4" in torch.cuda.get_device_name(0) else "gpu"
@@ -249,12 +276,13 @@ def _seed() -> int:
     return int(asked)
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores that this process may use, which in a container can be fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _memory() -> str:
+def memory() -> str:
+    """The machine's memory in words, whoever uses it."""
     try:
         return f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GB"
     except (AttributeError, OSError, ValueError):  # Windows has no sysconf

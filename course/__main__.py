@@ -8,9 +8,11 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+import course
 from helpers.errors import CourseError
 
 COMMANDS = {
+    "doctor": "say what this machine has for the course, what will be slow and what is missing",
     "run": "run all notebooks in order, train the storyteller and let it tell a story",
     "train": "train a model from a recipe",
     "resume": "go on with a run that was stopped",
@@ -77,6 +79,7 @@ def _parser(command: str | None) -> argparse.ArgumentParser:
         '  python -m course generate "Once upon a time"',
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {course.__version__}")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=Parser)
     for name, summary in COMMANDS.items():
         if name != command:

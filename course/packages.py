@@ -36,11 +36,10 @@ def install_missing() -> None:
     """
     if not _is_here("torch"):
         raise CourseError("torch is not installed here: run the first command of README.md, or see pytorch.org")
-    missing = [package for module, package in PACKAGES.items() if not _is_here(module)]
+    missing = missing_packages()
     if not missing:
         return
-    lines = (repository_root() / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    versions = dict(line.split()[0].split("==") for line in lines if "==" in line)
+    versions = required_versions()
     exact = [f"{package}=={versions[package]}" if package in versions else package for package in missing]
     print("Installing what is missing here:", ", ".join(exact))
     problem = _pip(exact)
@@ -53,6 +52,25 @@ def install_missing() -> None:
             "README.md, in an environment of the course's own, where there is internet"
         )
     importlib.invalidate_caches()
+
+
+def missing_packages() -> list[str]:
+    """Those of `PACKAGES` that cannot be found here."""
+    return [package for module, package in PACKAGES.items() if not _is_here(module)]
+
+
+def required_versions(file: str = "requirements.txt") -> dict[str, str]:
+    """The packages of requirements.txt, or of another such file, with the versions that the course was tested with."""
+    lines = (repository_root() / file).read_text(encoding="utf-8").splitlines()
+    return dict(line.split()[0].split("==") for line in lines if "==" in line)
+
+
+def installed_version(package: str) -> str | None:
+    """The version of a package that is here, without what a build adds to it ("2.13.0+cpu"); None if it is not."""
+    try:
+        return importlib.metadata.version(package).partition("+")[0]
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def check_torch(version: str) -> None:

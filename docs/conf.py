@@ -30,6 +30,7 @@ html_math_renderer = "mathml"  # of book_extension: browsers draw it themselves,
 html_static_path = ["_static"]
 html_css_files = ["book.css"]
 html_js_files = ["book.js"]
+html_search_scorer = str(HERE / "_static" / "search.js")
 html_favicon = "_static/favicon.svg"
 html_show_copyright = False
 html_show_sphinx = False
@@ -49,4 +50,5 @@ html_theme_options = {
     "navbar_persistent": [],  # the search box stands in the side column already
     "extra_footer": "<p>Code and text: MIT licence. Bundled stories: public domain (CC0).</p>",
 }
-copybutton_selector = "div.cell_input div.highlight pre, div.highlight-bash pre, div.highlight-python pre"
+_COPIED = ("div.cell_input div.highlight", "div.highlight-bash", "div.highlight-sh", "div.highlight-python")
+copybutton_selector = ", ".join(f"{one} pre" for one in _COPIED)

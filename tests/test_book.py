@@ -148,6 +148,64 @@ def test_a_style_sheet_that_fetches_is_found(contents, tmp_path):
     assert book_faults.faults(tmp_path) == ["a.css: fetches from another host"]
 
 
+def test_what_the_search_knows_of_a_page(contents):
+    pytest.importorskip("sphinx")
+    import book_search
+    from docutils import nodes
+    from docutils.utils import new_document
+
+    setup = nodes.container("", nodes.literal_block(text="subprocess.run(git)"), classes=["cell", "tag_setup"])
+    code = nodes.literal_block(text="import torch\nfrom torch import nn\nx = torch.ones(3)  # from here on")
+    page = new_document("page")
+    page += [setup, nodes.paragraph(text="We import nothing."), code]
+    before = page.pformat()
+    seen = book_search.searched(page, [("single", "mask", "a", "main", None)])
+    assert page.pformat() == before
+    shown = [str(text) for text in seen.findall(nodes.Text) if "no-search" not in text.parent.parent.get("classes", [])]
+    assert shown == ["We import nothing.", "x = torch.ones(3)  # from here on"]
+    assert seen[-1]["entries"] == [("single", "mask", "a", "main", None)]
+
+
+def test_the_terms_of_the_glossary_lead_to_where_they_are_taught(contents):
+    pytest.importorskip("sphinx")
+    import book_search
+
+    glossary = (
+        "- **causal mask** (*look-ahead mask*): It hides\n  the future.\n"
+        "  [05, Hide](../notebooks/05_x.ipynb#hide)\n"
+        "- **head**: One of many.\n  [05, Heads](../notebooks/05_x.ipynb#heads)\n"
+    )
+    hide, heads = ("notebooks/05_x", "hide"), ("notebooks/05_x", "heads")
+    assert book_search.terms_of(glossary) == [
+        ("causal mask", *hide), ("look-ahead mask", *hide), ("head", *heads), ("mask", *hide)
+    ]  # fmt: skip
+    known = {name for name, _, _ in book_search.terms_of((DOCS / "glossary.md").read_text(encoding="utf-8"))}
+    assert {"attention", "perplexity", "temperature", "LayerNorm", "loss", "mask", "LoRA"} <= known
+
+
+@pytest.mark.parametrize(
+    ("address", "site"),
+    [
+        (setup_cell.UNSET, None),
+        ("Ada/stories", "https://ada.github.io/stories"),
+        ("ada/ada.github.io", "https://ada.github.io"),
+    ],
+)
+def test_a_preview_has_a_picture_where_the_book_has_an_address(contents, monkeypatch, address, site):
+    pytest.importorskip("docutils")
+    import book_meta
+
+    monkeypatch.setattr(setup_cell, "ADDRESS", address)
+    found = book_meta.tags("notebooks/05_self_attention", "5", "Heads.", "A book")
+    assert found["og:title"] == "5" and found["og:description"] == found["description"] == "Heads."
+    if site is None:
+        assert not {"og:url", "og:image"} & found.keys(), "no made-up address"
+    else:
+        assert found["og:url"] == f"{site}/notebooks/05_self_attention.html"
+        assert found["og:image"].startswith(f"{site}/_static/") and (DOCS / found["og:image"][len(site) + 1 :]).exists()
+        assert book_meta.tags("index", "x", "y", "z")["og:url"] == f"{site}/"
+
+
 # With Sphinx
 
 
@@ -280,6 +338,63 @@ def test_the_search_knows_the_words(html):
         where = found[kind]["attent"]  # the stem of "attention"
         names |= {found["docnames"][i] for i in (where if isinstance(where, list) else [where])}
     assert {"notebooks/05_self_attention", "notebooks/06_gpt2_decoder"} <= names
+
+
+# What a learner would look for, and the page that must come first.
+LOOKED_FOR = {
+    "attention": "notebooks/05_self_attention.html",
+    "perplexity": "notebooks/03_baselines.html#a-fair-measure",
+    "temperature": "notebooks/00_start_here.html#ask-for-other-stories",
+    "layernorm": "notebooks/06_gpt2_decoder.html#layernorm",
+    "loss": "notebooks/03_baselines.html#a-fair-measure",
+    "tokenizer": "notebooks/01_tokenization.html",
+    "floor": "notebooks/03_baselines.html#the-floor",
+    "mask": "notebooks/05_self_attention.html#step-6-hide-the-future",
+    "resume": "notebooks/07_training.html#killed-and-resumed",
+    "LoRA": "notebooks/12_pretrained_gpt2.html#lora-a-thin-correction",
+}
+SHOWN = """[...document.querySelectorAll('#search-results li')].map(one => [
+    one.querySelector('a').getAttribute('href'), one.querySelector('p.context')?.textContent ?? ''])"""
+
+
+def test_the_search_shows_first_where_a_thing_is_taught(html):
+    pytest.importorskip("websocket")
+    import browser
+
+    if browser.find_chromium() is None:
+        pytest.skip("no Chromium")
+    with browser.serve(html) as address, browser.Browser((1280, 900)) as reader:
+        for word, first in LOOKED_FOR.items():
+            reader.open(f"{address}/search.html?q={word}")
+            items = "document.querySelectorAll('#search-results li')"
+            assert reader.wait_for(f"{items}.length && [...{items}].every(one => one.querySelector('p.context'))"), word
+            found = reader.value(SHOWN)
+            assert found[0][0].startswith(first), f"{word}: {found[0][0]}"
+            places = [re.match(r"notebooks/|docs/teaching|", target)[0] for target, _ in found]
+            assert "notebooks/" not in places[places.index("docs/teaching") :] if "docs/teaching" in places else True
+            imports = re.compile(r"^\s*(?:import [\w.]+(?: as \w+)?$|from [\w.]+ import )", re.MULTILINE)
+            assert not [target for target, shown in found if imports.search(shown)], word
+
+
+def test_the_index_has_no_words_of_the_setup_cell(html):
+    index = (html / "searchindex.js").read_text(encoding="utf-8")
+    found = json.loads(index[len("Search.setIndex(") : index.rindex(")")])
+    named = found["terms"].get("lowspeedlimit", [])  # of git's options in the setup cell
+    assert named == []
+
+
+def test_every_page_has_one_first_heading_and_says_what_it_is(pages):
+    for name, page in pages.items():
+        if name.startswith("_static/"):
+            continue
+        assert len(page.all("h1")) == 1, name
+        meta = {tag.get("name") or tag.get("property"): tag.get("content") for tag in page.all("meta")}
+        assert meta["og:title"] and meta["og:site_name"]
+        if name not in ("genindex.html", "search.html"):
+            assert 20 <= len(meta["description"]) <= 200 and meta["og:description"] == meta["description"], name
+    descriptions = [page.text.split('name="description" content="')[1].split('"')[0] for page in
+                    (pages[f"notebooks/{name}.html"] for name in WRITTEN)]  # fmt: skip
+    assert len(set(descriptions)) == len(WRITTEN)
 
 
 def test_formulas_are_drawn_without_a_script(pages):

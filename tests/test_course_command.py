@@ -1,6 +1,7 @@
-"""README's first command, on small notebooks: progress, pages, times, failures, the story at the end."""
+"""README's command that runs all, on small notebooks: progress, pages, times, failures, the story at the end."""
 
 import argparse
+import os
 
 import nbformat
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from course.cli import run as command
 from course.site import notebooks
 from helpers.errors import CourseError
-from helpers.files import read_json
+from helpers.files import read_json, write_json
 
 
 def notebook(*cells: str):
@@ -49,7 +50,8 @@ def test_it_runs_all_keeps_the_pages_trains_and_tells(world, capsys):
     assert 'href="01_second.html"' in (root / "runs" / "pages" / "00_first.html").read_text(encoding="utf-8")
     assert "01_second.html" in (root / "runs" / "pages" / "index.html").read_text(encoding="utf-8")
     assert notebooks.read(root / "runs" / "pages" / "01_second.ipynb").cells[2].outputs
-    assert [words[0] for words in calls] == ["train", "generate"]
+    assert [words[0] for words in calls] == ["generate", "train", "generate"]
+    assert "data" in calls[0][2] and "runs" in calls[2][2], "first the shipped storyteller, then one's own"
     assert {path: path.read_bytes() for path in (root / "notebooks").iterdir()} == before, "the checkout is dirty"
 
 
@@ -61,7 +63,21 @@ def test_a_failing_notebook_is_named_with_its_cell_and_error(world, capsys):
     assert "FAILED 00_first: code cell 2 ('# divide') failed: ZeroDivisionError: division by zero" in said
     assert "01_second: done" in said, "the others still run"
     assert "ZeroDivisionError" in (root / "runs" / "pages" / "00_first.html").read_text(encoding="utf-8")
-    assert calls == []
+    assert [words[0] for words in calls] == ["generate"], "nothing is trained"
+
+
+def test_it_says_first_what_comes_how_long_it_takes_and_where_the_pages_will_be(world, capsys, monkeypatch):
+    root, _ = world
+    monkeypatch.chdir(root)
+    times = {"seconds": {"00_first": 130.0, "07_another": 1000.0}}
+    write_json(root / "data" / "notebook_times.json", {command.course.profile(): times})
+    assert run("--skip-training") == 0
+    said = capsys.readouterr().out.partition("[1/2]")[0]
+    for words in ("2 notebooks to run", "1 notebook took 2 minutes", "1 notebook nobody has timed", "Ctrl-C"):
+        assert words in said
+    assert f"go to {'runs/pages'.replace('/', os.sep)}." in said
+    assert "At the end" not in said, "nothing is trained"
+    assert said.rstrip().endswith("by the storyteller that comes with the course:")
 
 
 def test_only_some_and_no_training(world):
@@ -87,7 +103,7 @@ def test_what_a_notebook_has_just_trained_is_not_trained_again(world):
     path = root / "runs" / "storyteller" / "model.safetensors"
     cell = f"import pathlib\np = pathlib.Path({str(path)!r})\np.parent.mkdir()\np.write_text('weights')"
     nbformat.write(notebook(cell), root / "notebooks" / "01_second.ipynb")
-    assert run() == 0
+    assert run("--only", "00,01") == 0
     assert [words[0] for words in calls] == ["generate"]
 
 
@@ -102,3 +118,4 @@ def test_times_are_recorded_beside_those_of_others(world):
     assert run("--only", "01", "--skip-training", "--record-times") == 0
     (profile,) = read_json(root / "data" / "notebook_times.json").values()
     assert list(profile["seconds"]) == ["00_first", "01_second"] and "cores" in profile["machine"]
+    assert profile["gflops"] > 0, "how fast the machine is, so that another can be compared with it"

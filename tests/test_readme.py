@@ -1,7 +1,9 @@
-"""README.md keeps what others rely on: two commands first, one line each; a true map; links that lead."""
+"""README.md keeps what others rely on: one line to start, two for the curious; a true map; links that lead."""
 
 import re
+import shutil
 import stat
+import subprocess
 import sys
 
 import pytest
@@ -10,6 +12,7 @@ import readme_picture
 import readme_tree
 
 from course.site import setup_cell
+from course.site.syllabus import SYLLABUS
 from helpers.files import repository_root
 
 ROOT = repository_root()
@@ -20,19 +23,36 @@ def blocks() -> list[str]:
     return re.findall(r"^```bash\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE)
 
 
-def test_the_first_two_blocks_are_the_two_commands_one_line_each():
+MAKE = "python3 -m venv .venv && .venv/bin/python -m pip install -q -r requirements.txt"
+
+
+def test_a_learner_first_meets_one_line_that_opens_notebook_00_and_says_what_comes():
+    """It is fenced as `sh`, so that the `bash` blocks begin with the two commands for machines."""
+    language, first = re.search(r"^```(\w+)\n(.*?)^```", README, flags=re.DOTALL | re.MULTILINE).groups()
+    said, *make, last = first.strip().split(" && ")
+    assert language == "sh" and first.count("\n") == 1
+    assert re.fullmatch(r'echo "[^"$`]+"', said)
+    assert " && ".join(make) == MAKE.replace("-q ", ""), "what pip does is to be seen"
+    notebook = last.removeprefix(".venv/bin/jupyter lab ")
+    assert notebook == f"notebooks/{SYLLABUS[0].name}.ipynb" and (ROOT / notebook).is_file()
+
+
+def test_the_first_two_bash_blocks_are_the_two_commands_one_line_each():
     run, test = blocks()[:2]
     assert run.count("\n") == test.count("\n") == 1
-    python = ".venv/bin/python -m"
-    make = f"python3 -m venv .venv && {python} pip install -q -r requirements.txt"
-    assert run.strip() == f"{make} && {python} course run"
-    assert test.strip() == f"{make} && {python} pytest"
+    assert run.strip() == f"{MAKE} && .venv/bin/python -m course run"
+    assert test.strip() == f"{MAKE} && .venv/bin/python -m pytest"
 
 
 def test_the_ci_script_takes_its_command_from_the_readme():
     script = ROOT / ".ci" / "run"
     assert sys.platform == "win32" or script.stat().st_mode & stat.S_IXUSR
-    assert "pytest" not in script.read_text(encoding="utf-8"), "the README alone says how tests are run"
+    text = script.read_text(encoding="utf-8")
+    assert "pytest" not in text, "the README alone says how tests are run"
+    if shutil.which("awk"):
+        program = re.search(r"awk '([^']+)' README\.md", text)[1]
+        found = subprocess.run(["awk", program, "README.md"], cwd=ROOT, capture_output=True, text=True, check=True)
+        assert found.stdout == blocks()[1]
 
 
 def test_the_map_is_true():
@@ -67,7 +87,10 @@ def test_links_inside_the_course_lead_somewhere(page):
 
 
 def test_the_link_to_colab_has_the_address_of_the_setup_cell():
-    assert set(re.findall(r"github(?:\.com)?/([\w.-]+/[\w.-]+)", README)) == {setup_cell.ADDRESS}
+    others = {"karpathy/nanoGPT", "rasbt/LLMs-from-scratch"}  # that the course is set beside
+    assert set(re.findall(r"github(?:\.com)?/([\w.-]+/[\w.-]+)", README)) - others == {setup_cell.ADDRESS}
+    colab = f"https://colab.research.google.com/github/{setup_cell.ADDRESS}/blob/main/notebooks/{SYLLABUS[0].name}.ipynb"
+    assert f"]({colab})" in README
 
 
 def test_the_lines_that_tell_a_story_from_python_do(monkeypatch, capsys):

@@ -107,6 +107,39 @@ def test_a_lecture_has_slides_enough_and_not_too_many(path):
             assert set(row.sections) <= sections, row
 
 
+def test_slides_are_counted_for_the_row_that_shows_them():
+    spots = slide_minutes.places(made_slides())
+    rows = slide_minutes.lecture(PLAN, 50)
+    every = [row for minutes in slide_minutes.LECTURES for row in slide_minutes.lecture(PLAN, minutes)]
+    shown = slide_minutes.shown_in(rows, spots, every)
+    assert slide_minutes.slides_by_row(rows, spots, shown) == [1, 2, 3], "Two opens for its part, Recap closes"
+    assert sum(slide_minutes.slides_by_row(rows, spots, [True] * len(spots))) == len(spots) - 1, "but for the card"
+
+
+@each
+@pytest.mark.parametrize("minutes", slide_minutes.LECTURES)
+def test_a_row_has_a_minute_for_each_slide_beside_its_exercises(path, minutes):
+    """An exercise takes what its card states; one that is only begun, five minutes; a demonstration, three."""
+    cells = notebooks.read(path).cells
+    spots, plan = slide_minutes.places(slides_of(cells)), slide_minutes.plan_of(cells)
+    every = [row for lecture in slide_minutes.LECTURES for row in slide_minutes.lecture(plan, lecture)]
+    rows = slide_minutes.lecture(plan, minutes)
+    counts = slide_minutes.slides_by_row(rows, spots, slide_minutes.shown_in(rows, spots, every))
+    for row, slides in zip(rows, counts, strict=True):
+        asked = sum(int(taken) for taken in re.findall(r"\((\d+) min\)", row.what))
+        exercises = min(asked, 5) if "begun" in row.what else asked
+        rest = row.end - row.start - exercises
+        least = max(slides, 3 if "emonstration" in row.what else 0)
+        assert rest >= least, f"{slides} slides and {exercises} minutes of exercises do not fit: {row.what}"
+
+
+@each
+@pytest.mark.parametrize("minutes", slide_minutes.LECTURES)
+def test_a_lecture_ends_with_the_recap_and_has_time_for_it(path, minutes):
+    last = slide_minutes.lecture(slide_minutes.plan_of(notebooks.read(path).cells), minutes)[-1]
+    assert "Recap" in last.sections and last.end - last.start >= 2
+
+
 def test_the_deck_carries_it():
     pytest.importorskip("latex2mathml")  # its formulas; .ci/run installs docs/requirements.txt and asks again
     path = next(path for path in BOOKS if path.name.startswith("05"))
@@ -114,4 +147,4 @@ def test_the_deck_carries_it():
     first = re.sub(r"<[^>]+>", "", notes[0])
     assert "One sentence to leave them with: attention is" in first and "50 minutes: leave out" in first
     leak = next(note for note in notes if "demonstration 2" in note)
-    assert "minute 30 to 39" in leak
+    assert "minute 26 to 34" in leak

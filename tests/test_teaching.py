@@ -3,13 +3,17 @@
 import ast
 import builtins
 import re
+from collections import Counter
 from functools import cache
 
 import lecture_copy
 import pytest
+import slide_cells
 
+from course.checks.cells import exercise_cells
 from course.checks.exercise import CHANGES_INPUT, RAISED, RETURNS_NOTHING, TOO_SLOW
 from course.checks.registry import load_checks
+from course.classroom import giveaways, quizzes
 from course.classroom.points import points_of
 from course.site import notebooks
 from course.site.syllabus import SYLLABUS
@@ -110,8 +114,8 @@ def test_the_minutes_of_a_lecture_add_up(entry, minutes):
     for taken, what, where in lecture:
         assert what and where.startswith("*§ ")
         begun = "begun" in what
-        for numbers, asked in exercises_named_with_minutes(what):
-            assert begun or asked <= int(taken), f"{numbers} does not fit into {taken} minutes"
+        asked = sum(asked for _, asked in exercises_named_with_minutes(what))
+        assert begun or asked <= int(taken), f"the exercises do not fit into {taken} minutes: {what}"
 
 
 @each
@@ -146,8 +150,8 @@ def test_every_exercise_is_in_class_or_at_home_and_has_its_marks(entry):
         assert slugs and not set(slugs) - known, f"{number} can end with {sorted(known)}"
     in_class = {number for number, row in told.items() if row[2] == "class"}
     long = part(plan, "In 80 minutes")
-    named = {n for numbers, _ in exercises_named_with_minutes(long) for n in numbers}
-    assert in_class <= named
+    whole = " ".join(row[1] for row in rows(long) if "begun" not in row[1])
+    assert in_class <= {n for numbers, _ in exercises_named_with_minutes(whole) for n in numbers}, "all of it, in class"
     for row in rows(long):
         at_home = {n for numbers, _ in exercises_named_with_minutes(row[1]) for n in numbers} - in_class
         assert not at_home or "begun" in row[1], f"{at_home} is for home, and the lecture does all of it"
@@ -160,28 +164,139 @@ def test_minutes_of_exercises_are_those_of_their_cards(page):
         assert sum(registered(number).minutes for number in numbers) == minutes, numbers
 
 
-@pytest.mark.parametrize("schedule", ("Five weeks", "Ten weeks", "Two days"))
-def test_each_schedule_covers_every_notebook(schedule):
-    text = next(s for s in part(GENERAL, "Schedules").split("\n### ") if s.startswith(schedule))
-    column = 2 if schedule == "Two days" else 1
-    named = {number for row in rows(text) for number in re.findall(r"\b\d\d\b", row[column])}
-    assert named == {entry.number for entry in ENTRIES}
-    for row in rows(text):
-        own = {int(number) for number in re.findall(r"\b\d\d\b", row[column])}
-        for numbers, _ in exercises_named_with_minutes(" ".join(row)):
-            assert {int(n.split(".")[0]) for n in numbers} <= own, row
+WEEKS = {"Five weeks": 10, "Ten weeks": 10, "Fourteen weeks": 14}  # sessions of the first, rows of the others
 
 
-def test_ten_weeks_give_out_every_exercise_once():
-    text = next(s for s in part(GENERAL, "Schedules").split("\n### ") if s.startswith("Ten weeks"))
-    given = [n for numbers, _ in exercises_named_with_minutes(text) for n in numbers]
-    assert sorted(given) == sorted(n for entry in ENTRIES for n in exercises(entry.number))
-    for row in rows(text):  # a lab has 50 minutes
-        assert sum(minutes for _, minutes in exercises_named_with_minutes(row[3])) <= 50
+def schedule(name: str) -> str:
+    return next(s for s in part(GENERAL, "Schedules").split("\n### ") if s.startswith(name))
+
+
+def columns(name: str) -> list[dict[str, str]]:
+    """The rows of a schedule, by the heads of its columns."""
+    text = schedule(name)
+    head = next(line for line in text.split("\n") if line.startswith("|"))
+    heads = [cell.strip() for cell in head.strip("|").split("|")]
+    return [dict(zip(heads, row, strict=True)) for row in rows(text)]
+
+
+def books_of(row: dict[str, str]) -> set[str]:
+    places = ("notebook", "taught", "read at home")
+    return {number for place in places for number in re.findall(r"\b\d\d\b", row.get(place, ""))}
+
+
+def given(row: dict[str, str], column: str) -> list[str]:
+    return [n for numbers, _ in exercises_named_with_minutes(row.get(column, "")) for n in numbers]
+
+
+def minutes_of(row: dict[str, str], column: str) -> int:
+    return sum(minutes for _, minutes in exercises_named_with_minutes(row.get(column, "")))
+
+
+def whole_in(plan: str) -> set[str]:
+    """The exercises that the 80 minutes do from beginning to end."""
+    told = [row[1] for row in rows(part(plan, "In 80 minutes")) if "begun" not in row[1]]
+    return {n for what in told for numbers, _ in exercises_named_with_minutes(what) for n in numbers}
+
+
+@pytest.mark.parametrize("name", (*WEEKS, "Two days"))
+def test_each_schedule_covers_every_notebook(name):
+    table = columns(name) if name in WEEKS else [row for half in two_days() for row in half]
+    assert {number for row in table for number in books_of(row)} == {entry.number for entry in ENTRIES}
+    for row in table:
+        asked = {n for numbers, _ in exercises_named_with_minutes(" ".join(row.values())) for n in numbers}
+        assert {f"{int(n.split('.')[0]):02d}" for n in asked} <= books_of(row), row
+
+
+@pytest.mark.parametrize("name", WEEKS)
+def test_a_schedule_has_its_sessions_and_no_exercise_twice(name):
+    table = columns(name)
+    held = [row for row in table if row.get("session", "") not in ("before", "after")]
+    assert len(held) == WEEKS[name]
+    every = [n for row in table for column in ("in the lab", "at home afterwards") for n in given(row, column)]
+    assert len(set(every)) == len(every)
+
+
+@pytest.mark.parametrize("name", ("Ten weeks", "Fourteen weeks"))
+def test_a_lab_has_fifty_minutes_and_what_is_marked_class(name):
+    for row in columns(name):
+        assert minutes_of(row, "in the lab") <= 50, row
+        if row["in the lab"] == "-":
+            continue
+        for number in re.findall(r"\d\d", row["taught"]):
+            plan = (DOCS / "teaching" / f"{number}.md").read_text(encoding="utf-8")
+            marked = {told[0].split(" ")[0] for told in rows(part(plan, "Exercises")) if told[2] == "class"}
+            assert marked <= set(given(row, "in the lab")), number
+
+
+def test_the_exercises_at_home_fit_a_week():
+    for name in ("Ten weeks", "Fourteen weeks"):
+        assert max(minutes_of(row, "at home afterwards") for row in columns(name)) <= 120
+    week = Counter()
+    for row in columns("Five weeks"):
+        if "." in row["session"]:
+            week[row["session"].split(".")[0]] += minutes_of(row, "at home afterwards")
+    assert len(week) == 5 and max(week.values()) <= 150
+
+
+def test_what_is_set_for_marks_is_not_done_in_the_lecture():
+    for row in columns("Five weeks"):
+        if row["plan"] == "80 minutes":
+            plan = (DOCS / "teaching" / f"{row['notebook']}.md").read_text(encoding="utf-8")
+            assert not set(given(row, "at home afterwards")) & whole_in(plan), row
+
+
+def test_the_student_who_is_worked_through_is_reckoned_rightly():
+    table = rows(GENERAL.split("\n### A student's marks")[1].split("\n### ")[0])
+    number = lambda text: float(re.match(r"[\d.]+", text)[0])  # noqa: E731
+    *parts, together = table
+    weights = dict(row[:2] for row in rows(part(GENERAL, "Assessment").split("\n### ")[0]) if len(row) == 3)
+    total = 0
+    for name, got, of, share, weight, adds in parts:
+        assert weights[name] == weight
+        assert number(share) == pytest.approx(100 * number(got) / number(of), abs=0.05)
+        assert number(adds) == pytest.approx(number(got) / number(of) * number(weight), abs=0.05)
+        total += number(got) / number(of) * number(weight)
+    assert sum(number(weight) for weight in weights.values()) == 100 and number(together[5]) == round(total, 1)
+    at_home = [n for row in columns("Ten weeks") for n in given(row, "at home afterwards")]
+    assert number(parts[0][2]) == sum(points_of(registered(n)) for n in at_home)
+    taught = [n for row in columns("Ten weeks") for n in re.findall(r"\d\d", row["taught"])]
+    assert number(parts[1][2]) == sum(len(quizzes.load(n).questions) for n in taught)
+    assert points_of(registered("6.2")) == 1 and "6.2" in at_home
+    assert "`exact`" in next(row[2] for row in rows(part(plan_of(ENTRIES[6]), "Marks")) if row[0].startswith("6.2 "))
+    marks = {row[0]: row[1] for row in rows(part(GENERAL, "Assessment").split("\n### ")[0]) if len(row) == 2}
+    reached = int(total + 0.5)
+    assert next(mark for mark, least in marks.items() if reached >= number(least)) == "B"
+
+
+def test_the_table_of_plans_has_the_titles_of_the_map():
+    shown = re.findall(r"^\| (\d\d) (.+?) \| \[teaching/", GENERAL, flags=re.MULTILINE)
+    assert shown == [(entry.number, entry.title) for entry in ENTRIES]
+
+
+@each
+def test_no_demonstration_has_a_line_of_what_is_solved_at_home(entry):
+    plan, cells = plan_of(entry), exercise_cells(book(entry.name))
+    shown = {one.title: one.code for one in lecture_copy.demonstrations(plan)}
+    at_home = [row[0].split(" ")[0] for row in rows(part(plan, "Exercises")) if row[2] == "home"]
+    assert not {number: found for number in at_home if (found := giveaways.copied_lines(cells[number], shown))}
+
+
+@each
+def test_no_slide_shows_a_hint_or_a_solution(entry):
+    for cells in slide_cells.slides_of(book(entry.name).cells):
+        shown = "\n".join(cell.source for cell in cells)
+        assert not re.search(r"<summary>(?:Hint|Solution)", shown)
+
+
+def two_days() -> list[list[dict[str, str]]]:
+    """The tables of both days."""
+    heads = ("from", "minutes", "notebook", "what")
+    halves = re.split(r"^\*\*The second day", schedule("Two days"), flags=re.MULTILINE)
+    return [[dict(zip(heads, row, strict=True)) for row in rows(half)] for half in halves]
 
 
 def test_the_two_days_are_on_time():
-    text = next(s for s in part(GENERAL, "Schedules").split("\n### ") if s.startswith("Two days"))
+    text = schedule("Two days")
     clock = None
     for start, minutes, _, what in rows(text):
         hour, minute = map(int, start.split(":"))

@@ -6,6 +6,7 @@ from functools import partial
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from course.bench import system_memory
 from course.bench.memory import peak_bytes
 from helpers.hardware import HALF
 from helpers.model import GPT, GPTConfig
@@ -95,9 +96,5 @@ def free_memory(device: torch.device) -> float:
         return torch.cuda.mem_get_info(device)[0] + kept
     if device.type == "mps" and hasattr(torch.mps, "recommended_max_memory"):  # shared with the CPU
         return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    try:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            lines = dict(line.split(":") for line in file)
-        return 1024 * int(lines["MemAvailable"].split()[0])
-    except (OSError, KeyError, ValueError):
-        return 4e9
+    free = system_memory.free_memory()
+    return 4e9 if free is None else free

@@ -80,7 +80,7 @@ def find(book, exercises: Mapping[str, Exercise], name: str = "") -> list[Findin
     tried, literals = candidates(visible, scope), _literals(visible)
     found = []
     for number, cells in exercise_cells(book).items():
-        lines = [(cell, f"`{line}`", "lines of the solution") for cell, line in _copied_lines(cells, visible)]
+        lines = [(cell, f"`{line}`", "lines of the solution") for cell, line in copied_lines(cells, visible)]
         try:
             exercise, part = exercises[number], scope[exercises[number].part]
             questions = _questions(exercise, part, cells.stub.source)
@@ -110,7 +110,8 @@ def _refuses(*_, **__):
     raise _UsesThePart
 
 
-def _copied_lines(cells, visible: Mapping[int, str]) -> list[tuple[int, str]]:
+def copied_lines(cells, visible: Mapping[int, str]) -> list[tuple[int, str]]:
+    """Where visible cells have lines of an exercise's solution, under whatever names: (the cell's key, the line)."""
     solution, stub = ast.parse(solution_of(cells.hints)), ast.parse(cells.stub.source)
     answer, asked = solution.body[-1], stub.body[-1]
     functions = [answer]

@@ -1,6 +1,7 @@
-"""Run every notebook in order, train the storyteller, and let it tell a story.
+"""Tell a story, run every notebook in order, train a storyteller, and let that one tell a story, too.
 
-The executed notebooks are kept as pages in runs/pages; the stored ones are not touched.
+The executed notebooks are kept as pages in runs/pages; the stored ones are not touched. What comes, and how long it
+takes, is said first.
 
 examples:
   python -m course run
@@ -17,9 +18,10 @@ import time
 from pathlib import Path
 
 import course
+from course import doctor
 from course.site import notebooks
 from helpers.errors import CourseError
-from helpers.files import repository_root, runs_folder, write_atomically
+from helpers.files import data_folder, repository_root, runs_folder, write_atomically
 
 STOPPED = 130  # as a shell reports Ctrl-C
 _POLITE = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # one is not on Windows
@@ -45,11 +47,19 @@ def run(arguments: argparse.Namespace) -> int:
     started = time.time()
     seconds, failures = {}, {}
     pages = runs_folder() / "pages"
+    print(f"{_count(chosen)} to run from top to bottom, one after the other.", flush=True)  # before torch is imported
+    known = course.notebook_seconds(course.profile())
+    print(_what_comes(chosen, known, pages, not arguments.skip_training), flush=True)
+    if not arguments.only:
+        print("\nFirst a story, by the storyteller that comes with the course:\n", flush=True)
+        if code := _tell(data_folder() / "storyteller"):
+            return code
+        print()
     for number, (path, book) in enumerate(zip(chosen, books, strict=True), start=1):
         label = f"[{number}/{len(chosen)}] {path.stem}"
         begun = time.perf_counter()
         try:
-            notebooks.execute(book, _progress(label))
+            notebooks.execute(book, _progress(label, known.get(path.stem)))
         except CourseError as error:
             failures[path.stem] = str(error)
         except KeyboardInterrupt:
@@ -66,23 +76,54 @@ def run(arguments: argparse.Namespace) -> int:
         print("\n" + "\n".join(f"FAILED {name}: {problem}" for name, problem in failures.items()))
         return 1
     if arguments.record_times:
-        print(f"The times are kept in {_from_here(course.record_times(seconds))}.")
+        speed, _ = doctor.gflops(course.device())
+        print(f"The times are kept in {_from_here(course.record_times(seconds, speed))}.")
     if arguments.skip_training:
         return 0
     return _train_and_tell(started, arguments.steps)
 
 
-def _progress(label: str):
-    """Rewrites one line where there is a terminal; elsewhere one line a notebook is enough."""
+def _count(chosen: list[Path]) -> str:
+    return f"{len(chosen)} notebook{'s' if len(chosen) != 1 else ''}"
+
+
+def _what_comes(chosen: list[Path], known: dict[str, float], pages: Path, trains: bool) -> str:
+    """How long the command will take, where to find what it makes, and how it ends.
+
+    Args:
+        known: measured seconds by notebook.
+    """
+    timed = [path for path in chosen if path.stem in known]
+    untimed = [path for path in chosen if path.stem not in known]
+    lines = []
+    if timed:
+        lines.append(f"{_count(timed)} took {course.in_words(sum(known[path.stem] for path in timed))} when timed.")
+    if untimed:
+        lines.append(f"{_count(untimed)} nobody has timed on a machine of this profile.")
+    lines.append(f"The executed pages go to {_from_here(pages)}. Ctrl-C stops, and says how to go on.")
+    if trains:
+        lines.append("At the end a storyteller that was trained here, in notebook 07 or then, tells a story.")
+    lines.append("This is to see that everything runs; to learn, open notebooks/00_start_here.ipynb in Jupyter.")
+    return "\n".join(lines)
+
+
+def _progress(label: str, seconds: float | None):
+    """Rewrites one line where there is a terminal; elsewhere one line a notebook is enough.
+
+    Args:
+        seconds: that the notebook took when it was timed.
+    """
+    about = f", {course.in_words(seconds)} in all" if seconds else ""
     if not sys.stdout.isatty():
-        print(f"{label} ...", flush=True)
+        print(f"{label} ...{about.replace(', ', ' ')}", flush=True)
         return None
-    return lambda done, of: print(f"\r{label}: cell {done} of {of} ", end="", flush=True)
+    return lambda done, of: print(f"\r{label}: cell {done} of {of}{about} ", end="", flush=True)
 
 
 def _say_done(label: str, seconds: float, problem: str | None) -> None:
     start = "\r" if sys.stdout.isatty() else ""
-    print(f"{start}{label}: {'FAILED, ' + problem if problem else f'done in {seconds:.0f} s'}    ", flush=True)
+    said = f"FAILED, {problem}" if problem else f"done in {seconds:.0f} s"
+    print(f"{start}{label}: {said:<40}", flush=True)  # which covers the line of its cells
 
 
 def _keep_page(book, name: str, pages: Path) -> None:
@@ -119,7 +160,11 @@ def _train_and_tell(started: float, steps: int | None) -> int:
         if done:
             return done
     print("\nA story told by the model that was just trained:\n", flush=True)
-    return _course("generate", "--model", str(out), PROMPT, "--seed", str(course.SEED))
+    return _tell(out)
+
+
+def _tell(model: Path) -> int:
+    return _course("generate", "--model", str(model), PROMPT, "--seed", str(course.SEED))
 
 
 def _course(*arguments: str) -> int:

@@ -34,6 +34,7 @@ _REPOSITORY = f"https://github.com/{ADDRESS}"
 
 _FENCED = re.compile(r"(^ *(```+|~~~+).*?^ *\2[`~]* *$|`[^`\n]+`)", flags=re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"(\]\()([^)\s]+)(\))")
+_START = re.compile(r"\*\*(\[Start here\]\([^)]*\))\*\*")  # a button in the book, as the badge is
 _BADGE = re.compile(r"\[!\[(Open in Colab)\]\([^)]*\)\]\(([^)]*)\)")
 
 
@@ -68,7 +69,8 @@ def front_page(text: str) -> str:
     readme = (repository_root() / "README.md").read_text(encoding="utf-8")
     text = text.replace("<!-- map -->", readme_map.table().replace("| |", "| no. |", 1))
     text = text.replace("<!-- contents -->", _tables_of_contents())
-    return re.sub(r"<!-- readme: (.*) -->", lambda mark: _section(readme, mark[1]), text)
+    text = re.sub(r"<!-- readme: (.*) -->", lambda mark: _section(readme, mark[1]), text)
+    return _START.sub(r"\1{.colab}", text)
 
 
 def _section(readme: str, heading: str) -> str:

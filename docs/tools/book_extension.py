@@ -3,7 +3,10 @@
 import json
 
 import book_contents
+import book_meta
+import book_search
 import latex2mathml.converter
+import sphinx.search
 from docutils import nodes
 from myst_nb.core.render import NbElementRenderer
 
@@ -59,5 +62,8 @@ def _block_math(writer, node) -> None:
 def setup(app) -> dict:
     NbElementRenderer.render_image = _render_image_with_alt
     app.add_html_math_renderer("mathml", (_inline_math, None), (_block_math, None))
+    sphinx.search.IndexBuilder = book_search.CourseIndex
     app.connect("source-read", adapt)
+    app.connect("env-updated", book_search.add_terms)
+    app.connect("html-page-context", book_meta.add_tags)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -6,7 +6,6 @@ import http.server
 import itertools
 import json
 import os
-import shutil
 import subprocess
 import tempfile
 import threading
@@ -14,15 +13,10 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+from course.doctor import find_chromium
 from helpers.errors import CourseError
 
 SECONDS = 60  # the browser may take to start, or a page to load
-_NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
-
-
-def find_chromium() -> str | None:
-    """The path of an installed Chromium or Chrome."""
-    return next(filter(None, map(shutil.which, _NAMES)), None)
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):

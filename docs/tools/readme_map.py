@@ -1,4 +1,4 @@
-"""Write the map of the course into README.md, from the syllabus and the recorded times.
+"""Write the map of the course into README.md, from the syllabus, the hours to learn and the recorded times.
 
 python docs/tools/readme_map.py
 """
@@ -8,6 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+import learning_time
 from readme_tables import with_table
 
 import course
@@ -17,12 +18,13 @@ from helpers.files import repository_root, write_atomically
 
 def table() -> str:
     """The map as a Markdown table; a notebook that does not exist is called planned, and has no link."""
-    seconds = course.notebook_seconds("cpu")
-    rows = ["| | notebook | what it does | minutes |", "|---|---|---|---|"]
+    seconds, learning = course.notebook_seconds("cpu"), learning_time.times()
+    rows = ["| | notebook | what it does | hours to learn | minutes to run |", "|---|---|---|---|---|"]
     for entry in SYLLABUS:
         name = f"[{entry.title}](notebooks/{entry.name}.ipynb)" if entry.exists else entry.title
+        hours = f"{learning[entry.name].hours:.1f}" if entry.exists else ""
         minutes = _minutes(seconds.get(entry.name)) if entry.exists else "planned"
-        rows.append(f"| {entry.number} | {name} | {entry.line} | {minutes} |")
+        rows.append(f"| {entry.number} | {name} | {entry.line} | {hours} | {minutes} |")
     return "\n".join(rows)
 
 

@@ -61,6 +61,7 @@ COURSE = {
     "text_metrics.py": "diversity, overlap with the training stories (09)",
     "saved.py": "whether what was saved is what a run goes on from",
     "export.py": "a trained model as a folder that transformers loads (12)",
+    "doctor.py": "what a machine has for the course, what will be slow on it, what is missing (00)",
     "packages.py": "what a notebook needs and is missing is installed; the oldest torch",
     "colab.py": "a disk that outlives Colab's machine",
     "keeper.py": "copies of a run on such a disk, written over in place",

@@ -22,6 +22,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import course
+from course import doctor
 from course.site import notebooks
 from helpers.errors import CourseError
 from helpers.files import write_atomically
@@ -87,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
         with fresh_runs_folder():
             seconds = {path.stem: refresh(path, asked.source) for path in chosen}
         if asked.record_times:
-            course.record_times(seconds)
+            course.record_times(seconds, doctor.gflops(course.device())[0])
             say_times(chosen)
     except CourseError as error:
         print(f"\n{error}", file=sys.stderr)

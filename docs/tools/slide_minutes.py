@@ -83,6 +83,22 @@ def shown_in(rows: Sequence[Row], spots: Sequence[Place], elsewhere: Sequence[Ro
     return shown
 
 
+def slides_by_row(rows: Sequence[Row], spots: Sequence[Place], shown: Sequence[bool]) -> list[int]:
+    """How many slides each row of a lecture has, the cards of its exercises not counted.
+
+    What opens the deck belongs to the first row; what closes it, where no row names it, to the last.
+    """
+    counts = [0] * len(rows)
+    inside = {spot.part: spot.section for spot in spots if spot.part}
+    for spot in (spot for spot, on in zip(spots, shown, strict=True) if on and not spot.exercise):
+        of_part = [i for i, row in enumerate(rows) if spot.part in row.sections]
+        of_section = [i for i, row in enumerate(rows) if spot.section in row.sections]
+        of_its_parts = [i for i, row in enumerate(rows) if spot.section in map(inside.get, row.sections)]
+        otherwise = [0 if spot.section == spots[0].section else len(rows) - 1]
+        counts[(of_part or of_section or of_its_parts or otherwise)[0]] += 1
+    return counts
+
+
 def runs(numbers: Sequence[int]) -> str:
     """Numbers in words: "5, 18, 25 to 29"."""
     found: list[list[int]] = []
