@@ -15,6 +15,7 @@ from helpers.files import repository_root
 
 # Pages beside the notebooks, each where it exists; another page in docs/ joins the last part.
 PARTS = {
+    "To play with": ["docs/living_page.md"],
     "To look things up": ["docs/glossary.md", "docs/exercises.md"],
     "For instructors": ["docs/teaching.md", "docs/grading.md"],
     "How it was made": [

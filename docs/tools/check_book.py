@@ -118,7 +118,9 @@ class Reader:
 
     def open(self, page: str) -> None:
         self.browser.open(f"{self.address}/{page}")
-        if not self.browser.wait_for("document.documentElement.dataset.theme"):
+        # The living page is busy until its model is there.
+        ready = "document.documentElement.dataset.theme && !document.querySelector('[aria-busy=true]')"
+        if not self.browser.wait_for(ready):
             raise CourseError(f"{page} did not load")
 
     def faults(self, page: str, theme: str) -> list[str]:
