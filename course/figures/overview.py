@@ -67,7 +67,6 @@ def overview(logs: Sequence[Sequence[Mapping]], floor: float, story: str):
     )
 
 
-
 def _right(rows: Sequence[Mapping], role: str) -> list[float]:
     """How many per cent of a role's mentions were right, at each step that was followed."""
     return [100 * row["skills"][role]["right"] for row in rows if row.get("skills")]

@@ -25,6 +25,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from course.figures import panels, svg
+from course.figures.contrasts import contrast, luminance
 
 # Dark to light in nearly equal steps of lightness (L* 18, 34, 47, 59, 72, 84), so a greyscale print keeps
 # them apart, and neighbours differ in blueness, which the common kinds of colour-blindness preserve.
@@ -218,22 +219,10 @@ def figure(draw: Callable[..., tuple[Figure, str]]) -> Callable[..., Picture]:
     return drawn
 
 
-def luminance(colour: str) -> float:
-    """Relative luminance of a colour, 0 (black) to 1 (white), as sRGB and WCAG define it."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in matplotlib.colors.to_rgb(colour)]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
 def lightness(colour: str) -> float:
     """CIE L* of a colour, 0 (black) to 100 (white): what remains of it in greyscale."""
     bright = luminance(colour)
     return 116 * bright ** (1 / 3) - 16 if bright > 0.008856 else 903.3 * bright
-
-
-def contrast(one: str, other: str) -> float:
-    """WCAG's contrast of two colours, 1 (the same) to 21 (black on white); small text needs 4.5."""
-    darker, lighter = sorted((luminance(one), luminance(other)))
-    return (lighter + 0.05) / (darker + 0.05)
 
 
 def text_colour(ground: str) -> str:

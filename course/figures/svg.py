@@ -16,6 +16,8 @@ import numpy as np
 from matplotlib.colors import to_hex, to_rgb
 from PIL import Image
 
+from course.figures.contrasts import contrast
+
 SVG = "http://www.w3.org/2000/svg"
 FONTS = {
     "DejaVu Sans": "DejaVu Sans, Verdana, sans-serif",
@@ -244,8 +246,6 @@ class Palette:
 
     def on(self, under: str, color: str) -> str:
         """The color of a text that stands on `under`: its own if that can be read there, else light or dark."""
-        from course.figures.style import contrast
-
         ground = self(under)
         choice = (self(color), self.ink, self.ground, "#ffffff", "#000000")  # one of the last two can always be read
         return next(text for text in choice if contrast(text, ground) >= 4.5)
