@@ -69,7 +69,7 @@ def block_orders():
     """One block in both orders, from below to above: its two plus signs, and where the LayerNorms stand."""
     fig, axes = style.canvas(1, 2, height=4.9)
     for ax, title in zip(axes, ("pre-LN, as GPT-2 has it", "post-LN, as in 2017"), strict=True):
-        ax.set(xlim=(0, 3.6), ylim=(0, 5.2))
+        ax.set(xlim=(0, 3.6), ylim=(0, 5.2), aspect="equal")
         ax.axis("off")
         ax.set_title(title, fontsize=14)
     line, aside, wide, high, size = 0.85, 2.7, 1.62, 0.46, 13
