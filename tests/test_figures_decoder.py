@@ -17,6 +17,10 @@ def pictures():
         ["12 blocks", "attention (12 heads)", "768 to 3,072 to 768"],
     )
     yield figures.decoder(GPTConfig.gpt2("xl")), ["48 blocks", "1,600 to 6,400 to 1,600"]
+    yield (
+        figures.block_orders(),
+        ["stands on the branch, before its layer", "stands on the line itself, behind a plus sign"],
+    )
     generator = np.random.default_rng(0)
     before = generator.normal(3, 2, (4, 50)) * np.array([[1], [10], [1], [0.1]])
     after = (before - before.mean(1, keepdims=True)) / before.std(1, keepdims=True)

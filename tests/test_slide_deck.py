@@ -2,7 +2,7 @@
 
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
-from slide_cells import HIDE_OUTPUT, is_card, shown_source, slide_type, slides_of, tags
+from slide_cells import HIDE_CODE, HIDE_OUTPUT, is_card, shown_source, shown_text, slide_type, slides_of, tags
 from slide_deck import IDEAS, deck, ideas_of, read_ideas
 
 from course.site import notebooks
@@ -65,6 +65,24 @@ def test_a_stub_stands_on_its_card():
 )
 def test_little_is_joined_where_both_fit(cells, slides):
     assert len(slides_of(deck(cells))) == slides
+
+
+def test_a_page_takes_the_room_of_its_words():
+    page = new_output("display_data", {"text/html": "<style>p {}</style><div>" + "word " * 220 + "</div>"})
+    cells = [text("## One\n\nShort.\n\n- a\n- b", "slide"), typed(new_code_cell("x = 1", outputs=[page]), "subslide")]
+    cells[1].metadata["tags"] = [HIDE_CODE]
+    assert len(slides_of(deck(cells))) == 2
+    page["data"]["text/html"] = "<style>p {}</style><div>word</div>"
+    assert len(slides_of(deck(cells))) == 1
+
+
+def test_which_model_was_loaded_is_not_said():
+    loaded = "Using the shipped storyteller (in data/); run the notebook that makes it to have your own.\n"
+    cell = printed(2, "slide")
+    cell.outputs[0].text = loaded + cell.outputs[0].text
+    assert shown_text(deck([cell])[0]) == ["a", "a"]
+    cell.outputs[0].text = loaded
+    assert deck([cell])[0].outputs == [] and cell.outputs[0].text == loaded, "the notebook is not changed"
 
 
 def test_a_joined_answer_waits_for_a_key():

@@ -10,6 +10,7 @@ import build_slides
 import check_slides
 import nbformat
 import pytest
+import slide_export
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from slide_cells import shown_pictures, shown_source, shown_text, slide_type, slides_of, tags
 from slide_deck import deck, ideas_of
@@ -153,6 +154,13 @@ def test_a_deck_needs_nothing_from_elsewhere():
     assert len(alternatives) == page.count("<img ") > 5 and all(len(one) >= 20 for one in alternatives)
     assert "No description" not in page
     assert "colab-badge" not in page and "NotImplementedError" not in page and "<summary>" not in page
+
+
+def test_formulas_are_set_in_a_line_and_on_a_line_of_their_own():
+    pytest.importorskip("latex2mathml")
+    inline = slide_export._for_slides(r"It costs $\ln V$ nats, not $5 or `$x$`, and $x^2$.")
+    assert inline.count("<math") == 2 and "not $5 or `$x$`" in inline and 'display="inline"' in inline
+    assert slide_export._for_slides(r"$$ \ln V $$").count('display="block"') == 1
 
 
 def test_remote_parts_are_noticed():

@@ -68,6 +68,41 @@ def decoder(config):
     )
 
 
+@style.figure
+def block_orders():
+    """One block in both orders, from below to above: its two plus signs, and where the LayerNorms stand."""
+    fig, axes = style.canvas(1, 2, height=4.9)
+    for ax, title in zip(axes, ("pre-LN, as GPT-2 has it", "post-LN, as in 2017"), strict=True):
+        ax.set(xlim=(0, 3.6), ylim=(0, 5.2), aspect="equal")
+        ax.axis("off")
+        ax.set_title(title, fontsize=14)
+    line, aside, wide, high, size = 0.85, 2.7, 1.62, 0.46, 13
+    for ax, norms_first in zip(axes, (True, False), strict=True):
+        _stream(ax, line, 0.0, 5.2)
+        for number, (start, work) in enumerate(((0.3, "attention"), (2.65, "MLP")), start=1):
+            layer, plus = (start + 1.3, start + 1.9) if norms_first else (start + 0.65, start + 1.25)
+            first = start + 0.55 if norms_first else layer
+            norm = (aside, first) if norms_first else (line, plus + 0.6)
+            ax.add_patch(Circle((line, start), 0.06, color=style.NAVY, zorder=4))
+            ax.plot([line, aside, aside], [start, start, first - high / 2], color=style.QUIET, lw=1.6, ls="-")
+            if norms_first:
+                _arrow(ax, (aside, first + high / 2), (aside, layer - high / 2))
+            ax.plot([aside, aside], [layer + high / 2, plus], color=style.QUIET, lw=1.6, ls="-")
+            _arrow(ax, (aside, plus), (line + 0.17, plus))
+            _box(ax, *norm, wide, high, f"LayerNorm {number}", style.TEAL, size)
+            _box(ax, aside, layer, wide, high, work, style.BLUE if number == 1 else style.BERRY, size)
+            ax.add_patch(
+                Circle((line, plus), 0.17, facecolor=style.GROUND, edgecolor=style.NAVY, linewidth=1.6, zorder=5)
+            )
+            ax.text(line, plus - 0.02, "+", ha="center", va="center", fontsize=16, color=style.NAVY, zorder=6)
+    return fig, (
+        "One block in two orders, drawn from below to above along the residual stream. In both, twice a branch leaves "
+        "the line and is added to it again: first through attention, then through the MLP. Pre-LN: each LayerNorm "
+        "stands on the branch, before its layer, and nothing but the two plus signs stands on the line. Post-LN: each "
+        "LayerNorm stands on the line itself, behind a plus sign."
+    )
+
+
 def _opened(ax, config) -> None:
     """The inside of one block: the line, and its two branches."""
     line, middle, wide, high = 5.55, 8.35, 4.0, 0.66
@@ -103,7 +138,7 @@ def _arrow(ax, start: tuple[float, float], end: tuple[float, float]) -> None:
     ax.add_patch(FancyArrowPatch(start, end, shrinkA=0, shrinkB=0, **arrow))
 
 
-def _box(ax, x: float, y: float, wide: float, high: float, text: str, colour: str) -> None:
+def _box(ax, x: float, y: float, wide: float, high: float, text: str, colour: str, size: float = READ) -> None:
     ax.add_patch(
         FancyBboxPatch(
             (x - wide / 2, y - high / 2), wide, high, boxstyle="round,pad=0,rounding_size=0.1", facecolor=colour,
@@ -111,7 +146,7 @@ def _box(ax, x: float, y: float, wide: float, high: float, text: str, colour: st
         )
     )  # fmt: skip
     ink = style.text_colour(colour)
-    ax.text(x, y, text, ha="center", va="center", fontsize=READ, color=ink, zorder=3, linespacing=1.2)
+    ax.text(x, y, text, ha="center", va="center", fontsize=size, color=ink, zorder=3, linespacing=1.2)
 
 
 # ---------------------------------------------------------------------- the parts

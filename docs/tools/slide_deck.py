@@ -33,6 +33,7 @@ HEADING, KICKER, BETWEEN = 64, 38, 12
 TEXT_LINE, TEXT_CHARACTERS = 46, 82
 CODE_LINE, PRINTED_LINE, CODE_FRAME, FORMULA = 26, 24, 24, 96
 PICTURE_SHARE = 0.95  # of its own height a picture keeps when something is put above it
+_PROVENANCE = re.compile(r"^Using (?:your own|the shipped) .*\(in .*\n?", re.MULTILINE)  # what course.artifact prints
 LITTLE, MOST_WORDS = 0.5, 115  # of a slide's height: a slide that takes less is joined with the next, if both fit
 
 
@@ -50,9 +51,19 @@ def read_ideas(text: str) -> dict[str, str]:
 
 def deck(cells, ideas: dict[str, str] | None = None) -> list:
     """Copies of the cells that a deck shows or says, with the slide types that they have there."""
-    shown = _with_stubs([copy.deepcopy(cell) for cell in cells])
+    shown = _with_stubs([_without_provenance(copy.deepcopy(cell)) for cell in cells])
     shown = [cell for cell in shown if slide_type(cell) not in (None, "skip")]
     return _joined(_divided(_with_ideas(shown, ideas or {})))
+
+
+def _without_provenance(cell):
+    """Which model was loaded, one's own or the shipped one, says the page, and not a slide."""
+    for output in cell.get("outputs", []):
+        if output.output_type == "stream":
+            output.text = _PROVENANCE.sub("", output.text)
+    if cell.cell_type == "code":
+        cell.outputs = [output for output in cell.outputs if output.output_type != "stream" or output.text]
+    return cell
 
 
 def _with_stubs(cells) -> list:
@@ -113,12 +124,14 @@ def height_of(cells) -> float:
         height += CODE_LINE * len(code) + CODE_FRAME * bool(code)
         height += sum(PRINTED_LINE * (1 + len(line) // 104) for line in printed)
         height += sum(PICTURE_SHARE * picture for picture in shown_pictures(cell))
-        height += sum(160 for output in cell.outputs if _is_page(cell, output))
+        height += sum(_height_of_page(output) for output in cell.outputs if HIDE_OUTPUT not in tags(cell))
     return height
 
 
-def _is_page(cell, output) -> bool:
-    return HIDE_OUTPUT not in tags(cell) and "text/html" in output.get("data", {})
+def _height_of_page(output) -> float:
+    page = output.get("data", {}).get("text/html", "")
+    words = re.sub(r"<style.*?</style>|<[^>]+>", " ", page, flags=re.DOTALL)
+    return 160 + len(words) / 3 if page else 0.0
 
 
 def _height_of_text(source: str) -> float:

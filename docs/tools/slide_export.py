@@ -23,6 +23,7 @@ from slide_deck import deck, ideas_of
 _BADGE = re.compile(r"^\[!\[Open in Colab\].*\n?", flags=re.MULTILINE)
 _LINK = re.compile(r"\]\((\d\d_\w+)\.ipynb\)")
 _FORMULA = re.compile(r"\$\$(.+?)\$\$", flags=re.DOTALL)
+_INLINE = re.compile(r"(?<![\\$`\w])\$(?=\S)([^$\n`]+)(?<=\S)\$(?![\w$])")
 
 
 class CourseSlides(Preprocessor):
@@ -101,10 +102,11 @@ def _with_titles(cells) -> list:
 
 def _for_slides(source: str) -> str:
     """Markdown without the Colab badge, with formulas as MathML, with links to other decks."""
-    return _FORMULA.sub(_mathml, _LINK.sub(r"](\1.slides.html)", _BADGE.sub("", source)))
+    source = _LINK.sub(r"](\1.slides.html)", _BADGE.sub("", source))
+    return _INLINE.sub(lambda found: _mathml(found, "inline"), _FORMULA.sub(_mathml, source))
 
 
-def _mathml(found: re.Match) -> str:
+def _mathml(found: re.Match, display: str = "block") -> str:
     try:
         from latex2mathml.converter import convert
     except ModuleNotFoundError:
@@ -112,4 +114,4 @@ def _mathml(found: re.Match) -> str:
 
         message = "a formula needs latex2mathml: python -m pip install -r docs/requirements.txt"
         raise CourseError(message) from None
-    return convert(found[1].strip(), display="block")
+    return convert(found[1].strip(), display=display)
