@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from course.figures import style
-from course.figures.inside_maps import attention_on_text, head_name, in_text, shade
+from course.figures.inside_maps import attention_on_text, shade
+from course.figures.inside_words import head_name, in_text
 from course.figures.language_models import label
 from course.playground import display_controls
 from helpers.errors import CourseError

@@ -9,9 +9,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from course.figures import comparing, grids, style, words
-
-GUESSING = "no better than guessing"
+from course.figures import comparing, grids, inside_words, style, words
 
 
 def _below(ax, names: Sequence[str], size: float = 9) -> None:
@@ -55,36 +53,10 @@ def lens_by_layer(
     fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return fig, comparing.text(
         f"The probability of the true word, read by the logit lens after each place from {places[0]} to {places[-1]}",
-        comparing.grouped({role: _leap(values, places) for role, values in curves.items()}, "; ", ": "),
-        _beside_tuned(curves, tuned) if tuned else "",
+        comparing.grouped({role: inside_words.leap(values, places) for role, values in curves.items()}, "; ", ": "),
+        inside_words.beside_tuned(curves, tuned) if tuned else "",
         f"in numbers: {'; '.join(f'{role} ' + ', '.join(f'{v:.2f}' for v in each) for role, each in curves.items())}",
     )
-
-
-def _leap(values: Sequence[float], places: Sequence[str]) -> str:
-    """Where most of what a curve gains is gained, or that it gains nothing."""
-    if len(values) < 2 or max(values) - min(values) < 0.05:
-        return f"stays near {np.mean(values):.2f}" if len(values) > 1 else f"is {values[0]:.2f}"
-    steps = np.diff(values)
-    at, gain = int(steps.argmax()), values[-1] - values[0]
-    if gain <= 0.05:
-        return f"ends no higher than it began, {values[-1]:.2f} after {values[0]:.2f}"
-    if steps[at] >= 0.5 * gain:
-        return f"leaps at the place {places[at + 1]}, where at least half of its rise lies"
-    return f"rises step by step, most at the place {places[at + 1]}"
-
-
-def _beside_tuned(curves: Mapping[str, Sequence[float]], tuned: Mapping[str, Sequence[float]]) -> str:
-    """Whether a tuned lens, dashed, reads earlier than the logit lens."""
-    said = {}
-    for role, values in tuned.items():
-        away = np.subtract(values, curves[role]) if role in curves else np.zeros(0)
-        if not len(away):
-            continue
-        most = float(away[np.abs(away).argmax()])
-        same = "reads the same within 0.05"
-        said[role] = same if abs(most) <= 0.05 else f"reads up to {abs(most):.2f} {'more' if most > 0 else 'less'}"
-    return f"a tuned lens, dashed, for {comparing.grouped(said, '; ', ': ')}" if said else "a tuned lens is dashed"
 
 
 @style.figure
@@ -268,7 +240,7 @@ def recall_by_distance(curves: Mapping[str, Mapping[str, Sequence]], chance: Map
             ends = [[100 * (row.right - row.low) for row in there], [100 * (row.high - row.right) for row in there]]
             ax.errorbar(x, right, yerr=ends, capsize=3, linewidth=1.5, label=name, clip_on=False,
                         linestyle=style.LINESTYLES[i % 6], **style.look(i))  # fmt: skip
-            told[name] = _recalled(there, ranges, starts, chance[role])
+            told[name] = inside_words.recalled(there, ranges, starts, chance[role])
         ax.axhline(100 * chance[role], color=style.INK, linewidth=1.1, linestyle=":", label="guessing")
         below = [f"{name}\nn = {counts[start]:,}" + ("\nleft out" if 0 < counts[start] < least else "")
                  for start, name in zip(starts, ranges, strict=True)]  # fmt: skip
@@ -285,36 +257,9 @@ def recall_by_distance(curves: Mapping[str, Mapping[str, Sequence]], chance: Map
         f"How often a word is right by the tokens since it was last named, {', '.join(ranges) or 'nothing measured'}, "
         f"a panel for each of {words.listing(curves)}, beside guessing, "
         f"{comparing.reach(chance.values(), '{:.0%}'.format)}",
-        *(f"{name}: {_in_all_panels(what)}" for name, what in said.items()),
+        *(f"{name}: {inside_words.in_all_panels(what)}" for name, what in said.items()),
         f"with intervals of 95%; ranges with fewer than {least} mentions are left out",
     )
-
-
-def _in_all_panels(said: Mapping[str, str]) -> str:
-    """What is said of a model in each panel, once where it is the same in all."""
-    if len(set(said.values())) == 1 and len(said) > 1:
-        return f"{next(iter(said.values()))} for every one"
-    guess = [role for role, what in said.items() if what.endswith(GUESSING)]
-    if len(guess) > 1:
-        shown = {role: what.removesuffix(f", {GUESSING}") if role in guess else what for role, what in said.items()}
-        guessed = {role: shown[role] for role in guess}
-        rest = comparing.grouped({role: what for role, what in shown.items() if role not in guess})
-        return f"{GUESSING} for {comparing.grouped(guessed)}" + (f"; {rest}" if rest else "")
-    return comparing.grouped(said)
-
-
-def _recalled(rows: Sequence, ranges: Sequence[str], starts: Sequence[int], chance: float) -> str:
-    """How often a model is right over the distances, and whether its intervals hold what guessing gets."""
-    if not rows:
-        return "nowhere measured"
-    level = comparing.reach([row.right for row in rows], "{:.0%}".format)
-    guess = [row for row in rows if row.low <= chance <= row.high]
-    if len(guess) == len(rows):
-        return f"{level}, {GUESSING}"
-    if len(rows) > 1 and rows[0].low > rows[-1].high:
-        return f"falls from {rows[0].right:.0%} at {ranges[starts.index(rows[0].distance)]} to {rows[-1].right:.0%} " \
-               f"at {ranges[starts.index(rows[-1].distance)]}"  # fmt: skip
-    return f"{level}{' at every distance' if len(rows) > 1 else ''}"
 
 
 @style.figure
@@ -441,37 +386,5 @@ def arrival(runs: Sequence[Mapping]):
     return fig, comparing.text(
         f"Curves of {words.count(len(runs), 'run')} over {words.count(last, 'step')}, on a logarithmic axis: above the "
         "loss of the tokens that no variable decides, below how the recall and the heads arrive",
-        *_arrived(runs),
+        *inside_words.arrived(runs, ARRIVING),
     )
-
-
-def _arrived(runs: Sequence[Mapping]) -> list[str]:
-    """From which step on each curve is over half of what it reaches, in all runs, and how it ends."""
-    if not runs:
-        return ["Nothing is recorded"]
-    losses = [[row["skills"]["grammar"]["nats"] for row in run["rows"]] for run in runs]
-    halves, said = {}, []
-    for name, _, _, value in ARRIVING:
-        ends, steps, most = [], [], []
-        for run in runs:
-            there = [(row["step"], found) for row in run["rows"] if (found := value(row)) is not None]
-            if there:
-                most.append(max(found for _, found in there))
-                ends.append(there[-1][1])
-                steps.append(next(step for step, found in there if found >= most[-1] / 2))
-        if not ends:
-            continue
-        if max(most) < 0.1:
-            said.append(f"{name}: never, at most {max(most):.2f}")
-            continue
-        halves[name] = steps
-        said.append(f"{name}: half of its most by step {comparing.reach(steps, '{:,}'.format)}, "
-                    f"{comparing.reach(ends, '{:.2f}'.format)} at the end")  # fmt: skip
-    (first, second), together = list(halves)[:2] if len(halves) > 1 else ("", ""), ""
-    if first and len(halves[first]) == len(halves[second]):
-        apart = max(abs(a - b) / max(a, b) for a, b in zip(halves[first], halves[second], strict=True))
-        together = f"{first} and {second} arrive together in every run" if apart <= 0.15 else \
-            f"{first} and {second} arrive at different steps"  # fmt: skip
-    first, last = (np.mean([each[at] for each in losses]) for at in (0, -1))
-    fall = f"the loss goes from {first:.2f} to {last:.2f} nats" + " on average" * (len(runs) > 1)
-    return [together, *said, fall]

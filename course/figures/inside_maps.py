@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
-from course.figures import comparing, grids, style, words
+from course.figures import comparing, grids, inside_words, style, words
 from course.figures.language_models import label
 
 ROLES = {  # a pale ground, and a line below the word for those who see no color
@@ -22,19 +22,9 @@ WIDE, LETTER = 88, 9  # letters in a line of text; pixels of one, a whole number
 WRITTEN = 0.05  # weights from here on are written below their token
 
 
-def head_name(layer: int, head: int) -> str:
-    """Head "1.2" is head 2 of layer 1; both count from 0, as in code."""
-    return f"{layer}.{head}"
-
-
 def shade(weight: float) -> str:
     """The ground of a token that gets so much attention; small weights are seen too, since it goes by the root."""
     return to_hex(style.HEAT(0.95 * min(1.0, max(0.0, weight)) ** 0.5))
-
-
-def in_text(token: str) -> str:
-    """A token as it stands in a text: with its space, and a line's end as an arrow."""
-    return "[end]" if label(token) == "end" and token != "end" else label(token).replace("·", " ")
 
 
 # ---------------------------------------------------------------------- text
@@ -154,7 +144,7 @@ def attention_on_text(tokens: Sequence[str], weights: Sequence[float], at: int, 
     """
     at = range(len(tokens))[at]
     weights = [*map(float, weights), *[0.0] * len(tokens)][: len(tokens)]
-    names = [in_text(token) for token in tokens]
+    names = [inside_words.in_text(token) for token in tokens]
     line, column, places = 0, 0, []
     for name in names:
         if column and column + len(name) > WIDE:
@@ -183,19 +173,19 @@ def attention_on_text(tokens: Sequence[str], weights: Sequence[float], at: int, 
     even = 1 / (at + 1)
     taken = [i for i in largest if weights[i] >= max(WRITTEN, even)][:3] if weights[largest[0]] >= 2 * even else []
     left = max(0.0, sum(weights) - sum(weights[i] for i in taken))
-    said = [f"{weights[i]:.2f} to {_quoted(tokens[i])} at position {i}" for i in taken]
-    same = ", the same word each time," if len(taken) > 1 and len({_quoted(tokens[i]) for i in taken}) == 1 else ""
+    said = [f"{weights[i]:.2f} to {inside_words.quoted(tokens[i])} at position {i}" for i in taken]
+    same = (
+        ", the same word each time,"
+        if len(taken) > 1 and len({inside_words.quoted(tokens[i]) for i in taken}) == 1
+        else ""
+    )
     gives = words.listing(said) + f"{same} and {left:.2f} to all others"
     if not taken:
         gives = "no token much more than the rest" if at else "all to itself"
     return fig, comparing.text(
-        f"{title}. The framed token, {_quoted(tokens[at])} at position {at}, gives {gives}",
+        f"{title}. The framed token, {inside_words.quoted(tokens[at])} at position {at}, gives {gives}",
         f"a text of {words.count(len(tokens), 'token')}, the darker the ground the more a token is looked at",
     )
-
-
-def _quoted(token: str) -> str:
-    return f"“{in_text(token).strip() or label(token)}”"
 
 
 # ---------------------------------------------------------------------- heat maps
@@ -208,16 +198,19 @@ def _heat(ax, values: np.ndarray, most: float, size: float = 9, signed: bool = F
     grids.frame(ax, *values.shape)
     for (i, j), value in np.ndenumerate(values):
         ink = style.text_colour(to_hex(scale((value - low) / (most - low))))
-        ax.text(j, i + (0.14 if names else 0), _number(value), ha="center", va="center", fontsize=size, color=ink)
+        ax.text(
+            j,
+            i + (0.14 if names else 0),
+            inside_words.number(value),
+            ha="center",
+            va="center",
+            fontsize=size,
+            color=ink,
+        )
         if names:
             ax.text(
                 j, i - 0.26, names(i, j), ha="center", va="center", fontsize=max(style.SMALLEST, 0.8 * size), color=ink
             )
-
-
-def _number(value: float) -> str:
-    """Two decimals; a minus sign as long as a plus."""
-    return f"{value:.2f}".replace("-0.00", "0.00").replace("-", "\N{MINUS SIGN}")
 
 
 @style.figure
@@ -244,49 +237,19 @@ def head_maps(grids_of_heads: Mapping[str, np.ndarray], title: str = "What each 
         largest = float(np.abs(values).max())
         signed = bool((values < -0.005).any())
         most = largest if signed or largest > 1 else 1.0
-        _heat(ax, values, most, size, signed, head_name if named else None)
+        _heat(ax, values, most, size, signed, inside_words.head_name if named else None)
         style.panel_title(ax, name)
         ax.set_xticks([] if named else range(n_head), [] if named else range(n_head), fontsize=9)
         ax.set_yticks([] if named else range(n_layer), [] if named else range(n_layer), fontsize=9)
         if not named:
             ax.set(xlabel="head", ylabel="layer")
-        said[name] = _standing_out(values)
+        said[name] = inside_words.standing_out(values)
     style.headline(fig, title)
     return fig, comparing.text(
         f"{title}: {words.count(len(scores), 'map')} of scores, {words.count(n_layer, 'layer')} with "
         f"{words.count(n_head, 'head')} each",
-        *(f"{words.listing(names)}: {what}" for what, names in _by_what(said).items()),
+        *(f"{words.listing(names)}: {what}" for what, names in inside_words.by_what(said).items()),
     )
-
-
-def _standing_out(values: np.ndarray) -> str:
-    """Which heads have a score far above the others', or that none has."""
-    if -values.min() > values.max() and values.size > 1:
-        bottom = np.unravel_index(values.argmin(), values.shape)
-        return f"head {head_name(*bottom)} is farthest below zero, {_number(values[bottom])}; the highest is " \
-               f"{_number(values.max())}"  # fmt: skip
-    top = np.unravel_index(values.argmax(), values.shape)
-    most, low = float(values[top]), float(values.min())
-    if most < 0.2 or most - float(np.median(values)) < 0.1:
-        span = comparing.reach((low, most), _number)
-        return f"no head stands out, {span}" if values.size > 1 else span
-    high = [place for place in map(tuple, np.argwhere(values >= (most + np.median(values)) / 2)) if values[place] > low]
-    if not high or len(high) > 4:
-        return f"many heads score, most head {head_name(*top)}, {_number(most)}"
-    high.sort(key=lambda place: -values[place])
-    numbers = words.listing(_number(values[place]) for place in high)
-    rest = [float(value) for place, value in np.ndenumerate(values) if place not in high]
-    who = [head_name(*place) for place in high]
-    alone = f"head {who[0]} stands out" if len(high) == 1 else f"heads {words.listing(who)} stand out"
-    return f"{alone}, {numbers}" + (f"; all others {comparing.reach(rest, _number)}" if rest else "")
-
-
-def _by_what(said: Mapping[str, str]) -> dict[str, list[str]]:
-    """Names that the same is said of, together."""
-    by: dict[str, list[str]] = {}
-    for name, what in said.items():
-        by.setdefault(what, []).append(name)
-    return by
 
 
 @style.figure
@@ -305,7 +268,7 @@ def ablation_grid(left: Mapping[str, Mapping[str, Mapping[str, float]]], whole: 
     for ax, way in zip(axes[0], ways, strict=True):
         rows = [whole, *(left[part][way] for part in parts)]
         values = np.array([[row[measure] for measure in measures] for row in rows])
-        lost = np.array([_lost(row, whole, loss) for row in rows])
+        lost = np.array([inside_words.lost(row, whole, loss) for row in rows])
         ax.imshow(lost, cmap=style.HEAT, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         grids.frame(ax, *values.shape)
         for (i, j), value in np.ndenumerate(values):
@@ -323,38 +286,9 @@ def ablation_grid(left: Mapping[str, Mapping[str, Mapping[str, float]]], whole: 
     return fig, comparing.text(
         f"Tables of recall by role and of a loss ({loss}), darker where more is lost, for "
         f"{words.count(len(parts), 'part')} left out in {words.count(len(ways), 'way')}",
-        *_lost_most(told, measures, loss),
+        *inside_words.lost_most(told, measures, loss),
         f"untouched: {untouched}",
     )
-
-
-def _lost_most(told: Mapping[str, Mapping[str, Sequence[float]]], measures: Sequence[str], loss: str) -> list[str]:
-    """Which parts cost most recall however they are left out, which cost hardly any, and which raise the loss."""
-    roles = [i for i, measure in enumerate(measures) if measure != loss]
-    parts = list(next(iter(told.values())))
-    lost = {part: [told[way][part][i] for way in told for i in roles] for part in parts}
-    dark = [part for part in parts if lost[part] and min(lost[part]) >= 0.5]
-    pale = [part for part in parts if lost[part] and max(lost[part]) < 0.1]
-    between = [part for part in parts if part not in dark and part not in pale and lost[part]]
-    said = [f"at least half of every role's recall is lost, in every way, without {words.listing(dark)}"] if dark else [
-        "no part costs half of every role's recall in every way"]  # fmt: skip
-    said += [f"less than a tenth of any is lost without {words.listing(pale)}"] if pale else []
-    said += [f"some of it without {words.listing(between)}"] if between else []
-    if loss in measures:
-        at = measures.index(loss)
-        raised = [part for part in parts if min(told[way][part][at] for way in told) >= 0.5]
-        kept = [part for part in dark if max(told[way][part][at] for way in told) < 0.2]
-        said += [f"the loss rises by half a nat or more in every way without {words.listing(raised)}"] if raised else []
-        said += [f"{comparing.verb(kept, 'hardly raises', 'hardly raise')} it, for all the lost recall"] if kept else []
-    return said
-
-
-def _lost(row: Mapping[str, float], whole: Mapping[str, float], loss: str) -> list[float]:
-    """How much of each measure is lost, from 0 to 1: a share of recall, and of a loss the nats that it rose by."""
-    return [
-        min(1.0, max(0.0, value - whole[name] if name == loss else 1 - value / whole[name] if whole[name] > 0 else 0.0))
-        for name, value in row.items()
-    ]
 
 
 @style.figure
@@ -416,9 +350,13 @@ def path_table(sources: Sequence[str], effects: np.ndarray, title: str = "Which 
     said = []
     for way, column in zip(ways, effects.T, strict=True):
         order = np.argsort(-column)
-        high = [f"{sources[i]} {_number(column[i])}" for i in order if column[i] >= max(0.1, 0.5 * column.max())]
+        high = [
+            f"{sources[i]} {inside_words.number(column[i])}" for i in order if column[i] >= max(0.1, 0.5 * column.max())
+        ]
         rest = [float(column[i]) for i in order if column[i] < max(0.1, 0.5 * column.max())]
-        others = f"{'all others' if high else 'nothing much,'} {comparing.reach(rest, _number)}" if rest else ""
+        others = (
+            f"{'all others' if high else 'nothing much,'} {comparing.reach(rest, inside_words.number)}" if rest else ""
+        )
         said.append(f"into its {way}: {', '.join([*high, *([others] if rest else [])])}")
     return fig, comparing.text(
         f"{title}: a table of {words.count(len(sources), 'source')} by three paths, darker where the path matters more",
@@ -439,7 +377,7 @@ def learned_positions(similarity: np.ndarray, sinusoidal: np.ndarray):
         grids.frame(ax, T, T, lines=False)
         style.panel_title(ax, name)
         ax.set_xlabel("position")
-        said.append(f"{name}: {_alike(values)}")
+        said.append(f"{name}: {inside_words.alike(values)}")
     axes[0].set_ylabel("position")
     bar = fig.colorbar(
         image, ax=axes, pad=0.015, fraction=0.03, ticks=[least, 0, 0.5, 1] if least < -0.2 else [0, 0.5, 1]
@@ -452,24 +390,3 @@ def learned_positions(similarity: np.ndarray, sinusoidal: np.ndarray):
         "alike",
         *said,
     )
-
-
-def _alike(values: np.ndarray) -> str:
-    """How the mean similarity of positions goes with their distance."""
-    T = len(values)
-    if T == 1:
-        return "one position"
-    means = np.array([np.diagonal(values, distance).mean() for distance in range(T)])
-    if means[0] < 0.5:
-        return f"no dark diagonal, {means[0]:.2f} on average along it"
-    far = next((distance for distance in range(T) if means[distance] < 0.5), None)
-    band = "a dark band along the diagonal; "
-    if far is None:
-        band += "distant positions are alike as well"
-    elif (means[far:] < 0.5).all():
-        band += f"similarity is below 0.5 from a distance of {far} on"
-    else:
-        band += f"similarity falls below 0.5 at a distance of {far} and comes back"
-    picked = sorted({1, max(1, T // 10), max(1, T // 2)} & set(range(T)))
-    numbers = ", ".join(f"{means[distance]:.2f} at {distance}" for distance in picked)
-    return f"{band}, on average {numbers}"
