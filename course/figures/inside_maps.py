@@ -221,7 +221,7 @@ def _number(value: float) -> str:
 
 
 @style.figure
-def head_maps(grids_of_heads: Mapping[str, np.ndarray], title: str = "What each head does"):
+def head_maps(grids_of_heads: Mapping[str, np.ndarray], title: str = "Where each head looks"):
     """A small heat map for each score of the heads, with the numbers and the heads' names in its cells.
 
     Args:
