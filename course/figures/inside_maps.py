@@ -214,7 +214,7 @@ def _heat(ax, values: np.ndarray, most: float, size: float = 9, signed: bool = F
 
 
 @style.figure
-def head_maps(grids_of_heads: Mapping[str, np.ndarray], title: str = "What each head does"):
+def head_maps(grids_of_heads: Mapping[str, np.ndarray], title: str = "Where each head looks"):
     """A small heat map for each score of the heads, with the numbers and the heads' names in its cells.
 
     Args:
