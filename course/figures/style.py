@@ -138,13 +138,28 @@ def seeds(counts: Sequence[int]) -> str:
 
 
 class Picture:
-    """A finished figure: an SVG, a PNG for those who cannot show it, and the words that stand for both."""
+    """A finished figure: an SVG, a PNG for those who cannot show it, and the words that stand for both.
 
-    def __init__(self, svg: str, png: bytes, alt: str, parts: dict | None = None):
-        self.svg = svg
-        self.png = png
+    Whoever asks for the PNG alone, as a run does that draws its curves again and again, does not wait for the SVG.
+    """
+
+    def __init__(self, fig: Figure, alt: str, parts: dict | None = None):
+        self._fig = fig
         self.alt = alt
         self.parts = parts or {}
+        with applied():
+            raster = FigureCanvasAgg(fig)
+            raster.draw()
+        self.png = _png(raster)
+
+    @functools.cached_property
+    def svg(self) -> str:
+        drawn, fig = io.StringIO(), self._fig
+        with applied():
+            panels.name_grounds(fig, GROUND)
+            fig.set_dpi(2 * DPI)  # of what is raster in the drawing
+            FigureCanvasSVG(fig).print_svg(drawn, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
+        return svg.compact(drawn.getvalue(), self.alt, width=round(DPI * fig.get_figwidth()))
 
     def __repr__(self) -> str:
         return f"Picture: {self.alt}"
@@ -171,16 +186,9 @@ def picture(fig: Figure, alt: str) -> Picture:
         fig.draw_without_rendering()
         fig.set_layout_engine("none")  # which stays as it is from here on
         parts = panels.parts(fig)
-        panels.name_grounds(fig, GROUND)
         if small := sorted(panels.small_texts(fig, SMALLEST)):
             raise ValueError(f"texts smaller than {SMALLEST} points cannot be read on a page: {small[:5]}")
-        raster = FigureCanvasAgg(fig)
-        raster.draw()
-        fig.set_dpi(2 * DPI)  # of what is raster in the drawing
-        drawn = io.StringIO()
-        FigureCanvasSVG(fig).print_svg(drawn, metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
-    text = svg.compact(drawn.getvalue(), alt, width=round(DPI * fig.get_figwidth()))
-    return Picture(text, _png(raster), alt, parts)
+    return Picture(fig, alt, parts)
 
 
 def _rasterize_crowds(fig: Figure, most: int = 300) -> None:
