@@ -23,6 +23,13 @@ for name, usual in (("SIGINT", signal.default_int_handler), ("SIGHUP", signal.SI
     if hasattr(signal, name) and signal.getsignal(getattr(signal, name)) is signal.SIG_IGN:
         signal.signal(getattr(signal, name), usual)
 
+LONG = (
+    "10_debugging_clinic.ipynb", "07_training.ipynb", "test_own_stories.py", "test_gpu_branches.py",
+    "13_scaling_up.ipynb", "12_pretrained_gpt2.ipynb", "08_training_on_a_gpu.ipynb", "test_nothing_given_away.py",
+    "test_exercise.py", "14_since_gpt2.ipynb", "15_following_instructions.ipynb", "test_fault_matrix.py",
+    "11_looking_inside.ipynb",
+)  # fmt: skip
+
 _scratch = None
 
 
@@ -45,3 +52,5 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if hasattr(item, "output_timeout"):  # a notebook's cell
             item.output_timeout = OUTPUT_SECONDS
+    # What takes long begins first, so that no worker ends long after the others.
+    items.sort(key=lambda item: not str(item.path).endswith(LONG))

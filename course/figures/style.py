@@ -140,17 +140,21 @@ def seeds(counts: Sequence[int]) -> str:
 class Picture:
     """A finished figure: an SVG, a PNG for those who cannot show it, and the words that stand for both.
 
-    Whoever asks for the PNG alone, as a run does that draws its curves again and again, does not wait for the SVG.
+    Each is drawn when it is asked for: a run that draws its curves again and again wants the PNG alone.
     """
 
     def __init__(self, fig: Figure, alt: str, parts: dict | None = None):
         self._fig = fig
         self.alt = alt
         self.parts = parts or {}
+
+    @functools.cached_property
+    def png(self) -> bytes:
         with applied():
-            raster = FigureCanvasAgg(fig)
+            self._fig.set_dpi(DPI)
+            raster = FigureCanvasAgg(self._fig)
             raster.draw()
-        self.png = _png(raster)
+        return _png(raster)
 
     @functools.cached_property
     def svg(self) -> str:
