@@ -3,6 +3,7 @@
 python docs/tools/run_answered.py right
 python docs/tools/run_answered.py wrong --only 05,06
 python docs/tools/run_answered.py both          # side by side; then the two runs' storytellers are compared
+python docs/tools/run_answered.py both --wrong-only 05,06,07   # wrongly only in these
 
 Answered rightly, every answer is in use, `runs/my_gpt.py` is wholly the learner's, and the storyteller of notebook 07
 is the course's bit for bit. Answered wrongly (with the planted answers of tests/wrong_answers), every check says so and
@@ -125,19 +126,24 @@ def run(how: str, only: list[str] | None, pick: int) -> None:
     print(f"{how}: {mine.summary()}")
 
 
-def both(only: list[str] | None, pick: int) -> None:
-    """The two runs side by side, each with a folder and a thread of its own."""
+def both(only: list[str] | None, pick: int, wrong_only: list[str] | None = None) -> None:
+    """The two runs side by side, each with a folder and a thread of its own.
+
+    Args:
+        wrong_only: the notebooks that are answered wrongly, where these are not all that are answered rightly.
+    """
+    chosen = {"right": only, "wrong": wrong_only or only}
     with tempfile.TemporaryDirectory() as folder:
         running = {}
         for how in SAYS:
             environment = os.environ | {"COURSE_RUNS": str(Path(folder) / how), "OMP_NUM_THREADS": "1"}
             command = [sys.executable, __file__, how, "--pick", str(pick)]
-            command += ["--only", ",".join(only)] if only else []
+            command += ["--only", ",".join(chosen[how])] if chosen[how] else []
             running[how] = subprocess.Popen(command, env=environment)
         failed = [how for how, process in running.items() if process.wait()]
         if failed:
             raise CourseError(f"answered {' and '.join(f'{how}ly' for how in failed)}, the notebooks do not run")
-        if only and "07" not in only:
+        if any(numbers and "07" not in numbers for numbers in chosen.values()):
             return
         losses = {how: _losses(Path(folder) / how / "storyteller") for how in SAYS}
         if losses["right"] != losses["wrong"]:
@@ -153,12 +159,16 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("how", choices=[*SAYS, "both"])
     parser.add_argument("--only", help="notebooks by their numbers, such as 05,06")
+    parser.add_argument("--wrong-only", help="with `both`: which of them are answered wrongly as well")
     parser.add_argument("--pick", type=int, default=0, help="which planted answer: the first, the second, ...")
     asked = parser.parse_args()
-    only = asked.only.split(",") if asked.only else None
+    only, wrong_only = (numbers.split(",") if numbers else None for numbers in (asked.only, asked.wrong_only))
     begun = time.perf_counter()
     try:
-        (both if asked.how == "both" else lambda *rest: run(asked.how, *rest))(only, asked.pick)
+        if asked.how == "both":
+            both(only, asked.pick, wrong_only)
+        else:
+            run(asked.how, only, asked.pick)
     except CourseError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
