@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 from course.figures import style, svg, themes
 
-LARGEST_DRAWING = 150_000
+LARGEST_DRAWING = 240_000
 
 
 def check_pictures(pictures: Iterable[tuple[object, list[str]]], most_bytes: int = 100_000) -> None:

@@ -198,13 +198,12 @@ def test_the_stored_run_shows_what_the_prose_says():
         "back again, bit for bit: True",
     ):
         assert said in text, said
+    bars = text.split("Pirate stories, ")[1].split("The lowest")[0]
     learned = {}
-    for group in ("pirate stories", "plain stories"):
-        line = text.split(f"{group}: ")[1].split(".\n")[0].split(";")[0].rstrip(".")
+    for group, said in zip(("pirate stories", "plain stories"), bars.split("Plain stories, "), strict=True):
         learned[group] = {
-            name: float(value.split()[0].rstrip("."))
+            name: float(re.search(rf"{name} (\d+\.\d+)", said)[1])
             for name in ("before", "last block", "all layers", "a quarter plain")
-            for value in [line.split(f"{name} ")[1].split(",")[0]]
         }
     pirate, plain = learned["pirate stories"], learned["plain stories"]
     assert pirate["all layers"] < pirate["a quarter plain"] < pirate["last block"] < pirate["before"]

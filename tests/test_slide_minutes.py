@@ -122,7 +122,8 @@ def test_slides_are_counted_for_the_row_that_shows_them():
 def test_a_row_has_a_minute_for_each_slide_beside_its_exercises(path, minutes):
     """An exercise takes what its card states; one that is only begun, five minutes; a demonstration, three."""
     cells = notebooks.read(path).cells
-    spots, plan = slide_minutes.places(slides_of(cells)), slide_minutes.plan_of(cells)
+    spots = slide_minutes.places(slides_of(deck(cells, ideas_of(path.name[:2]))))
+    plan = slide_minutes.plan_of(cells)
     every = [row for lecture in slide_minutes.LECTURES for row in slide_minutes.lecture(plan, lecture)]
     rows = slide_minutes.lecture(plan, minutes)
     counts = slide_minutes.slides_by_row(rows, spots, slide_minutes.shown_in(rows, spots, every))

@@ -4,7 +4,7 @@
     python docs/tools/check_slides.py 05 --pictures runs/photos  one deck, and a photograph of each of its slides
 
 Each slide is shown at 1280 x 720 with all its fragments. Reported are: content beyond the slide's padding, code wider
-than the slide or smaller than 16 pixels, figures with text below 18 pixels, other pictures shown below seven tenths of
+than the slide or smaller than 16 pixels, figures with text below 15 pixels, other pictures shown below seven tenths of
 their own size, missing pictures, slides without a word, scripts that failed, and requests that leave this machine.
 The exit code is 1 if there is any. How many slides are less than a third full is counted as well.
 """
@@ -42,7 +42,7 @@ _MEASURE = """(i) => {
             else {
                 const scale = Math.min(box.width / one.naturalWidth, box.height / one.naturalHeight);
                 const text = scale * one.dataset.smallest; // which pictures stored as pixels do not tell
-                if (text < 18) wrong.push(`a picture with text of ${text.toFixed(1)} px`);
+                if (text < 15) wrong.push(`a picture with text of ${text.toFixed(1)} px`);
                 if (!text && scale < 0.7) wrong.push(`a picture at ${Math.round(100 * scale)} percent of its size`);
             }
         }
