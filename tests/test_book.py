@@ -64,6 +64,7 @@ def test_the_chapters_are_the_syllabus_and_every_page_has_its_place(contents):
     assert [page for page in pages if page.endswith(".ipynb")] == [f"notebooks/{name}.ipynb" for name in WRITTEN]
     assert len(set(pages)) == len(pages) and all((ROOT / page).is_file() for page in pages)
     written = {path.relative_to(ROOT).as_posix() for path in DOCS.rglob("*.md")} - {contents.FRONT}
+    written = {page for page in written if not page.startswith("docs/slides/")}  # what decks show, no pages
     assert written < set(pages)
 
 
