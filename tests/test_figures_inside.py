@@ -223,22 +223,23 @@ def lines():
     yield (
         inside.probe_accuracy(PLACES, {"hero's kind": probe, "plot": probe}),
         [
-            "A probe does better than chance and than the control: “hero's kind” and “plot”.",
-            "Hero's kind: best 90% (after MLP 2), control 10%, chance 5%; plot: best",
+            "At its best place a probe does better than chance and than the control: “hero's kind” and “plot”.",
+            "Probe, control and chance, where the probe is best: hero's kind 90%, 10%, 5% (after MLP 2); plot 90%",
         ],
     )
     blind = {"probe": [0.3] * 5, "control": [0.29] * 5, "chance": 0.05}
     yield (
         inside.probe_accuracy(PLACES, {"plot": probe, "kind": blind, "color": probe | {"chance": 0.88}}),
         [
-            "A probe does better than chance and than the control: “plot”.",
-            "A probe does no better than chance or than the control: “kind” and “color”.",
+            "At its best place a probe does better than chance and than the control: “plot”.",
+            "A probe does better than chance, but the control is about as good: “kind”.",
+            "A probe does no better than chance: “color”.",
         ],
     )
     for count in (1, 4, 5):
         yield (
             inside.probe_accuracy(PLACES, {str(i): probe for i in range(count)}),
-            [f"{count - 1}: best 90% (after MLP 2)"],
+            [f"{count - 1} 90%, 10%, 5% (after MLP 2)"],
         )
 
     runs = [{"seed": seed, "rows": rows(seed)} for seed in range(3)]

@@ -205,3 +205,15 @@ def test_a_token_that_comes_twice_is_told_apart():
     assert "red" in told
     twice = standing_out(causal(np.full((3, 3), 0.01) + np.eye(3)[0]), ["a", "red", "a"])
     assert "takes most from a at 1" in twice
+
+
+def test_a_window_and_its_first_tokens_are_a_band_and_no_favorite():
+    at = np.arange(8)
+    names = list("abcdefgh")
+    window = causal((at[:, None] - at < 3).astype(float))
+    told = standing_out(window, names)
+    assert "the same from itself and the 2 before it" in told and "most" not in told and "first token" not in told
+    sinks = standing_out(causal(((at[:, None] - at < 3) | (at < 2)).astype(float)), names)
+    assert "2 first tokens as well" in sinks
+    window[5] = np.eye(8)[4]
+    assert "band" not in standing_out(window, names)

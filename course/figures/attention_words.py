@@ -27,6 +27,8 @@ def standing_out(weights: np.ndarray, names: Sequence[str]) -> str:
     if all(np.ptp(weights[i, : i + 1 if causal else T]) <= 0.1 / (i + 1 if causal else T) for i in choose):
         share = "" if causal else f", {weights[0, 0]:.2f}"
         return f"{start}every token takes the same from all it sees{share}"
+    if causal and (band := _same_over_a_band(weights)):
+        return f"{start}{band}"
     targets = {"itself": lambda i: i, "the token before it": lambda i: i - 1}
     targets |= {name: lambda i, j=j: j for j, name in reversed(list(enumerate(names)))}
     most = {what: [i for i in choose if to(i) >= 0 and weights[i, to(i)] >= 0.98 * weights[i].max()]
@@ -43,6 +45,24 @@ def standing_out(weights: np.ndarray, names: Sequence[str]) -> str:
         said += " (not " + words.listing(f"{names[i]}: {_giver(weights, names, i)}" for i in others) + ")"
     row = max(choose, key=lambda i: weights[i].max())
     return f"{start}{said}; the largest share is what {names[row]} takes from {_giver(weights, names, row)}"
+
+
+def _same_over_a_band(weights: np.ndarray) -> str:
+    """What each token sees, where it takes the same from all that it sees and this is a band; "" where it is not."""
+    seen = weights > 1e-6
+    if any(np.ptp(row[there]) > 0.1 / there.sum() for row, there in zip(weights, seen, strict=True)):
+        return ""
+    T = len(weights)
+    unseen = np.flatnonzero(~seen[-1])
+    if not len(unseen):
+        return ""
+    wide, first = T - 1 - int(unseen[-1]), int(unseen[0])
+    at = np.arange(T)
+    band = (at[:, None] - at < wide) | (at < first)
+    if not (seen == (band & (at <= at[:, None]))).all():
+        return ""
+    also = f", and in every row from {words.count(first, 'first token')} as well" if first else ""
+    return f"each token takes the same from itself and the {wide - 1} before it, a band along the diagonal{also}"
 
 
 def _giver(weights: np.ndarray, names: Sequence[str], i: int) -> str:

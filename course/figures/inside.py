@@ -285,24 +285,24 @@ def probe_accuracy(places: Sequence[str], curves: Mapping[str, Mapping]):
         ax.set_xticks(x, places if number + columns >= len(curves) else [], fontsize=9, rotation=90)
         best = int(np.argmax(found["probe"]))
         probe, control = found["probe"][best], found["control"][best]
-        read = "read" if probe > max(control, found["chance"]) + 0.05 else "not read"
-        kinds.setdefault(read, []).append(fact)
-        said.append(f"{fact}: best {probe:.0%} ({places[best]}), control {control:.0%}, chance {found['chance']:.0%}")
+        known = probe > found["chance"] + 0.05
+        kinds.setdefault("read" if probe > control + 0.05 and known else "control" if known else "not", []).append(fact)
+        said.append(f"{fact} {probe:.0%}, {control:.0%}, {found['chance']:.0%} ({places[best]})")
     for ax in axes[:, 0]:
         ax.set_ylabel("right, per cent")
     fig.legend(*axes[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     style.headline(fig, "What a probe can read")
-    meant = {"read": "a probe does better than chance and than the control",
-             "not read": "a probe does no better than chance or than the control"}  # fmt: skip
+    meant = {"read": "at its best place a probe does better than chance and than the control",
+             "control": "a probe does better than chance, but the control is about as good",
+             "not": "a probe does no better than chance"}  # fmt: skip
     return fig, comparing.text(
-        f"How often linear probes are right after each of {words.count(len(places), 'place')}, a panel for each fact; "
-        "the control learned shuffled answers",
+        f"How often linear probes are right, a panel for each fact, over {words.count(len(places), 'place')}",
         *(
             f"{what}: {words.listing(f'“{fact}”' for fact in kinds[kind])}"
             for kind, what in meant.items()
             if kind in kinds
         ),
-        "; ".join(said),
+        "Probe, control and chance, where the probe is best: " + "; ".join(said),
     )
 
 
