@@ -1,5 +1,6 @@
 """Your GPT: kept answers put together, equal to the course's model, with the course's part where one does not fit."""
 
+import re
 import subprocess
 import sys
 
@@ -89,7 +90,7 @@ def test_the_file_is_python_that_runs_by_itself(runs):
 
 def test_another_way_of_adding_up_is_no_fault():
     source = course_part(by_name("CausalSelfAttention").number)
-    fused = next(line for line in source.split("\n") if "mixed = " in line)
+    fused = re.search(r" +mixed = F\.scaled_dot_product_attention\(.*?\n        \)", source, re.DOTALL)[0]
     by_hand = """\
         scores = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
         seen = torch.ones(scores.shape[-2:], dtype=torch.bool).tril() if mask is None else mask
