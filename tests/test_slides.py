@@ -51,7 +51,7 @@ def test_every_cell_has_a_slide_type(path):
 def test_the_deck_opens_with_the_title_and_has_enough_slides_for_a_lecture(path):
     book = notebooks.read(path)
     assert slide_type(book.cells[0]) == "slide" and book.cells[0].source.startswith("# ")
-    assert 12 <= len(deck_of(path)) <= 60
+    assert 12 <= len(deck_of(path)) <= 54
 
 
 @each

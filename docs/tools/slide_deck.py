@@ -10,7 +10,6 @@ import re
 from pathlib import Path
 
 from slide_cells import (
-    HIDE_CODE,
     HIDE_OUTPUT,
     ROOM,
     STARTS,
@@ -138,7 +137,7 @@ def _height_of_text(source: str) -> float:
     height = 0.0
     for block in re.split(r"\n\s*\n", source.strip()):
         if block.startswith("#"):
-            first, _, block = block.partition("\n")
+            block = block.partition("\n")[2]
             height += HEADING
         if block.startswith("$$") or block.startswith(">"):
             height += FORMULA
@@ -197,6 +196,3 @@ def _may_join(this: list, following: list) -> bool:
     lines = sum(len(shown_source(cell)) + len(shown_text(cell)) for cell in both)
     fits = height_of(both) <= ROOM and words <= MOST_WORDS and pictures <= 1 and lines <= (8 if pictures else 22)
     return fits and height_of(this) < LITTLE * ROOM
-
-
-__all__ = ["HIDE_CODE", "IDEAS", "deck", "height_of", "ideas_of", "read_ideas"]
