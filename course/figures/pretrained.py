@@ -102,7 +102,7 @@ def what_moves(sizes: Mapping[str, int], trained: Sequence[str]):
         sizes: parameters in each part, from input to output.
         trained: the parts that move; the others are frozen.
     """
-    fig, ax = style.canvas(height=0.3 * len(sizes) + 1.3)
+    fig, ax = style.canvas(height=0.235 * len(sizes) + 1.2)
     total, moving = sum(sizes.values()), sum(sizes[name] for name in trained)
     for place, (name, size) in enumerate(sizes.items()):
         look = (
