@@ -23,7 +23,7 @@ GOOD = {
     "stories": {"notebooks": 2, "sources": 6, "pairs": 12, "to_their_end": 12, "passed": [], "failed": []},
 }  # fmt: skip
 WORSE = {
-    "kills": {"kills": 99, "in_a_save": 0, "equal": 3},
+    "kills": {"kills": 99, "in_a_save": 0, "points_of_a_save": {"half written": 0, "after the name": 40}, "equal": 3},
     "inputs": {"inputs": 299, "tracebacks": 1, "hangs": 2, "not_as_promised": 3},
     "together": {"times": 19, "lost": 1, "refused": 0},
     "class": {"passed": False, "marked": 44, "honest_right": 4, "outside_touched": 1},
