@@ -98,11 +98,12 @@ def _check_stories(source: str) -> None:
 
     for split, fewest in FEWEST.items():
         texts = list(islice(load_stories(source, split, limit=SHORTEST, streaming=True), SHORTEST))
-        length = sum(map(len, texts))
+        length, lines = sum(map(len, texts)), sum(text.count("\n") + 1 for text in texts)
         if len(texts) < fewest or (split == "train" and length < SHORTEST):
             need = f"{fewest} {split} stories" + (f" of {SHORTEST:,} characters together" if split == "train" else "")
-            has = f"{source} has {len(texts)} of {length:,} characters"
-            raise CourseError(f"the notebooks need {need} at least, and {has}: give more stories")
+            has = f"{source} has {len(texts)} of {length:,} characters in {lines:,} lines"
+            divide = ", or put a line with <|endoftext|> behind each" if lines > len(texts) else ""
+            raise CourseError(f"the notebooks need {need} at least, and {has}: give more stories{divide}")
 
 
 def seed_everything(seed: int) -> None:
