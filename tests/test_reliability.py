@@ -5,7 +5,9 @@ import re
 import pytest
 import reliability as tool
 
+from helpers.dataset import PIECE, PIECES
 from helpers.files import repository_root
+from tests.test_own_stories import LEFT_OUT
 
 PAGE = tool.PAGE.read_text(encoding="utf-8")
 RECORD = tool.read_record()
@@ -51,6 +53,11 @@ def test_a_count_below_its_bar_is_told(name):
         assert len(tool.missed(name, counts)) == 1
         told = tool.table({"parts": {name: counts}})
         assert told.count("**missed: ") == 1 and told.count("not tried yet") == len(tool.PARTS) - 1
+
+
+def test_the_page_says_which_cells_are_left_out_and_how_much_of_a_large_file_is_looked_at():
+    assert f"in {' and '.join(LEFT_OUT)} cells that know nothing of the stories are left out" in PAGE
+    assert PIECE * PIECES == 64 * 2**20 and f"{PIECES:,} pieces of {PIECE // 2**10} kB" in PAGE
 
 
 def test_every_file_that_the_page_names_is_there():
