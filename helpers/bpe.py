@@ -219,7 +219,7 @@ class BytePairEncoder:
         """Read a tokenizer.json that holds a byte-level BPE with GPT-2's split, from here or from the library.
 
         Raises:
-            CourseError: the file is missing or damaged, or holds another kind of tokenizer.
+            CourseError: the file is missing or damaged, holds another kind of tokenizer, or lacks some of the bytes.
         """
         content = read_json(path)
         try:
@@ -246,4 +246,6 @@ class BytePairEncoder:
             made_at.get(part, -1) >= rank for rank, pair in enumerate(merges) for part in pair
         ):
             raise CourseError(f"the merges of {path} are in no order of training; load it with helpers.tokenizer")
+        if missing := 256 - sum(len(token) == 1 for token in token_bytes):
+            raise CourseError(f"the vocabulary of {path} lacks {missing} of the 256 bytes; train it with all of them")
         return cls(token_bytes, merges, special[0]["id"])

@@ -305,3 +305,17 @@ def test_loading_says_what_is_wrong(encoder, tmp_path):
         path.write_text(json.dumps(content | {"model": content["model"] | model}), encoding="utf-8")
         with pytest.raises(CourseError, match="in no order of training"):
             BytePairEncoder.load(path)
+
+
+def test_a_vocabulary_without_all_bytes_is_refused(encoder, tmp_path):
+    path = encoder.save(tmp_path / "tokenizer.json")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    whole = ["<|endoftext|>", *CHARACTERS.values()]
+    for names in (whole, [name for name in whole if name not in "qŁ"]):
+        model = content["model"] | {"vocab": {name: i for i, name in enumerate(names)}, "merges": []}
+        path.write_text(json.dumps(content | {"model": model}), encoding="utf-8")
+        if names is whole:
+            assert BytePairEncoder.load(path).encode("q") == [BytePairEncoder.train([], 257).byte_id[ord("q")]]
+        else:
+            with pytest.raises(CourseError, match="lacks 2 of the 256 bytes"):
+                BytePairEncoder.load(path)

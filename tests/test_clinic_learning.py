@@ -5,6 +5,7 @@ right repairs pass their checks, too.
 import difflib
 import inspect
 import math
+from dataclasses import replace
 from functools import cache
 
 import pytest
@@ -50,6 +51,7 @@ LOSSES = {
     "Nils": ((1.69, 1.75), (5.50, 5.56)),
     "Paul": ((1.65, 1.72), (5.66, 5.68)),
     "Rosa": ((2.25, 2.23), (3.22, 3.15)),
+    "Sven": ((1.54, 1.50), (4.04, 3.88)),
     "Quin": ((2.08, 2.09), (4.47, 4.43)),
 }
 
@@ -65,6 +67,15 @@ def test_the_symptom_is_gone_without_the_fault_alone(name):
     symptom = REGISTRY[name].symptom
     before, after = symptom(ill(name)), symptom(well(name))
     assert recovered(before, after, after) and not recovered(before, before, after)
+
+
+def test_nils_norm_grows_just_the_same_with_a_third_of_the_learning_rate():
+    patient = REGISTRY["Nils"]
+    program = patient.program()
+    chart = replace(program, lr=program.lr / 3).run()
+    assert well("Nils").validation + 0.5 < chart.validation < ill("Nils").validation  # better, and nowhere near
+    for each in (chart, ill("Nils")):
+        assert sum(each.norms[-10:]) > 4 * sum(each.norms[:10])
 
 
 def test_bruno_repeats_its_last_token_and_knows_its_input_before_it_has_learned_anything():

@@ -193,7 +193,7 @@ def rewards():
             "The judge's word less the truth grows from -0.52 to 0.14 on the way; the truth is highest at 1.0, 0.62",
             "Reward, the judge's word: rises in a straight line from 0.10 to 0.70 by a distance of 7.",
             "Exact, the truth: falls in a straight line from 0.62 to 0.56 by a distance of 7.",
-            "A line marks where one would stop, at 3.0, the truth at 0.60.",
+            "Circles mark where each seed would stop, by the truth of 5 steps: 0.48 at 2.0, 0.57 at 3.0, 0.76 at 4.0.",
         ],
     )
     swapped = figures.goodhart(STRAIGHT, "exact", "reward", "Goodhart")

@@ -101,6 +101,17 @@ def test_no_cell_is_long(path):
         assert sum(bool(line.strip()) for line in cell.source.split("\n")) <= LONGEST_CELL, cell.source
 
 
+def test_most_cells_have_at_most_eight_lines():
+    """As docs/design.md says: six in ten of all that are not a setup cell or an exercise's, comments left out."""
+    lengths = [
+        sum(bool(line.strip()) and not line.strip().startswith("#") for line in cell.source.split("\n"))
+        for path in BOOKS
+        for cell in code_cells(notebooks.read(path))
+        if not {"setup", "exercise", "solution", "check"} & set(notebooks.tags_of(cell))
+    ]
+    assert sum(length <= 8 for length in lengths) > 0.6 * len(lengths)
+
+
 @each
 def test_prose_and_code_alternate(path):
     """Counting neither exercises nor what opens and closes: 60 to 100 words a code cell, with some room."""

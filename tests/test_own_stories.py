@@ -51,6 +51,7 @@ SHORTER: dict[str, dict[str, str]] = {
         "replace(thin, vocab_size=gpt2.vocab_size)": "replace(thin, vocab_size=512)",
     },
     "09": {"generate_batch(model, prompts, 230,": "generate_batch(model, prompts, 60,"},
+    "11": {"STEPS = 400": "STEPS = 20", "limit=4000": "limit=400", "range(400, 900)": "range(400, 500)"},
     "12": {
         "config = GPTConfig.gpt2(": "config = GPTConfig(50257, 1024, n_layer=7, n_head=2, d_model=32)  # ",
         "session.profile, 24)": "session.profile, 6)",
@@ -74,6 +75,7 @@ LEFT_OUT: dict[str, tuple[str, ...]] = {
         "best = ladder.top(climbed)",
         "speed = ladder_config, best",
     ),
+    "13": ("for line in in_processes(by_torch",),
 }
 RUNS = ("07", "08", "10")  # notebooks whose runs are cut to a few steps, as in docs/tools/run_answered.py
 

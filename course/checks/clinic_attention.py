@@ -70,7 +70,7 @@ def JunAttention(answer, check):
     )  # fmt: skip
     past = torch.ones(T, T, dtype=torch.bool).tril()
     none_of({
-        "sees-the-future": (made(None), "every position sees its future", "The mask went lost: it must stay causal."),
+        "sees-the-future": (made(None), "every position sees its future", "The mask was lost: it must stay causal."),
         "wrong-way": (made(past.T), "each position sees its future, and not its past",
         "In this layer's mask, True says what must *not* be looked at."),
         "one-too-far": (made(torch.ones(T, T, dtype=torch.bool).tril(1)), "each position sees the next one",

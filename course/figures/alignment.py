@@ -12,6 +12,7 @@ from matplotlib.transforms import ScaledTranslation
 from course.figures import comparing, style, words
 
 STEPS = 5  # that a curve is smoothed over: a step has few orders
+STOP = dict(marker="o", color=style.GROUND, markeredgecolor=style.INK)  # where one would stop early
 
 
 def _smooth(values: Sequence[float]) -> np.ndarray:
@@ -187,7 +188,8 @@ def goodhart(runs: Sequence[Sequence[dict]], proxy: str, truth: str, title: str,
     Args:
         runs: for each seed the records of its steps, each with "kl_answer", in nats per answer.
         proxy, truth: keys of the records: what is rewarded, and what was meant.
-        stop: for each run the place of the record at which one would stop early.
+        stop: for each run the place of the record before which one would stop early; a circle marks the mean of five
+            records around it, in the order of the steps.
     """
     fig, ax = style.canvas(height=3.7)
     far = [np.sqrt([max(0.0, record["kl_answer"]) for record in run]) for run in runs]
@@ -197,7 +199,8 @@ def goodhart(runs: Sequence[Sequence[dict]], proxy: str, truth: str, title: str,
     grid = np.linspace(near, end, 200) if near < end else np.array([])
     said, stops, means = [], [], {}
     if stop is not None:
-        stops = [_smooth(x)[place] for x, place in zip(far, stop, strict=True)]
+        stops = [(_smooth(x)[place], _smooth([record[truth] for record in run])[place])
+                 for x, run, place in zip(far, runs, stop, strict=True)]  # fmt: skip
     looks = (proxy, "the judge's word", style.ORANGE, "--"), (truth, "the truth", style.NAVY, "-")
     for key, role, color, dashes in looks:
         found = [np.array([record[key] for record in run])[order] for run, order in zip(runs, orders, strict=True)]
@@ -212,19 +215,20 @@ def goodhart(runs: Sequence[Sequence[dict]], proxy: str, truth: str, title: str,
             told = words.shape(mean, grid, at="a distance of {}", write="{:.2f}".format)
             means[key] = mean
         said.append(f"{key}, {role}: {told}")
-        for at, x, y in zip(stops, xs, ys, strict=True) if stops and key == truth else ():
-            ax.plot(at, np.interp(at, x, y), marker="o", color=style.GROUND, markeredgecolor=style.INK, zorder=5)
+    for at, value in stops:
+        ax.plot(at, value, **STOP, zorder=5)
     if stops:
-        ax.axvline(np.mean(stops), color=style.INK, linewidth=1.2, linestyle=":")
-        style.above(ax, np.mean(stops), "stop here")
-        there = f", the truth at {np.interp(np.mean(stops), grid, means[truth]):.2f}" if truth in means else ""
-        said.append(f"a line marks where one would stop, at {np.mean(stops):.1f}{there}")
+        best = ", ".join(f"{value:.2f} at {at:.1f}" for at, value in stops)
+        said.append(f"circles mark where each seed would stop, by the truth of {STEPS} steps: {best}")
     ax.set(xlabel="root of the KL divergence from the reference (nats per answer)", ylabel="score of the answers")
     ax.margins(x=0.02)
     style.headline(fig, fill(title, 80))
     keys, names = ax.get_legend_handles_labels()
     keys += [Line2D([], [], color=style.QUIET, linestyle="-", linewidth=0.9), Patch(color=style.QUIET, alpha=0.25)]
-    names += [f"a seed, smoothed over {STEPS} steps", "standard error of the mean"]
+    names += [f"a seed, {STEPS} neighbors in distance averaged", "standard error of the mean"]
+    if stops:
+        keys.append(Line2D([], [], linestyle="", **STOP))
+        names.append(f"the best step of each seed, {STEPS} steps averaged")
     fig.legend(keys, names, loc="outside lower left", ncols=2)
     count = style.seeds([len(runs)]) if runs else "no runs"
     errors = ", means with bands of their standard errors" if len(runs) > 1 else ""

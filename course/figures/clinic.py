@@ -42,12 +42,16 @@ def runs(charts: Mapping[str, object]):
         for ax, (what, values) in lines.items():
             if not values:
                 continue
-            ax.plot(range(1, len(values) + 1), values, **look, label=name)
+            width = look["linewidth"] * (1 if ax is left else 0.6)  # norms leap: thick lines would hide one another
+            ax.plot(range(1, len(values) + 1), values, **look | {"linewidth": width}, label=name)
             drawn[what][name] = values
+            if ax is left:
+                _mark_lost(ax, values, look["color"])
     every = [value for chart in charts.values() for value in chart.norms if np.isfinite(value) and value > 0]
-    if not own and every and max(every) > 30 * min(every):
+    log = not own and bool(every) and max(every) > 30 * min(every)
+    if log:
         right.set_yscale("log")
-    for ax, title in ((left, "loss, nats per token"), (right, beside)):
+    for ax, title in ((left, "loss, nats per token"), (right, f"{beside} (log)" if log else beside)):
         ax.set(xlabel="" if own and ax is right else "steps")
         style.panel_title(ax, title)
     left.legend()
@@ -61,6 +65,16 @@ def runs(charts: Mapping[str, object]):
         if lines:
             said.append(f"{what[0].upper()}{what[1:]}: {compare(lines)}.")
     return fig, comparing.text(*said)
+
+
+def _mark_lost(ax, values: Sequence[float], color: str) -> None:
+    """Where a line ends for good because it is no number any more, say so."""
+    finite = np.isfinite(np.asarray(values, dtype=float))
+    steps = int(finite.sum())
+    if 0 < steps < len(finite) and finite[:steps].all():
+        ax.plot(steps, values[steps - 1], marker="x", color=color, markersize=7, markeredgewidth=2)
+        ax.annotate(f"no number from step {steps + 1:,} on", (steps, values[steps - 1]), (8, 6),
+                    textcoords="offset points", color=color)  # fmt: skip
 
 
 def _losses(lines: Mapping[str, Sequence[float]]) -> str:
@@ -130,7 +144,7 @@ def seen_by(alarms: Mapping[str, Mapping[str, bool | float | None]], title: str 
         for j, name in enumerate(columns):
             if row.get(name) is not None:
                 values[i, j] = float(row[name])
-    fig, ax = style.canvas(height=1.6 + 0.26 * len(alarms))
+    fig, ax = style.canvas(height=1.5 + 0.185 * len(alarms))
     ax.imshow(np.where(np.isnan(values), 0, values), cmap=style.HEAT, vmin=0, vmax=1.15, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         if np.isnan(value):

@@ -258,7 +258,7 @@ def first_losses(
         expected: what the formula says for each width.
     """
     fig, (ax, wide) = style.canvas(1, 2, height=3.4)
-    line = np.geomspace(sizes[0] / 1.6, sizes[-1] * 1.6, 60)
+    line = np.geomspace(sizes[0] / 3, sizes[-1] * 1.6, 60)  # room for the first label
     dots = {"linestyle": "", "marker": "s", "markersize": 7, "color": style.BERRY, "label": "measured"}
     ax.plot(line, np.log(line), color=style.NAVY, linestyle="-", label="ln V")
     ax.plot(sizes, measured, **dots)
@@ -309,17 +309,26 @@ def influence(felt, tokens: Sequence[str]):
     return fig, decoder_words.influence(values)
 
 
+AS_DRAWN = {
+    "qkv and proj": style.BLUE, "queries x keys": style.SKY, "weights x values": style.NAVY, "mlp": style.BERRY,
+    "head": style.ORANGE,
+}  # fmt: skip
+
+
 @style.figure
 def fractions(bars: Mapping[str, Mapping[str, int]], title: str, unit: str):
     """Bars as long as each other, cut into fractions; the total stands behind each.
 
     Args:
-        bars: for each bar the counts by part; the parts are the same for all, five at most.
+        bars: for each bar the counts by part; the parts are the same for all, five at most. Where all of them are parts
+            of the drawn decoder, they have its colours.
         title: what is to be seen.
         unit: what is counted: "parameters", "FLOPs a token".
     """
     fig, ax = style.canvas(height=0.55 * len(bars) + 1.35)
+    names = list(next(iter(bars.values())))
     colours = (style.ORANGE, style.SKY, style.BLUE, style.BERRY, style.NAVY)
+    colours = [AS_DRAWN[name] for name in names] if set(names) <= set(AS_DRAWN) else colours
     hatches = ("", "///", "", "||", "")
     for row, parts in enumerate(bars.values()):
         total, start = sum(parts.values()), 0.0

@@ -38,13 +38,18 @@ def activations(x: np.ndarray, curves: Mapping[str, np.ndarray], difference: np.
         gap = np.abs(np.asarray(curves[names[0]]) - np.asarray(curves[names[1]]))
         apart = f"They are furthest apart at x = {words.number(x[int(gap.argmax())])}, by {gap.max():.2f}"
     humps = _humps(np.asarray(x), 1000 * np.asarray(difference, dtype=float))
-    worst = int(np.argmax(np.abs(difference)))
     return words.told(
         f"Left, functions of x from {x[0]:g} to {x[-1]:g}: {'; '.join(said)}",
         apart,
-        f"Right, the tanh form of GELU minus the exact form, in thousandths: it is never more than "
-        f"{1000 * abs(difference[worst]):.1f}, at x = {x[worst]:.1f}{humps}",
+        f"Right, the tanh form of GELU minus the exact form, in thousandths: it is at most "
+        f"{1000 * np.abs(difference).max():.2f} away from zero, at x = {_where_largest(x, np.abs(difference))}{humps}",
     )
+
+
+def _where_largest(x: np.ndarray, y: np.ndarray) -> str:
+    """The places at which a curve reaches its largest value, or comes within a fiftieth of it."""
+    tops = [i for i in range(len(y)) if y[i] >= 0.98 * y.max() and y[i] == y[max(0, i - 1) : i + 2].max()]
+    return words.listing(dict.fromkeys(words.number(round(float(x[i]), 1)) for i in tops))
 
 
 def _activation(x: np.ndarray, y: np.ndarray) -> str:
@@ -61,7 +66,10 @@ def _activation(x: np.ndarray, y: np.ndarray) -> str:
     corner = ", with a corner at 0" if exact and edge is not None and abs(edge) <= 2 * (x[1] - x[0]) and not dip else ""
     if edge is None:
         return words.shape(y, x, at="x = {}")
-    near = "is 0" if np.abs(y[x <= edge]).max() < 1e-9 else "is close to 0"
+    nothing = np.abs(y) < 1e-9
+    last = x[int(np.argmin(nothing)) - 1] if nothing[0] else -np.inf
+    near = "is 0" if edge - last <= 2 * (x[1] - x[0]) else "is close to 0"
+    edge = last if near == "is 0" else edge
     return f"{near} up to x = {words.number(round(edge, 1))}{bottom} {end}{corner}"
 
 
@@ -83,7 +91,7 @@ def by_layer(panels: Mapping[str, Mapping[str, Sequence[float]]], title: str, lo
     said = []
     for what, curves in panels.items():
         layers = range(first, first + max(map(len, curves.values())))
-        said.append(f"{what}: {words.lines(curves, layers, at='layer {}', log=log, write=_two)}")
+        said.append(f"{what}: {words.lines(curves, layers, at='layer {}', log=log, write=_two, alone=0.15)}")
     scale = ", in powers of ten" if log else ""
     return words.told(f"{title}: lines by layer{scale}", *said)
 
@@ -99,7 +107,8 @@ def first_losses(sizes, measured, widths, by_width, expected, known: float) -> s
     near = max(abs(loss - formula) for loss, formula in zip(by_width, expected, strict=True))
     where = "lie on it" if off < 0.02 * max(measured) else "do not lie on it"
     said = ", ".join(f"{loss:.2f} for {size:,}" for size, loss in zip(sizes, measured, strict=True))
-    grows = by_width[-1] - by_width[0]
+    steps = np.diff(by_width)
+    rises = "rises" if (steps > 0).all() else "rises on the whole" if by_width[-1] > by_width[0] else "does not rise"
     also = ", ".join(f"{loss:.3f} at {width}" for width, loss in zip(widths, by_width, strict=True))
     follow = "the points follow it" if near < 0.5 * (expected[-1] - expected[0]) else "the points do not follow it"
     return words.told(
@@ -107,7 +116,7 @@ def first_losses(sizes, measured, widths, by_width, expected, known: float) -> s
         f"{where}, at most {off:.2f} away: {said}",
         f"Right, enlarged, over the width: ln V is flat at {known:.3f}, the formula ln V + s²/2 rises above it to "
         f"{expected[-1]:.3f}, and {follow}, at most {near:.3f} away",
-        f"Measured, the loss {'rises' if grows > 0 else 'does not rise'}: {also}",
+        f"Measured, the loss {rises}: {also}",
     )
 
 
@@ -117,12 +126,18 @@ def influence(values: np.ndarray) -> str:
     future = np.triu(np.ones_like(values, dtype=bool), 1)
     zeros, past = int((values[future] == 0).sum()), int((values[~future] == 0).sum())
     leaks = int(future.sum()) - zeros
-    own = float(np.mean(values.argmax(axis=1) == np.arange(T)))
+    own = int((values.argmax(axis=1) == np.arange(T)).sum())
+    rows = "every row" if own == T else f"{own} of {T} rows" if own else "no row"
     left = [values[i, :i].mean() for i in range(1, T)]
+    ends = [(values[i, 0], values[i, i - 1]) for i in range(2, T)]
+    early = sum(first > 1.2 * last for first, last in ends) >= 0.8 * len(ends) > 0
     pale = ""
     if len(left) >= 4 and left[-1] < 0.7 * left[0]:
         pale = f"the cells left of it are paler the lower the row, {left[0]:.2f} of the diagonal in the second row, "
         pale += f"{left[-1]:.2f} on average in the last"
+    if pale and early:
+        pale += ", and paler from left to right"
+        pale += f", from {ends[-1][0]:.2f} to {ends[-1][1]:.2f} there" if ends[-1][0] > 1.2 * ends[-1][1] else ""
     return words.told(
         f"Heat map of influence between {T} positions, a row for the logits, a column for the vector that entered",
         f"No position is influenced by a later one: all {zeros} cells above the diagonal are exactly zero"
@@ -131,18 +146,21 @@ def influence(values: np.ndarray) -> str:
         f"Every position is influenced by itself and all before it: none of the {(~future).sum()} other cells is zero"
         if not past
         else f"Of the {(~future).sum()} other cells {past} are zero",
-        f"In {own:.0%} of the rows the diagonal is darkest" + (f"; {pale}" if pale and own == 1 else ""),
+        f"In {rows} the diagonal is darkest" + (f"; {pale}" if pale and own == T else ""),
     )
 
 
 def fractions(bars: Mapping[str, Mapping[str, int]], title: str, unit: str) -> str:
-    """How the fraction of each part goes from bar to bar, and which part is largest in each."""
+    """How the fraction of each part goes from bar to bar, and which part, or parts, are largest in each."""
     totals = {name: sum(parts.values()) for name, parts in bars.items()}
     shares = {name: {part: count / totals[name] for part, count in parts.items()} for name, parts in bars.items()}
     parts = list(next(iter(shares.values())))
-    largest = {name: max(share, key=share.get) for name, share in shares.items()}
+    most = {name: [part for part, count in each.items() if count == max(each.values())] for name, each in bars.items()}
+    largest = {name: words.listing(found) for name, found in most.items()}
     if len(set(largest.values())) == 1:
-        lead = f"{next(iter(largest.values()))} is the largest part of every bar"
+        found = next(iter(most.values()))
+        rank = "is the largest part" if len(found) == 1 else "are the largest parts"
+        lead = f"{words.listing(found)} {rank} of every bar"
     else:
         lead = "The largest part: " + ", ".join(f"{part} in {name}" for name, part in largest.items())
     by_part = [f"{part} {', '.join(f'{share[part]:.0%}' for share in shares.values())}" for part in parts]

@@ -19,9 +19,9 @@ def lookup(table: np.ndarray, row: int):
     size, width = table.shape
     one_hot = np.zeros((size, 1))
     one_hot[row] = 1
-    fig, axes = style.canvas(1, 3, height=2.6, gridspec_kw={"width_ratios": [1, width, width]})
+    fig, axes = style.canvas(1, 3, height=2.6, gridspec_kw={"width_ratios": [1.5, width, width]})
     most = max(np.abs(table).max(), 1e-9)
-    parts = [("one-hot", one_hot, 1), ("x table", table, most), (f"= row {row}", table[row : row + 1], most)]
+    parts = [("one-hot, upright", one_hot, 1), ("× table", table, most), (f"= row {row}", table[row : row + 1], most)]
     for ax, (title, values, top) in zip(axes, parts, strict=True):
         first = row if len(values) == 1 else 0  # the result stands at the height of its row
         extent = (-0.5, values.shape[1] - 0.5, first + len(values) - 0.5, first - 0.5)
@@ -37,9 +37,9 @@ def lookup(table: np.ndarray, row: int):
     style.headline(fig, "A lookup is a matrix multiplication")
     axes[1].axhspan(row - 0.48, row + 0.48, fill=False, edgecolor=style.BERRY, linewidth=2.5)
     return fig, (
-        f"A one-hot column picks out one row. The column has {size} values, all 0 but a 1 at position {row}; beside it "
-        f"stands a table of {size} rows and {width} columns with row {row} framed; the product is row {row} alone: "
-        f"{', '.join(f'{v:g}' for v in table[row])}."
+        f"A one-hot vector picks out one row. It is drawn upright, {size} values, all 0 but a 1 at position {row}; "
+        f"beside it stands a table of {size} rows and {width} columns with row {row} framed; the product is row {row} "
+        f"alone: {', '.join(f'{v:g}' for v in table[row])}."
     )
 
 

@@ -117,7 +117,8 @@ def loss_by_minute(runs: Mapping[str, Sequence[Mapping]], goals: Mapping[str, fl
         )
     for name, goal in goals.items():
         ax.axhline(goal, color=style.INK, linewidth=1.1, linestyle=":")
-        ax.text(0.01, goal - 0.012, f"{name}: {goal:.2f}", transform=ax.get_yaxis_transform(), va="top", fontsize=9,
+        # in two lines, which the lowest band leaves room for
+        ax.text(0.01, goal - 0.012, f"{name}:\n{goal:.2f}", transform=ax.get_yaxis_transform(), va="top", fontsize=9,
                 bbox={"facecolor": style.GROUND, "edgecolor": "none", "alpha": 0.8, "pad": 0.8})  # fmt: skip
     ax.set_xscale("log")
     every = sorted({row["minutes"] for rows in runs.values() for row in rows})

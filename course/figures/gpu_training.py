@@ -242,7 +242,7 @@ def beside_the_others(
     right.minorticks_off()
     counts = [count for _, count, _ in reported] + [n for points in curves.values() for n, _ in points if n > 0]
     right.set_xlim(0.7 * min(counts) / 1e6, 1.5 * max(counts) / 1e6)
-    right.set(xlabel="million tokens (logarithmic)")
+    right.set(xlabel="million tokens (logarithmic)", ylabel="nats per token")
     style.panel_title(right, "TinyStories, larger models")
     style.headline(fig, "The run, and what others reached")
     if not recorded:

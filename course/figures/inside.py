@@ -70,7 +70,7 @@ def logit_shares(shares: Mapping[str, tuple[float, float]], title: str):
     names = [*shares, "sum"]
     means = [*(mean for mean, _ in shares.values()), total]
     errors = [*(error for _, error in shares.values()), 0.0]
-    fig, ax = style.canvas(height=0.95 + 0.3 * len(names))
+    fig, ax = style.canvas(height=0.95 + 0.25 * len(names))
     rows = range(len(names))
     span = max(means + [0]) - min(means + [0]) or 1.0
     for row, (mean, error) in enumerate(zip(means, errors, strict=True)):
@@ -171,7 +171,7 @@ def ablations(table: Mapping[str, Mapping[str, float]], whole: float | None = No
         measure: what the numbers are.
     """
     ways = list(dict.fromkeys(way for found in table.values() for way in found))
-    fig, ax = style.canvas(height=1.25 + len(table) * (0.1 + 0.14 * len(ways)))
+    fig, ax = style.canvas(height=1.2 + len(table) * (0.06 + 0.13 * len(ways)))
     thick = 0.84 / len(ways)
     most = max([0.0, whole or 0.0, *(value for found in table.values() for value in found.values())]) or 1.0
     for i, way in enumerate(ways):
@@ -313,7 +313,7 @@ def features_and_roles(best: Sequence[Mapping]):
     Args:
         best: rows with "role", "feature", "precision" and "recall".
     """
-    fig, ax = style.canvas(height=1.25 + 0.44 * len(best))
+    fig, ax = style.canvas(height=1.25 + 0.35 * len(best))
     parts = (("precision", style.BLUE, "", -0.19), ("recall", style.ORANGE, "///", 0.19))
     for name, colour, hatch, shift in parts:
         rows = [i + shift for i in range(len(best))]

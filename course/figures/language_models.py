@@ -84,7 +84,7 @@ def bigram_matrix(probabilities: np.ndarray, tokens: Sequence[str]):
         )  # fmt: skip
     bar = fig.colorbar(image, ax=ax, pad=0.015, fraction=0.04)
     bar.outline.set_visible(False)
-    bar.set_label("probability (the scale is a square root's)")
+    bar.set_label("probability (square-root scale)")
     ax.set(xlabel="the next token", ylabel="the token before it")
     ax.set_title("What follows what: a corner of the table")
     return fig, _followers(values, [words.quoted(name) for name in names])
@@ -182,7 +182,7 @@ def loss_curve(steps: Sequence[int], losses: Mapping[str, Sequence[float]], leve
         ax.text(steps[-1], value - 0.08, f"{name}: {value:.3f}", va="top", ha="right", fontsize=9.5)
     ax.set(ylim=(0, None), xlabel="steps", ylabel="nats per token")
     near.set(ylim=(lowest - 0.01, lowest + 0.1), xlabel="steps")
-    style.panel_title(near, "the last part, enlarged")
+    style.panel_title(near, "the lowest losses, enlarged")
     style.panel_title(ax, "from the first step")
     ax.legend(loc="upper right")
     style.headline(fig, "Gradient descent finds what counting knew")
@@ -190,7 +190,7 @@ def loss_curve(steps: Sequence[int], losses: Mapping[str, Sequence[float]], leve
         f"{name} ends at {values[-1]:.3f}, {_beside(values[-1], levels)}" for name, values in losses.items()
     )
     return fig, words.told(
-        f"Loss over {steps[-1]} steps, from the first step on the left, the last part enlarged on the right",
+        f"Loss over {steps[-1]} steps, from the first step on the left, the lowest losses enlarged on the right",
         words.lines(losses, steps),
         f"Enlarged: {ends}",
     )

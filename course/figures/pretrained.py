@@ -22,7 +22,7 @@ def two_layouts(conv1d: np.ndarray, linear: np.ndarray, row: int = 1):
     corners = np.asarray(conv1d, dtype=float), np.asarray(linear, dtype=float)
     (inputs, outputs), largest = corners[0].shape, max(float(np.abs(c).max()) for c in corners) or 1.0
     fig, axes = style.canvas(1, 2, height=3.4)
-    titles = f"Conv1D: {inputs} inputs down", f"Linear: {outputs} outputs down"
+    titles = "Conv1D: rows are inputs", "Linear: rows are outputs"
     for ax, corner, title in zip(axes, corners, titles, strict=True):
         ax.imshow(corner, cmap=style.DIVERGING, vmin=-largest, vmax=largest, aspect="auto")
         for (i, j), value in np.ndenumerate(corner):
@@ -38,6 +38,7 @@ def two_layouts(conv1d: np.ndarray, linear: np.ndarray, row: int = 1):
     frame = dict(fill=False, edgecolor=style.ORANGE, linewidth=2.6)
     axes[0].add_patch(Rectangle((-0.46, row - 0.46), outputs - 0.08, 0.92, **frame))
     axes[1].add_patch(Rectangle((row - 0.46, -0.46), 0.92, outputs - 0.08, **frame))
+    fig.get_layout_engine().set(wspace=0.06)  # else one map touches the other's label
     style.headline(fig, "One corner, two layouts (weights times 100)")
     equal = np.array_equal(corners[0], corners[1].T)
     return fig, comparing.text(
@@ -101,7 +102,7 @@ def what_moves(sizes: Mapping[str, int], trained: Sequence[str]):
         sizes: parameters in each part, from input to output.
         trained: the parts that move; the others are frozen.
     """
-    fig, ax = style.canvas(height=0.3 * len(sizes) + 1.3)
+    fig, ax = style.canvas(height=0.235 * len(sizes) + 1.2)
     total, moving = sum(sizes.values()), sum(sizes[name] for name in trained)
     for place, (name, size) in enumerate(sizes.items()):
         look = (
@@ -198,15 +199,18 @@ def loss_by_step(
         ax.plot(steps, losses, label=name, markevery=max(1, len(steps) // 10), **look)
     last = max(steps[-1] for steps, _ in curves.values())
     style.levels(ax, levels)
-    ax.set_xlim(right=1.45 * last if levels else None)  # room for their names, beside the curves
+    ax.set_xlim(right=1.35 * last if levels else None)  # room for their names, beside the curves
     ticks = MaxNLocator(8, integer=True).tick_values(0, last)
     ax.xaxis.set_major_locator(FixedLocator(ticks[ticks <= last]))
-    top = max([*levels.values(), *(max(losses) for _, losses in curves.values())])
-    ax.set(ylim=(0, 1.12 * top), xlabel="steps", ylabel=unit)
+    heights = [*levels.values(), *(loss for _, losses in curves.values() for loss in losses)]
+    low, top = min(heights), max(heights)
+    # from zero, unless all of it would lie near the upper edge
+    bottom = 0.0 if low < 0.75 * top or low == top else low - 0.35 * (top - low)
+    ax.set(ylim=(bottom, top + 0.12 * (top - bottom)), xlabel="steps", ylabel=unit)
     ax.legend(loc="best")
     ax.set_title(title)
     two = "{:.2f}".format
-    extent = words.span([*(losses for _, losses in curves.values()), [0.0]])
+    extent = words.span([*(losses for _, losses in curves.values()), [bottom]])
     said = [f"{name} {words.shape(losses, steps, span=extent, write=two)}" for name, (steps, losses) in curves.items()]
     ends = {name: losses[-1] for name, (_, losses) in curves.items()}
     for name, value in levels.items():

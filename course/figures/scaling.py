@@ -3,7 +3,8 @@
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullFormatter
 
 from course.figures import comparing, style, words
 
@@ -26,6 +27,11 @@ def _nice_losses(axis, ends: tuple[float, float]) -> None:
     axis.set_minor_formatter(NullFormatter())
 
 
+def _spread(errors: np.ndarray) -> np.ndarray | None:
+    """Standard errors that are drawn; none where each point is one seed."""
+    return errors if errors.any() else None
+
+
 @style.figure
 def isoflops(
     curves: Mapping[float, Mapping[float, Sequence[float]]], floor: float, best: Mapping[float, float] | None = None
@@ -42,21 +48,23 @@ def isoflops(
     for i, (budget, by_size) in enumerate(sorted(curves.items())):
         N = sorted(by_size)
         means, errors = np.array([style.mean_and_error(by_size[each]) for each in N]).T
-        ax.errorbar(N, means, errors, label=f"{short(budget)} operations", capsize=2.5, **style.look(i))
+        ax.errorbar(N, means, _spread(errors), label=f"{short(budget)} operations", capsize=2.5,
+                    linestyle=style.LINESTYLES[i % 5], **style.look(i))  # fmt: skip
         lowest = int(means.argmin())
         lowest_at[budget] = N[lowest], means[lowest]
         largest_at[budget] = means[-1]
         sizes, counts = sizes + N, counts + [len(by_size[each]) for each in N]
         if best:
             at = np.interp(np.log(best[budget]), np.log(N), means)
-            ax.plot(best[budget], at, marker="x", markersize=11, markeredgewidth=2.2, color=style.INK, zorder=5)
+            ax.plot(best[budget], at, marker="x", markersize=11, markeredgewidth=2.2, color=style.INK, zorder=5,
+                    linestyle="", label="" if i else "lowest of its parabola")  # fmt: skip
     ax.axhline(floor, color=style.INK, linewidth=1.1, linestyle=":", label=f"the floor: {floor:.3f}")
     style.measured_axis(ax, sizes, short)
     ax.set_yscale("log")
     _nice_losses(ax.yaxis, (0, max(max(each) for by_size in curves.values() for each in by_size.values())))
     ax.set(xlabel="N, weights that multiply", ylabel="validation loss, nats per token")
     ax.set_title("Each budget has its best size")
-    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4 if best else 3)
     how = {"rises": "grows with the budget", "falls": "shrinks with the budget",
            "stays the same": "is the same for all"}  # fmt: skip
     best_sizes = [size for size, _ in lowest_at.values()]
@@ -79,7 +87,8 @@ def isoflops(
 @style.figure
 def law_and_runs(
     said: Sequence[float], measured: Sequence[float], groups: Sequence[str], floor: float | None = None,
-    held_out: Sequence[tuple[float, tuple[float, float], float]] = (),
+    held_out: Sequence[tuple[float, tuple[float, float], float]] = (), name: str = "A law",
+    widths: Sequence[int] = (),
 ):  # fmt: skip
     """What a fitted law says of runs against what they came to; on the diagonal it is right.
 
@@ -87,6 +96,8 @@ def law_and_runs(
         said, measured, groups: of each run the law's loss, its own, and the name of its budget.
         floor: the source entropy, marked.
         held_out: of each run that the fit has not seen: the law's loss, its band, and what it came to.
+        name: of the law, for the title.
+        widths: of each run its model's; written beside those that the law misses by 8% or more.
     """
     fig, ax = style.canvas(height=4.2)
     said, measured = np.asarray(said, dtype=float), np.asarray(measured, dtype=float)
@@ -100,12 +111,21 @@ def law_and_runs(
     miss = 100 * (said / measured - 1)
     by_group = {group: float(miss[[each == group for each in groups]].mean()) for group in dict.fromkeys(groups)}
     off = {group: f"{value:+.1f}%" for group, value in by_group.items() if abs(value) >= 3}
+    far = {}  # of each width and budget that is far off: what the runs came to, what the law says, and the miss
+    for *which, came, law, missed in zip(widths, groups, measured, said, miss, strict=True) if len(widths) else ():
+        if abs(missed) >= 8:
+            far.setdefault(tuple(which), []).append((came, law, missed))
+    for (width, _), found in far.items():
+        came, law, missed = np.mean(found, axis=0)
+        ax.annotate(f"width {width}", (came, law), (0, 6 if missed > 0 else -6), textcoords="offset points", fontsize=9,
+                    ha="center", va="bottom" if missed > 0 else "top")  # fmt: skip
     said_of = [
         f"A fitted law's loss of {words.count(len(said), 'run')} over the measured one; on the diagonal it is right. "
         f"It misses by {np.abs(miss).mean():.1f}% on average, from {miss.min():+.1f}% to {miss.max():+.1f}%",
         "" if len(by_group) < 2 else "No budget lies off the diagonal by 3% or more on average" if not off else
         "whole budgets lie off the diagonal, above it where the law says too much: "
         f"{comparing.grouped(off)} on average",
+        f"off by 8% or more: {', '.join(f'width {width} at {group}' for width, group in far)}" if far else "",
     ]  # fmt: skip
     if held_out:
         laws, bands, came = (np.array(each, dtype=float) for each in zip(*held_out, strict=True))
@@ -127,7 +147,8 @@ def law_and_runs(
     for axis in (ax.xaxis, ax.yaxis):
         _nice_losses(axis, ends)
     ax.set(xlabel="measured loss, nats per token", ylabel="what the law says")
-    ax.set_title("A law and the runs it was fitted to")
+    ax.set_title(f"{name}, the runs it was fitted to, and {len(held_out)} it has not seen" if held_out else
+                 f"{name} and the runs it was fitted to")  # fmt: skip
     ax.legend(loc="lower right")
     return fig, comparing.text(*said_of)
 
@@ -144,6 +165,7 @@ def laws_floor(values: Sequence[float], interval: tuple[float, float], fitted: f
     ax.axvline(fitted, color=style.BERRY, linewidth=1.8, linestyle="--", label=f"E of the fit: {fitted:.3f}")
     ax.axvline(floor, color=style.INK, linewidth=1.8, label=f"the true floor: {floor:.3f}")
     ax.set(xlabel="E, nats per token", ylabel="fits", title="Is the floor found?")
+    ax.yaxis.set_major_locator(MaxNLocator(5, steps=(1, 2, 5, 10), integer=True))
     ax.legend()
     held = interval[0] <= floor <= interval[1]
     width = interval[1] - interval[0]
@@ -169,12 +191,13 @@ def compared(losses: Mapping[str, Sequence[float]], levels: Mapping[str, float],
         notes: for each name what is written beside its bar.
     """
     names = sorted(losses, key=lambda name: float(np.mean(losses[name])))
-    fig, ax = style.canvas(height=0.9 + 0.5 * len(names))
+    fig, ax = style.canvas(height=1.2 + 0.5 * len(names))
     said, means = [], {}
     for y, name in enumerate(names):
         mean, error = style.mean_and_error(losses[name])
         means[name] = mean
-        ax.barh(y, mean, 0.55, xerr=error, color=style.SKY, edgecolor=style.QUIET, capsize=3)
+        errors = dict(xerr=error, capsize=3) if len(losses[name]) > 1 else {}
+        ax.barh(y, mean, 0.55, color=style.SKY, edgecolor=style.QUIET, **errors)
         ax.plot(losses[name], [y] * len(losses[name]), linestyle="", marker="|", color=style.BERRY, markersize=11)
         ax.text(mean, y, f"  {notes.get(name, '')}", va="center", fontsize=9)
         said.append(f"{name} {mean:.2f} ± {error:.2f}" if len(losses[name]) > 1 else f"{name} {mean:.2f}")
@@ -190,6 +213,10 @@ def compared(losses: Mapping[str, Sequence[float]], levels: Mapping[str, float],
     ax.invert_yaxis()
     ax.set(xlabel="validation loss, nats per token", xlim=(0, widest))
     ax.set_title(title, pad=(20 if len(levels) < 2 else 34) if levels else 9)
+    keys = [Line2D([], [], linestyle="", marker="|", color=style.BERRY, markersize=11, label="a seed")]
+    if max(map(len, losses.values())) > 1:
+        keys.append(Line2D([], [], linestyle="-", color="black", linewidth=1.5, label="standard error of the mean"))
+    fig.legend(handles=keys, loc="outside lower center", ncols=2)
     lines = []
     for name, value in sorted(levels.items(), key=lambda each: each[1]):
         under = [each for each in names if means[each] < value]
@@ -213,7 +240,7 @@ def repeated(losses: Mapping[float, Sequence[float]], floor: float):
     fig, ax = style.canvas(height=3.4)
     epochs = sorted(losses)
     means, errors = np.array([style.mean_and_error(losses[each]) for each in epochs]).T
-    ax.errorbar(epochs, means, errors, capsize=3, **style.look(2))
+    ax.errorbar(epochs, means, _spread(errors), capsize=3, **style.look(2))
     style.levels(ax, {"the floor": floor})
     style.measured_axis(ax, epochs, lambda value: f"{value:.1f}" if value < 2 else f"{value:.0f}")
     ax.set(xlabel="times that each story is read", ylabel="validation loss, nats per token", ylim=(0, None))
@@ -247,7 +274,8 @@ def rates_by_width(panels: Mapping[str, Mapping[int, Mapping[float, Sequence[flo
         for i, (width, by_rate) in enumerate(sorted(widths.items())):
             rates = sorted(by_rate)
             means, errors = np.array([style.mean_and_error(by_rate[rate]) for rate in rates]).T
-            ax.errorbar(rates, means, errors, capsize=2, label=f"width {width}", **style.look(i))
+            ax.errorbar(rates, means, _spread(errors), capsize=2, label=f"width {width}",
+                        linestyle=style.LINESTYLES[i % 5], **style.look(i))  # fmt: skip
             best = int(np.nanargmin(means))
             ax.plot(rates[best], means[best], marker="o", markersize=13, markerfacecolor="none", color=style.INK)
             told.append((width, rates[best], means[best], best in (0, len(rates) - 1)))
@@ -312,7 +340,8 @@ def shares(
     ax.invert_yaxis()
     ax.set(xlabel=unit, xlim=(0, 1.15 * max([*left, *(capacity or {}).values()])))
     ax.set_title(title, pad=20 if capacity else 9)
-    fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    if len(kinds) > 1:
+        fig.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return fig, _shares(parts, title, unit, capacity or {})
 
 

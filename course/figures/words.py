@@ -278,13 +278,14 @@ def together_until(one: Sequence[float], other: Sequence[float], size: float) ->
 
 def lines(
     named: Mapping[str, Sequence[float]], x: Sequence[float] | None = None, *, at: str = "step {}",
-    log: bool = False, log_x: bool = False, write: Callable[[float], str] = number,
+    log: bool = False, log_x: bool = False, write: Callable[[float], str] = number, alone: float = np.inf,
 ) -> str:  # fmt: skip
     """How each of several lines goes, in one sentence each; a line that lies on an earlier one is said so, and where
     it leaves it.
 
     Args:
         named: at least one line. Else as for `shape`.
+        alone: a line that spans so great a fraction of the axis has a form that can be seen, and is judged by it.
     """
     said, seen, extent = [], {}, span(named.values())
     drawn = {name: _scaled(np.asarray(values, dtype=float), log) for name, values in named.items()}
@@ -293,17 +294,19 @@ def lines(
         shares = [(together_until(drawn[other], drawn[name], high - low), other) for other in seen]
         shared, other = max(shares, default=(0, ""))
         seen[name] = values
+        bottom, top = _scaled(np.asarray(span([values])), log)
+        reach = span([values]) if alone <= 1 and top - bottom >= alone * (high - low) else extent
         places = list(range(1, len(values) + 1)) if x is None else list(x)[: len(values)]
         if shared == len(values) > 1:
             said.append(f"{name} lies on {other}")
             continue
         if shared >= max(3, LONG * len(values)):
             start = shared - 1
-            rest = shape(values[start:], places[start:], at=at, log=log, log_x=log_x, span=extent, write=write)
+            rest = shape(values[start:], places[start:], at=at, log=log, log_x=log_x, span=reach, write=write)
             rest = rest.replace("throughout", f"up to {at.format(place(places[-1]))}")
             said.append(f"{name} lies on {other} up to {at.format(place(places[start]))}, then {rest}")
             continue
-        said.append(name + " " + shape(values, places, at=at, log=log, log_x=log_x, span=extent, write=write))
+        said.append(name + " " + shape(values, places, at=at, log=log, log_x=log_x, span=reach, write=write))
     return "; ".join(said)
 
 

@@ -57,6 +57,17 @@ for patient in REGISTRY.values():
 # Lines of long cells, and what they are here.
 SHORTER = {
     "12": {"PIRATE_STEPS, RATES = 60, (3e-3, 1e-2, 3e-2)": "PIRATE_STEPS, RATES = 4, (1e-2,)"},
+    "13": {
+        "rounds=100": "rounds=6",
+        "rounds=50": "rounds=3",
+        "replace(of_width(48, BUDGETS[1], seed=7), stories=8_000)":
+            "replace(of_width(24, BUDGETS[0] / 16, seed=7), stories=1_000)",
+    },
+    "14": {
+        "LIVE_STEPS = 60": "LIVE_STEPS = 5",
+        "steps=40, training=too_high": "steps=5, training=too_high",
+        "2 * TRAINED)[:8]": "2 * TRAINED)[:2]",
+    },
     "15": {
         "LIVE_STEPS, LIVE_ROWS = 150, 12": "LIVE_STEPS, LIVE_ROWS = 8, 12",
         "GRPO_STEPS = copy.deepcopy(listener), 4": "GRPO_STEPS = copy.deepcopy(listener), 1",
