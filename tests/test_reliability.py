@@ -56,7 +56,7 @@ def test_a_count_below_its_bar_is_told(name):
 
 
 def test_the_page_says_which_cells_are_left_out_and_how_much_of_a_large_file_is_looked_at():
-    assert f"in {' and '.join(LEFT_OUT)} cells that know nothing of the stories are left out" in PAGE
+    assert f"in {', '.join(LEFT_OUT)} cells that know nothing of the stories are left out" in PAGE
     assert PIECE * PIECES == 64 * 2**20 and f"{PIECES:,} pieces of {PIECE // 2**10} kB" in PAGE
 
 
