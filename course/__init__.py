@@ -98,11 +98,12 @@ def _check_stories(source: str) -> None:
 
     for split, fewest in FEWEST.items():
         texts = list(islice(load_stories(source, split, limit=SHORTEST, streaming=True), SHORTEST))
-        length = sum(map(len, texts))
+        length, lines = sum(map(len, texts)), sum(text.count("\n") + 1 for text in texts)
         if len(texts) < fewest or (split == "train" and length < SHORTEST):
             need = f"{fewest} {split} stories" + (f" of {SHORTEST:,} characters together" if split == "train" else "")
-            has = f"{source} has {len(texts)} of {length:,} characters"
-            raise CourseError(f"the notebooks need {need} at least, and {has}: give more stories")
+            has = f"{source} has {len(texts)} of {length:,} characters in {lines:,} lines"
+            divide = ", or put a line with <|endoftext|> behind each" if lines > len(texts) else ""
+            raise CourseError(f"the notebooks need {need} at least, and {has}: give more stories{divide}")
 
 
 def seed_everything(seed: int) -> None:
@@ -162,8 +163,19 @@ def timed(profile: str) -> dict:
     """What data/notebook_times.json holds of a profile: "machine" in words, "seconds" by notebook, and perhaps its
     "gflops"; empty if nothing was measured.
     """
+    return _times()[1].get(profile, {})
+
+
+def _times() -> tuple[Path, dict]:
+    """The file of times, and what it holds; a CourseError where that is something else."""
     path = data_folder() / "notebook_times.json"
-    return read_json(path).get(profile, {}) if path.exists() else {}
+    times = read_json(path) if path.exists() else {}
+    for one in times.values() if isinstance(times, dict) else [None]:
+        seconds = one.get("seconds") if isinstance(one, dict) else None
+        numbers = [*seconds.values(), one.get("gflops", 0)] if isinstance(seconds, dict) else [None]
+        if not all(isinstance(each, int | float) for each in numbers) or not isinstance(one.get("machine", ""), str):
+            raise CourseError(f"{path} does not hold the notebooks' times: git checkout -- data/notebook_times.json")
+    return path, times
 
 
 def notebook_seconds(profile: str) -> dict[str, float]:
@@ -177,8 +189,7 @@ def record_times(seconds: dict[str, float], gflops: float | None = None) -> Path
     Args:
         gflops: how fast this machine multiplies matrices, so that others can be compared with it.
     """
-    path = data_folder() / "notebook_times.json"
-    times = read_json(path) if path.exists() else {}
+    path, times = _times()
     facts = machine()
     of_profile = times.setdefault(profile(), {"machine": "", "seconds": {}})
     of_profile["machine"] = f"{facts['CPU cores']} CPU cores, {facts['memory']}, GPU: {facts['GPU']}"

@@ -40,14 +40,14 @@ class Parser(argparse.ArgumentParser):
     """An `ArgumentParser` whose errors take one line."""
 
     def error(self, message: str):
-        self.exit(2, f"{self.prog}: error: {message} (try {self.prog} --help)\n")
+        self.exit(2, f"{self.prog}: error: {_in_a_line(message)} (try {self.prog} --help)\n")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; 0 if all went well, 2 if what was asked for cannot be done, else what the command says."""
     argv = list(sys.argv[1:] if argv is None else argv)
-    parser = _parser(argv[0] if argv else None)
     try:
+        parser = _parser(argv[0] if argv else None)
         arguments = parser.parse_args(argv)
         if not hasattr(arguments, "run"):
             parser.print_help()
@@ -115,9 +115,15 @@ def leave(code: int) -> NoReturn:
 
 
 def _complain(error: Exception) -> int:
-    said = re.sub(r"\S{400,}", lambda word: f"{word[0][:100]} ... ({len(word[0]):,} characters)", str(error))
-    print("error: " + " ".join(said.split()), file=sys.stderr)
+    print("error: " + _in_a_line(str(error)), file=sys.stderr)
     return 2
+
+
+def _in_a_line(message: str) -> str:
+    """A message without breaks of lines, and what it echoes cut to a sensible length."""
+    said = re.sub(r"\S{400,}", lambda word: f"{word[0][:100]} ... ({len(word[0]):,} characters)", message)
+    said = " ".join(said.split())
+    return said if len(said) <= 1_500 else f"{said[:700]} ... ({len(said):,} characters) ... {said[-700:]}"
 
 
 if __name__ == "__main__":

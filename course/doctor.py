@@ -176,7 +176,7 @@ def _times(profile: str) -> Finding:
     longest = sorted(seconds, key=seconds.get, reverse=True)[:3]
     told = ", ".join(f"{name[:2]} ({course.in_words(seconds[name])})" for name in longest)
     says = f"longest are {told}; all {len(seconds)} together {course.in_words(sum(seconds.values()))}"
-    return Finding(HERE, "time", f"{says}, where they were timed ({timed['machine']})")
+    return Finding(HERE, "time", f"{says}, where they were timed ({timed.get('machine') or 'nobody wrote where'})")
 
 
 def _speed(profile: str | None) -> Finding:

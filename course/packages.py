@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 
 from helpers.errors import CourseError
-from helpers.files import repository_root
+from helpers.files import regular, repository_root
 
 # The oldest torch that the course works with: it brought torch.optim.Muon. What newer ones bring, such as
 # F.linear_cross_entropy, is used where it is there and done without where it is not.
@@ -61,8 +61,8 @@ def missing_packages() -> list[str]:
 
 def required_versions(file: str = "requirements.txt") -> dict[str, str]:
     """The packages of requirements.txt, or of another such file, with the versions that the course was tested with."""
-    lines = (repository_root() / file).read_text(encoding="utf-8").splitlines()
-    return dict(line.split()[0].split("==") for line in lines if "==" in line)
+    text = regular(repository_root() / file).read_text(encoding="utf-8", errors="replace")
+    return dict(re.findall(r"^([^\s=#]+)==([^\s=]+)", text, flags=re.MULTILINE))
 
 
 def installed_version(package: str) -> str | None:

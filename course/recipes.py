@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from helpers.errors import CourseError, did_you_mean
-from helpers.files import data_folder
+from helpers.files import data_folder, regular
 from helpers.model import GPTConfig
 from helpers.modern import ModernConfig
 from helpers.settings import SETTINGS, TrainingSettings
@@ -70,7 +70,7 @@ def read_recipes(path: str | Path) -> dict[str, Recipe]:
         CourseError: the file cannot be read, or a recipe has a setting that there is not.
     """
     try:
-        tables = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        tables = tomllib.loads(regular(path).read_text(encoding="utf-8"))
         recipes = {}
         for name, table in tables.items():
             on_gpu = dict(training=FAST | table["training"], vocab_multiple=PADDED) if table.pop("gpu", False) else {}

@@ -54,12 +54,16 @@ def prepare(
     progress: bool = True,
     start_from: str | Path | None = None,
     model_class: type[GPT] = GPT,
+    processes: int = 1,
 ) -> Prepared:
     """Load stories and tokenizer, tokenize (once; kept in the runs folder), build the model from its seed.
+
+    Says so where the stories are so few that a step reads all of them more than twice.
 
     Args:
         start_from: a model's folder; training goes on from its weights, with new optimizers and a new schedule.
         model_class: makes the model of its configuration; a learner's own (`course.mine`) has the same parameters.
+        processes: that read a batch each in a step.
 
     Raises:
         CourseError: that model has another shape than the recipe's, or another tokenizer.
@@ -78,6 +82,12 @@ def prepare(
     if start_from is not None:
         put_weights(prepared.model, _weights_of(start_from, recipe, tokenizer))
         prepared.started_from = Path(start_from).name
+    step = recipe.training.data.batch_size * recipe.training.data.accumulation * processes
+    if (step := step * prepared.sampler.context_length) > 2 * tokens.tokens:
+        print(
+            f"note: a step reads {step:,} tokens, so it goes through all {tokens.tokens:,} of the stories "
+            f"{step / tokens.tokens:,.0f} times: give more stories, or a smaller batch (batch_size=1)"
+        )
     return prepared
 
 
@@ -195,7 +205,8 @@ def prepare_again(
     recipe = divided(recipe_in(state, folder), state, processes, folder)
     if parallel is not None:
         recipe = replace(recipe, training=recipe.training.but(parallel=parallel))
-    prepared = prepare(_found_again(recipe, state.get("started_in")), device, progress, model_class=model_class)
+    again = _found_again(recipe, state.get("started_in"))
+    prepared = prepare(again, device, progress, model_class=model_class, processes=processes)
     prepared.recipe = recipe  # as it was written: the checkpoint goes on with the same words
     prepared.state, prepared.notes = state, notes
     return prepared

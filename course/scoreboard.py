@@ -68,9 +68,13 @@ def rows(upto: str | None = None) -> list[Row]:
     upto = upto or (course.current().number if course.current() else "99")
     own = [row for path in sorted(_folder().glob("*.json")) for row in _read(path)]
     names = {row.name for row in own}
-    shipped = [replace(row, shipped=True) for row in _read(data_folder() / "scoreboard.json")]
-    own += [row for row in shipped if row.name not in names and row.notebook <= upto]
-    return sorted(own, key=lambda row: -row.bits_per_byte) + _floor()
+    own += [row for row in shipped_rows() if row.name not in names and row.notebook <= upto]
+    return sorted(own, key=lambda row: -row.bits_per_byte) + floor()
+
+
+def shipped_rows() -> list[Row]:
+    """What the course's own models scored, as it comes with the course."""
+    return [replace(row, shipped=True) for row in _read(data_folder() / "scoreboard.json")]
 
 
 def show(upto: str | None = None) -> "Board":
@@ -104,13 +108,15 @@ def _read(path: Path) -> list[Row]:
         raise CourseError(f"{said}: delete it, then run its notebook again") from error
 
 
-def _floor() -> list[Row]:
+def floor() -> list[Row]:
     """The best score that any model can have on the bundled stories: known exactly from the story grammar."""
     path = data_folder() / "stories" / "statistics.json"
-    known = read_json(path).get("floor", {}) if path.exists() else {}
-    if "bits_per_byte" not in known:
-        return []
-    return [Row(FLOOR, known["bits_per_byte"], None, "", 0, "")]
+    known = read_json(path) if path.exists() else {"floor": {}}
+    floor = known.get("floor") if isinstance(known, dict) else None
+    bits = floor.get("bits_per_byte", 1.0) if isinstance(floor, dict) else None
+    if not isinstance(bits, int | float):
+        raise CourseError(f"{path} does not hold the grammar's floor: git checkout -- data/stories/statistics.json")
+    return [Row(FLOOR, bits, None, "", 0, "")] if "bits_per_byte" in floor else []
 
 
 class Board:

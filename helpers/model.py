@@ -260,11 +260,11 @@ def check_config(config: GPTConfig) -> None:
     choices = {"norm": ("pre", "post"), "activation": ("gelu", "relu"), "positions": ("learned", "sinusoidal")}
     for name, allowed in (choices | {"first_positions": ("random", "sinusoidal")}).items():
         if getattr(config, name) not in allowed:
-            raise CourseError(f"{name} must be {' or '.join(map(repr, allowed))}, not {getattr(config, name)!r}")
+            raise CourseError(f"{name} must be {' or '.join(map(repr, allowed))}, not {getattr(config, name)!r:.80}")
     if not 0 <= config.dropout < 1:
-        raise CourseError(f"dropout is a probability, at least 0 and less than 1, not {config.dropout!r}")
+        raise CourseError(f"dropout is a probability, at least 0 and less than 1, not {config.dropout!r:.80}")
     if not 0 < config.embedding_std <= 1e6:
-        raise CourseError(f"embedding_std must be above 0 and at most a million, not {config.embedding_std!r}")
+        raise CourseError(f"embedding_std must be above 0 and at most a million, not {config.embedding_std!r:.80}")
     if "sinusoidal" in (config.positions, config.first_positions) and config.d_model % 2:
         raise CourseError(f"sinusoidal positions come in pairs: d_model must be even, not {config.d_model}")
 

@@ -107,14 +107,14 @@ def config_from_transformers(content: dict, dropout: float | None = None, source
         )
     kind = content.get("model_type")
     if kind != "gpt2":
-        raise CourseError(f"{source} is not a GPT-2: its {CONFIG} says model_type {kind!r}")
+        raise CourseError(f"{source} is not a GPT-2: its {CONFIG} says model_type {kind!r:.80}")
     for key, (wanted, otherwise) in _REQUIRED.items():
         if content.get(key, wanted) != wanted:
-            raise CourseError(f"{source} {otherwise} ({key} is {content[key]!r}), and the course's GPT does not")
+            raise CourseError(f"{source} {otherwise} ({key} is {content[key]!r:.80}), and the course's GPT does not")
     activation = str(content.get("activation_function", "gelu_new"))
     if activation not in _ACTIVATIONS:
         raise CourseError(
-            f"{source} has the nonlinearity {activation!r}, and the course's GPT only {' or '.join(_ACTIVATIONS)}"
+            f"{source} has the nonlinearity {activation!r:.80}, and the course's GPT only {' or '.join(_ACTIVATIONS)}"
         )
     missing = [key for key in SHAPE if key not in content]
     if missing:

@@ -203,7 +203,7 @@ def schedule(progress: float, config: ScheduleConfig) -> float:
 def _check(config, names: tuple[str, ...], rule: str, right) -> None:
     for name in names:
         if not right(getattr(config, name)):
-            raise CourseError(f"{name} must be {rule}, got {getattr(config, name)!r}")
+            raise CourseError(f"{name} must be {rule}, got {getattr(config, name)!r:.80}")
 
 
 def _one_of(config, name: str, choices: tuple[str, ...]) -> None:

@@ -140,10 +140,13 @@ def _stories(texts: list[str] | None, table, source, split, description) -> Stor
     return Stories(lambda: _batched(dataset), source, split, description, dataset)
 
 
-def _without(description: str, split: str, seen: int | None = None) -> CourseError:
-    """What to say of a source that has no stories of one split, of `seen` in all."""
-    said = "" if seen is None else f" among its {seen:,}" if seen > 1 else ", only 1 story in all"
+def _without(description: str, split: str, texts: list[str] | None = None) -> CourseError:
+    """What to say of a source that has no stories of one split, of these in all."""
+    said = "" if texts is None else f" among its {len(texts):,}" if len(texts) != 1 else ", only 1 story in all"
     more = ": give more stories, about a tenth are set aside for validation" if split == "validation" else ""
+    if (lines := "\n".join(texts or ()).count("\n") + 1) > len(texts or "1"):
+        more += f"; there are {lines:,} lines of {sum(map(len, texts)):,} characters: where several stories were read "
+        more += f"as one, put a line with {story_files.END_LINE} behind each"
     return CourseError(f"{description} has no {split} stories{said}{more}")
 
 
@@ -211,7 +214,7 @@ def _own(source, split, limit, streaming) -> Stories:
     if streaming:
         return Stories(texts, name, split, description)
     if not (found := list(texts())):
-        raise _without(description, split, sum(1 for _ in story_files.read_all(paths)))
+        raise _without(description, split, list(story_files.read_all(paths)))
     return _stories(found, None, name, split, description)
 
 
@@ -226,20 +229,17 @@ def _saved(folder: Path, split: str, limit: int | None, description: str) -> Sto
         dataset = load_from_disk(str(folder))
     except Exception as error:
         raise CourseError(f"{folder} is not a whole folder of save_to_disk: {first_line(error)}") from error
-    if isinstance(dataset, DatasetDict) and split in dataset:
-        dataset, divided = dataset[split], True
-    elif isinstance(dataset, DatasetDict) and list(dataset) == ["train"]:
-        dataset, divided = dataset["train"], False
-    elif isinstance(dataset, DatasetDict):
+    divided = isinstance(dataset, DatasetDict) and list(dataset) != ["train"]
+    if divided and split not in dataset:
         raise CourseError(f"{folder} has no split {split!r}, only {', '.join(map(repr, dataset))}")
-    else:
-        divided = False
+    if isinstance(dataset, DatasetDict):
+        dataset = dataset[split if divided else "train"]
     if "text" not in dataset.column_names:
         raise CourseError(f'{folder} has no column "text", only {", ".join(map(repr, dataset.column_names))}')
     texts = enumerate(story_files.texts_in(_batched(dataset), folder))
     side = split == "validation"
     at = (i for i, text in texts if text.strip() and (divided or in_validation(text) == side))
     if not (chosen := list(islice(at, limit))):
-        raise _without(str(folder), split, len(dataset))
+        raise _without(str(folder), split, list(_batched(dataset)))
     dataset = dataset.select(chosen)
     return Stories(lambda: _batched(dataset), str(folder), split, description, dataset)

@@ -4,7 +4,7 @@
 - .jsonl: a JSON object with a `text` in each line, or a JSON string.
 - .parquet: a column `text`.
 
-Stories without a letter are left out.
+Blank stories are left out.
 
 Used by `helpers.stories`, which notebook 02 shows at work on a text file.
 """
@@ -43,9 +43,8 @@ def find(source: str | Path | list) -> list[Path]:
         if not found:
             raise CourseError(f"the folder {path} holds no stories: no {', '.join(ENDINGS)} file, no saved dataset")
         return found
-    found = [path] if path.is_file() else [Path(one) for one in sorted(glob.glob(str(source), recursive=True))]
-    found = [one for one in found if one.is_file()]
-    if not found:
+    every = [str(path)] if path.is_file() else sorted(glob.glob(str(source), recursive=True))
+    if not (found := [Path(one) for one in every if Path(one).is_file()]):
         raise CourseError(
             f'there are no stories at {str(source)!r}: give "bundled", "tinystories", a folder of '
             f"save_to_disk, or {', '.join(ENDINGS)} files"
@@ -70,17 +69,20 @@ def choose(paths: list[Path], split: str) -> tuple[list[Path], bool]:
 
 
 def require_stories(paths: list[Path], each: bool) -> None:
-    """Raise a CourseError where the files, or `each`, hold no story, or one only, because nothing divides the text."""
-    for some in [[path] for path in paths] if each else [paths]:
-        if not any(True for _ in read_all(some)):
-            raise CourseError(f"there is not one story in {', '.join(map(str, some))}")
-    texts = list(islice(read_all(paths), 2))
-    lines, length = texts[0].count("\n") + 1, len(texts[0])
-    if len(texts) == 1 and paths[0].suffix.lower() == ".txt" and (lines > 20 or length > 10_000):
-        raise CourseError(
-            f"{paths[0]} is 1 story of {length:,} characters in {lines:,} lines: neither a blank line nor {END_LINE} "
-            f"divides it; put a line with {END_LINE} between stories"
-        )
+    """Raise a CourseError where the files, or `each`, hold no story, or where blank lines hardly divide a .txt file."""
+    first = {path: list(islice(read_all([path]), 100)) for path in paths}
+    empty = [str(path) for path, texts in first.items() if not texts]
+    if empty and (each or len(empty) == len(first)):
+        raise CourseError(f"there is not one story in {', '.join(empty)}")
+    few = sum(map(len, first.values())) < 10  # of many, a long one may be meant so: a poem, a file for each story
+    for path, texts in first.items():
+        lines, length, number = "\n".join(texts).count("\n") + 1, sum(map(len, texts)), len(texts)
+        long = lines > (20 if few else 100) * max(1, number) or (len(first) == number == 1 and length > 10_000)
+        if long and path.suffix.lower() == ".txt" and not _marked(path):
+            raise CourseError(
+                f"{path} has no {END_LINE}, and blank lines make {number:,} stor{'ies' if number > 1 else 'y'} "
+                f"of {lines:,} line{'s' * (lines > 1)} ({length:,} characters): put a line with {END_LINE} behind each"
+            )
 
 
 def read_all(paths: list[Path]) -> Iterator[str]:
@@ -117,9 +119,12 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
                 yield number, one
 
 
+def _marked(path: Path) -> bool:
+    return any(END_LINE in line for _, line in _lines(path))
+
+
 def _read_txt(path: Path) -> Iterator[str]:
-    marked = any(END_LINE in line for _, line in _lines(path))
-    story: list[str] = []
+    marked, story = _marked(path), []
     for _, line in _lines(path):
         if not marked and not line.strip():
             line = END_LINE

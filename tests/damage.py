@@ -26,6 +26,7 @@ SMALL += "eval_stories=2 eval_every=2 log_every=1 checkpoint_every=2"
 TRAIN = ["train", *(part for each in SMALL.split() for part in ("--set", each)), "--steps", "2", "--out", "out",
          "--quiet"]  # fmt: skip
 OWN = [*TRAIN, "--set", "tokenizer=tokenizer.json", "--stories"]
+RECORDS = ("scaling/grid.jsonl", "since_gpt2/parts.jsonl", "instructions/tuning.jsonl")
 
 
 # ---------------------------------------------------------------------- the world
@@ -39,6 +40,7 @@ def make_world(folder: Path) -> Path:
     from datasets import Dataset
 
     from course.export import export
+    from course.instructions.tuning import listener_of
     from course.recipes import get_recipe, override
     from course.runs import prepare, trainer_of
     from helpers.checkpoint import save_model
@@ -60,7 +62,8 @@ def make_world(folder: Path) -> Path:
         for name, last in (("stopped", 5), ("finished", 99)):
             stop = lambda row, last=last: row["step"] == last  # noqa: E731
             trainer_of(prepare(recipe, progress=False), name, progress=False, callback=stop).run()
-    _make_course(folder / "root", folder, table)
+    _make_course(folder / "root", folder)
+    save_model(folder / "root" / "data" / "listener", *listener_of(model, tokenizer))
     _make_class(folder)
     return folder
 
@@ -75,7 +78,7 @@ def write_stories(folder: Path):
     return tokenizer
 
 
-def _make_course(root: Path, world: Path, table) -> None:
+def _make_course(root: Path, world: Path) -> None:
     import pyarrow.parquet
 
     data = root / "data"
@@ -87,9 +90,14 @@ def _make_course(root: Path, world: Path, table) -> None:
     (data / "stories").mkdir()
     for split in ("train", "validation"):
         path = data / "stories" / f"{split}-00000-of-00001.parquet"
-        pyarrow.parquet.write_table(table, path)
+        pyarrow.parquet.write_table(pyarrow.parquet.read_table(ROOT / "data" / "stories" / path.name)[:60], path)
         hashes[path.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     (data / "stories" / "hashes.json").write_text(json.dumps(hashes), "utf-8")
+    shutil.copy(ROOT / "data" / "stories" / "statistics.json", data / "stories")
+    for name in RECORDS:
+        (data / "recorded" / name).parent.mkdir(parents=True)
+        lines = (ROOT / "data" / "recorded" / name).read_text("utf-8").splitlines(keepends=True)
+        (data / "recorded" / name).write_text("".join(lines[:3]), "utf-8")
     (root / "notebooks").mkdir()
     shutil.copy(ROOT / "notebooks" / "00_start_here.ipynb", root / "notebooks")
     (root / "course" / "site").mkdir(parents=True)
@@ -136,7 +144,7 @@ class Case:
     @property
     def is_long(self) -> bool:
         """Whether the command does its whole work in spite of most kinds of damage, and that takes a second or more."""
-        return not self.needed and self.argv[0] in ("train", "resume", "mine")
+        return "--diagnose" in self.argv or (not self.needed and self.argv[0] in ("train", "resume", "mine", "page"))
 
     @property
     def parts(self) -> set[str]:
@@ -192,6 +200,15 @@ def _cases() -> list[Case]:
     add("quiz export --out out", "root/data/quizzes/01.json", root=True, needed=False)
     add("quiz show 01", "root/data/quizzes/01.json", root=True)
     add("mine", "runs/parts/6.3_MLP.py", "runs/my_gpt.py", needed=False)
+    for command, name in zip(("scaling grid", "since-gpt2 parts", "listening tuning"), RECORDS, strict=True):
+        add(f"{command} --list", f"root/data/recorded/{name}", root=True, needed=False)
+    add("page model --out out", *model)
+    facts = ("scoreboard.json", "stories/statistics.json")
+    add("page --out out", *(f"root/data/{name}" for name in facts), root=True, needed=False)
+    listener = [f"root/data/listener/{name}" for name in files]
+    add("chat --max-new-tokens 3 --seed 1", *listener, root=True, given="Tell a story about a shy fox.\nWho is it?\n")
+    add("instructions --count 5 --out out", "root/data/tokenizer.json", "root/data/stories/validation*", root=True)
+    add([*OWN, "stories.txt", "--diagnose"], "stories.txt", takes=own)
     return found
 
 

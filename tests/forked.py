@@ -20,7 +20,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 MODULES = (
     *(f"course.cli.{name}" for name in ("evaluate", "export", "generate", "grade", "handout", "mine", "publish")),
-    *(f"course.cli.{name}" for name in ("chat", "quiz", "record", "resume", "run", "train")),
+    *(f"course.cli.{name}" for name in ("chat", "quiz", "record", "resume", "run", "train", "page", "scaling")),
+    *(f"course.cli.{name}" for name in ("instructions", "listening", "since_gpt2")),
+    "course.scaling.running", "course.instructions.recording", "course.instructions.talk", "course.site.page",
+    "course.diagnosis",
     "course.export", "course.figures.training", "course.reference_ranges", "course.site.model_cards",
     "course.tensorboard_writer", "course.bench.planning", "course.mine", "course.distributed", "course.runs",
     "helpers.evaluation", "pyarrow.parquet", "datasets", "safetensors.torch", "nbformat", "nbclient", "nbconvert",
@@ -97,6 +100,12 @@ def _serve() -> None:
     # The memory of a step is counted with torch's fake tensors, for seconds in each process; that has its own tests.
     model = importlib.import_module("helpers.model").GPT
     importlib.import_module("course.bench.planning").moving_bytes = lambda config, *_: (model(config), 10**6)
+    # A page's runtime is fetched, its graph made by packages that learners need not have; both have tests of their own.
+    page = importlib.import_module("course.site.page")
+    page.runtime_files, page.as_onnx = (lambda cache: {}), (lambda model: b"")
+    # Of the bundled stories the small course has sixty of either split.
+    orders = importlib.import_module("course.instructions.dataset")
+    orders.SEEN, orders.UNSEEN, orders.QUESTIONS = {1: 2, 2: 1}, {3: 1}, 2
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     for line in sys.stdin:

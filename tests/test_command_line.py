@@ -171,6 +171,12 @@ def test_without_a_command_the_help_is_shown(call):
         (["run", "--only", ","], "--only names no notebook"),
         (["run", "--only", ""], "--only is empty"),
         (["bench", "--tokens", "1e20"], "invalid int value"),
+        (["run", "--steps", str(10**30)], "it must be from 1 to a trillion"),
+        (["scaling", "grid", "--workers", str(10**9)], "--workers must be from 1 to 64"),
+        (["since-gpt2", "parts", "--workers", "0"], "--workers must be from 1 to 64"),
+        (["listening", "tuning", "--workers", "65"], "--workers must be from 1 to 64"),
+        (["listening", "tuning", "--list", "--workers", "0"], "--workers must be from 1 to 64"),
+        (["instructions", "--out", "{home}/new", "--count", str(10**30)], "ask for fewer"),
         (["train", "--recipe", "magic"], "there is no recipe 'magic'"),
         (["train", "--set", "layers=2"], "there is no key 'layers'"),
         (["train", "--set", "n_layer"], "--set needs key=value"),
@@ -199,6 +205,37 @@ def test_bad_input_gets_one_clear_line_and_exit_code_two(call, home, argv, messa
     code, out, err = call(*(each.format(home=home) if "{home}" in each else each for each in argv))
     assert code == 2 and out == ""
     assert message in err and err.count("\n") == 1 and "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("generate", "--number", "9" * 5000),
+        ("generate", "Pip", *["more"] * 5000),
+        ("generate", "Pip", "more\nof it"),
+        ("generate", "Pip", "--engine", "x " * 3000),
+        ("x" * 5000,),
+        ("train", "--recipe", "x" * 5000),
+        ("train", "--recipe", "x " * 3000),
+    ],
+)
+def test_what_is_echoed_is_cut_and_stays_in_its_line(call, argv):
+    code, out, err = call(*argv)
+    assert code == 2 and out == "" and err.count("\n") == 1 and len(err) < 1_700
+    assert "argument" in err or "recipe" in err, "what is wrong is said all the same"
+
+
+def test_a_file_of_the_courses_that_is_damaged_is_one_line_before_the_options_are_known(call, monkeypatch, tmp_path):
+    from course import recipes
+
+    (tmp_path / "recipes.toml").write_text("[storyteller\n", encoding="utf-8")
+    monkeypatch.setattr("course.__main__._parser", lambda command: recipes.read_recipes(tmp_path / "recipes.toml"))
+    code, out, err = call("train")
+    assert code == 2 and err.startswith("error: ") and "recipes.toml does not hold recipes" in err
+    assert err.count("\n") == 1
+    (tmp_path / "recipes.toml").unlink()
+    os.mkfifo(tmp_path / "recipes.toml")
+    assert "is a pipe or a device, not a file" in call("train")[2]
 
 
 # ---------------------------------------------------------------------- generate and chat
@@ -279,7 +316,7 @@ def test_of_a_prompt_that_does_not_fit_the_last_tokens_are_read_and_that_is_said
 def test_a_step_that_reads_the_stories_many_times_is_noted_once(call, home, tmp_path):
     many = small(home, "steps=1", "context_length=256", "batch_size=16")
     code, out, _ = call("train", *many, "--out", tmp_path / "many", "--quiet")
-    assert code == 0 and out.count("goes through all of them") == 1 and "a smaller batch" in out
+    assert code == 0 and out.count("goes through all ") == 1 and "a smaller batch" in out
     code, out, _ = call("train", *small(home, "steps=1"), "--out", tmp_path / "few", "--quiet")
     assert code == 0 and "goes through" not in out
 

@@ -58,6 +58,9 @@ def test_stories_that_are_too_few_or_not_there_are_told_of_at_the_start(monkeypa
     path.write_text("\n\n".join(f"Fox {n}." for n in range(60)), encoding="utf-8")
     with pytest.raises(CourseError, match="1,000 characters together at least, and .*mine.txt has 5. of"):
         course.start("03")
+    path.write_text("\n".join(tale.format(n) for n in range(18)), encoding="utf-8")
+    with pytest.raises(CourseError, match=r"has . of .* in .* lines: give more stories, or put a line with <\|endof"):
+        course.start("03")
     path.write_text("\n\n".join(tale.format(n) for n in range(60)), encoding="utf-8")
     assert course.start("03").stories == str(path) and "mine.txt" in capsys.readouterr().out
     for nothing in ("", " "):

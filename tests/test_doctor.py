@@ -18,6 +18,7 @@ from course import doctor, packages
 from course.__main__ import main
 from course.bench import planning, system_memory
 from course.doctor import HERE, LOOK, MISSING, NOT_NEEDED
+from helpers.errors import CourseError
 from helpers.files import repository_root
 
 ROOT = repository_root()
@@ -153,7 +154,7 @@ def test_what_not_everybody_needs_may_be_missing(monkeypatch, tmp_path):
     with_requirements(monkeypatch, tmp_path, "a-test-runner==1.0")
     assert told("packages") == (HERE, "all that notebooks import, as in requirements.txt; a-test-runner not found, "
                                       "which only tests need")  # fmt: skip
-    (tmp_path / "requirements.txt").write_text("an-engine==1.0\n", encoding="utf-8")
+    (tmp_path / "requirements.txt").write_bytes(b"\xff==\n a==b==c\n==\nan-engine==1.0 # \xff\n")  # other lines
     mark, says = told("packages")
     assert mark == LOOK and says.startswith("an-engine not found, which not everybody needs")
 
@@ -246,6 +247,16 @@ def test_the_longest_notebooks_are_named_first(monkeypatch):
     assert mark == HERE and says.startswith("longest are 02 (4 minutes), 04 (2 minutes), 03 (about a minute); all 4")
     monkeypatch.setattr(course, "timed", lambda profile: {})
     assert told("time")[0] == LOOK
+
+
+@pytest.mark.parametrize("damage", ["[]", '{"cpu": []}', '{"cpu": {"seconds": {"01_a": "x"}}}', '{"cpu": 7}', "{"])
+def test_times_that_are_damaged_are_one_line(monkeypatch, tmp_path, damage):
+    (tmp_path / "notebook_times.json").write_text(damage, encoding="utf-8")
+    monkeypatch.setattr(course, "data_folder", lambda: tmp_path)
+    for ask in (lambda: course.time_sentence("01", "cpu"), lambda: course.record_times({"01_a": 1.0})):
+        with pytest.raises(CourseError, match="notebook_times.json"):
+            ask()
+    assert (tmp_path / "notebook_times.json").read_text(encoding="utf-8") == damage
 
 
 @pytest.mark.parametrize(("recorded", "mark", "says"), [

@@ -77,6 +77,45 @@ def test_killed_at_random_moments_and_in_the_middle_of_writes(capfd):
     assert "'kills': 1" in done.stdout
 
 
+DEATHS = """
+import os
+
+import kill_runs
+from helpers.files import write_atomically
+
+for point in kill_runs.POINTS:
+    for number, content in enumerate(("1234", b"1234", [b"1", b"23", b"4"])):
+        folder = f"{point} {number}"
+        child = os.fork()
+        if child == 0:
+            kill_runs._die_in_a_write(0, point)
+            write_atomically(f"{folder}/file", content)
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        (name,) = os.listdir(folder)
+        print(point, code, name == "file", open(f"{folder}/{name}").read(), sep="|")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the tool forks")
+def test_a_write_is_killed_at_each_point_however_its_bytes_come(tmp_path):
+    """Else the tool would count kills in the middle of a save of which none was there."""
+    import subprocess
+
+    places = [repository_root(), repository_root() / "docs" / "tools"]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(map(str, places))}
+    done = subprocess.run([sys.executable, "-c", DEATHS], capture_output=True, text=True, env=environment, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    seen = [
+        *["half written|-9|False|12"] * 3,
+        *["before the flush|-9|False|1234"] * 3,
+        *["after the flush|-9|False|1234"] * 3,
+        *["before the name|-9|False|1234"] * 3,
+        *["after the name|-9|True|1234"] * 3,
+    ]
+    assert done.stdout.splitlines() == seen
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_polite_signal_finishes_the_step_saves_and_leaves(make, tmp_path, number):
     whole = make()

@@ -208,8 +208,9 @@ def start(group: Class, out: Path) -> subprocess.Popen:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are others there")
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("how", ["SIGINT", "SIGTERM", "SIGHUP", "SIGKILL"])
 def test_marking_that_is_stopped_keeps_what_was_marked_and_leaves_no_child(how, tmp_path):
+    how = getattr(signal, how)
     group, out = Class(tmp_path), tmp_path / "grades.csv"
     group.hand_in("ada.ipynb")
     group.hand_in("ben.ipynb", pair_counts=define("pair_counts", "while True: pass"))

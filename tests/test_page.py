@@ -19,7 +19,7 @@ from course.site import page, page_facts, page_onnx, page_runtime
 from data.story_grammar.stories import full_grammar
 from helpers.checkpoint import load_model, save_model
 from helpers.errors import CourseError
-from helpers.files import read_json, repository_root
+from helpers.files import read_json, repository_root, write_json
 from helpers.generation import SHIPPED
 from helpers.kv_cache import KVCache
 from helpers.model import GPT, GPTConfig
@@ -279,3 +279,11 @@ def test_what_is_known_of_the_bundled_stories_alone_is_not_said_of_others(tiny_f
     found = page_facts.facts(model, tokenizer, tiny_folder)
     assert found["floorBitsPerByte"] is found["bitsPerByte"] is found["madeBy"] is None
     assert found["roles"] == {} and found["examples"] == [] and found["name"] == "tiny"
+
+
+@pytest.mark.parametrize("training", [None, [], {"recipe": ["bundled"]}, {"recipe": "bundled", "steps": "x"}])
+def test_what_a_model_says_of_its_training_may_be_anything(tiny_folder, training):
+    model, tokenizer = load_model(tiny_folder)
+    write_json(tiny_folder / "config.json", read_json(tiny_folder / "config.json") | {"training": training})
+    found = page_facts.facts(model, tokenizer, tiny_folder)
+    assert found["madeBy"] is None and found["examples"] == []

@@ -55,6 +55,21 @@ def test_the_ci_script_takes_its_command_from_the_readme():
         assert found.stdout == blocks()[1]
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="of Debian's package manager")
+@pytest.mark.parametrize("there", [(), ("bwrap",), ("bwrap", "chromium")])
+def test_the_ci_script_fetches_what_confines_a_class_and_a_browser(there, tmp_path):
+    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    part = text[text.index("wanted=()") : text.index("\nrm -rf .venv")]
+    for name, body in {"id": "echo 0", "apt-get": 'echo "$@" >> asked', **dict.fromkeys(there, ":")}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{body}\n", encoding="utf-8")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "mktemp").symlink_to(shutil.which("mktemp"))
+    command = [shutil.which("bash"), "-ec", f"{part}\nwait"]
+    subprocess.run(command, cwd=tmp_path, env={"PATH": str(tmp_path)}, check=True)
+    asked = (tmp_path / "asked").read_text(encoding="utf-8") if (tmp_path / "asked").exists() else ""
+    assert re.findall(r"install .* (\S+)$", asked, re.MULTILINE) == ["bubblewrap", "chromium"][len(there) :]
+
+
 def test_the_map_is_true():
     assert readme_map.with_map(README) == README, "run python docs/tools/readme_map.py"
 

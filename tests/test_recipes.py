@@ -149,6 +149,19 @@ def test_a_cell_that_is_run_again_goes_on_or_starts_anew(source, tmp_path):
     assert runs.start_or_resume(other, folder, progress=False).step == 0, "another recipe is another run"
 
 
+def test_stories_that_a_step_reads_many_times_are_told_of_wherever_a_run_is_made_ready(source, tmp_path, capsys):
+    few = reduced("storyteller", source, "steps=2", "batch_size=8", "accumulation=50", "checkpoint_every=1")
+    for again in range(2):
+        stop = dict(callback=lambda row: True) if not again else {}
+        runs.start_or_resume(few, tmp_path / "few", progress=False, **stop).run()
+        said = capsys.readouterr().out
+        assert said.count("note: a step reads ") == 1 and "give more stories" in said
+    runs.prepare(override(few, ["batch_size=1", "accumulation=1"]), progress=False)
+    assert "note" not in capsys.readouterr().out
+    runs.prepare(override(few, ["batch_size=1", "accumulation=1"]), progress=False, processes=500)
+    assert "note: a step reads" in capsys.readouterr().out
+
+
 def test_validation_stories_are_not_trained_on(source):
     prepared = runs.prepare(reduced("two-layer", source, "validation_fraction=0.3"), progress=False)
     ids = {tuple(story.tolist()[:-1]) for story in prepared.tokens}

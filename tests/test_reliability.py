@@ -5,7 +5,9 @@ import re
 import pytest
 import reliability as tool
 
+from helpers.dataset import PIECE, PIECES
 from helpers.files import repository_root
+from tests.test_own_stories import LEFT_OUT
 
 PAGE = tool.PAGE.read_text(encoding="utf-8")
 RECORD = tool.read_record()
@@ -23,7 +25,7 @@ GOOD = {
     "stories": {"notebooks": 2, "sources": 6, "pairs": 12, "to_their_end": 12, "passed": [], "failed": []},
 }  # fmt: skip
 WORSE = {
-    "kills": {"kills": 99, "in_a_save": 0, "equal": 3},
+    "kills": {"kills": 99, "in_a_save": 0, "points_of_a_save": {"half written": 0, "after the name": 40}, "equal": 3},
     "inputs": {"inputs": 299, "tracebacks": 1, "hangs": 2, "not_as_promised": 3},
     "together": {"times": 19, "lost": 1, "refused": 0},
     "class": {"passed": False, "marked": 44, "honest_right": 4, "outside_touched": 1},
@@ -51,6 +53,11 @@ def test_a_count_below_its_bar_is_told(name):
         assert len(tool.missed(name, counts)) == 1
         told = tool.table({"parts": {name: counts}})
         assert told.count("**missed: ") == 1 and told.count("not tried yet") == len(tool.PARTS) - 1
+
+
+def test_the_page_says_which_cells_are_left_out_and_how_much_of_a_large_file_is_looked_at():
+    assert f"in {', '.join(LEFT_OUT)} cells that know nothing of the stories are left out" in PAGE
+    assert PIECE * PIECES == 64 * 2**20 and f"{PIECES:,} pieces of {PIECE // 2**10} kB" in PAGE
 
 
 def test_every_file_that_the_page_names_is_there():

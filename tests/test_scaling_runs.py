@@ -196,6 +196,30 @@ def test_under_mup_a_step_moves_logits_alike_at_all_widths():
 # ---------------------------------------------------------------------- what is recorded
 
 
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (b"\xff\n", "line 2, is not valid JSON .*not UTF-8"), (b"null\n", "line 2, is no run with its name, tokens"),
+        (b"{}\n", "line 2, is no run"), (b'{"name": 5, "tokens": 1, "val_loss": 1}', "line 2, is no run"),
+        (b'{"name": "x", "tokens": "1", "val_loss": 1}', "line 2, is no run"), (b"[", "line 2, is not valid JSON"),
+        (b'{"name": "x", "tokens": 1}', "line 2, is no run"),
+    ],
+)  # fmt: skip
+def test_a_damaged_record_is_told_by_its_line(tmp_path, damage, message):
+    whole = b'{"name": "x", "tokens": 1, "val_loss": null}\n'
+    path = running.record_of("grid")
+    path.write_bytes(whole + damage)
+    with pytest.raises(CourseError, match=f"grid.jsonl, {message}"):
+        running.recorded("grid")
+    path.write_bytes(b"\xef\xbb\xbf" + whole.replace(b"\n", b"\r\n") + b"\n")
+    assert [row["name"] for row in running.rows_in(path, tokens=int)] == ["x"] and running.recorded("grid") == []
+    path.unlink()
+    assert running.recorded("grid") == []
+    path.mkdir()
+    with pytest.raises(CourseError, match="is a folder, not a file"):
+        running.recorded("grid")
+
+
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_what_is_recorded_is_of_these_points(name, monkeypatch):
     monkeypatch.undo()

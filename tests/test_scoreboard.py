@@ -28,6 +28,13 @@ def test_worst_first_and_the_floor_last(folders):
     assert [row.name for row in scoreboard.rows()] == ["uniform", "bigram", "trigram", scoreboard.FLOOR]
 
 
+@pytest.mark.parametrize("damage", [[], {"floor": []}, {"floor": {"bits_per_byte": "x"}}, {}, 5])
+def test_a_floor_that_is_damaged_is_one_line(folders, damage):
+    write_json(folders[1] / "stories" / "statistics.json", damage)
+    with pytest.raises(CourseError, match="statistics.json does not hold the grammar's floor"):
+        scoreboard.rows()
+
+
 def test_running_a_notebook_again_replaces_its_rows():
     add(bits=1.0), add(bits=0.9)
     assert [row.bits_per_byte for row in scoreboard.rows()] == [0.9]

@@ -167,8 +167,8 @@ def test_jsonl_may_hold_strings(tmp_path):
         ("a.txt", "One.\n\nTwo.".encode("utf-16-le"), r"a\.txt, line 1: 4 NULs, as UTF-16 has them; save the file"),
         ("a.txt", "Раз.\nДва и три.".encode("utf-16-be"), r"a\.txt, line 1: .*UTF-8"),
         ("a.jsonl", '"One."'.encode("utf-16-le"), r"a\.jsonl, line 1: 6 NULs"),
-        ("a.txt", b"One.\n" * 30, r"a\.txt is 1 story of 149 characters in 30 lines: neither a blank line"),
-        ("a.txt", b"One. " * 3000, r"a\.txt is 1 story of 14,999 characters in 1 lines: "),
+        ("a.txt", b"One.\n" * 30, r"a\.txt has no <.* make 1 story of 30 lines \(149 char.* behind each"),
+        ("a.txt", b"One. " * 3000, r"a\.txt has no .* make 1 story of 1 line \(14,999 characters\): put a line"),
         ("a.jsonl", b'""\n{"text": " \\n"}', "there is not one story in"),
         ("a.jsonl", b'{"text": "ok"}\n{"story": "x"}', r"a\.jsonl, line 2: there is no story"),
         ("a.jsonl", b'{"text": null}', r"a\.jsonl, line 1: there is no story"),
@@ -220,12 +220,62 @@ def test_bad_questions_get_a_clear_line(tmp_path):
 
 
 @pytest.mark.parametrize("ending", WRITERS)
-def test_stories_without_a_letter_are_left_out(tmp_path, ending):
-    texts = ["", *TEXTS[:20], " \n", *TEXTS[20:], "\t"]
+def test_blank_stories_are_left_out(tmp_path, ending):
+    kept = [*TEXTS, "!!!"]
+    texts = ["", *kept[:20], " \n", *kept[20:], "\t"]
     path = WRITERS[ending](tmp_path / f"mine{ending}", texts)
     for streaming in (False, True):
         found = [list(load_stories(path, split, streaming=streaming)) for split in ("train", "validation")]
-        assert tuple(found) == split_stories(TEXTS)
+        assert tuple(found) == split_stories(kept)
+
+
+LINES = [f"Story {n}: Pip had a kite and lost it in a tree." for n in range(240)]
+UNDIVIDED = {
+    "one story a line": (LINES, "1 story of 240 lines"),
+    "a blank line among them": ([*LINES[:9], "", *LINES[9:]], "2 stories of 240 lines"),
+    "blank lines here and there": ([*LINES, "", *LINES, "", *LINES] * 9, "19 stories of 6,480 lines"),
+}
+
+
+@pytest.mark.parametrize("what", UNDIVIDED)
+@pytest.mark.parametrize("streaming", [False, True])
+def test_lines_that_are_stories_are_not_taken_for_a_few_long_ones(tmp_path, what, streaming):
+    lines, seen = UNDIVIDED[what]
+    for names in ({"a.txt"}, {"a.txt", "b.txt"}, {"a.txt", "of-the-course.jsonl"}):
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        folder.mkdir()
+        for name in names - {"of-the-course.jsonl"}:
+            (folder / name).write_text("\n".join(lines), encoding="utf-8")
+        if "of-the-course.jsonl" in names:
+            write_jsonl(folder / "of-the-course.jsonl", TEXTS)
+        with pytest.raises(CourseError, match=rf"a\.txt has no <\|endoftext\|>, and blank lines make {seen} \("):
+            load_stories(folder, streaming=streaming)
+        for name in names - {"of-the-course.jsonl"}:  # as the message says
+            (folder / name).write_text("".join(f"{line}\n<|endoftext|>\n" for line in lines if line), encoding="utf-8")
+        assert len(load_stories(folder)) > 200
+
+
+def test_long_stories_that_are_plainly_divided_are_taken(tmp_path):
+    poem = "\n".join("Of kites and trees," for _ in range(25))
+    for joint, number in (("\n\n", 30), ("\n<|endoftext|>\n", 3), ("\n \n\n", 12)):
+        path = tmp_path / "a.txt"
+        path.write_text(joint.join(f"Poem {n}\n{poem}" for n in range(number)), encoding="utf-8")
+        both = [text for split in ("train", "validation") for text in load_stories(path, split, streaming=True)]
+        assert len(both) == number
+    path.write_text("\n\n".join(f"{n} " + "One. " * 4000 for n in range(12)), encoding="utf-8")
+    assert len(list(load_stories(path, streaming=True))) > 6
+    path.write_text(f"{poem}\n<|endoftext|>", encoding="utf-8")  # the only story, and said to be one
+    assert len(list(load_stories(path, "train" if not in_validation(poem) else "validation"))) == 1
+
+
+@pytest.mark.parametrize("joint", ["\n", "\n\n"])
+def test_too_few_stories_say_how_many_lines_they_have_and_what_divides_them(tmp_path, joint):
+    path = tmp_path / "a.txt"
+    path.write_text(joint.join(["\n".join(LINES[:9]), "\n".join(LINES[9:18])]), encoding="utf-8")
+    seen = ", only 1 story in all" if joint == "\n" else " among its 2"
+    lines = "there are 18 lines of 8.. characters: .*, put a line with <.endoftext.> behind each"
+    with pytest.raises(CourseError, match=f"no validation stories{seen}: give more .*; {lines}"):
+        load_stories(path, "validation")
 
 
 def test_a_text_of_a_few_lines_may_be_one_story_of_several_files(tmp_path):
@@ -283,6 +333,7 @@ def test_a_saved_dataset_is_split_and_a_saved_dictionary_is_not(tmp_path):
     with_blanks = {"text": ["", *TEXTS, " "]}
     DatasetDict(train=Dataset.from_dict(with_blanks)).save_to_disk(str(tmp_path / "three"))
     assert list(load_stories(tmp_path / "three", "validation")) == validation
+    assert list(load_stories(tmp_path / "three")) == train, "no story is on both sides"
 
 
 @pytest.mark.parametrize(("rows", "message"), [(["a", None], "row 2: .* holds None"), ([5, 6], "row 1: .* holds 5")])

@@ -18,6 +18,7 @@ import re
 import sys
 import unicodedata
 from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import course
@@ -63,9 +64,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     options = sampling(arguments)
     check_engine(arguments)
+    which = StringIO()
     if arguments.model is None:
-        arguments.model = _listener()
+        with redirect_stdout(which):
+            arguments.model = _listener()
     model, tokenizer = load(arguments)
+    print(which.getvalue(), end="", file=sys.stderr)  # beside what is told, and not where nothing is
     options["engine"] = engine(arguments, model)
     asks = sys.stdin.isatty()
     listens = tokenizer.token_to_id("<|user|>") is not None
@@ -86,12 +90,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _listener() -> str | None:
-    """The learner's listener or the shipped one, which is said beside what is told; None where there is neither."""
-    with redirect_stdout(sys.stderr):
-        try:
-            return str(course.artifact("listener"))
-        except CourseError:
-            return None
+    """The learner's listener or the shipped one, which is said; None where there is neither."""
+    try:
+        return str(course.artifact("listener"))
+    except CourseError:
+        return None
 
 
 class Chat:

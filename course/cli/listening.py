@@ -19,8 +19,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
+    from course.cli.scaling import check_workers
     from course.instructions import experiments, recording
 
+    check_workers(arguments.workers)
     for experiment in arguments.experiment or experiments.VARIANTS:
         if arguments.list:
             for row in recording.recorded(experiment):

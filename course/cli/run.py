@@ -41,8 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     chosen = notebooks.chosen(arguments.only and [each for each in arguments.only.split(",") if each.strip()])
     if arguments.only and not arguments.only.strip(", "):
         raise CourseError("--only names no notebook: give numbers, such as 00,01")
-    if arguments.steps is not None and arguments.steps < 1:
-        raise CourseError(f"--steps is {arguments.steps}; it must be 1 or more")
+    if arguments.steps is not None and not 1 <= arguments.steps <= 10**12:
+        raise CourseError(f"--steps is {arguments.steps}; it must be from 1 to a trillion")
     books = [notebooks.read(path) for path in chosen]  # a damaged one is known before any is run
     started = time.time()
     seconds, failures = {}, {}

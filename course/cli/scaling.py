@@ -11,6 +11,8 @@ examples:
 import argparse
 from collections.abc import Iterable
 
+from helpers.errors import CourseError
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     from course.scaling.experiments import EXPERIMENTS
@@ -26,12 +28,16 @@ def add_options(parser: argparse.ArgumentParser, experiments: Iterable[str]) -> 
     parser.add_argument("--list", action="store_true", help="say what is recorded and what is missing, and run nothing")
 
 
+def check_workers(workers: int) -> None:
+    """Refuse more processes than any machine is given at a time, before any is started."""
+    if not 1 <= workers <= 64:
+        raise CourseError(f"--workers must be from 1 to 64, not {workers}")
+
+
 def run(arguments: argparse.Namespace) -> int:
     from course.scaling import running
-    from helpers.errors import CourseError
 
-    if arguments.workers < 1:
-        raise CourseError(f"--workers must be 1 or more, not {arguments.workers}")
+    check_workers(arguments.workers)
     only = arguments.only or ""
     if arguments.list:
         for row in running.recorded(arguments.experiment):

@@ -85,7 +85,7 @@ def train(
             device = group.device or device_of(device)
             _check_memory(recipe, device)
             with group.on_rank0_first():
-                prepared = prepare(recipe, device, not quiet, start_from)
+                prepared = prepare(recipe, device, not quiet, start_from, processes=group.count)
             if group.is_rank0:
                 _show_start(prepared, folder, device, group.count)
                 _clear(folder)
@@ -180,14 +180,6 @@ def _show_start(prepared, folder: Path, device: str, processes: int) -> None:
         print(
             f"note        {cut:.0%} of them are longer than the context of {sampler.context_length} tokens, and their "
             "ends are never seen: --set packing=windows reads everything"
-        )
-    data = recipe.training.data
-    step = data.batch_size * sampler.context_length * data.accumulation * processes
-    if step > 2 * tokens.tokens:
-        times = step / tokens.tokens
-        print(
-            f"note        a step reads {step:,} tokens, so it goes through all of them {times:,.0f} times: give more "
-            "stories, or a smaller batch (--set batch_size=1)"
         )
     print(f"tokenizer   {recipe.tokenizer}, {prepared.tokenizer.vocab_size:,} entries")
     planned = plan(recipe, device, tokens.tokens, processes)

@@ -48,6 +48,8 @@ def make(count: int = TRAIN, seed: int = SEED) -> dict[str, list[dict]]:
     tokenizer = add_chat_tokens(load_tokenizer())
     stories, validation = load_stories("bundled", "train"), load_stories("bundled", "validation")
     made: dict[str, list[dict]] = {split: [] for split in SPLITS}
+    if count > len(stories):
+        raise CourseError(f"{count:,} conversations are more than the {len(stories):,} stories: ask for fewer")
 
     drawn = generator.sample(range(len(stories)), len(stories))
     for number in drawn:
@@ -146,7 +148,8 @@ def load(split: str = "train", folder: Path | None = None) -> list[dict]:
     again = "make it again: python -m course instructions"
     if not path.is_file():
         raise CourseError(f"there is no file {path}: {again}")
-    if read_json(folder / "hashes.json").get(path.name) != sha256(path):
+    hashes = read_json(folder / "hashes.json")
+    if not isinstance(hashes, dict) or hashes.get(path.name) != sha256(path):
         raise CourseError(f"{path} is not as it was made, or damaged: {again}")
     stories = load_stories("bundled", "train" if split == "train" else "validation")
     return list(_rows(pyarrow.parquet.read_table(path).to_pylist(), stories))

@@ -46,7 +46,7 @@ def record_of(experiment: str) -> Path:
 
 def recorded(experiment: str) -> list[dict]:
     """The results so far, name by name and seed by seed in the order of `experiments.runs`; [] where there are none."""
-    found = {(row["name"], row["seed"]): row for row in rows_in(record_of(experiment))}
+    found = {(row["name"], row["seed"]): row for row in rows_in(record_of(experiment), seed=int)}
     return [found[run] for run in experiments.runs(experiment) if run in found]
 
 
@@ -94,10 +94,14 @@ def run(asked: tuple[str, str, int]) -> dict:
 
 def in_words(row: dict) -> str:
     """A recorded run: its name and what it came to."""
-    for place in ("seen", "after"):
-        if place in row:
-            return f"{row['name']}, seed {row['seed']}: {_wholly(row[place]):.0%} of orders of three kept wholly"
-    return f"{row['name']}, seed {row['seed']}: {row['right']:.0%} of fresh pairs ordered rightly"
+    run = f"{row['name']}, seed {row['seed']}"
+    try:
+        for place in ("seen", "after"):
+            if place in row:
+                return f"{run}: {_wholly(row[place]):.0%} of orders of three kept wholly"
+        return f"{run}: {row['right']:.0%} of fresh pairs ordered rightly"
+    except (LookupError, TypeError, ValueError) as error:
+        raise CourseError(f"the record of {run} lacks what it came to: put it back, or make that run again") from error
 
 
 def _wholly(kept: dict) -> float:

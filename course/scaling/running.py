@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from itertools import islice
 from pathlib import Path
+from types import UnionType
 
 from course import since_gpt2
 from course.bench.planning import training_flops_per_token
@@ -25,7 +26,7 @@ from helpers.checkpoint import saved_checkpoints
 from helpers.dataset import TokenFile, tokenize_stories
 from helpers.errors import CourseError, NotANumber
 from helpers.evaluation import loss_and_accuracy, story_rows
-from helpers.files import data_folder, parse_json, rounded, runs_folder, write_atomically
+from helpers.files import data_folder, parse_json, regular, rounded, runs_folder, write_atomically
 from helpers.stories import load_stories
 from helpers.tokenizer import Tokenizer, load_tokenizer
 
@@ -41,16 +42,29 @@ def record_of(experiment: str) -> Path:
 
 def recorded(experiment: str) -> list[dict]:
     """The results of an experiment so far, in the order of its points; [] where there are none."""
-    found = rows_in(record_of(experiment))
+    found = rows_in(record_of(experiment), tokens=int, val_loss=int | float | None)
     order = {point.name: number for number, point in enumerate(EXPERIMENTS[experiment]())}
     return sorted((row for row in found if row["name"] in order), key=lambda row: order[row["name"]])
 
 
-def rows_in(record: Path) -> list[dict]:
-    """The lines of a record; [] where there is none."""
-    if not record.exists():
-        return []
-    return [parse_json(line, record) for line in record.read_text(encoding="utf-8").splitlines()]
+def rows_in(record: Path, **kinds: type | UnionType) -> list[dict]:
+    """The lines of a record, each a run with its name; [] where there is none.
+
+    Args:
+        kinds: what else is in each, and of which type.
+
+    Raises:
+        CourseError: the record is damaged.
+    """
+    rows, again = [], "put the record back, or delete the line and make that run again"
+    for number, line in enumerate(record.read_bytes().split(b"\n") if regular(record).exists() else [], start=1):
+        if line.strip():
+            row = parse_json(line, f"{record}, line {number},", instead=again)
+            good = isinstance(row, dict) and all(isinstance(row.get(key, ...), kind) for key, kind in kinds.items())
+            if not good or not isinstance(row.get("name"), str):
+                raise CourseError(f"{record}, line {number}, is no run with its {', '.join(['name', *kinds])}: {again}")
+            rows.append(row)
+    return rows
 
 
 def keep(record: Path, rows: Iterable[dict]) -> None:

@@ -4,12 +4,13 @@ import json
 import math
 from pathlib import Path
 
+from course import scoreboard
 from course.site import setup_cell
 from course.site.syllabus import SYLLABUS
 from helpers.bpe import END
 from helpers.errors import CourseError
 from helpers.files import data_folder, read_json
-from helpers.generation import PROMPT, SHIPPED
+from helpers.generation import PROMPT
 from helpers.model import GPT
 from helpers.stories import load_stories
 from helpers.tokenizer import Tokenizer
@@ -63,9 +64,9 @@ def facts(model: GPT, tokenizer: Tokenizer, folder: Path, links: str | None = No
     Args:
         links: where a notebook is, with {} for its name; None: in the course's repository.
     """
-    config, shipped = model.config, folder.resolve() == SHIPPED.resolve()
+    config, shipped = model.config, folder.resolve() == (data_folder() / "storyteller").resolve()
     record = _record(folder)
-    bundled = shipped or (record.get("recipe") or {}).get("stories") == "bundled"
+    bundled = shipped or record["recipe"].get("stories") == "bundled"
     links = links or f"https://github.com/{setup_cell.ADDRESS}/blob/main/notebooks/{{}}.ipynb"
     names = {entry.number: entry.name for entry in SYLLABUS}
     return {
@@ -91,12 +92,13 @@ def facts(model: GPT, tokenizer: Tokenizer, folder: Path, links: str | None = No
 def _record(folder: Path) -> dict:
     content = read_json(folder / "config.json", nan=True)
     record = content.get("training") if isinstance(content, dict) else None
-    return record if isinstance(record, dict) else {}
+    record = record if isinstance(record, dict) else {}
+    return record | {"recipe": record["recipe"] if isinstance(record.get("recipe"), dict) else {}}
 
 
 def _made_by(record: dict) -> str | None:
     """The training in a few words: the recipe, the steps and the tokens that were read."""
-    recipe, steps, tokens = record.get("recipe") or {}, record.get("steps"), record.get("tokens")
+    recipe, steps, tokens = record["recipe"], record.get("steps"), record.get("tokens")
     if not (recipe.get("name") and isinstance(steps, int) and isinstance(tokens, int)):
         return None
     return f"the recipe {recipe['name']}, {steps:,} steps on {tokens:,} tokens"
@@ -104,12 +106,12 @@ def _made_by(record: dict) -> str | None:
 
 def _score(shipped: bool) -> float | None:
     """What the scoreboard has of the shipped storyteller; of other models nobody has measured it."""
-    rows = read_json(data_folder() / "scoreboard.json")
-    return next((row["bits_per_byte"] for row in rows if shipped and row["name"] == "the shipped storyteller"), None)
+    rows = scoreboard.shipped_rows() if shipped else []
+    return next((row.bits_per_byte for row in rows if row.name == "the shipped storyteller"), None)
 
 
-def _floor() -> float:
-    return read_json(data_folder() / "stories" / "statistics.json")["floor"]["bits_per_byte"]
+def _floor() -> float | None:
+    return next((row.bits_per_byte for row in scoreboard.floor()), None)
 
 
 def roles() -> dict[str, list[str]]:

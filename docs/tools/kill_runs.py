@@ -111,6 +111,9 @@ def _die_in_a_write(number: int, point: str) -> None:
             die("half written")
             self.file.write(data[len(data) // 2 :])
 
+        def writelines(self, pieces):
+            self.write(b"".join(pieces))
+
     def opened(*arguments):
         count[0] += 1
         return Dying(fdopen(*arguments))

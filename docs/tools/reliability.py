@@ -273,6 +273,7 @@ def missed(name: str, counts: dict) -> list[str]:
         "kills": lambda c: {
             f"{KILLS} kills": c["kills"] >= KILLS,
             "kills in a save": c["in_a_save"] > 0,
+            "kills at each of its points": all(c["points_of_a_save"].values()),
             "every run equal": c["equal"] == c["runs"] > 0,
         },
         "inputs": lambda c: {
