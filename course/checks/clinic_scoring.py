@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from course.checks.compare import is_number
 from course.checks.exercise import exercise
 from course.clinic import scoring
 from helpers.model import GPT, GPTConfig
@@ -59,7 +60,7 @@ def _scoring(answer, check, model, made: list, slugs: dict[str, str]) -> None:
         return loss(*given)
 
     got = answer(model, counted, iter(made), len(made))
-    check.that(isinstance(got, int | float), slug="no-number", problem=f"it returned {type(got).__name__}",
+    check.that(is_number(got), slug="no-number", problem=f"it returned {type(got).__name__}",
                hint="A number of Python's: `.item()` of a tensor.")  # fmt: skip
     near = lambda wrong: math.isclose(got, wrong, rel_tol=1e-5)  # noqa: E731
     check.that(

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from course.checks.compare import shown
 from course.checks.decoder_model import GPT
 from course.checks.decoder_parts import CONFIG, MLP, Block, Sublayer, refuse, shake
 from course.checks.decoder_whole import generate, initialize
@@ -200,7 +201,7 @@ def order_of(answer, check):
 
     got = answer(block("pre", 0.1, False), d)
     hint = 'Answer with the text "pre" or "post".'
-    check.that(got in ("pre", "post"), slug="answer", problem=f"the answer was {got!r}", hint=hint)
+    check.that(got in ("pre", "post"), slug="answer", problem=f"the answer was {shown(got)}", hint=hint)
     plain = [(order, answer(block(order, 0.1, False), d)) for order in ("pre", "post") for _ in range(3)]
     check.that(
         any(got == order for order, got in plain), slug="swapped",
@@ -289,7 +290,7 @@ def count_parameters(answer, check):
     V, C, d = 101, 10, 7
     bottom, block = V * d + C * d + 2 * d, 12 * d * d + 13 * d
     got = answer(V, C, 0, d)
-    _count(check, got, f"without any blocks: expected {bottom}, got {got}", [
+    _count(check, got, f"without any blocks: expected {bottom}, got {shown(got)}", [
         ("head-twice", bottom + V * d,
          "The head is tied: it has no parameters beside the token embedding, which is counted once."),
         ("final-norm", bottom - 2 * d, "After the last block stands one more LayerNorm, ln_f: a weight and a bias."),

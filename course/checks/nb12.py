@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from course.checks.adapters import SMALL, LoRA, add_lora, freeze, numbers
+from course.checks.compare import shown
 from course.checks.exercise import exercise
 from helpers.model import GPT, GPTConfig
 
@@ -312,7 +313,7 @@ def convert_loss(answer, check):
     both = answer(ln2, 1.0, 1.0)
     check.that(
         isinstance(both, tuple | list) and len(both) == 2 or both is None, slug="two",
-        problem=f"expected two numbers, got {both!r}",
+        problem=f"expected two numbers, got {shown(both)}",
         hint="Return a pair: bits per byte, then nats per token of our tokenizer.",
     )  # fmt: skip
     check.close(

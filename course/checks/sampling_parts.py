@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from course.checks.compare import shown
+from course.checks.compare import as_number, shown
 from course.checks.exercise import exercise
 from helpers.errors import CourseError
 
@@ -14,7 +14,8 @@ def near(got, expected, tolerance: float = 1e-4) -> bool:
     if isinstance(expected, torch.Tensor):
         alike = isinstance(got, torch.Tensor) and got.shape == expected.shape
         return alike and torch.allclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance)
-    return isinstance(got, int | float | torch.Tensor) and math.isclose(got, expected, rel_tol=tolerance)
+    number = as_number(got)
+    return number is not None and math.isclose(number, expected, rel_tol=tolerance)
 
 
 def _row(values: torch.Tensor) -> list[float]:
