@@ -18,6 +18,7 @@ from course.checks.exercise import NOT_ATTEMPTED, REGISTRY, RIGHT, TOO_SLOW, WRO
 from course.classroom.filling import filled
 from course.site import notebooks
 from helpers.files import repository_root
+from tests import calls_shown
 from tests.wrong_answers import PLANTED
 
 AT_LEAST = 5  # planted wrong answers an exercise
@@ -91,11 +92,13 @@ def test_the_stub_is_not_attempted(number):
 
 
 @pytest.mark.parametrize("number", NUMBERS)
-def test_the_solution_is_right(number):
+def test_the_solution_is_right(number, monkeypatch):
     _, _, _, hints = cells_or_skip(number)
     answer = answer_from(solution_of(hints), number)
+    not_compared = calls_shown.watch(monkeypatch)
     result = REGISTRY[number](answer)
     assert result.state == RIGHT, result
+    assert not not_compared, not_compared[0]
     result = verdict_with_numbers_of_numpy(answer, number)
     assert result is None or result.state == RIGHT, f"with NumPy's numbers: {result}"
 
@@ -116,15 +119,40 @@ def test_the_verdict_is_the_same_every_time(number):
 @pytest.mark.parametrize(
     ("number", "slug", "answer"), PLANTED, ids=[f"{n}-{answer.__name__}" for n, _, answer in PLANTED]
 )
-def test_a_planted_wrong_answer_is_caught_for_what_it_is(number, slug, answer):
-    impatient = replace(REGISTRY[number], seconds=4)  # some never end
-    result = impatient(answer)
+def test_a_planted_wrong_answer_is_caught_for_what_it_is(number, slug, answer, monkeypatch):
+    not_compared = calls_shown.watch(monkeypatch)
+    result = replace(REGISTRY[number], seconds=4)(answer)  # some never end
     assert (result.state, result.slug) == (WRONG, slug), result
+    assert not not_compared, not_compared[0]
     assert result.hint and result.problem
     result = None if slug == TOO_SLOW else verdict_with_numbers_of_numpy(answer, number)
     if result is not None:
         assert (result.state, result.slug) == (WRONG, slug), f"with NumPy's numbers: {result}"
         assert not re.search(r"np\.(int|float)\d+\(", result.problem), result
+
+
+OF_SEVERAL_CALLS = {
+    ("3.10", "seed-or-greedy"): "600 seeds",
+    ("3.10", "weights"): "600 seeds",
+    ("6.5", "always-the-same"): "six fresh blocks",
+    ("8.2", "no-copy"): "the four precisions",
+    ("10.36", "in-order"): "five seeds",
+    ("11.9", "own"): "forty generators",
+    ("11.11", "not-random"): "two generators",
+    ("13.5", "torn"): "200 generators",
+    ("13.10", "interleaved"): "12 rows, 3 processes",
+    ("13.10", "rows-lost"): "8 rows, 3 processes",
+    ("13.11", "one-stage-late"): "1,000 parameters, 10 GPUs, the four stages",
+}
+
+
+@pytest.mark.parametrize(("number", "slug"), OF_SEVERAL_CALLS)
+def test_where_several_calls_are_compared_none_of_them_is_shown(number, slug):
+    answers = [answer for planted, caught, answer in PLANTED if (planted, caught) == (number, slug)]
+    assert answers
+    for answer in answers:
+        problem = REGISTRY[number](answer).problem
+        assert problem.startswith(f"{OF_SEVERAL_CALLS[number, slug]}: "), problem
 
 
 @pytest.mark.parametrize("number", NUMBERS)

@@ -111,8 +111,8 @@ def control_labels(answer, check):
             hint="Each class should be as likely as any other. `torch.randint(high, ...)` leaves out `high`.",
         )  # fmt: skip
     check.that(
-        not torch.equal(draws[0], draws[1]), slug="not-random",
-        problem="another generator, and every token has the same class as before",
+        not torch.equal(draws[0], draws[1]), slug="not-random", when="two generators",
+        problem="every token has the same class with both",
         hint="A class must say nothing of its token, not even its number: draw it, with the generator.",
     )  # fmt: skip
     once = [answer(many, 5, torch.Generator().manual_seed(9)) for _ in range(2)]

@@ -295,7 +295,7 @@ def nearest(answer, check):
     ):  # fmt: skip
         wrong = [[j for j in least_first(each, i).argsort().tolist() if j != i] for each, i in cases]
         check.that(
-            not same(given, wrong), slug=slug, hint=hint, problem="in six tables, that is another order of the rows"
+            not same(given, wrong), slug=slug, hint=hint, when="six tables", problem="that is another order of the rows"
         )
     away = torch.tensor([[1.0, 0.0], [-1.0, 0.1], [-1.0, 0.5]])
     check.equal(

@@ -205,12 +205,12 @@ def order_of(answer, check):
     plain = [(order, answer(block(order, 0.1, False), d)) for order in ("pre", "post") for _ in range(3)]
     check.that(
         any(got == order for order, got in plain), slug="swapped",
-        problem="of six answers every one was the opposite of what is true",
+        when="six fresh blocks", problem="of six answers every one was the opposite of what is true",
         hint="A pre-LN block never normalizes the stream; a post-LN block normalizes everything that leaves it.",
     )  # fmt: skip
     check.that(
         len({got for _, got in plain}) == 2, slug="always-the-same",
-        problem=f"six blocks, three of each kind, and the answer was always {plain[0][1]!r}",
+        when="six fresh blocks", problem=f"three are of each kind, and the answer was always {plain[0][1]!r}",
         hint="Give the block something that the two kinds must treat differently. What if x were a million times as "
         "large?",
     )  # fmt: skip
@@ -250,7 +250,7 @@ def first_loss(answer, check):
     without, wide, even = answer(1000, 400, 0.0), answer(1000, 400, 0.1), math.log(1000)
     check.that(
         without != wide or math.isclose(without, even, rel_tol=1e-6), slug="fixed-std",
-        problem="the loss was the same for std = 0 and for std = 0.1",
+        when="std = 0 and std = 0.1", problem="the loss was the same",
         hint="0.02 is where GPT-2 starts. Here the standard deviation is the argument `std`, which may be another.",
     )  # fmt: skip
     check.close(

@@ -55,8 +55,8 @@ def state_bytes(answer, check):
     )  # fmt: skip
     for each, slug, problem, hint in mistakes:
         check.that(
-            not all(near(got, n * size) for got, size in zip(found, each, strict=True)), slug=slug, problem=problem,
-            hint=hint,
+            not all(near(got, n * size) for got, size in zip(found, each, strict=True)), slug=slug,
+            when="the four precisions", problem=problem, hint=hint,
         )  # fmt: skip
     # By arithmetic of its own: (values in float32, values in half precision) for each weight.
     for got, (full, short), precision in zip(found, ((4, 0), (4, 1), (3, 2), (0, 4)), PRECISIONS, strict=True):
