@@ -158,6 +158,7 @@ def chunked_loss(answer, check):
     torch.manual_seed(5)
     hidden, weight = torch.randn(12, 8, requires_grad=True), torch.randn(20, 8, requires_grad=True)
     targets = torch.randint(20, (12,))
+    targets[[2, 9]] = 0  # an id like any other
     with torch.no_grad():
         losses = F.cross_entropy(hidden @ weight.T, targets, reduction="none")
     expected = losses.mean()
@@ -178,6 +179,9 @@ def chunked_loss(answer, check):
                hint="Divide once, by the number of scored positions of all chunks.")  # fmt: skip
     check.that(not near(found(loss), 3 * float(expected)), slug="sum-of-means",
                problem="the chunks' means were added up", hint="Add up sums, and divide once at the end.")  # fmt: skip
+    for wrong in (losses.sum() / 10, losses[targets > 0].mean()):
+        check.that(not near(found(loss), float(wrong)), slug="id-zero", problem="two targets with id 0 did not count",
+                   hint="0 is a token's id like any other: only -100 is not scored.")  # fmt: skip
     check.close(loss, expected, slug="even", when="the loss", hint="Three chunks of four, each with its own targets.")
     _same_gradients(check, loss, (hidden, weight, targets), "gradient", "three chunks of four",
                     "Autograd must be able to go back through every chunk: no detach, no item, no float.")  # fmt: skip

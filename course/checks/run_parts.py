@@ -5,7 +5,7 @@
 
 from pathlib import Path
 
-from course.checks.compare import is_number, shown
+from course.checks.compare import as_number, shown
 from course.checks.exercise import exercise
 
 
@@ -23,12 +23,13 @@ def _most_by_moments(writes: list[tuple[str, int]], keep: int) -> int:
 
 
 def _number(check, got, when: str):
+    number = as_number(got)
     check.that(
-        is_number(got), slug="a-number", when=when,
+        number is not None, slug="a-number", when=when,
         problem=f"the answer is {shown(got)}, and not a number of bytes",
         hint="Return one number: the largest sum there was.",
     )  # fmt: skip
-    return got
+    return number
 
 
 @exercise("8.9", title="What lies on the disk", minutes=12, difficulty=2)
