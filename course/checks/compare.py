@@ -51,6 +51,11 @@ def is_whole(value) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
 
 
+def is_pair(value) -> bool:
+    """Two values in a tuple or a list, or two numbers in an array or a tensor."""
+    return tuple(value.shape) == (2,) if is_array(value) else _is_sequence(value) and len(value) == 2
+
+
 def as_number(value) -> Real | None:
     """The number that a value is, also where a tensor or an array without axes holds it; None: it is no number."""
     value = _plain(value)

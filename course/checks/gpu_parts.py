@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from course.bench.memory import peak_bytes
-from course.checks.compare import as_number, is_whole, shown
+from course.checks.compare import as_number, is_pair, is_whole, shown
 from course.checks.exercise import exercise
 
 
@@ -96,7 +96,7 @@ class _SmallGPU:
 def fitting_batch(answer, check):
     roomy = _SmallGPU(100)
     got = answer(roomy, 8)
-    check.that(isinstance(got, tuple | list) and len(got) == 2, slug="a-pair", problem=f"the answer is {shown(got)}",
+    check.that(is_pair(got), slug="a-pair", problem=f"the answer is {shown(got)}",
                hint="Return two numbers: the batch size, and how many such batches make one step.")  # fmt: skip
     check.that(
         bool(roomy.tried), slug="not-tried", problem="step was never called", hint="Whether it fits is found by trying."

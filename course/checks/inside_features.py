@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from course.checks.attention import near, none_of
-from course.checks.compare import shown
+from course.checks.compare import is_pair, shown
 from course.checks.exercise import exercise
 from course.checks.inside_hooks import runs, shape_of
 
@@ -15,7 +15,7 @@ def fit_probe(answer, check):
     labels = torch.randint(3, (40,))
     got = answer(x, labels, 3, 5.0)
     check.that(
-        isinstance(got, tuple | list) and len(got) == 2, slug="form", problem=f"got {shown(got)}",
+        is_pair(got), slug="form", problem=f"got {shown(got)}",
         hint="Two tensors: weight and bias.",
     )  # fmt: skip
     weight, bias = got
@@ -229,7 +229,7 @@ def precision_recall(answer, check):
     ):
         got = answer(active, truth)
     check.that(
-        isinstance(got, tuple | list) and len(got) == 2, slug="form", problem=f"got {shown(got)}",
+        is_pair(got), slug="form", problem=f"got {shown(got)}",
         hint="Two tensors: precision and recall.",
     )  # fmt: skip
     right = _counted(active, truth)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
-from course.checks.compare import shown
+from course.checks.compare import is_pair, shown
 from course.checks.exercise import exercise
 from course.checks.instruments import minds_the_mode, must_be_number, random_ids, small_model
 from helpers.kv_cache import KVCache, WithoutCache
@@ -261,7 +261,7 @@ def loss_by_position(answer, check):
 def seeds_differ(answer, check):
     one, other = [1.0, 2.0, 3.0], [4.0, 8.0]
     got = answer(one, other)
-    check.that(isinstance(got, tuple | list) and len(got) == 2, slug="a-pair", problem=f"the answer is {shown(got)}",
+    check.that(is_pair(got), slug="a-pair", problem=f"the answer is {shown(got)}",
                hint="The difference, and its standard error.")  # fmt: skip
     difference, error = got
     check.that(difference != -4, slug="swapped", problem="the sign is turned round", hint="`other` less `one`.")
