@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from course.checks.begun import same_code, same_source
-from course.checks.compare import close, first_difference, same, shown
+from course.checks.compare import as_number, close, first_difference, is_number, is_whole, same, shown
 from course.checks.exercise import (
     CHANGES_INPUT,
     NOT_ATTEMPTED,
@@ -385,6 +385,32 @@ def test_shown_is_short_and_the_same_everywhere():
     assert shown({"third": 1 / 3, "tensors": [torch.ones(2)]}) == "{'third': 0.333333, 'tensors': [tensor([1.0, 1.0])]}"
     assert len(shown([0.5] * 10**6)) <= 72 and len(shown({i: i for i in range(10**5)})) <= 72
     assert (shown(()), shown((1,)), shown(set()), shown({}), shown([])) == ("()", "(1,)", "set()", "{}", "[]")
+
+
+@pytest.mark.parametrize(
+    ("value", "number", "whole"),
+    [
+        (3, 3, True),
+        (3.0, 3, False),
+        (np.int64(3), 3, True),
+        (np.uint8(3), 3, True),
+        (np.float32(0.5), 0.5, False),
+        (Fraction(1, 2), 0.5, False),
+        (True, None, False),
+        (np.True_, None, False),
+        ("3", None, False),
+        (None, None, False),
+        ([3], None, False),
+    ],
+)
+def test_a_number_of_numpy_is_a_number(value, number, whole):
+    assert as_number(value) == number and is_number(value) == (number is not None) and is_whole(value) == whole
+
+
+def test_a_tensor_may_hold_a_number_and_is_none():
+    for value in (torch.tensor(3), np.array(3)):
+        assert as_number(value) == 3 and not is_number(value) and not is_whole(value)
+    assert as_number(torch.tensor([3])) is None and as_number(torch.tensor(True)) is None
 
 
 class Sampler:

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from course import mine
+from course import mine, scoreboard
 from course.checks import kept
 from course.checks.cells import course_part
 from course.checks.registry import all_exercises
@@ -120,6 +120,8 @@ def test_a_part_that_does_not_fit_is_left_out_and_the_others_stay(name, old, new
     found = mine.parts()
     assert [part.name for part in found if part.whose != mine.YOURS] == [name]
     assert says in part_of(name).why
+    assert mine.count() == (13, 14) and "13 of the 14 parts" in repr(scoreboard.show()), "one that does not fit is none"
+    assert mine.summary() == "runs/my_gpt.py: 13 of 14 parts are yours."
 
 
 def part_of(name: str) -> mine.Part:

@@ -68,6 +68,22 @@ def test_an_action_is_pinned_to_one_commit_in_all_workflows():
     assert len({line.partition("@")[0] for line in used}) == len(used)
 
 
+def test_the_tests_are_given_more_time_than_they_take_before_they_leave_things_out():
+    jobs = yaml.safe_load(text(".github/workflows/tests.yml"))["jobs"]
+    enough = int(re.search(r"^ENOUGH=(\d+)", text(".ci/run"), flags=re.MULTILINE)[1])
+    assert 60 * jobs["tests"]["timeout-minutes"] >= enough + 1800
+    assert all(isinstance(job["timeout-minutes"], int) for job in jobs.values())
+
+
+def test_all_notebooks_are_answered_wrongly_once_a_week_and_five_at_every_change():
+    """As docs/design.md says."""
+    weekly = yaml.safe_load(text(".github/workflows/tests.yml"))["jobs"]["answered"]
+    assert "'schedule'" in weekly["if"] and "'workflow_dispatch'" in weekly["if"]
+    assert weekly["steps"][-1] == {"run": "python docs/tools/run_answered.py both"}
+    assert "run_answered.py both --wrong-only 04,05,06,07,09\n" in text(".ci/run")
+    assert "(04 to 07, and 09) with every\n" in text("docs/design.md")
+
+
 def test_dependabot_looks_at_every_file_of_packages_and_at_the_actions():
     asked = yaml.safe_load(text(".github/dependabot.yml"))
     assert asked["version"] == 2

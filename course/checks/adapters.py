@@ -6,6 +6,7 @@ import math
 import torch
 from torch import nn
 
+from course.checks.compare import shown
 from course.checks.exercise import exercise
 from helpers.model import GPT, GPTConfig
 
@@ -57,6 +58,10 @@ def freeze(answer, check):
         hint="Count values (`numel`), not tensors, and only of the parameters that learn.",
     )  # fmt: skip
     check.that(
+        model.training, slug="mode", problem="the model is in evaluation mode now",
+        hint="That is another switch: it turns dropout off, and freezes nothing. Set `requires_grad`, and no more.",
+    )  # fmt: skip
+    check.that(
         all(torch.equal(a, b) for a, b in zip(weights, model.parameters(), strict=True)), slug="values",
         problem="weights were changed", hint="Freezing changes no value: only `requires_grad`.",
     )  # fmt: skip
@@ -75,6 +80,12 @@ def freeze(answer, check):
     check.equal(
         learns(model), wanted(model, 2), slug="again", when="k = 2 after k = 3, what learns",
         hint="The model may have been frozen otherwise before: what must not learn has to be switched off.",
+    )  # fmt: skip
+    deeper = GPT(GPTConfig(**SMALL | {"n_layer": 5}))
+    answer(deeper, 2)
+    check.equal(
+        learns(deeper), wanted(deeper, 2), slug="deeper", when="k = 2 of 5 blocks, what learns",
+        hint="How many blocks there are, the model says: model.config.n_layer.",
     )  # fmt: skip
     untied = GPT(GPTConfig(**SMALL, tied_head=False))
     answer(untied, 1)
@@ -117,6 +128,10 @@ def LoRA(answer, check):
     )  # fmt: skip
     learning = {name for name, parameter in own.items() if parameter.requires_grad}
     check.that(
+        getattr(adapter, "linear", linear) is linear, slug="keeps", problem="`linear` is another layer than was given",
+        hint="The layer itself is frozen and kept. A copy of it would be held twice.",
+    )  # fmt: skip
+    check.that(
         not any(name.startswith("linear.") for name in learning), slug="frozen", problem="the given layer still learns",
         hint="`requires_grad` of the layer's weight AND bias must be False.",
     )  # fmt: skip
@@ -141,8 +156,9 @@ def LoRA(answer, check):
             adapter(x), before(x) + 2.5 * (x @ a.T @ b.T), slug="batch", when=f"x of shape {shape}",
             hint="`nn.Linear` takes (..., inputs). Multiply from the right, `x @ A.T`, and any shape in front will do.",
         )  # fmt: skip
-    _learns(check, adapter, x)
+    _learns(check, adapter, x, before.weight + 2.5 * b @ a)
     _merges(check, adapter, before, a, b)
+    _other_numbers(answer, check)
     bare = nn.Linear(4, 4, bias=False)
     adapter = answer(bare, 1, 1.0)
     x, a, b = numbers(check, 6, 4), numbers(check, 1, 4), numbers(check, 4, 1)
@@ -190,7 +206,22 @@ def _forward(check, got: torch.Tensor, base: torch.Tensor, product: torch.Tensor
     check.close(got, base + factor * product, slug="forward", when=when, hint="h = W x + b + alpha / r * B A x.")
 
 
-def _learns(check, adapter: nn.Module, x: torch.Tensor) -> None:
+def _other_numbers(answer, check) -> None:
+    """Another rank and alpha; and how large A is where there are many inputs."""
+    linear, r, alpha = nn.Linear(4, 3), 4, 2.0
+    adapter, x = answer(linear, r, alpha), numbers(check, 6, 4)
+    a, b = numbers(check, r, 4), numbers(check, 3, r)
+    _set(adapter, a, b)
+    check.close(adapter(x), linear(x) + 0.5 * (x @ a.T @ b.T), slug="scale", when="r 4, alpha 2",
+                hint="The correction is multiplied by alpha / r, whatever these are.")  # fmt: skip
+    spread = answer(nn.Linear(400, 2), 4, 1.0).A.std().item()
+    check.that(spread < 1.5, slug="small", when="400 inputs",
+               problem=f"A's values have a standard deviation of {spread:.3g}",
+               hint="Small random values: divided by the root of the inputs, for example.")  # fmt: skip
+
+
+def _learns(check, adapter: nn.Module, x: torch.Tensor, weight: torch.Tensor) -> None:
+    x = x.clone().requires_grad_()
     loss = adapter(x).square().sum()
     if loss.requires_grad:
         loss.backward()
@@ -201,6 +232,14 @@ def _learns(check, adapter: nn.Module, x: torch.Tensor) -> None:
             hint="Use self.A and self.B themselves in forward: no `.data`, no `.detach()`, no `no_grad`.",
         )  # fmt: skip
     adapter.zero_grad()
+    direction = torch.ones(5)
+    (slope,) = torch.autograd.grad((adapter(x) * direction).sum(), [x], allow_unused=True)
+    check.close(
+        x.new_zeros(x.shape) if slope is None else slope, (direction @ weight).expand_as(x), slug="gradient-before",
+        when="the gradient by x",
+        hint="What stands before this layer learns through it: through the frozen layer, which "
+        "gets no gradient and passes one on, and through the correction. No detach, no no_grad.",
+    )  # fmt: skip
 
 
 def _merges(check, adapter: nn.Module, before: nn.Linear, a: torch.Tensor, b: torch.Tensor) -> None:
@@ -295,7 +334,7 @@ def add_lora(answer, check):
     )  # fmt: skip
     check.that(
         isinstance(returned, list | tuple) and all(isinstance(each, nn.Parameter) for each in returned), slug="a-list",
-        problem=f"that is a {type(returned).__name__}", hint="Return the list of the parameters themselves.",
+        problem=f"that is {shown(returned)}", hint="Return the list of the parameters themselves.",
     )  # fmt: skip
     check.that(
         sorted(map(id, returned)) == sorted(id(names[name]) for name in adapters), slug="returned",

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from course.checks.compare import is_number
 from course.checks.exercise import exercise
 from course.clinic import scoring
 from helpers.model import GPT, GPTConfig
@@ -59,7 +60,7 @@ def _scoring(answer, check, model, made: list, slugs: dict[str, str]) -> None:
         return loss(*given)
 
     got = answer(model, counted, iter(made), len(made))
-    check.that(isinstance(got, int | float), slug="no-number", problem=f"it returned {type(got).__name__}",
+    check.that(is_number(got), slug="no-number", problem=f"it returned {type(got).__name__}",
                hint="A number of Python's: `.item()` of a tensor.")  # fmt: skip
     near = lambda wrong: math.isclose(got, wrong, rel_tol=1e-5)  # noqa: E731
     check.that(
@@ -98,7 +99,8 @@ def uma_evaluate(answer, check):
     model.train()
     once, again = (answer(model.train(), loss, iter(made), len(made)) for _ in range(2))
     check.that(
-        once == again, slug="still-drops", problem=f"the same weights and batches gave {once:.4f} and {again:.4f}",
+        once == again, slug="still-drops", when="scored twice",
+        problem=f"the same weights and batches gave {once:.4f} and {again:.4f}",
         hint="Something random happens while it scores. Which layers behave in another way in training?",
     )  # fmt: skip
     before = copy.deepcopy(model.state_dict())
@@ -164,12 +166,12 @@ def vera_split(answer, check):
     check.equal(answer(stories, 0), made, slug="not-the-same-again", hint="The seed alone decides the division.")
     others = [sorted(answer(stories, seed)[1]) for seed in range(1, 6)]
     check.that(
-        any(other != sorted(validation) for other in others), slug="seed-ignored",
-        problem="the validation stories are the same for six seeds", hint="Draw with the seed that is given.",
+        any(other != sorted(validation) for other in others), slug="seed-ignored", when="six seeds",
+        problem="the validation stories are the same", hint="Draw with the seed that is given.",
     )  # fmt: skip
     in_order = sum(sorted(chosen) == chosen and chosen[-1][0] - chosen[0][0] == 3 for chosen in others)
     check.that(
-        in_order < 3, slug="in-order", problem="validation is a piece of the list, as it stood",
+        in_order < 3, slug="in-order", when="five seeds", problem="validation is a piece of the list, as it stood",
         hint="By chance: a file is often sorted in some way, and then its end is of another kind.",
     )  # fmt: skip
 
@@ -193,37 +195,43 @@ def xena_share(answer, check):
         problem="inputs and targets are not a story between end tokens any more",
         hint="Which stories a process reads is ill; how a row is made from a story was right.",
     )  # fmt: skip
-    every = [read(3, rank, 4) for rank in range(processes)]
+    every, when = [read(3, rank, 4) for rank in range(processes)], "four processes, four steps"
     equal = [rank for rank in range(1, processes) if every[rank] == every[0]]
     check.that(
-        not equal, slug="same-batch", problem=f"process {equal[0] if equal else 0} reads just what process 0 reads",
+        not equal, slug="same-batch", when=when,
+        problem=f"process {equal[0] if equal else 0} reads just what process 0 reads",
         hint="The order of the stories is drawn by `random.Random`. What does it know of the rank?",
     )  # fmt: skip
     sets = [[frozenset(step) for step in steps] for steps in every]
     mixed = [rank for rank in range(1, processes) if sets[rank] == sets[0]]
     check.that(
-        not mixed, slug="same-stories", problem="two processes have the same stories in a batch, in another order",
+        not mixed, slug="same-stories", when=when,
+        problem="two processes have the same stories in a batch, in another order",
         hint="A mean does not care for the order within a batch. The processes need other stories.",
     )  # fmt: skip
     late = [rank for rank in range(1, processes) if set(sets[rank]) & set(sets[0])]
     check.that(
-        not late, slug="one-behind", problem="what one process reads, another reads some steps before or after it",
+        not late, slug="one-behind", when=when,
+        problem="what one process reads, another reads some steps before or after it",
         hint="Shifting by some batches puts the same stories into step after step.",
     )  # fmt: skip
     check.equal(read(3, 1, 4), every[1], slug="not-the-same-again", hint="Seed and rank alone decide.")
     same = [rank for rank in range(processes) if read(1, rank, 4) == read(0, rank, 4)]
     check.that(
-        not same, slug="seed-ignored", problem=f"process {same[0] if same else 0} reads the same for seeds 0 and 1",
+        not same, slug="seed-ignored", when=when,
+        problem=f"process {same[0] if same else 0} reads the same for seeds 0 and 1",
         hint="Another seed, another order, for every process: rank times seed is 0 for rank 0.",
     )  # fmt: skip
     seen = Counter(story for rank in range(processes) for step in read(0, rank, 40) for story in step)
     check.that(
         len(seen) == len(stories), slug="stories-left-out",
+        when="four processes, forty steps",
         problem=f"{len(stories) - len(seen)} of {len(stories)} stories are never read by any "
         f"process", hint="All processes together should read everything, with time.",
     )  # fmt: skip
     check.that(
         max(seen.values()) <= 3 * min(seen.values()), slug="unequal",
+        when="four processes, forty steps",
         problem=f"one story was read {max(seen.values())} times, another {min(seen.values())}",
         hint="Every story should come about equally often.",
     )  # fmt: skip

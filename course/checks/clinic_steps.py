@@ -40,16 +40,17 @@ def yan_train(answer, check):
         whole, judge, tolerance=1e-4, slug="another-training", when="a run that is never stopped",
         hint="Training itself was right. Only what is saved, and what is restored, needs to change.",
     )  # fmt: skip
+    when = "stopped after 6 of 12 steps"
     losses, _, model = _in_parts(answer, (6, 12))
-    check.that(len(losses) == 12, slug="steps", problem=f"12 steps in two parts were {len(losses)}",
+    check.that(len(losses) == 12, slug="steps", when=when, problem=f"12 steps in two parts were {len(losses)}",
                hint="Go on at the step that was saved, up to `until`.")  # fmt: skip
     check.that(
-        math.isclose(losses[6], whole[6], rel_tol=1e-4), slug="first-step",
+        math.isclose(losses[6], whole[6], rel_tol=1e-4), slug="first-step", when=when,
         problem=f"the first loss after the stop is {losses[6]:.4f}, without a stop {whole[6]:.4f}",
         hint="The weights, or the place in the stories, are not restored.",
     )  # fmt: skip
     check.that(
-        math.isclose(losses[7], whole[7], rel_tol=1e-4), slug="optimizer-lost",
+        math.isclose(losses[7], whole[7], rel_tol=1e-4), slug="optimizer-lost", when=when,
         problem=f"one step after the first, the loss is {losses[7]:.4f}; without a stop {whole[7]:.4f}",
         hint="The first loss agrees, so the weights do; the step after it went another way. What does AdamW keep of "
         "each weight besides its value?",
@@ -60,7 +61,8 @@ def yan_train(answer, check):
     check.close(thrice, whole, tolerance=1e-4, slug="second-stop", when="stopped twice",
                 hint="What goes on must also save everything again at its end.")  # fmt: skip
     same = all(torch.allclose(a, b, atol=1e-4) for a, b in zip(model.parameters(), trained.parameters(), strict=True))
-    check.that(same, slug="weights", problem="the weights at the end are others than without a stop",
+    check.that(same, slug="weights", when="stopped twice",
+               problem="the weights at the end are others than without a stop",
                hint="Every parameter, and both of AdamW's means of it, must go on.")  # fmt: skip
 
 
@@ -100,7 +102,8 @@ def tom_train(answer, check):
     _, _, after = _losses(answer, steps=1, lr=1e-2)
     moved = max((a - b).abs().max().item() for a, b in zip(start.parameters(), after.parameters(), strict=True))
     check.that(
-        moved > 5e-4, slug="hardly-moves", problem=f"the first step moves no weight by more than {moved:.1g}",
+        moved > 5e-4, slug="hardly-moves", when="no step and one step",
+        problem=f"the first step moves no weight by more than {moved:.1g}",
         hint="AdamW's first step is about as long as the rate. Are the gradients still divided by the scale "
         "afterwards?",
     )  # fmt: skip

@@ -98,7 +98,8 @@ def bea_pack(answer, check):
                hint="Eight bytes a token make a file four times as large as it needs to be.")  # fmt: skip
     kinds = {read(stories, 100_277).dtype for stories in ([[1, 2]], [[1, 100_000]])}
     check.that(
-        len(kinds) == 1, slug="depends-on-the-texts", problem="the type depends on the ids that happen to occur",
+        len(kinds) == 1, slug="depends-on-the-texts", when="two files, one vocab_size",
+        problem="the type depends on the ids that happen to occur",
         hint="Two parts of one file must have one type: `vocab_size` decides.",
     )  # fmt: skip
 

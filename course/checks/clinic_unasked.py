@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from course.checks.compare import shown
 from course.checks.exercise import exercise
 from course.checks.optimizing import near
 from course.clinic import unasked
@@ -61,7 +62,7 @@ def abe_loss(answer, check):
         value, rows = ask(targets, when), row_losses(model, inputs, targets)
         got, right = float(value.detach()), sum(rows) / len(rows)
         check.that(
-            got == got and abs(got) < 1e30, slug="still-nan", when=when, problem=f"the loss is {got}",
+            got == got and abs(got) < 1e30, slug="still-nan", when=when, problem=f"the loss is {shown(got)}",
             hint="How many targets has that row, and what is it divided by?",
         )  # fmt: skip
         check.that(
@@ -82,7 +83,7 @@ def abe_loss(answer, check):
     value = ask(targets, when)
     got = float(value.detach())
     check.that(
-        got == 0, slug="nothing-at-all", when=when, problem=f"the loss is {got}",
+        got == 0, slug="nothing-at-all", when=when, problem=f"the loss is {shown(got)}",
         hint="Then there is no row over which a mean could go, and that division, too, is by 0. The docstring says "
         "what it should be.",
     )  # fmt: skip

@@ -9,7 +9,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping, Sequence, Set
-from numbers import Real
+from numbers import Integral, Real
 
 MOST = 72  # characters of a value in a message
 FEW = 4  # entries of a list that anyone can compare by eye
@@ -41,8 +41,25 @@ def _is_text(value) -> bool:
     return isinstance(value, str | bytes | bytearray)
 
 
-def _is_number(value) -> bool:
+def is_number(value) -> bool:
+    """A number of Python or NumPy: no bool, and no tensor."""
     return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def is_whole(value) -> bool:
+    """A whole number of Python or NumPy, by its type: 3.0 is none."""
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def is_pair(value) -> bool:
+    """Two values in a tuple or a list, or two numbers in an array or a tensor."""
+    return tuple(value.shape) == (2,) if is_array(value) else _is_sequence(value) and len(value) == 2
+
+
+def as_number(value) -> Real | None:
+    """The number that a value is, also where a tensor or an array without axes holds it; None: it is no number."""
+    value = _plain(value)
+    return value if is_number(value) else None
 
 
 def _honest(value) -> bool:
@@ -100,8 +117,8 @@ def same(got, expected) -> bool:
 def close(got, expected, tolerance: float) -> bool:
     """As `same`, but numbers may differ by `tolerance`, absolutely or relative to the expected number."""
     got, expected = _plain(got), _plain(expected)
-    if _is_number(expected):
-        return _is_number(got) and (
+    if is_number(expected):
+        return is_number(got) and (
             same(got, expected) or math.isclose(got, expected, rel_tol=tolerance, abs_tol=tolerance)
         )
     if _is_sequence(expected):
@@ -156,7 +173,7 @@ def _say_it_all(got, expected) -> bool:
 
 
 def _same_kind(got, expected) -> bool:
-    kinds = _is_sequence, _is_number, lambda v: isinstance(v, Mapping), lambda v: isinstance(v, Set), _is_text
+    kinds = _is_sequence, is_number, lambda v: isinstance(v, Mapping), lambda v: isinstance(v, Set), _is_text
     return any(is_kind(got) and is_kind(expected) for is_kind in kinds)
 
 

@@ -38,11 +38,11 @@ def initialize(answer, check):
     both = [dict(model.named_parameters()) for model in models]
     alike = torch.equal(both[0]["wte.weight"], both[1]["wte.weight"])
     hint = "Which seed is used, the caller decides: set none in here."
-    check.that(not alike, slug="seed", problem="two models got the very same values", hint=hint)
+    check.that(not alike, slug="seed", when="two models", problem="they got the very same values", hint=hint)
     drawn = [p.detach().flatten()[:64] / p.std().item() for p in both[0].values() if p.dim() == 2]
     hint = "Each matrix is drawn for itself."
     equal = any(torch.allclose(a, b, atol=0.1) for a, b in combinations(drawn, 2))
-    check.that(not equal, slug="seed", problem="two matrices of a model have the same values", hint=hint)
+    check.that(not equal, slug="seed", when="one model", problem="two matrices have the same values", hint=hint)
 
 
 def _untouched(config):

@@ -2,11 +2,10 @@
 
 import math
 from contextlib import contextmanager
-from numbers import Integral, Real
 
 import torch
 
-from course.checks.compare import shown
+from course.checks.compare import is_number, is_whole, shown
 from course.checks.exercise import exercise
 from course.checks.sampling_parts import near
 from helpers.errors import CourseError
@@ -19,11 +18,11 @@ def beam_step(answer, check):
     log_probs = torch.tensor([[0.4, 0.35, 0.25], [0.9, 0.06, 0.04]]).log()
     got = answer(sums, log_probs, 2)
     check.that(
-        isinstance(got, list) and got and all(len(one) == 3 for one in got), slug="form", problem=f"got {got!r}",
+        isinstance(got, list) and got and all(len(one) == 3 for one in got), slug="form", problem=f"got {shown(got)}",
         hint="A list of triples: the new sum, the number of the story that grows, the id that it grows by.",
     )  # fmt: skip
     check.that(
-        all(isinstance(a, Real) and isinstance(b, Integral) and isinstance(c, Integral) for a, b, c in got),
+        all(is_number(a) and is_whole(b) and is_whole(c) for a, b, c in got),
         slug="numbers", problem=f"the first is {shown(tuple(got[0]))}: its entries are no plain numbers",
         hint="Who goes on with them needs a float and two ints: `.tolist()` or `.item()` makes them of a tensor.",
     )  # fmt: skip
@@ -175,7 +174,7 @@ def positions_and_mask(answer, check):
     got = answer(5, 1)
     check.that(
         isinstance(got, tuple | list) and len(got) == 2 and all(isinstance(one, torch.Tensor) for one in got),
-        slug="form", problem=f"got {got!r}", hint="Two tensors: positions, and the mask.",
+        slug="form", problem=f"got {shown(got)}", hint="Two tensors: positions, and the mask.",
     )  # fmt: skip
     positions, mask = got
     check.that(

@@ -32,7 +32,8 @@ def average_gradients(answer, check):
     models, given = _processes(3)
     _run(answer, check, models, "three processes")
     two = {name: sum(each[name] for each in given) / 2 for name in NAMES}
-    check.that(not _have(models[0], two), slug="two-processes", problem="three processes: the sums were divided by 2",
+    check.that(not _have(models[0], two), slug="two-processes", when="three processes",
+               problem="the sums were divided by 2",
                hint="dist.get_world_size() says how many there are.")  # fmt: skip
     _all_have_the_mean(check, models, given, "mean", "three processes", "Divide by the number of processes.")
     _with_frozen(answer, check)
@@ -72,13 +73,13 @@ def _run(answer, check, models: list[Small], when: str) -> None:
     except NotATensor as error:
         check.fail(f"{when}: {error}", slug="no-gradient-summed",
                    hint="A parameter that is frozen, or was not used, has the gradient None.")  # fmt: skip
-    check.that(sum(world.asked), slug="nothing-shared", problem=f"{when}: no process told the others anything",
+    check.that(sum(world.asked), slug="nothing-shared", when=when, problem="no process told the others anything",
                hint="dist.all_reduce adds up a tensor over all processes, in place.")  # fmt: skip
-    check.that(not world.not_awaited, slug="not-awaited", problem=f"{when}: a sum was begun and not waited for",
+    check.that(not world.not_awaited, slug="not-awaited", when=when, problem="a sum was begun and not waited for",
                hint="With async_op=True the sum is not there before the handle's wait().")  # fmt: skip
     for model in models:
         check.that(all(map(torch.equal, before, model.state_dict().values())), slug="weights-changed",
-                   problem=f"{when}: the weights are no longer what they were",
+                   when=when, problem="the weights are no longer what they were",
                    hint="Average the gradients. The weights are alike already, and stay so.")  # fmt: skip
 
 
@@ -105,19 +106,19 @@ def _mistakes(check, models: list[Small], given: list[dict]) -> None:
         ("parameters-counted", {n: total[n] / len(NAMES) for n in NAMES}, "it was divided by the number of parameters",
          "Divide by the number of processes."),
     )  # fmt: skip
-    check.that(not _have(models[1], own), slug="from-one", problem="two processes: both have those of process 0",
+    check.that(not _have(models[1], own), slug="from-one", when="two processes", problem="both have those of process 0",
                hint="That is a broadcast. A mean needs the gradients of all.")  # fmt: skip
     for slug, wrong, problem, hint in mistakes:
-        check.that(not _have(models[0], wrong), slug=slug, problem=f"two processes: {problem}", hint=hint)
+        check.that(not _have(models[0], wrong), slug=slug, when="two processes", problem=problem, hint=hint)
     mean = {name: total[name] / 2 for name in NAMES}
     done = [n for n, p in models[0].named_parameters() if near(p.grad, mean[n], 1e-5)]
     rest = [n for n, p in models[0].named_parameters() if near(p.grad, own[n], 1e-5)]
     check.that(not done or not rest or len(done) + len(rest) < len(NAMES), slug="some-parameters",
-               problem=f"two processes: {shown(done)} have the mean, the others their own gradients",
+               when="two processes", problem=f"{shown(done)} have the mean, the others their own gradients",
                hint="All parameters need it. Does a line stand outside the loop?")  # fmt: skip
     right = [_have(model, mean) for model in models]
     check.that(right != [True, False] and right != [False, True], slug="one-process",
-               problem=f"only process {right.index(True) if True in right else 0} has the mean",
+               when="two processes", problem=f"only process {right.index(True) if True in right else 0} has the mean",
                hint="All processes take the same step: all of them need the mean.")  # fmt: skip
 
 
@@ -127,15 +128,15 @@ def _all_have_the_mean(check, models, given: list[dict], slug: str, when: str, h
             have = [each[name] for each in given if each[name] is not None]
             told = f"{when}: {name} in process {rank}"
             if not have:
-                check.that(parameter.grad is None, slug="none-anywhere", problem=f"{told} has got a gradient",
+                check.that(parameter.grad is None, slug="none-anywhere", when=told, problem="it has got a gradient",
                            hint="No process had one. An optimizer moves what has a gradient, were it zero: "
                            "leave it None.")  # fmt: skip
                 continue
-            check.that(parameter.grad is not None, slug="left-without", problem=f"{told} has no gradient",
+            check.that(parameter.grad is not None, slug="left-without", when=told, problem="it has no gradient",
                        hint="Others have one. Where it is None it counts as zero, and the mean goes in.")  # fmt: skip
             among = sum(have) / len(have)
             check.that(len(have) == len(given) or not near(parameter.grad, among, 1e-5), slug="those-that-have",
-                       problem=f"{told} is the mean over the {len(have)} processes that have one",
+                       when=told, problem=f"it is the mean over the {len(have)} processes that have one",
                        hint="One without counts as zero: divide by all processes.")  # fmt: skip
             check.close(parameter.grad, sum(have) / len(given), slug=slug, when=told, hint=hint)
 
@@ -147,10 +148,10 @@ def _with_frozen(answer, check) -> None:
     _run(answer, check, models, when)
     for model in models:
         odd = next((n for n, p in model.named_parameters() if n in frozen and p.grad is not None), None)
-        check.that(odd is None, slug="frozen", problem=f"{when}: {odd} is frozen and has got a gradient",
+        check.that(odd is None, slug="frozen", when=when, problem=f"{odd} is frozen and has got a gradient",
                    hint="Leave out what does not require a gradient.")  # fmt: skip
         check.that(all(p.requires_grad != (n in frozen) for n, p in model.named_parameters()), slug="frozen",
-                   problem=f"{when}: what is frozen has changed", hint="Leave requires_grad as it is.")  # fmt: skip
+                   when=when, problem="what is frozen has changed", hint="Leave requires_grad as it is.")  # fmt: skip
     _all_have_the_mean(check, models, given, "mean", when, "The mean over all processes.")
 
 
@@ -171,22 +172,26 @@ def _without_somewhere(answer, check) -> None:
 
 @exercise("13.10", title="Rows without overlap", minutes=8, difficulty=1)
 def rows_of(answer, check):
-    got = [answer(rank, 3, 12) for rank in range(3)]
-    check.that(all(isinstance(each, range) for each in got), slug="a-range", problem=f"the answer is {shown(got[0])}",
+    got, when = [answer(rank, 3, 12) for rank in range(3)], "12 rows, 3 processes"
+    check.that(all(isinstance(each, range) for each in got), slug="a-range", when=when,
+               problem=f"the answer is {shown(got[0])}",
                hint="Return a range: range(start, stop), whose stop is not in it.")  # fmt: skip
     lists = [list(each) for each in got]
-    check.that(lists != [list(range(rank, 12, 3)) for rank in range(3)], slug="interleaved",
+    check.that(lists != [list(range(rank, 12, 3)) for rank in range(3)], slug="interleaved", when=when,
                problem="every third row goes to each process", hint="Rows that stand side by side: range(start, stop), "
                "so that a batch can be cut with batch[start:stop].")  # fmt: skip
-    check.that(lists[0] != list(range(4, 8)), slug="from-one", problem="process 0 has the second share",
+    check.that(lists[0] != list(range(4, 8)), slug="from-one", when=when, problem="process 0 has the second share",
                hint="Ranks begin at 0.")  # fmt: skip
-    check.that([len(each) for each in lists] != [3, 3, 3], slug="stop", problem="each process lacks its last row",
+    check.that([len(each) for each in lists] != [3, 3, 3], slug="stop", when=when,
+               problem="each process lacks its last row",
                hint="The stop of a range is not in it.")  # fmt: skip
-    check.that([len(each) for each in lists] != [5, 5, 5], slug="stop", problem="each process has a row too many",
+    check.that([len(each) for each in lists] != [5, 5, 5], slug="stop", when=when,
+               problem="each process has a row too many",
                hint="The stop of a range is not in it.")  # fmt: skip
-    check.that([len(each) for each in lists] != [1, 1, 1], slug="exchanged", problem="each process has one row",
+    check.that([len(each) for each in lists] != [1, 1, 1], slug="exchanged", when=when,
+               problem="each process has one row",
                hint="total over count, not count over total: 12 rows, 3 processes.")  # fmt: skip
-    check.equal(lists, [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]], slug="even", when="12 rows, 3 processes",
+    check.equal(lists, [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9, 10, 11]], slug="even", when=when,
                 hint="total // count rows each, where it divides; each begins behind the ones before.")  # fmt: skip
     lists = [list(answer(rank, 3, 8)) for rank in range(3)]
     mistakes = (
@@ -205,7 +210,7 @@ def rows_of(answer, check):
         ("beyond", [[0, 1, 2], [3, 4, 5], [6, 7, 8]], "there is no row 8", "8 rows: three, three and two."),
     )  # fmt: skip
     for slug, wrong, problem, hint in mistakes:
-        check.that(lists != wrong, slug=slug, problem=f"8 rows, 3 processes: {problem}", hint=hint)
+        check.that(lists != wrong, slug=slug, when="8 rows, 3 processes", problem=problem, hint=hint)
     for total, count in ((8, 3), (7, 3), (10, 4), (9, 6), (2, 4), (0, 2), (5, 1)):
         _shares(answer, check, total, count)
     for _ in range(10):
@@ -215,20 +220,21 @@ def rows_of(answer, check):
 def _shares(answer, check, total: int, count: int) -> None:
     found = [answer(rank, count, total) for rank in range(count)]
     when = f"{total} rows, {count} processes"
-    check.that(all(isinstance(each, range) for each in found), slug="a-range", problem=f"{when}: {shown(found)}",
+    check.that(all(isinstance(each, range) for each in found), slug="a-range", when=when, problem=f"{shown(found)}",
                hint="Return a range, also where it is empty.")  # fmt: skip
     rows = [row for each in found for row in each]
     lost, twice = sorted(set(range(total)) - set(rows)), sorted({row for row in rows if rows.count(row) > 1})
-    check.that(not lost, slug="rows-lost", problem=f"{when}: nobody has row {lost[:1]}", hint="Each row has a process.")
-    check.that(not twice, slug="overlap", problem=f"{when}: row {twice[:1]} belongs to two processes",
+    check.that(not lost, slug="rows-lost", when=when,
+               problem=f"nobody has row {lost[:1]}", hint="Each row has a process.")
+    check.that(not twice, slug="overlap", when=when, problem=f"row {twice[:1]} belongs to two processes",
                hint="A share begins where the one before ends.")  # fmt: skip
-    check.that(len(rows) == total, slug="beyond", problem=f"{when}: the shares hold {shown(rows)}",
+    check.that(len(rows) == total, slug="beyond", when=when, problem=f"the shares hold {shown(rows)}",
                hint=f"The rows are 0 to {total - 1}.")  # fmt: skip
     dealt = [0] * count
     for row in range(total):  # one to each, in turn
         dealt[row % count] += 1
     sizes = [len(each) for each in found]
-    check.that(max(sizes) - min(sizes) <= 1, slug="uneven", problem=f"{when}: shares of {sizes} rows",
+    check.that(max(sizes) - min(sizes) <= 1, slug="uneven", when=when, problem=f"shares of {sizes} rows",
                hint="No process has two rows more than another: all wait for the slowest.")  # fmt: skip
     check.equal(sizes, dealt, slug="last-longer", when=f"{when}: the sizes",
                 hint="Where it does not divide the first ones have one row more.")  # fmt: skip
@@ -274,18 +280,20 @@ def memory_per_gpu(answer, check):
     for wrong, slug, problem, hint in mistakes:
         for scale, unit in ((1, ""), (8, " in bits"), (1e-9, " in GB"), (2**-30, " in GiB")):
             check.that(not all(near(got, each * scale) for got, each in zip(found, wrong, strict=True)), slug=slug,
+                       when="1,000 parameters, 10 GPUs, the four stages",
                        problem=problem + unit, hint=hint)  # fmt: skip
     right = (16000, 5200, 3400, 1600)
     for scale, slug, problem in ((8, "unit", "bits"), (1e-9, "unit", "GB"), (2**-30, "unit", "GiB")):
         check.that(not near(found, [each * scale for each in right]), slug=slug, problem=f"those are {problem}",
+                   when="1,000 parameters, 10 GPUs, the four stages",
                    hint="Return bytes.")  # fmt: skip
     # Bytes a parameter that every GPU has whole, and that are divided, by stage.
     split = ((16, 0), (4, 12), (2, 14), (0, 16))
     for stage, (got, whole) in enumerate(zip(found, right, strict=True)):
-        check.close(got, whole, slug=f"stage-{stage}", tolerance=1e-9, when=f"1,000 parameters, 10 GPUs, stage {stage}",
+        check.close(got, whole, slug=f"stage-{stage}", tolerance=1e-6, when=f"1,000 parameters, 10 GPUs, stage {stage}",
                     hint="2 bytes of weights, 2 of gradients, 12 of the optimizer: which are divided?")  # fmt: skip
     for stage, figure in enumerate((120.0, 31.4, 16.6, 1.9)):  # Rajbhandari et al. 2020, figure 1
-        check.close(round(answer(7.5e9, 64, stage) / 1e9, 1), figure, slug="figure-1", tolerance=1e-9,
+        check.close(round(float(answer(7.5e9, 64, stage)) / 1e9, 1), figure, slug="figure-1", tolerance=1e-9,
                     when=f"7.5 billion parameters, 64 GPUs, stage {stage}, in GB",
                     hint="Figure 1 of the paper has this number.")  # fmt: skip
     for _ in range(8):
@@ -293,4 +301,4 @@ def memory_per_gpu(answer, check):
         stage = check.random.randint(0, 3)
         whole, divided = split[stage]
         check.close(answer(parameters, gpus, stage), parameters * whole + parameters * divided / gpus, slug="random",
-                    tolerance=1e-9, hint="What is divided has a share on each GPU, the rest is on all.")  # fmt: skip
+                    tolerance=1e-6, hint="What is divided has a share on each GPU, the rest is on all.")  # fmt: skip

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 
 from course.checks.attention import near, none_of
-from course.checks.compare import shown
+from course.checks.compare import is_pair, shown
 from course.checks.exercise import exercise
 from course.checks.inside_hooks import runs, shape_of
 
@@ -15,7 +15,7 @@ def fit_probe(answer, check):
     labels = torch.randint(3, (40,))
     got = answer(x, labels, 3, 5.0)
     check.that(
-        isinstance(got, tuple | list) and len(got) == 2, slug="form", problem=f"got {shown(got)}",
+        is_pair(got), slug="form", problem=f"got {shown(got)}",
         hint="Two tensors: weight and bias.",
     )  # fmt: skip
     weight, bias = got
@@ -111,8 +111,8 @@ def control_labels(answer, check):
             hint="Each class should be as likely as any other. `torch.randint(high, ...)` leaves out `high`.",
         )  # fmt: skip
     check.that(
-        not torch.equal(draws[0], draws[1]), slug="not-random",
-        problem="another generator, and every token has the same class as before",
+        not torch.equal(draws[0], draws[1]), slug="not-random", when="two generators",
+        problem="every token has the same class with both",
         hint="A class must say nothing of its token, not even its number: draw it, with the generator.",
     )  # fmt: skip
     once = [answer(many, 5, torch.Generator().manual_seed(9)) for _ in range(2)]
@@ -229,7 +229,7 @@ def precision_recall(answer, check):
     ):
         got = answer(active, truth)
     check.that(
-        isinstance(got, tuple | list) and len(got) == 2, slug="form", problem=f"got {shown(got)}",
+        is_pair(got), slug="form", problem=f"got {shown(got)}",
         hint="Two tensors: precision and recall.",
     )  # fmt: skip
     right = _counted(active, truth)

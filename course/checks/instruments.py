@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
+from course.checks.compare import is_number, shown
 from course.checks.exercise import exercise
 from helpers.model import GPT, IGNORED, GPTConfig
 
@@ -32,9 +33,8 @@ def random_ids(rows: int = 3, time: int = 8) -> torch.Tensor:
     return torch.randint(17, (rows, time), generator=torch.Generator().manual_seed(rows * time))
 
 
-def is_number(check, got) -> None:
-    check.that(isinstance(got, int | float) and not isinstance(got, bool), slug="number",
-               problem=f"the answer is of the type {type(got).__name__}",
+def must_be_number(check, got) -> None:
+    check.that(is_number(got), slug="number", problem=f"the answer is of the type {type(got).__name__}",
                hint="One plain number: `.item()` makes one of a tensor.")  # fmt: skip
 
 
@@ -74,7 +74,7 @@ def first_loss(answer, check):
     model = small_model(vocab_size=100)
     ids = random_ids()
     got = answer(model, lambda model, inputs, targets: torch.tensor(7.0, requires_grad=True), ids, ids)
-    is_number(check, got)
+    must_be_number(check, got)
     for wrong, slug, problem, hint in (
         (7.0, "not-subtracted", "that is the loss itself", "How far above ln V: subtract it."),
         (7 - math.log2(100), "logarithm", "the logarithm has base 2", "A loss in nats has the natural logarithm."),
@@ -106,7 +106,7 @@ def what_enters(answer, check):
 
     got = ask([[9, 1, 2, 3]], [[1, 2, 3, 9]])
     check.that(isinstance(got, dict) and sorted(got) == sorted(names), slug="keys",
-               problem=f"the answer is {got!r:.80}", hint=f"A dict with the keys {', '.join(names)}.")  # fmt: skip
+               problem=f"the answer is {shown(got)}", hint=f"A dict with the keys {', '.join(names)}.")  # fmt: skip
     check.that(got["next"] != 0.0, slug="direction", problem="`next` is 0 for a batch that is as it should be",
                hint="targets[t] is inputs[t + 1]: compare targets[:, :-1] with inputs[:, 1:].")  # fmt: skip
     check.that(not math.isclose(got["next"], 3 / 4, rel_tol=1e-5), slug="row-ends",
@@ -167,7 +167,7 @@ def _counted(inputs, targets, end: int) -> dict[str, float]:
 def future_leak(answer, check):
     ids = random_ids()
     model = small_model()
-    is_number(check, answer(model, ids))
+    must_be_number(check, answer(model, ids))
     check.that(answer(Mixer(torch.ones(8, 8)), ids) > 1e-3, slug="blind",
                problem="a model that sees everything gave 0",
                hint="Replace a token, and compare the logits before it with what they were.")  # fmt: skip
@@ -205,7 +205,7 @@ def row_leak(answer, check):
     ids = random_ids()
     model = small_model()
     got = answer(model, ids)
-    is_number(check, got)
+    must_be_number(check, got)
     check.that(got < 1e-6, slug="own-row", problem=f"a model whose rows know nothing of each other gave {got:.3g}",
                hint="The gradient of one row's logits, and of it what falls on all rows but that one.")  # fmt: skip
     for order, which in (([2, 2, 1], "the one behind"), ([1, 0, 0], "the one before")):
@@ -243,7 +243,7 @@ def first_difference(answer, check):
         return model
 
     got = answer(copy.deepcopy(good), good, ids)
-    check.that(isinstance(got, tuple | list) and len(got) == 2, slug="a-pair", problem=f"the answer is {got!r:.60}",
+    check.that(isinstance(got, tuple | list) and len(got) == 2, slug="a-pair", problem=f"the answer is {shown(got)}",
                hint='A name and a number; ("", 0.0) if nothing differs.')  # fmt: skip
     check.equal(tuple(got), ("", 0.0), slug="nothing", hint="The two are the same.")
     hint = "The first module in the order in which they finish: inner ones before those around them."
@@ -326,7 +326,7 @@ def update_ratios(answer, check):
     check.that(isinstance(got, dict) and "bias" not in got, slug="vectors", problem="it is no dict, or has a vector",
                hint="Only what has two dimensions or more.")  # fmt: skip
     check.equal(set(got), {"matrix", "still"}, slug="names", hint="Every matrix by its name, moved or not.")
-    check.that(all(type(value) is float for value in got.values()), slug="number", problem="a value is no plain float",
+    check.that(all(map(is_number, got.values())), slug="number", problem="a value is no plain number",
                hint="`.item()` makes a number of a tensor.")  # fmt: skip
     for wrong, slug, problem, hint in (
         (0.5, "not-divided", "that is the norm of the change", "Divide it by the norm of the weights."),

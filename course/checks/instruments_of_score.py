@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
+from course.checks.compare import is_pair, shown
 from course.checks.exercise import exercise
-from course.checks.instruments import is_number, minds_the_mode, random_ids, small_model
+from course.checks.instruments import minds_the_mode, must_be_number, random_ids, small_model
 from helpers.kv_cache import KVCache, WithoutCache
 from helpers.model import IGNORED
 
@@ -37,10 +38,10 @@ def saturated(answer, check):
 
     got = answer(model_with(), ids)
     names = ["dead", "flat", "growth"]
-    check.that(isinstance(got, dict) and sorted(got) == names, slug="keys", problem=f"the answer is {got!r:.80}",
+    check.that(isinstance(got, dict) and sorted(got) == names, slug="keys", problem=f"the answer is {shown(got)}",
                hint="A dict with the keys flat, dead and growth.")  # fmt: skip
     for name in names:
-        is_number(check, got[name])
+        must_be_number(check, got[name])
     check.that(got["flat"] == got["dead"] == 0, slug="threshold", problem="activations of -1 count as flat",
                hint="What enters GELU, the output of `fc`, and the border is -3.")  # fmt: skip
     got = answer(model_with((0, 3), (0, 7), (1, 5)), ids)  # 2 layers of 32 units
@@ -147,7 +148,7 @@ def uses_input(answer, check):
         return torch.tensor(5.0 if not given.any() else 2.0)
 
     got = answer(model.train(), loss, inputs, targets)
-    is_number(check, got)
+    must_be_number(check, got)
     given = [each for each, _, _ in seen]
     check.that(any(not each.any() for each in given), slug="zeros", problem="inputs were never all 0",
                hint="All inputs the same token, 0.")  # fmt: skip
@@ -176,7 +177,7 @@ def train_eval_gap(answer, check):
         return 3.0 if model.training else 2.5
 
     got = answer(model.eval(), score)
-    is_number(check, got)
+    must_be_number(check, got)
     check.that(True in seen, slug="training", problem="the score never saw the model in training mode",
                hint="`model.train(True)` before one of the calls.")  # fmt: skip
     check.that(False in seen, slug="evaluation", problem="the score never saw the model in evaluation mode",
@@ -231,7 +232,7 @@ def loss_by_position(answer, check):
     check.that(isinstance(got, list | tuple) and len(got) == 6, slug="length", problem=f"{len(got)} positions",
                hint="As many as the model's context is long, also where no row reaches.")  # fmt: skip
     check.that(all(isinstance(each, tuple | list) and len(each) == 2 for each in got), slug="pairs",
-               problem=f"the first is {got[0]!r:.40}", hint="A mean and a count for each position.")  # fmt: skip
+               problem=f"the first is {shown(got[0])}", hint="A mean and a count for each position.")  # fmt: skip
     found = [each[0] for each in got]
     check.equal([each[1] for each in got], counts, slug="counts",
                 hint="How many targets were scored at each position: -100 is none, and rows may be short.")  # fmt: skip
@@ -260,7 +261,7 @@ def loss_by_position(answer, check):
 def seeds_differ(answer, check):
     one, other = [1.0, 2.0, 3.0], [4.0, 8.0]
     got = answer(one, other)
-    check.that(isinstance(got, tuple | list) and len(got) == 2, slug="a-pair", problem=f"the answer is {got!r:.60}",
+    check.that(is_pair(got), slug="a-pair", problem=f"the answer is {shown(got)}",
                hint="The difference, and its standard error.")  # fmt: skip
     difference, error = got
     check.that(difference != -4, slug="swapped", problem="the sign is turned round", hint="`other` less `one`.")
@@ -344,7 +345,7 @@ def cache_gap(answer, check):
     sequences = [ids[0][:8], ids[1][:11], ids[2]]  # 4, 5 and 6 ids begin; 4 follow
     asked = _Listening(model)
     got = answer(model, asked, sequences)
-    is_number(check, got)
+    must_be_number(check, got)
     check.that(0 <= got < 1e-3, slug="own-ids", problem=f"a cache that is right gave {got:.3g}",
                hint="Both readers get the same ids: after the reverse, row j is sequence order[j].")  # fmt: skip
     check.that(asked.orders == [[2, 1, 0]], slug="reorder", problem=f"the cache was reordered: {asked.orders}",

@@ -167,38 +167,41 @@ def resample(answer, check):
     runs = [(n, d) for n, d, seeds in configurations for _ in range(seeds)]
     check.random.shuffle(runs)
     N, D = np.array(runs).T
-    size, count = Counter(runs), len(configurations)
+    size, count, when = Counter(runs), len(configurations), "200 generators"
     draws = [_drawn(check, answer(N, D, np.random.default_rng(seed)), N) for seed in range(200)]
     of_runs = [[runs[i] for i in draw] for draw in draws]
-    check.that(any(len(set(draw)) < count for draw in of_runs), slug="everything",
+    check.that(any(len(set(draw)) < count for draw in of_runs), slug="everything", when=when,
                problem="every draw has every configuration",
                hint="Draw with replacement: some configurations come twice, and others not at all.")  # fmt: skip
     check.that(
-        not all(len(draw) == len(runs) for draw in draws) or all(map(_whole(size), of_runs)), slug="runs-drawn",
+        not all(len(draw) == len(runs) for draw in draws) or all(map(_whole(size), of_runs)),
+        slug="runs-drawn", when=when,
         problem=f"always {len(runs)} runs are drawn, one by one",
         hint="Draw configurations. Runs of one configuration tell nothing new of another, so they come together.",
     )  # fmt: skip
     few = all(len(draw) == count for draw in draws) and not all(map(_whole(size), of_runs))
-    check.that(not few or max(map(max, draws)) >= count, slug="configurations",
+    check.that(not few or max(map(max, draws)) >= count, slug="configurations", when=when,
                problem=f"always {count} numbers from 0 to {count - 1} are drawn",
                hint="Those are the numbers of configurations. Return where their runs stand in N and D.")  # fmt: skip
-    check.that(not few, slug="one-run-each", problem=f"always {count} runs are drawn",
+    check.that(not few, slug="one-run-each", when=when, problem=f"always {count} runs are drawn",
                hint="A configuration that is drawn comes with *all* its runs.")  # fmt: skip
     for by, what, which in ((0, "N", "one size"), (1, "D", "one number of tokens")):
         alone = Counter(each[by] for each in runs)
-        check.that(not all(_whole(alone)([each[by] for each in draw]) for draw in of_runs), slug="one-value",
+        check.that(not all(_whole(alone)([each[by] for each in draw]) for draw in of_runs), slug="one-value", when=when,
                    problem=f"runs of {which} always come together",
                    hint=f"A configuration is a pair (N, D): the same {what} is not enough.")  # fmt: skip
     torn = next((draw for draw in of_runs if not _whole(size)(draw)), None)
-    check.that(torn is None, slug="torn", problem=f"a draw has some runs of a configuration without the others: "
+    check.that(torn is None, slug="torn", when=when,
+               problem=f"a draw has some runs of a configuration without the others: "
                f"{shown(dict(Counter(torn or [])))}; all there are: {shown(dict(size))}",
                hint="np.flatnonzero(which == configuration) finds all runs of one, wherever they stand.")  # fmt: skip
     times = [{each: found[each] // size[each] for each in found} for found in map(Counter, of_runs)]
-    check.that(any(max(each.values()) > 1 for each in times), slug="without-replacement",
+    check.that(any(max(each.values()) > 1 for each in times), slug="without-replacement", when=when,
                problem="no configuration ever came twice",
                hint="With replacement: one that is drawn twice has its runs in the result twice.")  # fmt: skip
     lengths = {sum(each.values()) for each in times}
-    check.that(lengths == {count}, slug="how-many", problem=f"{shown(sorted(lengths))} configurations are drawn",
+    check.that(lengths == {count}, slug="how-many", when=when,
+               problem=f"{shown(sorted(lengths))} configurations are drawn",
                hint=f"As many are drawn as there are: {count}.")  # fmt: skip
     _by_the_generator(answer, check, N, D, draws)
     _as_often(check, times, size)
@@ -228,17 +231,18 @@ def _whole(size: Counter):
 
 
 def _by_the_generator(answer, check, N, D, draws: list) -> None:
-    check.that(len({tuple(draw) for draw in draws}) > 1, slug="always-the-same",
-               problem="whatever the generator, the same runs are drawn", hint="Draw with `generator`.")  # fmt: skip
+    check.that(len({tuple(draw) for draw in draws}) > 1, slug="always-the-same", when="200 generators",
+               problem="they all drew the same runs", hint="Draw with `generator`.")  # fmt: skip
     again = []
     for seed in range(5):
         np.random.seed(seed)
         again.append(_drawn(check, answer(N, D, np.random.default_rng(17)), N))
-    check.that(all(draw == draws[17] for draw in again), slug="own-generator",
-               problem="the same generator did not give the same runs",
+    check.that(all(draw == draws[17] for draw in again), slug="own-generator", when="generators of one seed",
+               problem="they did not draw the same runs",
                hint="Every number by chance has to come from `generator`, and from no other.")  # fmt: skip
     differ = {tuple(draw) for draw in draws}
-    check.that(len(differ) > 150, slug="few-draws", problem=f"200 generators gave only {len(differ)} different draws",
+    check.that(len(differ) > 150, slug="few-draws", when="200 generators",
+               problem=f"they gave only {len(differ)} different draws",
                hint="Draw the configurations one by one, each from all of them.")  # fmt: skip
 
 
@@ -246,15 +250,17 @@ def _as_often(check, times: list[dict], size: Counter) -> None:
     """Over many draws every configuration comes about once a draw, however many runs it has."""
     often = {each: sum(draw.get(each, 0) for draw in times) / len(times) for each in size}
     never = [each for each in often if not often[each]]
-    check.that(not never, slug="never", problem=f"in {len(times)} draws configuration {shown(never[:1])} never came",
+    check.that(not never, slug="never", when=f"{len(times)} generators",
+               problem=f"configuration {shown(never[:1])} never came",
                hint="`generator.integers(0, count)` leaves out `count`, and nothing else.")  # fmt: skip
     most, least = max(often, key=often.get), min(often, key=often.get)
     check.that(
-        often[most] < 1.3 and often[least] > 0.7, slug="as-often",
+        often[most] < 1.3 and often[least] > 0.7, slug="as-often", when=f"{len(times)} generators",
         problem=f"configuration {most} with {size[most]} runs came {often[most]:.2f} times a draw, {least} with "
         f"{size[least]} runs {often[least]:.2f} times",
         hint="All configurations are as likely: draw among the different ones, not among the runs.",
     )  # fmt: skip
     none = sum(len(draw) < len(size) for draw in times) / len(times)
-    check.that(near(round(none), 1), slug="too-even", problem="nearly every draw has all configurations",
+    check.that(near(round(none), 1), slug="too-even", when=f"{len(times)} generators",
+               problem="nearly every draw has all configurations",
                hint="Each draw is from all of them: 6 draws of 6 rarely are all different.")  # fmt: skip

@@ -1,11 +1,10 @@
 """Exercises of notebook 14 that are a formula: the width of SwiGLU, a soft cap; and how known mistakes are told."""
 
 import math
-from numbers import Integral
 
 import torch
 
-from course.checks.compare import shown
+from course.checks.compare import is_whole, shown
 from course.checks.decoder_parts import agrees
 from course.checks.exercise import exercise
 
@@ -40,7 +39,7 @@ def refuse(check, got, right, mistakes, tolerance: float = 1e-5, when: str | Non
 
 def whole(check, got) -> None:
     """`got` is an int, or one of numpy's."""
-    check.that(isinstance(got, Integral) and not isinstance(got, bool), slug="not-whole",
+    check.that(is_whole(got), slug="not-whole",
                problem=f"the answer is {shown(got)}, a {type(got).__name__}",
                hint="A whole number is asked for: an int. `//` and `round` give one, `/` does not.")  # fmt: skip
 

@@ -2,13 +2,14 @@
 
 import re
 
+from course.checks.compare import is_whole
 from course.checks.exercise import exercise
 
 
 @exercise("0.1", title="Count the words", minutes=3, difficulty=1)
 def count_words(answer, check):
     check.that(
-        isinstance(answer("Pip ran"), int),
+        is_whole(answer("Pip ran")),
         slug="not-a-number",
         hint="Return how many words there are, not the words themselves.",
         problem="the answer is not a whole number",

@@ -5,7 +5,7 @@ themselves are in `tokenizers_made`.
 import re
 from collections import Counter
 
-from course.checks.compare import same
+from course.checks.compare import same, shown
 from course.checks.exercise import exercise
 from course.checks.tokenizers_made import BytePairEncoder, WordTokenizer, train
 
@@ -27,7 +27,7 @@ def pair_counts(answer, check):
     got = dict(answer({(5, 6, 5, 6, 7): 1}))
     right, once = {(5, 6): 2, (6, 5): 1, (6, 7): 1}, {(5, 6): 1, (6, 5): 1, (6, 7): 1}
     check.that(
-        got != once, slug="overwritten", problem=f"expected {right}, got {got}",
+        got != once, slug="overwritten", problem=f"expected {right}, got {shown(got)}",
         hint="(5, 6) stands there twice. A pair that is met again is added to its count; the count is not set anew.",
     )  # fmt: skip
     check.equal(
@@ -40,7 +40,8 @@ def pair_counts(answer, check):
     )  # fmt: skip
     got = dict(answer({(5, 6): 10, (7, 5, 6): 3}))
     check.that(
-        got != {(5, 6): 3, (7, 5): 3}, slug="overwritten", problem=f"expected {{(5, 6): 13, (7, 5): 3}}, got {got}",
+        got != {(5, 6): 3, (7, 5): 3}, slug="overwritten",
+        problem=f"expected {{(5, 6): 13, (7, 5): 3}}, got {shown(got)}",
         hint="The second word's count took the place of the first's: what one word brings is added to what is there.",
     )  # fmt: skip
     check.equal(

@@ -4,6 +4,7 @@ are in `stories_compared`.
 
 from collections import Counter
 
+from course.checks.compare import shown
 from course.checks.exercise import exercise
 from course.checks.made_texts import broken, hash_is_noticed, number_word, story
 from course.checks.stories_compared import containments, find_duplicates, minhash, sequences
@@ -283,7 +284,8 @@ def growth(answer, check):
     )
     three = points(["a", "b", "c"])
     check.that(
-        three != [(1, 1), (2, 2)], slug="last", problem=f"with three texts: expected (3, 3) at the end, got {three}",
+        three != [(1, 1), (2, 2)], slug="last",
+        problem=f"with three texts: expected (3, 3) at the end, got {shown(three)}",
         hint="After the last text there is a point as well, though three is no power of two.",
     )  # fmt: skip
     check.equal(three, [(1, 1), (2, 2), (3, 3)], slug="when", hint="Points after 1, 2, 4, 8, ... texts, and after all.")

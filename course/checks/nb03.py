@@ -7,7 +7,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from course.checks.compare import close
+from course.checks.compare import close, is_number, shown
 from course.checks.counting import add_k, back_off, count_bigrams, interpolate  # noqa: F401
 from course.checks.exercise import exercise
 
@@ -16,7 +16,7 @@ END = 0  # in these exercises as in the course's tokenizer
 
 def _must_be_number(check, got) -> None:
     check.that(
-        isinstance(got, int | float | np.number), slug="number",
+        is_number(got), slug="number",
         problem=f"expected a number, got a {type(got).__name__}",
         hint="One number of Python or NumPy: `.item()` takes it out of a tensor or an array.",
     )  # fmt: skip
@@ -26,7 +26,7 @@ def _must_be_number(check, got) -> None:
 def story_log_prob(answer, check):
     flat = lambda before: [0.25] * 4  # noqa: E731
     check.that(
-        not isinstance(answer([1, 2], flat), int | float) or answer([1, 2], flat) <= 0, slug="log",
+        not is_number(got := answer([1, 2], flat)) or got <= 0, slug="log",
         problem="a log-probability above zero", 
         hint="Take the logarithm of each probability: it is never above zero. (With the sign changed it is the loss.)",
     )  # fmt: skip
@@ -34,7 +34,7 @@ def story_log_prob(answer, check):
     got = answer([], only_end)
     _must_be_number(check, got)
     check.that(
-        not close(got, -1.0, 1e-5), slug="nats", problem=f"expected about {math.log(0.5):.6f}, got {got}",
+        not close(got, -1.0, 1e-5), slug="nats", problem=f"expected about {math.log(0.5):.6f}, got {shown(got)}",
         hint="That is in bits. With the natural logarithm, math.log, it is in nats.",
     )  # fmt: skip
     check.close(
@@ -256,7 +256,7 @@ def train_step(answer, check):
     check.that(
         close(got, 5.0, 1e-5),
         slug="loss-before",
-        problem=f"the loss was 5 before the step, and {got} was returned",
+        problem=f"the loss was 5 before the step, and {shown(got)} was returned",
         hint="Return the loss that the step was made from.",
     )
     answer(loss, rate)
@@ -302,7 +302,7 @@ def sample_story(answer, check):
     chain = model_of([[0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1], [1, 0, 0, 0]])  # 0 -> 1 -> 2 -> 3 -> 0
     got = list(answer(chain, 10, 0))
     check.that(
-        END not in got, slug="end", problem=f"the end token 0 is in {got}",
+        END not in got, slug="end", problem=f"the end token 0 is in {shown(got)}",
         hint="The end token starts the story and stops it, but is no part of it.",
     )  # fmt: skip
     check.equal(
@@ -323,7 +323,7 @@ def sample_story(answer, check):
     answer(remember, 9, 0)
     check.that(
         [one for one, _ in groupby(asked)] == [[0], [0, 2], [0, 2, 2], [0, 2, 2, 2]], slug="whole-context",
-        problem=f"the model was asked what comes after {asked}"[:200],
+        problem=f"the model was asked what comes after {shown(asked)}",
         hint="The model sees all ids so far, the end token in front: [0], then [0, first], then [0, first, second].",
     )  # fmt: skip
     endless = model_of([[0, 1, 0], [0, 1, 1], [0, 1, 1]])
@@ -338,12 +338,14 @@ def sample_story(answer, check):
     once = model_of([[0, 6, 3, 1], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]])  # one token, then the end
     sampled = Counter(tuple(answer(once, 5, seed)) for seed in range(600))
     check.that(
-        len(sampled) > 1, slug="seed-or-greedy", problem=f"600 seeds gave one and the same story, {list(sampled)[0]}",
+        len(sampled) > 1, slug="seed-or-greedy", when="600 seeds",
+        problem=f"they gave one and the same story, {shown(next(iter(sampled)))}",
         hint="Sample at random by the probabilities, do not take the largest, and let `seed` decide the sample.",
     )  # fmt: skip
     fractions = [sampled[(token,)] / 600 for token in (1, 2, 3)]
     check.that(
         all(abs(fraction - p) < 0.08 for fraction, p in zip(fractions, (0.6, 0.3, 0.1), strict=True)), slug="weights",
+        when="600 seeds",
         problem="probabilities of 0.6, 0.3 and 0.1 gave fractions of " + ", ".join(f"{f:.2f}" for f in fractions),
         hint="A token that is six times as probable must be sampled six times as often.",
     )  # fmt: skip
@@ -352,6 +354,7 @@ def sample_story(answer, check):
     check.that(
         abs(empty - 0.5) < 0.12,
         slug="first-may-end",
+        when="400 seeds",
         problem=f"half of all stories should be empty; {empty:.0%} are",
         hint="The very first sample may be the end token, too: then the story is empty.",
     )
@@ -359,10 +362,11 @@ def sample_story(answer, check):
     stories = [tuple(answer(twice, 2, seed)) for seed in range(400)]
     pairs = Counter(story for story in stories if len(story) == 2)
     check.that(
-        len(pairs) == 4, slug="fresh-samples", problem=f"of 1 1, 1 2, 2 1 and 2 2 only {len(pairs)} ever came",
+        len(pairs) == 4, slug="fresh-samples", when="400 seeds",
+        problem=f"of 1 1, 1 2, 2 1 and 2 2 only {len(pairs)} ever came",
         hint="Make the generator once, before the loop: made again at each step, it samples the same again.",
     )  # fmt: skip
     near = np.array([0, 0.2, 0.8], dtype=np.float32) * (1 + 1e-4)  # float32 does not sum to one exactly
     got = list(answer(lambda ids: near, 3, 0))
-    check.that(len(got) == 3 and set(got) <= {1, 2}, slug="float32", problem=f"got {got}",
+    check.that(len(got) == 3 and set(got) <= {1, 2}, slug="float32", problem=f"got {shown(got)}",
                hint="Probabilities may miss 1 by a little: divide by their sum.")  # fmt: skip

@@ -5,7 +5,7 @@ import math
 import torch
 from torch.nn import functional as F
 
-from course.checks.compare import close, same
+from course.checks.compare import close, same, shown
 from course.checks.exercise import exercise
 from course.checks.positions import add_positions, numbers, shift_matrix, sinusoids  # noqa: F401
 
@@ -91,7 +91,7 @@ def embedding_parameters(answer, check):
         (V * d + C, "position-width", "A position is a vector of d_model numbers, as a token is."),
         (V * C * d, "product", "The tables stand side by side: add their sizes, do not multiply them."),
     ):
-        check.that(got != wrong, slug=slug, problem=f"expected {V * d + C * d}, got {got}", hint=hint)
+        check.that(got != wrong, slug=slug, problem=f"expected {V * d + C * d}, got {shown(got)}", hint=hint)
     check.equal(got, V * d + C * d, slug="tied-count", hint="Token table plus position table.")
     got = answer(V, C, d, False)
     check.that(
@@ -271,11 +271,12 @@ def nearest(answer, check):
         list(got) != [0, 3], slug="shifted-ids", problem="got [0, 3] for the rows 1 and 4",
         hint="When row i is taken out, the rows behind it move up. An id is the place in the whole table.",
     )  # fmt: skip
-    check.that(not (len(got) and got[0] == 0), slug="itself", problem=f"got {got}",
+    check.that(not (len(got) and got[0] == 0), slug="itself", problem=f"got {shown(got)}",
                hint="A row is always nearest to itself: leave i out.")  # fmt: skip
     check.that(list(got) != [2, 1], slug="dot-product", problem="got [2, 1]: they have the largest dot products",
                hint="Row 2 is long, not near in direction. Divide every row by its length.")  # fmt: skip
-    check.that(list(got) not in ([3, 5], [3, 2]), slug="farthest", problem=f"got {list(got)}: they point the other way",
+    check.that(list(got) not in ([3, 5], [3, 2]), slug="farthest",
+               problem=f"got {shown(got)}: they point the other way",
                hint="A large cosine is near: sort from the largest down.")  # fmt: skip
     check.that(list(got) != [4, 1], slug="order", problem="got [4, 1]: the right two, the farther first",
                hint="The closest comes first.")  # fmt: skip
@@ -294,7 +295,7 @@ def nearest(answer, check):
     ):  # fmt: skip
         wrong = [[j for j in least_first(each, i).argsort().tolist() if j != i] for each, i in cases]
         check.that(
-            not same(given, wrong), slug=slug, hint=hint, problem="in six tables, that is another order of the rows"
+            not same(given, wrong), slug=slug, hint=hint, when="six tables", problem="that is another order of the rows"
         )
     away = torch.tensor([[1.0, 0.0], [-1.0, 0.1], [-1.0, 0.5]])
     check.equal(
@@ -308,7 +309,10 @@ def nearest(answer, check):
         )  # fmt: skip
     check.equal(answer(table, 3, 1), [5], slug="sign", hint="A cosine of -1 is as far as can be: do not take abs().")
     check.that(
-        all(float(j) == int(j) for j in got), slug="ids", problem=f"got {got}", hint="The ids of the rows, not cosines."
+        all(float(j) == int(j) for j in got),
+        slug="ids",
+        problem=f"got {shown(got)}",
+        hint="The ids of the rows, not cosines.",
     )
     for _ in range(10):
         table = numbers(check, 9, 4) * numbers(check, 9, 1).exp()
@@ -366,7 +370,7 @@ def analogy(answer, check):
         table, a, b, c = cases[which]
         return dict(
             when=f"in a table of {len(table)} rows with a = {a}, b = {b}, c = {c}",
-            problem=f"expected row {expected[which]}, got row {got[which]}",
+            problem=f"expected row {expected[which]}, got row {shown(got[which])}",
         )
 
     odd = next((at for at in range(len(cases)) if got[at] != expected[at]), 0)

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from course.checks.compare import shown
 from course.checks.decoder_model import GPT
 from course.checks.decoder_parts import CONFIG, MLP, Block, Sublayer, refuse, shake
 from course.checks.decoder_whole import generate, initialize
@@ -200,16 +201,16 @@ def order_of(answer, check):
 
     got = answer(block("pre", 0.1, False), d)
     hint = 'Answer with the text "pre" or "post".'
-    check.that(got in ("pre", "post"), slug="answer", problem=f"the answer was {got!r}", hint=hint)
+    check.that(got in ("pre", "post"), slug="answer", problem=f"the answer was {shown(got)}", hint=hint)
     plain = [(order, answer(block(order, 0.1, False), d)) for order in ("pre", "post") for _ in range(3)]
     check.that(
         any(got == order for order, got in plain), slug="swapped",
-        problem="of six answers every one was the opposite of what is true",
+        when="six fresh blocks", problem="of six answers every one was the opposite of what is true",
         hint="A pre-LN block never normalizes the stream; a post-LN block normalizes everything that leaves it.",
     )  # fmt: skip
     check.that(
         len({got for _, got in plain}) == 2, slug="always-the-same",
-        problem=f"six blocks, three of each kind, and the answer was always {plain[0][1]!r}",
+        when="six fresh blocks", problem=f"three are of each kind, and the answer was always {plain[0][1]!r}",
         hint="Give the block something that the two kinds must treat differently. What if x were a million times as "
         "large?",
     )  # fmt: skip
@@ -249,7 +250,7 @@ def first_loss(answer, check):
     without, wide, even = answer(1000, 400, 0.0), answer(1000, 400, 0.1), math.log(1000)
     check.that(
         without != wide or math.isclose(without, even, rel_tol=1e-6), slug="fixed-std",
-        problem="the loss was the same for std = 0 and for std = 0.1",
+        when="std = 0 and std = 0.1", problem="the loss was the same",
         hint="0.02 is where GPT-2 starts. Here the standard deviation is the argument `std`, which may be another.",
     )  # fmt: skip
     check.close(
@@ -289,7 +290,7 @@ def count_parameters(answer, check):
     V, C, d = 101, 10, 7
     bottom, block = V * d + C * d + 2 * d, 12 * d * d + 13 * d
     got = answer(V, C, 0, d)
-    _count(check, got, f"without any blocks: expected {bottom}, got {got}", [
+    _count(check, got, f"without any blocks: expected {bottom}, got {shown(got)}", [
         ("head-twice", bottom + V * d,
          "The head is tied: it has no parameters beside the token embedding, which is counted once."),
         ("final-norm", bottom - 2 * d, "After the last block stands one more LayerNorm, ln_f: a weight and a bias."),

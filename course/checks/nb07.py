@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 
 from course.checks import small_run
-from course.checks.compare import shown
+from course.checks.compare import is_pair, shown
 from course.checks.exercise import exercise
 from course.checks.optimizer_parts import adamw_step, clip_by_norm, lr_at
-from course.checks.optimizing import is_pair, none_of
+from course.checks.optimizing import none_of
 from course.checks.training_parts import checkpoint, resume, train, update
 
 __all__ = [

@@ -8,6 +8,7 @@ import math
 import torch
 
 from course.bench.planning import training_flops_per_token
+from course.checks.compare import is_whole, shown
 from course.checks.exercise import exercise
 from course.checks.gpu_parts import chunked_loss, fitting_batch, kernel_seconds, near
 from course.checks.run_parts import disk_bytes, newest_whole
@@ -54,8 +55,8 @@ def state_bytes(answer, check):
     )  # fmt: skip
     for each, slug, problem, hint in mistakes:
         check.that(
-            not all(near(got, n * size) for got, size in zip(found, each, strict=True)), slug=slug, problem=problem,
-            hint=hint,
+            not all(near(got, n * size) for got, size in zip(found, each, strict=True)), slug=slug,
+            when="the four precisions", problem=problem, hint=hint,
         )  # fmt: skip
     # By arithmetic of its own: (values in float32, values in half precision) for each weight.
     for got, (full, short), precision in zip(found, ((4, 0), (4, 1), (3, 2), (0, 4)), PRECISIONS, strict=True):
@@ -67,7 +68,8 @@ def state_bytes(answer, check):
 
 @exercise("8.4", title="MFU", minutes=10, difficulty=2)
 def mfu(answer, check):
-    speed, L, d, T, V, peak = 1000.0, 5, 64, 40, 500, 1e9
+    # By chance numbers that are round make one mistake look like another: T and V are primes.
+    speed, L, d, T, V, peak = 1000.0, 5, 64, 37, 509, 1e9
     got = answer(speed, L, d, T, V, peak)
     blocks, head, attention = 6 * L * 12 * d * d, 6 * V * d, 12 * L * d * T
     mistakes = (
@@ -117,10 +119,10 @@ def mfu(answer, check):
         check.that(not near(got, wrong), slug=slug, problem=problem, hint=hint)
     expected = speed * training_flops_per_token(GPTConfig(V, T, L, 2, d)) / peak
     hint = "Operations of a token, times tokens a second, over the peak."
-    check.close(got, expected, slug="small", tolerance=1e-9, hint=hint)
+    check.close(got, expected, slug="small", tolerance=1e-6, hint=hint)
     small = GPTConfig.gpt2("small")
     got = answer(20_000.0, 12, 768, 1024, 50257, 65e12)
-    check.close(got, 20_000 * training_flops_per_token(small) / 65e12, slug="gpt2", tolerance=1e-9, hint=hint)
+    check.close(got, 20_000 * training_flops_per_token(small) / 65e12, slug="gpt2", tolerance=1e-6, hint=hint)
 
 
 @exercise("8.5", title="What the time buys", minutes=10, difficulty=2)
@@ -144,7 +146,7 @@ def steps_within(answer, check):
     hint = "A step that does not fit whole is no step: round down."
     check.that(not near(got, 4), slug="rounded-up", problem="3.9 steps became 4", hint=hint)
     check.that(
-        isinstance(got, int) or near(got, 3), slug="not-whole", problem=f"the answer is {got!r}",
+        is_whole(got) or near(got, 3), slug="not-whole", problem=f"the answer is {shown(got)}",
         hint="Return a whole number, with int() or //.",
     )  # fmt: skip
     check.close(got, 3, slug="rounded", tolerance=1e-9, hint=hint)
@@ -197,6 +199,8 @@ def _with_pauses(answer, check, device: tuple) -> None:
     got = answer(2.5, *device, start=30, every=40, pause=4)
     check.close(got, 200, slug="start-and-pauses", tolerance=1e-9, when=f"{told}, start=30, 150 seconds",
                 hint="First the start, then the rounds.")  # fmt: skip
+    check.close(answer(2, *device, every=0, pause=7), 240, slug="every-zero", tolerance=1e-9,
+                hint="With every=0 it never stands still, whatever the pause.")  # fmt: skip
     for _ in range(10):  # step by step, which is slow and sure
         minutes, every, pause, start = (check.random.randint(*ends) for ends in ((1, 5), (1, 30), (0, 9), (0, 50)))
         clock, steps = float(start), 0
@@ -258,6 +262,10 @@ def unscaled_and_clipped(answer, check):
     check.that(fine is not None and near(after, 1e6), slug="large-but-finite",
                problem="finite gradients, the largest of 4,000,000, were taken for an overflow",
                hint="Gradients come in float32. Only what is infinite or NaN has overflowed.")  # fmt: skip
+    for limit, right in ((10.0, [3.0, 4.0]), (2.5, [1.5, 2.0]), (0.5, [0.3, 0.4])):
+        got, _ = answer([torch.tensor([3e6, 4e6])], 1e6, limit)
+        check.close(got[0], right, slug="limit", tolerance=1e-4, when=f"a norm of 5, limit {limit:g}",
+                    hint="`limit` is an argument: norms up to it stay as they are, longer ones get it.")  # fmt: skip
     for bad in (math.inf, math.nan, -math.inf):
         broken = [torch.tensor([1.0, 2.0]), torch.tensor([[bad]])]
         got, after = answer(broken, scale, 1.0)
@@ -270,6 +278,8 @@ def unscaled_and_clipped(answer, check):
             hint="After an overflow the scale is halved, or the next step overflows again.",
         )  # fmt: skip
         check.close(after, scale / 2, slug="half-the-scale", tolerance=1e-9, hint="Half the scale: not double.")
+        check.close(answer(broken, 96.0, 1.0)[1], 48.0, slug="half-the-scale", tolerance=1e-9, when="a scale of 96",
+                    hint="Half of the scale that was given.")  # fmt: skip
     nothing, _ = answer([torch.zeros(3)], scale, 1.0)
     check.that(nothing is not None and bool(torch.isfinite(nothing[0]).all()), slug="zero-norm",
                problem="gradients of zero became NaN or were left out",

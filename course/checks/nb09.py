@@ -127,7 +127,7 @@ def overlapping_windows(answer, check):
 def case_file(answer, check):
     got = answer(math.exp(2), round(math.exp(10)))
     check.that(
-        isinstance(got, tuple | list) and len(got) == 3, slug="form", problem=f"got {got!r}",
+        isinstance(got, tuple | list) and len(got) == 3, slug="form", problem=f"got {shown(got)}",
         hint="Three things: nats, fraction, and the mean probability or None.",
     )  # fmt: skip
     nats, fraction, _ = got

@@ -182,25 +182,27 @@ def stand_in(answer, check):
     }  # fmt: skip
     none_of(wrong, got, check)
     check.close(got, values.mean(0)[None].repeat(4, 1, 1), slug="mean", hint=by_position)
+    when = "forty generators"
     donors = [_donors(answer(values, "resample", torch.Generator().manual_seed(seed)), values, check)
               for seed in range(40)]  # fmt: skip
     check.that(
-        not any(donor == i for each in donors for i, donor in enumerate(each)), slug="own",
+        not any(donor == i for each in donors for i, donor in enumerate(each)), slug="own", when=when,
         problem="a sequence got its own values back", hint="Then nothing is left out there. A permutation by chance "
         "may leave one in its place: which ones never do?",
     )  # fmt: skip
     check.that(
-        len(set(donors)) > 1, slug="not-random", problem="whatever the generator, the same sequences give their values",
+        len(set(donors)) > 1, slug="not-random", when=when, problem="the same sequences always give their values",
         hint="Draw with `torch.randint(..., generator=generator)`.",
     )  # fmt: skip
     check.that(
-        all(len({each[i] for each in donors}) == 3 for i in range(4)), slug="never-drawn",
+        all(len({each[i] for each in donors}) == 3 for i in range(4)), slug="never-drawn", when=when,
         problem="some sequence never gets the values of some other one",
         hint="`torch.randint(low, high, ...)` leaves out `high`: from 1 to len(values) - 1 all should come.",
     )  # fmt: skip
     again = [_donors(answer(values, "resample", torch.Generator().manual_seed(5)), values, check) for _ in range(12)]
     check.that(
-        len(set(again)) == 1, slug="generator", problem="the same generator gave different results",
+        len(set(again)) == 1, slug="generator", when="twelve generators of one seed",
+        problem="they gave different results",
         hint="Hand the generator on: `torch.randint(..., generator=generator)`.",
     )  # fmt: skip
     check.close(

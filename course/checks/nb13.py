@@ -167,7 +167,7 @@ def mup_groups(answer, check):
         for name, got in found.items():
             slower = name == "head.weight" or name.startswith("blocks.") and model.get_parameter(name).dim() == 2
             hint = "Matrices of the blocks and the head: lr * base / d_model. All others: lr."
-            check.close(got, lr * base / width if slower else lr, slug="learning-rate", tolerance=1e-9, hint=hint,
+            check.close(got, lr * base / width if slower else lr, slug="learning-rate", tolerance=1e-6, hint=hint,
                         when=f"{when}: the learning rate of {name}")  # fmt: skip
 
 

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import torch
 
-from course.checks.compare import shown
+from course.checks.compare import is_pair, shown
 from course.checks.decoder_parts import agrees
 from course.checks.exercise import exercise
 from course.checks.modern_attention import cache_bytes, repeat_heads
@@ -50,8 +50,7 @@ def difference(answer, check):
 
 
 def _change_and_error(check, got) -> tuple:
-    is_pair = isinstance(got, tuple | list) and len(got) == 2 or getattr(got, "shape", ()) == (2,)
-    check.that(is_pair, slug="a-pair", problem=f"the answer is {shown(got)}",
+    check.that(is_pair(got), slug="a-pair", problem=f"the answer is {shown(got)}",
                hint="Return two numbers: the difference, and its standard error.")  # fmt: skip
     change, error = got
     single = not any(isinstance(each, tuple | list) or getattr(each, "shape", ()) for each in (change, error))

@@ -5,6 +5,7 @@
 
 import random
 from functools import cache
+from numbers import Real
 
 import torch
 from torch import nn
@@ -79,8 +80,8 @@ def _one_order(check, answer, demands: dict[str, str], story: str, facts: dict[s
     got = answer(demands, story)
     said = f"demands {demands}, a story that states {facts}"
     hint = "Verdict(kept, reading): a dictionary with a bool for each demand, and what read(story) gave."
-    for kind, slug, problem in ((bool, "one-word", "one word for the whole order"), (float, "share", "a share"),
-                                (int, "share", "a number"), (dict, "no-verdict", "a dictionary, without the reading"),
+    for kind, slug, problem in ((bool, "one-word", "one word for the whole order"), (Real, "share", "a number"),
+                                (dict, "no-verdict", "a dictionary, without the reading"),
                                 (tuple, "no-verdict", "a tuple")):  # fmt: skip
         check.that(not isinstance(got, kind), slug=slug, hint=hint, problem=f"the answer is {shown(got)}: {problem}")
     check.that(isinstance(got, Verdict), slug="no-verdict", problem=f"the answer is {shown(got)}", hint=hint)

@@ -8,8 +8,9 @@ import math
 import torch
 from torch import nn
 
+from course.checks.compare import is_pair
 from course.checks.exercise import exercise
-from course.checks.optimizing import adamw, is_pair, learning_rate, none_of, wrong_decays, wrong_moves
+from course.checks.optimizing import adamw, learning_rate, none_of, wrong_decays, wrong_moves
 
 
 @exercise("7.3", title="A step of AdamW", minutes=18, difficulty=3)

@@ -20,10 +20,6 @@ def none_of(check, got, mistakes) -> None:
         check.that(not near(got, value), slug=slug, problem=problem, hint=hint)
 
 
-def is_pair(got) -> bool:
-    return isinstance(got, tuple | list) and len(got) == 2
-
-
 def adamw(p, g, m, v, step, lr, betas, eps, decay, *, fix_m=True, fix_v=True, coupled=0.0, bare=0.0,
           eps_inside=False, outside=False, count=0, late=False):  # fmt: skip
     """One step of AdamW: the new parameter, m and v. The keywords are ways to get it wrong.

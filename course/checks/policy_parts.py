@@ -80,11 +80,12 @@ def _means_of_others(rewards) -> torch.Tensor:
 @exercise("15.9", title="Advantages", minutes=8, difficulty=1)
 def advantages(answer, check):
     rewards = torch.tensor([[1.0, 0.0, 0.5], [2.0, -1.0, 4.5], [0.25, 3.0, 1.0]])  # square: an axis may be wrong
-    got, R, right = answer(rewards), rewards.double(), _standard_scores(rewards)
+    R, right = rewards.double(), _standard_scores(rewards)
     better, std = R - R.mean(1, keepdim=True), R.std(1, keepdim=True)
     n_below, row = R.std(1, keepdim=True, correction=0), "Each group has its own: dim=-1, keepdim=True."
     mean, length = R.mean(1, keepdim=True), better.norm(dim=1, keepdim=True)
     _of_divide(check, answer, rewards, better, right)
+    got = answer(rewards)
     told(check, got, right, [
         ("n-below", better / (n_below + 1e-4), "the standard deviation has n below", "n - 1: torch.std as it is."),
         ("whole-batch", (R - R.mean()) / (R.std() + 1e-4), "mean and deviation are those of all groups", row),
@@ -146,9 +147,11 @@ def _of_divide(check, answer, rewards, better, right) -> None:
     """Which of two results belongs to which `divide`; told before single results are looked at."""
     without, divided = doubles(answer(rewards, False)), doubles(answer(rewards, True))
     check.that(not (alike(without, right) and alike(divided, better)), slug="divide-exchanged",
+               when="both values of divide",
                problem="with divide=True it was not divided, with divide=False it was",
                hint="The other way round.")  # fmt: skip
     check.that(not (alike(divided, right) and alike(doubles(answer(rewards)), better)), slug="default",
+               when="divide=True, and no divide",
                problem="it was divided only where divide=True was said",
                hint="divide=True where nothing is said.")  # fmt: skip
 

@@ -5,6 +5,7 @@
 
 from pathlib import Path
 
+from course.checks.compare import as_number, shown
 from course.checks.exercise import exercise
 
 
@@ -22,12 +23,13 @@ def _most_by_moments(writes: list[tuple[str, int]], keep: int) -> int:
 
 
 def _number(check, got, when: str):
+    number = as_number(got)
     check.that(
-        isinstance(got, int | float) and not isinstance(got, bool), slug="a-number", when=when,
-        problem=f"the answer is {got!r}, and not a number of bytes",
+        number is not None, slug="a-number", when=when,
+        problem=f"the answer is {shown(got)}, and not a number of bytes",
         hint="Return one number: the largest sum there was.",
     )  # fmt: skip
-    return got
+    return number
 
 
 @exercise("8.9", title="What lies on the disk", minutes=12, difficulty=2)
@@ -105,7 +107,7 @@ def newest_whole(answer, check):
 
         got = answer(paths, step_of)
         check.that(
-            got is None or got in paths, slug="a-path", problem=f"the answer is {got!r}, and not one of the paths",
+            got is None or got in paths, slug="a-path", problem=f"the answer is {shown(got)}, and not one of the paths",
             hint="Return the path itself, not its step.", when="some files",
         )  # fmt: skip
         return None if got is None else got.as_posix()

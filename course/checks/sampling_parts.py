@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from course.checks.compare import shown
+from course.checks.compare import as_number, shown
 from course.checks.exercise import exercise
 from helpers.errors import CourseError
 
@@ -14,7 +14,8 @@ def near(got, expected, tolerance: float = 1e-4) -> bool:
     if isinstance(expected, torch.Tensor):
         alike = isinstance(got, torch.Tensor) and got.shape == expected.shape
         return alike and torch.allclose(got.double(), expected.double(), rtol=tolerance, atol=tolerance)
-    return isinstance(got, int | float | torch.Tensor) and math.isclose(got, expected, rel_tol=tolerance)
+    number = as_number(got)
+    return number is not None and math.isclose(number, expected, rel_tol=tolerance)
 
 
 def _row(values: torch.Tensor) -> list[float]:
@@ -265,10 +266,10 @@ def sample_by_inversion(answer, check):
     check.shape(got, (6,), slug="shape", hint="One id for each row: an axis of length 1 can be squeezed out.")
     check.that(
         bool((got == answer(rows, uniform)).all()) and len(set(answer(rows[:1].repeat(99, 1), uniform[1].repeat(99)).
-        tolist())) == 1, slug="random", problem="the same numbers gave different tokens",
+        tolist())) == 1, slug="random", when="equal rows", problem="the same numbers gave different tokens",
         hint="The number in `uniform` alone decides: no other random number may be asked for.",
     )  # fmt: skip
-    ids = got.tolist()
+    ids, when = got.tolist(), "probabilities .2, .5, .3; numbers .1, .25, .69, .71, .99, 0"
     wrong = {
         "likeliest": ([1] * 6, "every number gave token 1", "The number in `uniform` decides, not the largest entry."),
         "one-for-all": ([0] * 6, "all rows got the first row's token", "Row i has a number of its own, `uniform[i]`."),
@@ -283,9 +284,9 @@ def sample_by_inversion(answer, check):
         ),
     }  # fmt: skip
     for slug, (value, problem, hint) in wrong.items():
-        check.that(ids != value, slug=slug, problem=problem, hint=hint)
+        check.that(ids != value, slug=slug, when=when, problem=problem, hint=hint)
     check.equal(
-        ids, [0, 1, 1, 2, 2, 0], slug="value", when="probabilities .2, .5, .3; numbers .1, .25, .69, .71, .99, 0",
+        ids, [0, 1, 1, 2, 2, 0], slug="value", when=when,
         hint="The sums are .2, .7, 1. Which is the first that is more than the number?",
     )  # fmt: skip
     mixed = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.2, 0.7]])

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from course.checks.compare import shown
+from course.checks.compare import is_pair, shown
 from course.checks.exercise import exercise
 from course.scaling.law import ScalingLaw
 from helpers.errors import CourseError
@@ -228,7 +228,7 @@ def best_split(answer, check):
     G = (law.a * law.A / (law.b * law.B)) ** (1 / (law.a + law.b))
     k, both = law.b / (law.a + law.b), budget / 6
     got = _asked(answer, check, law, budget)
-    check.that(isinstance(got, tuple | list) and len(got) == 2, slug="a-pair", problem=f"the answer is {shown(got)}",
+    check.that(is_pair(got), slug="a-pair", problem=f"the answer is {shown(got)}",
                hint="Return two numbers: N and D.")  # fmt: skip
     N, D = _lowest(law, budget)
     mistakes = [

@@ -2,6 +2,7 @@
 
 import re
 
+from course.checks.compare import is_number, shown
 from course.checks.exercise import exercise
 from course.checks.made_texts import story
 
@@ -122,7 +123,7 @@ def minhash(answer, check):
             got = list(got)
         except TypeError:
             check.fail(
-                f"{when}: expected {len(factors[0])} numbers, got {got}", slug="one-number",
+                f"{when}: expected {len(factors[0])} numbers, got {shown(got)}", slug="one-number",
                 hint="Each column of factors has a smallest number of its own: look for it along one axis.",
             )  # fmt: skip
         check.that(
@@ -135,7 +136,7 @@ def minhash(answer, check):
     when = "with numbers [5, 2, 9] and factors [[1, 2], [10, 0]]"
     got = smallest([5, 2, 9], [[1, 2], [10, 0]], when)
     check.that(
-        got != [5, 2], slug="unmixed", when=when, problem=f"expected [12, 4], got {got}",
+        got != [5, 2], slug="unmixed", when=when, problem=f"expected [12, 4], got {shown(got)}",
         hint="Multiply and add first, and look for the smallest then.",
     )  # fmt: skip
     check.equal(
@@ -172,9 +173,9 @@ def containments(answer, check):
     base = "one two three four five six seven eight nine ten"  # ten words: three sequences of eight
     got = fractions([base], [base, other])
     check.that(
-        len(got) == 2 and all(isinstance(one, int | float) and not isinstance(one, bool) for one in got),
+        len(got) == 2 and all(map(is_number, got)),
         slug="numbers",
-        problem=f"expected two fractions, one for each validation story, got {got}",
+        problem=f"expected two fractions, one for each validation story, got {shown(got)}",
         hint="Return a list with a number for each validation story, in their order.",
     )  # fmt: skip
     check.close(

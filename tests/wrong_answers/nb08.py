@@ -541,6 +541,16 @@ def pauses_after_every_step(minutes, peak, mfu, flops, tokens, start=0.0, every=
     return rounds_of(60 * minutes - start, flops * tokens / (peak * mfu) + pause, 0, 0)
 
 
+@wrong("8.5", "every-zero")
+def pauses_after_every_step_unless_told(
+    minutes, peak, mfu, flops_per_token, tokens_per_step, start=0.0, every=1, pause=0.0
+):
+    every = max(1, every)
+    a_step = flops_per_token * tokens_per_step / (peak * mfu)
+    rounds, rest = divmod(max(0.0, 60 * minutes - start), every * a_step + pause)
+    return int(rounds) * every + min(every, int(rest / a_step))
+
+
 # --- 8.6 unscaled_and_clipped
 
 
@@ -617,6 +627,20 @@ def does_not_see_nan(gradients, scale, limit):
 def takes_float16s_largest_for_the_limit(gradients, scale, limit):
     if any((g.abs() > 65504).any() or g.isnan().any() for g in gradients):
         return None, scale / 2
+    return right(gradients, scale, limit), scale
+
+
+@wrong("8.6", "limit")
+def always_clips_to_one(gradients, scale, limit):
+    if not all_finite(gradients):
+        return None, scale / 2
+    return right(gradients, scale, 1.0), scale
+
+
+@wrong("8.6", "half-the-scale")
+def knows_one_scale(gradients, scale, limit):
+    if not all_finite(gradients):
+        return None, 512.0
     return right(gradients, scale, limit), scale
 
 
@@ -716,6 +740,11 @@ def drops_the_last_chunk(hidden, weight, targets, size):
 def drops_it_and_counts_it(hidden, weight, targets, size):
     whole = len(hidden) // size * size or len(hidden)
     return sum(sums(hidden[:whole], weight, targets[:whole], size)) / scored_in(targets)
+
+
+@wrong("8.7", "id-zero")
+def counts_ids_above_zero(hidden, weight, targets, size):
+    return sum(sums(hidden, weight, targets, size)) / (targets > 0).sum()
 
 
 @wrong("8.7", "divided-by-all")

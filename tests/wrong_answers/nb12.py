@@ -98,6 +98,15 @@ def transposes_in_place(weight, bias):
     return _linear(*weight.shape, weight.t_(), bias)
 
 
+@wrong("12.1", "parameters")
+def makes_buffers_of_both(weight, bias):
+    linear = nn.Linear(*weight.shape)
+    del linear.weight, linear.bias
+    linear.register_buffer("weight", weight.T.clone())
+    linear.register_buffer("bias", bias.clone())
+    return linear
+
+
 # --- 12.2 our_name
 
 PARTS = {"h": "blocks", "c_attn": "qkv", "c_fc": "fc", "c_proj": "proj", "lm_head": "head"}
@@ -252,6 +261,12 @@ def returns_pairs(their_state):
     return list(_tied(_converted(their_state)).items())
 
 
+@wrong("12.3", "tied-prefix")
+def looks_for_the_embedding_without_a_prefix(their_state):
+    state = _converted(their_state)
+    return state | {"head.weight": their_state.get("lm_head.weight", their_state.get("wte.weight"))}
+
+
 # --- 12.4 first_difference
 
 
@@ -349,6 +364,12 @@ def takes_two_nans_for_equal(ours, theirs, tolerance):
         if not torch.allclose(a, b, rtol=0, atol=tolerance, equal_nan=True):
             return i
     return None
+
+
+@wrong("12.4", "largest")
+def takes_the_root_mean_square(ours, theirs, tolerance):
+    found = enumerate(pairs(ours, theirs))
+    return next((i for i, (a, b) in found if not (a - b).square().mean().sqrt() <= tolerance), None)
 
 
 # --- 12.5 convert_loss
@@ -495,6 +516,21 @@ def freezes_the_parts_that_it_knows(model, k):
     return _learning(model)
 
 
+@wrong("12.6", "deeper")
+def knows_three_blocks(model, k):
+    model.requires_grad_(False)
+    for part in (*model.blocks[3 - k :], model.ln_f):
+        part.requires_grad_(True)
+    return _learning(model)
+
+
+@wrong("12.6", "mode")
+def takes_evaluation_mode_for_freezing(model, k):
+    model.eval()
+    _freeze(model, k)
+    return _learning(model)
+
+
 # --- 12.7 LoRA
 
 
@@ -579,6 +615,40 @@ class ScalesByAlpha(_LoRA):
     def __init__(self, linear, r, alpha):
         super().__init__(linear, r, alpha)
         self.scale = alpha
+
+
+@wrong("12.7", "scale")
+class KnowsOneRank(_LoRA):
+    def __init__(self, linear, r, alpha):
+        super().__init__(linear, r, alpha)
+        self.scale = alpha / 2
+
+
+@wrong("12.7", "keeps")
+class WrapsACopy(_LoRA):
+    def __init__(self, linear, r, alpha):
+        super().__init__(copy.deepcopy(linear), r, alpha)
+
+
+@wrong("12.7", "small")
+class BeginsLarge(_LoRA):
+    def __init__(self, linear, r, alpha):
+        super().__init__(linear, r, alpha)
+        nn.init.normal_(self.A, std=10.0)
+
+
+@wrong("12.7", "gradient-before")
+class StopsGradientsAtTheFrozenLayer(_LoRA):
+    def forward(self, x):
+        with torch.no_grad():
+            frozen = self.linear(x)
+        return frozen + self.scale * (x @ self.A.T @ self.B.T)
+
+
+@wrong("12.7", "gradient-before")
+class DetachesTheInput(_LoRA):
+    def forward(self, x):
+        return self.linear(x) + self.scale * (x.detach() @ self.A.T @ self.B.T)
 
 
 @wrong("12.7", "scale")
