@@ -6,7 +6,7 @@
     python docs/tools/refresh.py --record-times                all, and what each took; nothing else should compute then
 
 With `--source` the cells are taken from a script in jupytext's py:percent format. The setup cell and the Colab badge
-are filled in; the runs folder is a new one; outputs lose machine paths, timings and widget state; a cell that fails
+are filled in; each has a runs folder of its own; outputs lose machine paths, timings and widget state; a cell that fails
 leaves the file as it was.
 """
 
@@ -62,7 +62,7 @@ def say_times(paths: list[Path]) -> None:
 @contextmanager
 def fresh_runs_folder():
     """An empty runs folder, as in a new checkout, unless `COURSE_RUNS` names one: what is stored must not depend on
-    what happens to lie in one's own.
+    what happens to lie in one's own, nor on which notebooks were executed before.
     """
     if "COURSE_RUNS" in os.environ:
         yield
@@ -85,8 +85,10 @@ def main(arguments: list[str] | None = None) -> int:
         parser.error("--source goes with exactly one notebook")
     try:
         chosen = asked.notebook or notebooks.all_notebooks()
-        with fresh_runs_folder():
-            seconds = {path.stem: refresh(path, asked.source) for path in chosen}
+        seconds = {}
+        for path in chosen:
+            with fresh_runs_folder():
+                seconds[path.stem] = refresh(path, asked.source)
         if asked.record_times:
             course.record_times(seconds, doctor.gflops(course.device())[0])
             say_times(chosen)
