@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from course.checks import nb08, nb12
+from course.checks import nb08, nb10, nb12
 from course.checks.exercise import RIGHT
 
 
@@ -44,12 +44,36 @@ def convert_loss_in_a_tensor(*given):
     return torch.from_numpy(convert_loss_in_an_array(*given)).float()
 
 
+@torch.no_grad()
+def first_loss_by_keywords(model, loss, inputs, targets):
+    return np.float32(loss(model, inputs=inputs, targets=targets)) - np.log(model.config.vocab_size)
+
+
+def update_ratios_of_numpy(before, after):
+    norm = np.linalg.norm
+    return {n: norm((after[n] - w).numpy()) / norm(w.numpy()) for n, w in before.items() if w.dim() > 1}
+
+
+def seeds_differ_in_a_tensor(one, other):
+    a, b = torch.tensor(one).double(), torch.tensor(other).double()
+    return torch.stack([b.mean() - a.mean(), (a.var() / len(a) + b.var() / len(b)).sqrt()])
+
+
+def vera_split_by_indices(stories, seed):
+    order, cut = np.random.default_rng(seed).permutation(len(stories)), len(stories) * 9 // 10
+    return [stories[i] for i in order[:cut]], [stories[i] for i in order[cut:]]
+
+
 @pytest.mark.parametrize(
     ("exercise", "answer"),
     [
         (nb08.disk_bytes, disk_bytes_in_a_tensor),
         (nb08.kernel_seconds, kernel_seconds_in_float32),
         (nb08.fitting_batch, fitting_batch_in_an_array),
+        (nb10.first_loss, first_loss_by_keywords),
+        (nb10.update_ratios, update_ratios_of_numpy),
+        (nb10.seeds_differ, seeds_differ_in_a_tensor),
+        (nb10.vera_split, vera_split_by_indices),
         (nb12.convert_loss, convert_loss_in_an_array),
         (nb12.convert_loss, convert_loss_in_a_tensor),
     ],

@@ -168,6 +168,12 @@ def vera_split(answer, check):
         in_order < 3, slug="in-order", when="five seeds", problem="validation is a piece of the list, as it stood",
         hint="By chance: a file is often sorted in some way, and then its end is of another kind.",
     )  # fmt: skip
+    drawn = {str(sorted(answer(stories, seed)[1])) for seed in range(60)}
+    check.that(
+        len(drawn) > 40, slug="few-divisions", when="60 seeds", problem=f"only {len(drawn)} divisions ever come",
+        hint="By chance: each story may be in either part, whatever the others are in. A rule with the seed in it is "
+        "no chance.",
+    )  # fmt: skip
 
 
 # ---------------------------------------------------------------------- 10.38: several processes
