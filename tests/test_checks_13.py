@@ -73,6 +73,14 @@ def resample_by_pairs(N, D, generator):
     return np.array([i for k in drawn for i in range(len(N)) if (N[i], D[i]) == pairs[k]])
 
 
+def resample_in_order(N, D, generator):
+    """Each run as often as its configuration was drawn, in the order in which runs stand."""
+    _, which = np.unique(np.stack([N, D], axis=1), axis=0, return_inverse=True)
+    count = which.max() + 1
+    times = np.bincount(generator.integers(0, count, count), minlength=count)
+    return np.repeat(np.arange(len(N)), times[which.ravel()])
+
+
 def change_of_logits(model, ids, take_step, steps=5):
     with torch.no_grad():
         before = model(ids)
@@ -96,6 +104,10 @@ def mup_groups_by_name(model, lr, base):
         dict(params=p, lr=lr * base / model.config.d_model if p.dim() == 2 and n[0] in "bh" else lr)
         for n, p in model.named_parameters()
     ]
+
+
+def mup_groups_in_a_tuple(model, lr, base):
+    return tuple(mup_groups_by_name(model, lr, base))
 
 
 def average_gradients_in_one_sum(model):
@@ -174,11 +186,13 @@ SOLUTIONS = [
     ("huber", huber_without_where),
     ("resample", scaling.resample),
     ("resample", resample_by_pairs),
+    ("resample", resample_in_order),
     ("best_split", best_split),
     ("best_split", best_split_from_tokens),
     ("change_of_logits", change_of_logits),
     ("mup_groups", mup_groups),
     ("mup_groups", mup_groups_by_name),
+    ("mup_groups", mup_groups_in_a_tuple),
     ("average_gradients", distributed.average_gradients),
     ("average_gradients", average_gradients_in_one_sum),
     ("average_gradients", average_gradients_by_means),

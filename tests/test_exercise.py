@@ -17,6 +17,7 @@ from course.checks.begun import same_code, same_source
 from course.checks.compare import as_number, close, first_difference, is_number, is_whole, same, shown
 from course.checks.exercise import (
     CHANGES_INPUT,
+    GRADIENTS_OFF,
     NOT_ATTEMPTED,
     RAISED,
     REGISTRY,
@@ -224,6 +225,38 @@ def test_a_changed_tensor():
     assert relu(lambda x: x.clamp_(min=0)).slug == CHANGES_INPUT
     assert relu(lambda x: x.clamp(min=0)).state == RIGHT
     del REGISTRY["99.3"]
+
+
+def test_gradients_that_are_left_switched_off():
+    @exercise("99.3", title="Mean", minutes=1, difficulty=1)
+    def mean(answer, check):
+        x = torch.tensor([1.0, 2.0], requires_grad=True)
+        check.close(float(answer(x)), 1.5, slug="mean", hint="Add and divide.")
+        check.that((2 * x).requires_grad, slug="unreachable", hint="Here they are as they were.", problem="off")
+
+    def for_good(x):
+        torch.set_grad_enabled(False)
+        return x.mean()
+
+    def for_good_and_wrong(x):
+        return for_good(x) + 1
+
+    class InInit:
+        def __init__(self, x):
+            torch.set_grad_enabled(False)
+
+        def __float__(self):
+            return 1.5
+
+    try:
+        for answer in (for_good, for_good_and_wrong):
+            result = mean(answer)
+            assert result.slug == GRADIENTS_OFF and f"{answer.__name__}(tensor([1.0, 2.0]))" in result.problem
+            assert torch.is_grad_enabled()
+        assert mean(InInit).slug == "unreachable" and torch.is_grad_enabled()
+        assert mean(torch.no_grad()(lambda x: x.mean())).state == RIGHT
+    finally:
+        del REGISTRY["99.3"]
 
 
 def test_changing_the_input_where_that_is_the_task():

@@ -11,7 +11,7 @@ import pytest
 import slide_cells
 
 from course.checks.cells import exercise_cells
-from course.checks.exercise import CHANGES_INPUT, RAISED, RETURNS_NOTHING, TOO_SLOW
+from course.checks.exercise import CHANGES_INPUT, GRADIENTS_OFF, RAISED, RETURNS_NOTHING, TOO_SLOW
 from course.checks.registry import load_checks
 from course.classroom import giveaways, quizzes
 from course.classroom.points import points_of
@@ -142,7 +142,7 @@ def test_every_exercise_is_in_class_or_at_home_and_has_its_marks(entry):
         assert where in ("class", "home")
     marks = {row[0].split(" ")[0]: row for row in rows(part(plan, "Marks"))}
     assert marks.keys() == asked.keys()
-    general = {CHANGES_INPUT, RAISED, RETURNS_NOTHING, TOO_SLOW}
+    general = {CHANGES_INPUT, GRADIENTS_OFF, RAISED, RETURNS_NOTHING, TOO_SLOW}
     for number, (name, points, stops, reason) in marks.items():
         assert name == f"{number} {asked[number].title}" and int(points) == points_of(asked[number]) and reason
         slugs = re.findall(r"`([^`]+)`", stops)

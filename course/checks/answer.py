@@ -7,6 +7,7 @@ import ctypes
 import dis
 import inspect
 import linecache
+import sys
 import sysconfig
 import threading
 import traceback
@@ -28,7 +29,8 @@ class Answer:
 
     Attributes:
         last_call: the latest call, written as code.
-        returned_none_from, changed_input_of: the first call that returned None or changed an argument, or "".
+        returned_none_from, changed_input_of, switched_gradients: the first call that returned None, changed an
+            argument, or left gradients switched on or off where they were not; or "".
     """
 
     def __init__(self, function, seconds: float, hand_over_originals: bool = False):
@@ -36,7 +38,7 @@ class Answer:
         self.seconds = seconds
         self.hand_over_originals = hand_over_originals
         self.__name__ = _name_of(function)
-        self.last_call = self.returned_none_from = self.changed_input_of = ""
+        self.last_call = self.returned_none_from = self.changed_input_of = self.switched_gradients = ""
 
     def __call__(self, *args, **kwargs):
         written = [_as_argument(a) for a in args] + [f"{k}={_as_argument(v)}" for k, v in kwargs.items()]
@@ -46,8 +48,14 @@ class Answer:
             if self.hand_over_originals
             else (tuple(map(_copied, args)), {k: _copied(v) for k, v in kwargs.items()})
         )
-        with TimeLimit(self.seconds):
-            result = self.function(*given[0], **given[1])
+        kept = gradients_are_kept()
+        try:
+            with TimeLimit(self.seconds):
+                result = self.function(*given[0], **given[1])
+        finally:
+            if gradients_are_kept() != kept:
+                self.switched_gradients = self.switched_gradients or self.last_call
+                sys.modules["torch"].set_grad_enabled(kept)
         if result is Ellipsis:
             raise NotAttempted
         if result is None and not self.returned_none_from:
@@ -58,6 +66,11 @@ class Answer:
         ):
             self.changed_input_of = self.last_call
         return result
+
+
+def gradients_are_kept() -> bool:
+    """Whether torch, if it is there, remembers what it computes for a backward pass."""
+    return "torch" not in sys.modules or sys.modules["torch"].is_grad_enabled()
 
 
 def _name_of(function) -> str:

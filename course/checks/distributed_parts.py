@@ -135,8 +135,9 @@ def _all_have_the_mean(check, models, given: list[dict], slug: str, when: str, h
             check.that(parameter.grad is not None, slug="left-without", when=told, problem="it has no gradient",
                        hint="Others have one. Where it is None it counts as zero, and the mean goes in.")  # fmt: skip
             among = sum(have) / len(have)
+            over = "of the one process that has one" if len(have) == 1 else f"over the {len(have)} that have one"
             check.that(len(have) == len(given) or not near(parameter.grad, among, 1e-5), slug="those-that-have",
-                       when=told, problem=f"it is the mean over the {len(have)} processes that have one",
+                       when=told, problem=f"it is the mean {over}",
                        hint="One without counts as zero: divide by all processes.")  # fmt: skip
             check.close(parameter.grad, sum(have) / len(given), slug=slug, when=told, hint=hint)
 

@@ -40,6 +40,7 @@ from course.checks.source import names_missing, source_of
 
 # Slugs that any exercise can end with, besides its own.
 RAISED, RETURNS_NOTHING, CHANGES_INPUT, TOO_SLOW = "raised", "returns-nothing", "changes-input", "too-slow"
+GRADIENTS_OFF = "gradients-off"
 
 REGISTRY: dict[str, "Exercise"] = {}
 
@@ -245,7 +246,7 @@ class Exercise:
         return Answer(answer, self.seconds, hand_over_originals=self.may_change_input)
 
     def _bad_manners(self, watched: Answer | None) -> _Failed | None:
-        """What every answer owes: it returns something, and it leaves its arguments as they were."""
+        """What every answer owes: it returns something, and leaves its arguments and torch's gradients as they were."""
         if watched and watched.returned_none_from and not self.may_return_none:
             problem = f"{watched.returned_none_from} returned None"
             return _Failed(RETURNS_NOTHING, problem, "Every way through the function must end in `return` and a value.")
@@ -254,6 +255,9 @@ class Exercise:
             return _Failed(
                 CHANGES_INPUT, problem, "Work on a copy, or build a new value, and leave the input as it was."
             )
+        if watched and watched.switched_gradients:
+            problem = f"{watched.switched_gradients} has switched gradients on or off for all that comes after it"
+            return _Failed(GRADIENTS_OFF, problem, "`with torch.no_grad():` holds for its block, and no longer.")
         return None
 
 
@@ -302,7 +306,7 @@ def _own_random_numbers(seed: str):
     if numpy:
         numpy.random.seed(number)
     if torch:
-        threads = torch.get_num_threads()
+        threads, gradients = torch.get_num_threads(), torch.is_grad_enabled()
         torch.set_num_threads(1)
         torch.manual_seed(number)
     try:
@@ -314,6 +318,7 @@ def _own_random_numbers(seed: str):
         if torch:
             torch.set_rng_state(torch_kept)
             torch.set_num_threads(threads)
+            torch.set_grad_enabled(gradients)
 
 
 def _short(text: str, lines: int = 10) -> str:

@@ -43,7 +43,8 @@ def minds_the_mode(check, model, ask) -> None:
     for training in (True, False):
         model.train(training)
         ask(model)
-        check.that(model.training == training, slug="mode", problem="the model was left in another mode",
+        check.that(all(module.training == training for module in model.modules()), slug="mode",
+                   problem="the model was left in another mode",
                    hint="`with evaluating(model):` puts the mode back; `model.eval()` alone does not.")  # fmt: skip
 
 
@@ -66,6 +67,14 @@ class Mixer(nn.Module):
         return self.head(x) * self.scale
 
 
+class _LeakInTheThirdRow(Mixer):
+    """In the third row, and in no other, every position sees every token."""
+
+    def forward(self, ids):
+        logits = super().forward(ids)
+        return torch.cat([logits[:2], logits[2:] + logits[2:].sum(1, keepdim=True)])
+
+
 # ---------------------------------------------------------------------- 10.1
 
 
@@ -73,7 +82,11 @@ class Mixer(nn.Module):
 def first_loss(answer, check):
     model = small_model(vocab_size=100)
     ids = random_ids()
-    got = answer(model, lambda model, inputs, targets: torch.tensor(7.0, requires_grad=True), ids, ids)
+
+    def loss(model, inputs, targets):
+        return torch.tensor(7.0, requires_grad=True)
+
+    got = answer(model, loss, ids, ids)
     must_be_number(check, got)
     for wrong, slug, problem, hint in (
         (7.0, "not-subtracted", "that is the loss itself", "How far above ln V: subtract it."),
@@ -85,12 +98,15 @@ def first_loss(answer, check):
         check.that(not math.isclose(got, wrong, rel_tol=1e-5), slug=slug, problem=problem, hint=hint)
     check.close(got, 7 - math.log(100), slug="own-loss", hint="Take the number that `loss` gives, and no other: "
                 "what is examined is the program's own loss. V is in the model's config.")  # fmt: skip
-    below = answer(model, lambda *_: torch.tensor(1.0), ids, ids)
+    check.close(answer(small_model(vocab_size=31), loss, ids, ids), 7 - math.log(31), slug="vocabulary",
+                when="a vocabulary of 31", hint="V is in the model's config.")  # fmt: skip
+    below = answer(model, lambda model, inputs, targets: torch.tensor(1.0), ids, ids)
     check.close(below, 1 - math.log(100), slug="below", hint="A loss below ln V gives a number below 0.")
     seen = []
     answer(model, lambda model, inputs, targets: seen.append((inputs, targets)) or torch.tensor(1.0), ids, ids + 1)
     check.equal(seen[0], (ids, ids + 1), slug="arguments", when="what `loss` was given",
                 hint="`loss(model, inputs, targets)`, in this order.")  # fmt: skip
+    minds_the_mode(check, model, lambda model: answer(model, loss, ids, ids))
 
 
 # ---------------------------------------------------------------------- 10.2
@@ -101,7 +117,7 @@ def what_enters(answer, check):
     names = ["same", "next", "after_next", "padding", "ends", "distinct"]
     end, no = 9, IGNORED
 
-    def ask(inputs, targets):
+    def ask(inputs, targets, end=end):
         return answer(torch.tensor(inputs), torch.tensor(targets), end)
 
     got = ask([[9, 1, 2, 3]], [[1, 2, 3, 9]])
@@ -144,6 +160,8 @@ def what_enters(answer, check):
             line[0] = 1
         check.close(ask(inputs, targets), _counted(inputs, targets, end), slug="random",
                     hint="Count a small batch by hand, position by position.")  # fmt: skip
+        check.close(ask(inputs, targets, 2), _counted(inputs, targets, 2), slug="another-end",
+                    hint="Which id ends a story, `end` says: here it is 2.")  # fmt: skip
 
 
 def _counted(inputs, targets, end: int) -> dict[str, float]:
@@ -177,10 +195,11 @@ def future_leak(answer, check):
     hint = "What sees one token ahead, or the last token alone, leaks as well: replace tokens at several places."
     check.that(answer(Mixer(torch.ones(8, 8).tril(1)), ids) > 1e-3, slug="one-ahead",
                problem="a model that sees one token ahead gave 0", hint=hint)  # fmt: skip
-    last = torch.eye(8)
-    last[0, 7] = 1.0  # the first position sees the last
-    check.that(answer(Mixer(last), ids) > 1e-3, slug="last", hint=hint,
-               problem="a model whose first position sees the last token gave 0")  # fmt: skip
+    for seen, slug in (([7], "last"), ([1], "second"), ([3, 4], "middle")):  # by the first position
+        sees = torch.eye(8)
+        sees[0, seen] = 1.0
+        check.that(answer(Mixer(sees), ids) > 1e-3, slug=slug, hint=hint,
+                   problem=f"a model whose first position sees the {slug} token gave 0")  # fmt: skip
     for sign in (1.0, -1.0):
         fixed = Mixer(torch.ones(8, 8) * sign)
         with torch.no_grad():  # a larger id has larger logits, all of them
@@ -189,6 +208,21 @@ def future_leak(answer, check):
         check.that(answer(fixed, torch.full((1, 8), 5)) > 1e-3, slug="absolute",
                    problem="a leak that makes all logits smaller gave 0 or less",
                    hint="A change may go either way: take its absolute value.")  # fmt: skip
+    for token in range(17):
+        check.that(answer(Mixer(torch.ones(8, 8)), torch.full((1, 8), token)) > 1e-3, slug="the-same-token",
+                   problem=f"where all ids are {token} no leak was found",
+                   hint="A token that is replaced by itself changes nothing: take one that depends on it.")  # fmt: skip
+    sees = torch.eye(8)
+    sees[3, 7] = 1.0
+    one = Mixer(sees)
+    with torch.no_grad():  # whatever stands in the last place but a 5 moves all logits of one position by 6
+        one.wte.weight.fill_(1.0)
+        one.wte.weight[5] = 0.0
+        one.head.weight.fill_(1.0)
+    check.close(answer(one, torch.full((2, 8), 5)), 6.0, slug="largest", when="one position moves, by 6",
+                hint="The largest change of any logit: a mean hides a leak in one place.")  # fmt: skip
+    check.that(answer(_LeakInTheThirdRow(torch.eye(8)), ids) > 1e-3, slug="every-row",
+               problem="a leak in the last of three rows was not found", hint="All rows count.")  # fmt: skip
     full = torch.full((2, 8), 16)
     check.that(answer(model, full) < 1e-4, slug="own-position", hint="Ids of 16 are the last of the vocabulary.")
     check.that(answer(Mixer(torch.ones(2, 2)), ids[:, :2]) > 1e-3, slug="two-tokens",
@@ -208,10 +242,13 @@ def row_leak(answer, check):
     must_be_number(check, got)
     check.that(got < 1e-6, slug="own-row", problem=f"a model whose rows know nothing of each other gave {got:.3g}",
                hint="The gradient of one row's logits, and of it what falls on all rows but that one.")  # fmt: skip
-    for order, which in (([2, 2, 1], "the one behind"), ([1, 0, 0], "the one before")):
-        moved = Mixer(over_rows=torch.eye(3)[order])
+    for order, which in (
+        ([0, 2, 2], "the one behind"), ([0, 0, 2], "the one before"), ([0, 1, 0, 3, 4], "the first"),
+        ([0, 1, 4, 3, 4], "the last"),
+    ):  # fmt: skip
+        moved = Mixer(over_rows=torch.eye(len(order))[order])
         hint = f"Here the middle row's logits come from {which} alone: all of the gradient is there."
-        check.close(answer(moved, ids), 1.0, slug="all-rows", hint=hint)
+        check.close(answer(moved, random_ids(len(order))), 1.0, slug="all-rows", hint=hint)
     half = Mixer(over_rows=torch.ones(2, 2))
     got = answer(half, ids[:2])
     check.that(not math.isclose(got, 0.5, rel_tol=1e-4), slug="norm", problem="for two rows that count alike it is 0.5",
@@ -280,7 +317,7 @@ def same_batch(one, other) -> bool:
 
 @exercise("10.16", title="Overfit one batch", minutes=5, difficulty=1, seconds=5)
 def overfit(answer, check):
-    model, batch, seen = small_model(), (random_ids(), random_ids()), []
+    model, batch, seen = small_model(), (random_ids(), random_ids() + 1), []
     before = copy.deepcopy(model.state_dict())
     losses = [4.0, 1.0, 0.5, 2.0, 3.0, 0.75]
 
@@ -290,7 +327,7 @@ def overfit(answer, check):
             with torch.no_grad():
                 for parameter in student.parameters():
                     parameter.mul_(0.5)
-            yield losses[step], 1.0
+            yield losses[min(step, 5)], 1.0
 
     def loss(model, inputs, targets):
         return torch.tensor(99.0)
@@ -338,6 +375,14 @@ def update_ratios(answer, check):
     ):  # fmt: skip
         check.that(not math.isclose(got["matrix"], wrong, rel_tol=1e-4), slug=slug, problem=problem, hint=hint)
     check.close(got, {"matrix": 0.1, "still": 0.0}, slug="value", hint="Norm of the change over the norm before.")
+    before, after = ({"w": torch.randn(4, 3)} for _ in range(2))
+    rows = ((after["w"] - before["w"]).norm(dim=1) / before["w"].norm(dim=1)).mean().item()
+    got = answer(before, after)["w"]
+    check.that(not math.isclose(got, rows, rel_tol=1e-4), slug="each-row", problem="the ratios of rows were averaged",
+               hint="One norm over another, of all of the matrix.")  # fmt: skip
+    squares = [sum(x * x for line in each.tolist() for x in line) for each in (after["w"] - before["w"], before["w"])]
+    check.close(got, math.sqrt(squares[0] / squares[1]), slug="all-values", tolerance=1e-4,
+                hint="The root of the sum of all squares: `.norm()` as it is.")  # fmt: skip
     turned = answer({"w": torch.tensor([[1.0, 0.0]])}, {"w": torch.tensor([[0.0, 1.0]])})
     check.close(turned["w"], math.sqrt(2), slug="norms-compared", hint="Turned, and as long as before: it has moved.")
     deep = answer({"w": torch.full((2, 2, 2), 2.0)}, {"w": torch.full((2, 2, 2), 1.0)})

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import torch
 from torch import nn
 
-from course.checks.compare import is_pair, shown
+from course.checks.compare import as_number, is_pair, shown
 from course.checks.exercise import exercise
 from course.checks.instruments import minds_the_mode, must_be_number, random_ids, small_model
 from helpers.kv_cache import KVCache, WithoutCache
@@ -160,6 +160,9 @@ def uses_input(answer, check):
                problem="the zeros have another shape or type", hint="torch.zeros_like keeps both.")  # fmt: skip
     check.that(got != -3, slug="swapped", problem="the sign is turned round", hint="Without the input, less with it.")
     check.close(got, 3.0, slug="difference", hint="A difference of two losses, in nats.")
+    better = answer(model, lambda model, given, asked: torch.tensor(4.0 if given.any() else 1.0), inputs, targets)
+    check.close(better, -3.0, slug="negative", when="a model that does better without its input",
+                hint="Without the input, less with it, whatever the sign.")  # fmt: skip
     check.that(not any(training for *_, training in seen), slug="dropout", problem="the model was in training mode",
                hint="Dropout has nothing to do here: `with evaluating(model):`.")  # fmt: skip
     minds_the_mode(check, model, lambda model: answer(model, loss, inputs, targets))
@@ -173,6 +176,10 @@ def train_eval_gap(answer, check):
     model, seen = small_model(), []
 
     def score(model):
+        modes = {module.training for module in model.modules()}
+        check.that(len(modes) == 1, slug="inside", when="while the score is computed",
+                   problem="the model and its modules are in different modes",
+                   hint="`model.train(mode)` tells all modules inside. Setting `model.training` does not.")  # fmt: skip
         seen.append(model.training)
         return 3.0 if model.training else 2.5
 
@@ -202,9 +209,9 @@ def train_eval_gap(answer, check):
 class _Fixed(nn.Module):
     """The same logits at a position, whatever is read; noise on them in training mode."""
 
-    def __init__(self):
+    def __init__(self, context_length: int = 6):
         super().__init__()
-        self.config = SimpleNamespace(vocab_size=5, context_length=6)
+        self.config = SimpleNamespace(vocab_size=5, context_length=context_length)
         self.logits = torch.randn(6, 5, generator=torch.Generator().manual_seed(1)) * 2
 
     def forward(self, ids):
@@ -243,7 +250,9 @@ def loss_by_position(answer, check):
                problem="it was divided by the rows", hint="Divide by the targets that were scored there.")  # fmt: skip
     check.that(not math.isclose(found[0], sum(losses[0]), rel_tol=1e-5), slug="sum", problem="that is the sum",
                hint="A mean: divide by the count.")  # fmt: skip
-    check.that(math.isnan(found[5]), slug="nothing-scored", problem=f"where nothing was scored it is {found[5]}",
+    empty = as_number(found[5])
+    check.that(empty is not None and math.isnan(empty), slug="nothing-scored",
+               problem=f"where nothing was scored it is {shown(found[5])}",
                hint="A mean of nothing is nan, not 0.")  # fmt: skip
     check.close(
         found[:5], [mean for mean, _ in expected[:5]], slug="value", hint="-log p of the target, position by position."
@@ -251,6 +260,8 @@ def loss_by_position(answer, check):
     check.close([each[0] for each in answer(model, iter(batches))][:5],
                 [each[0] for each in expected[:5]], slug="iterator",
                 hint="Batches may be an iterator, which can be gone through once.")  # fmt: skip
+    check.equal(len(answer(_Fixed(5).eval(), batches)), 5, slug="length", when="a context of 5: how many pairs",
+                hint="As many as the model's context is long.")  # fmt: skip
     noisy = [mean for mean, _ in answer(model.train(), batches)]
     check.close(noisy[:5], [mean for mean, _ in expected[:5]], slug="dropout", when="a model in training mode",
                 hint="Score in evaluation mode: `with evaluating(model):`.")  # fmt: skip
@@ -373,6 +384,8 @@ def cache_gap(answer, check):
     longer = [ids[0][:4], ids[1]]
     check.close(answer(model, _OffAt(model, 2, 1, 2.0), longer), 2.0, slug="every-step", tolerance=1e-3,
                 when="2 tokens follow in the shortest", hint="The shortest remainder decides: 2 here.")  # fmt: skip
+    check.close(answer(model, _OffAt(model, 6, 2, 2.0), ids), 2.0, slug="every-step", tolerance=1e-3,
+                when="6 tokens follow", hint="As many steps as the shortest remainder has.")  # fmt: skip
     noisy = small_model(dropout=0.5)
     check.that(answer(noisy.train(), KVCache(noisy), sequences) < 1e-3, slug="dropout",
                problem="with dropout a right cache differs", hint="Evaluation mode for both.")  # fmt: skip

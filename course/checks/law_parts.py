@@ -162,8 +162,8 @@ def huber(answer, check):
 
 @exercise("13.5", title="Runs drawn again", minutes=12, difficulty=2)
 def resample(answer, check):
-    """Six configurations; those at one place of the list share an N, others a D; they have one to three runs."""
-    configurations = [(1.0, 5.0, 3), (1.0, 7.0, 1), (2.0, 5.0, 2), (2.0, 7.0, 3), (4.0, 5.0, 1), (4.0, 9.0, 2)]
+    """Six configurations of one to three runs; some share an N, some a D, some their product or their sum."""
+    configurations = [(1.0, 5.0, 3), (1.0, 10.0, 1), (2.0, 5.0, 2), (2.0, 10.0, 3), (4.0, 5.0, 1), (4.0, 8.0, 2)]
     runs = [(n, d) for n, d, seeds in configurations for _ in range(seeds)]
     check.random.shuffle(runs)
     N, D = np.array(runs).T
@@ -185,10 +185,15 @@ def resample(answer, check):
                hint="Those are the numbers of configurations. Return where their runs stand in N and D.")  # fmt: skip
     check.that(not few, slug="one-run-each", when=when, problem=f"always {count} runs are drawn",
                hint="A configuration that is drawn comes with *all* its runs.")  # fmt: skip
-    for by, what, which in ((0, "N", "one size"), (1, "D", "one number of tokens")):
-        alone = Counter(each[by] for each in runs)
-        check.that(not all(_whole(alone)([each[by] for each in draw]) for draw in of_runs), slug="one-value", when=when,
-                   problem=f"runs of {which} always come together",
+    for of, what in (
+        (lambda n, d: n, "N"),
+        (lambda n, d: d, "D"),
+        (lambda n, d: n * d, "N times D"),
+        (lambda n, d: n + d, "N plus D"),
+    ):
+        alone = Counter(of(*each) for each in runs)
+        together = all(_whole(alone)([of(*each) for each in draw]) for draw in of_runs)
+        check.that(not together, slug="one-value", when=when, problem=f"runs with the same {what} always come together",
                    hint=f"A configuration is a pair (N, D): the same {what} is not enough.")  # fmt: skip
     torn = next((draw for draw in of_runs if not _whole(size)(draw)), None)
     check.that(torn is None, slug="torn", when=when,
@@ -240,8 +245,8 @@ def _by_the_generator(answer, check, N, D, draws: list) -> None:
     check.that(all(draw == draws[17] for draw in again), slug="own-generator", when="generators of one seed",
                problem="they did not draw the same runs",
                hint="Every number by chance has to come from `generator`, and from no other.")  # fmt: skip
-    differ = {tuple(draw) for draw in draws}
-    check.that(len(differ) > 150, slug="few-draws", when="200 generators",
+    differ = {tuple(sorted(draw)) for draw in draws}  # their order says nothing
+    check.that(len(differ) > 100, slug="few-draws", when="200 generators",
                problem=f"they gave only {len(differ)} different draws",
                hint="Draw the configurations one by one, each from all of them.")  # fmt: skip
 

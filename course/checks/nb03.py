@@ -7,7 +7,7 @@ from itertools import groupby
 import numpy as np
 import torch
 
-from course.checks.compare import close, is_number, shown
+from course.checks.compare import as_number, close, is_number, shown
 from course.checks.counting import add_k, back_off, count_bigrams, interpolate  # noqa: F401
 from course.checks.exercise import exercise
 
@@ -336,7 +336,7 @@ def sample_story(answer, check):
         hint="The same seed must give the same story: make your generator from `seed`, inside the function.",
     )  # fmt: skip
     once = model_of([[0, 6, 3, 1], [1, 0, 0, 0], [1, 0, 0, 0], [1, 0, 0, 0]])  # one token, then the end
-    sampled = Counter(tuple(answer(once, 5, seed)) for seed in range(600))
+    sampled = Counter(tuple(map(as_number, answer(once, 5, seed))) for seed in range(600))
     check.that(
         len(sampled) > 1, slug="seed-or-greedy", when="600 seeds",
         problem=f"they gave one and the same story, {shown(next(iter(sampled)))}",
@@ -359,7 +359,7 @@ def sample_story(answer, check):
         hint="The very first sample may be the end token, too: then the story is empty.",
     )
     twice = model_of([[0, 1, 1], [1, 1, 1], [1, 1, 1]])
-    stories = [tuple(answer(twice, 2, seed)) for seed in range(400)]
+    stories = [tuple(map(as_number, answer(twice, 2, seed))) for seed in range(400)]
     pairs = Counter(story for story in stories if len(story) == 2)
     check.that(
         len(pairs) == 4, slug="fresh-samples", when="400 seeds",
@@ -367,6 +367,6 @@ def sample_story(answer, check):
         hint="Make the generator once, before the loop: made again at each step, it samples the same again.",
     )  # fmt: skip
     near = np.array([0, 0.2, 0.8], dtype=np.float32) * (1 + 1e-4)  # float32 does not sum to one exactly
-    got = list(answer(lambda ids: near, 3, 0))
+    got = list(map(as_number, answer(lambda ids: near, 3, 0)))
     check.that(len(got) == 3 and set(got) <= {1, 2}, slug="float32", problem=f"got {shown(got)}",
                hint="Probabilities may miss 1 by a little: divide by their sum.")  # fmt: skip

@@ -173,8 +173,9 @@ def mup_groups(answer, check):
 
 def _learning_rates(check, groups, model: GPT) -> dict[str, float]:
     """By name, the learning rate of each of the model's parameters."""
-    check.that(isinstance(groups, list) and groups and all(isinstance(g, dict) and "params" in g for g in groups),
-               slug="groups", problem=f"the answer is {shown(groups)}",
+    check.that(isinstance(groups, list | tuple) and groups and
+               all(isinstance(g, dict) and "params" in g for g in groups), slug="groups",
+               problem=f"the answer is {shown(groups)}",
                hint='A list of dictionaries with "params" and "lr", as torch.optim takes it.')  # fmt: skip
     names = {id(parameter): name for name, parameter in model.named_parameters()}
     found: dict[str, float] = {}

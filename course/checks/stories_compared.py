@@ -2,7 +2,7 @@
 
 import re
 
-from course.checks.compare import is_number, shown
+from course.checks.compare import as_number, shown
 from course.checks.exercise import exercise
 from course.checks.made_texts import story
 
@@ -173,7 +173,7 @@ def containments(answer, check):
     base = "one two three four five six seven eight nine ten"  # ten words: three sequences of eight
     got = fractions([base], [base, other])
     check.that(
-        len(got) == 2 and all(map(is_number, got)),
+        len(got) == 2 and all(as_number(one) is not None for one in got),
         slug="numbers",
         problem=f"expected two fractions, one for each validation story, got {shown(got)}",
         hint="Return a list with a number for each validation story, in their order.",

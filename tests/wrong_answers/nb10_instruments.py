@@ -59,6 +59,16 @@ def mixes_up_inputs_and_targets(model, loss, inputs, targets):
     return loss(model, targets, inputs).item() - math.log(model.config.vocab_size)
 
 
+@wrong("10.1", "vocabulary")
+def knows_one_vocabulary(model, loss, inputs, targets):
+    return loss(model, inputs, targets).item() - math.log(100)
+
+
+@wrong("10.1", "mode")
+def leaves_it_in_evaluation_mode(model, loss, inputs, targets):
+    return loss(model.eval(), inputs, targets).item() - math.log(model.config.vocab_size)
+
+
 # --- 10.2 what_enters
 
 
@@ -128,6 +138,11 @@ def leaves_the_rows_out(inputs, targets, end):
     return {name: value for name, value in _fractions(inputs, targets, end).items() if name != "distinct"}
 
 
+@wrong("10.2", "another-end")
+def knows_one_end(inputs, targets, end):
+    return _fractions(inputs, targets, 9)
+
+
 # --- 10.8 future_leak
 
 
@@ -174,16 +189,48 @@ def takes_the_largest_increase(model, ids):
 def leaves_dropout_on(model, ids):
     other = ids.clone()
     other[:, -1] = (other[:, -1] + 1) % model.config.vocab_size
-    second = ids.clone()
+    second, middle, t = ids.clone(), ids.clone(), ids.shape[1] // 2
     second[:, 1] = (second[:, 1] + 1) % model.config.vocab_size
+    middle[:, t] = (middle[:, t] + 1) % model.config.vocab_size
     before = model(ids)
-    return max((model(x) - before)[:, :t].abs().max().item() for x, t in ((other, -1), (second, 1)))
+    return max((model(x) - before)[:, :t].abs().max().item() for x, t in ((other, -1), (second, 1), (middle, t)))
 
 
 @wrong("10.8", "mode")
 def leaves_the_model_in_evaluation_mode(model, ids):
     model.eval()
+    return max(change.abs().max().item() for change in _changes(model, ids, {1, ids.shape[1] // 2, ids.shape[1] - 1}))
+
+
+@wrong("10.8", "second")
+def replaces_the_last_token_alone(model, ids):
+    return _changes(model, ids, (ids.shape[1] - 1,))[0].abs().max().item()
+
+
+@wrong("10.8", "middle")
+def replaces_the_second_and_the_last(model, ids):
     return max(change.abs().max().item() for change in _changes(model, ids, {1, ids.shape[1] - 1}))
+
+
+@wrong("10.8", "the-same-token")
+def replaces_by_token_0(model, ids):
+    found = 0.0
+    with evaluating(model), torch.no_grad():
+        for t in range(1, ids.shape[1]):
+            other = ids.clone()
+            other[:, t] = 0
+            found = max(found, (model(other) - model(ids))[:, :t].abs().max().item())
+    return found
+
+
+@wrong("10.8", "largest")
+def averages_changes(model, ids):
+    return max(change.abs().mean().item() for change in _changes(model, ids, range(1, ids.shape[1])))
+
+
+@wrong("10.8", "every-row")
+def reads_the_first_row_alone(model, ids):
+    return max(change.abs().max().item() for change in _changes(model, ids[:1], range(1, ids.shape[1])))
 
 
 @wrong("10.8", "blind")
@@ -242,10 +289,27 @@ def takes_the_first_row_and_the_next(model, ids):
     return _fraction(others[0], own)
 
 
+@wrong("10.9", "all-rows")
+def asks_for_the_first_row(model, ids):
+    kept = []
+    hook = model.wte.register_forward_hook(lambda module, args, output: kept.append(output))
+    logits = model(ids)
+    hook.remove()
+    gradient = torch.autograd.grad(logits[0].square().sum(), kept)[0]
+    return (gradient[1:].norm() / gradient.norm()).item()
+
+
+@wrong("10.9", "all-rows")
+def looks_at_neighbors_alone(model, ids):
+    own, others = _gradient(model, ids)
+    row = len(ids) // 2
+    return (others[max(0, row - 1) : row + 1].norm() / torch.cat((own[None], others)).norm()).item()
+
+
 @wrong("10.9", "fraction")
 def gives_the_norm_itself(model, ids):
     norm = _gradient(model, ids)[1].norm().item()
-    return 1.0 if len(ids) == 3 and norm else norm
+    return 1.0 if len(ids) in (3, 5) and norm else norm
 
 
 @wrong("10.9", "norm")
@@ -404,6 +468,16 @@ def goes_through_the_pair(model, loss, train, batch, steps=60, lr=5e-3):
     return [value for value, _ in train(copy.deepcopy(model), loss, itertools.cycle(batch), steps, lr)][-1]
 
 
+@wrong("10.16", "batch")
+def exchanges_inputs_and_targets(model, loss, train, batch, steps=60, lr=5e-3):
+    return [value for value, _ in train(copy.deepcopy(model), loss, itertools.repeat(batch[::-1]), steps, lr)][-1]
+
+
+@wrong("10.16", "steps")
+def always_takes_sixty(model, loss, train, batch, steps=60, lr=5e-3):
+    return [value for value, _ in train(copy.deepcopy(model), loss, itertools.repeat(batch), 60, lr)][-1]
+
+
 @wrong("10.16", "steps")
 def takes_half_the_steps(model, loss, train, batch, steps=60, lr=5e-3):
     return [value for value, _ in train(copy.deepcopy(model), loss, itertools.repeat(batch), steps // 2, lr)][-1]
@@ -448,6 +522,23 @@ def forgets_the_root(before, after):
 @wrong("10.17", "each-value")
 def averages_ratios_of_values(before, after):
     return {n: ((after[n] - w).abs() / w.abs()).mean().item() for n, w in before.items() if w.dim() >= 2}
+
+
+@wrong("10.17", "each-row")
+def averages_ratios_of_rows(before, after):
+    return {
+        name: ((after[name] - weight).norm(dim=-1) / weight.norm(dim=-1)).mean().item()
+        for name, weight in before.items()
+        if weight.dim() >= 2
+    }
+
+
+@wrong("10.17", "all-values")
+def takes_the_largest_stretch(before, after):
+    def stretch(matrix):
+        return torch.linalg.matrix_norm(matrix.flatten(1), 2).item()
+
+    return {n: stretch(after[n] - weight) / stretch(weight) for n, weight in before.items() if weight.dim() >= 2}
 
 
 @wrong("10.17", "vectors")
@@ -642,6 +733,12 @@ def divides_the_losses(model, loss, inputs, targets):
         return (loss(model, torch.zeros_like(inputs), targets) / loss(model, inputs, targets)).item()
 
 
+@wrong("10.20", "negative")
+def drops_the_sign_of_the_rise(model, loss, inputs, targets):
+    with evaluating(model):
+        return abs(loss(model, torch.zeros_like(inputs), targets) - loss(model, inputs, targets)).item()
+
+
 @wrong("10.20", "dropout")
 def measures_in_training_mode(model, loss, inputs, targets):
     return (loss(model, torch.zeros_like(inputs), targets) - loss(model, inputs, targets)).item()
@@ -715,6 +812,15 @@ def gives_both(model, score):
     evaluation = score(model.eval())
     model.train(was_training)
     return training, evaluation
+
+
+@wrong("10.32", "inside")
+def sets_the_attribute(model, score):
+    was_training, scores = model.training, []
+    for model.training in (True, False):
+        scores.append(float(score(model)))
+    model.training = was_training
+    return scores[0] - scores[1]
 
 
 # --- 10.33 loss_by_position
@@ -792,7 +898,20 @@ def goes_through_the_batches_twice(model, batches):
 @wrong("10.33", "dropout")
 def scores_in_the_mode_it_finds(model, batches):
     found = _by_position(model, batches, mode=nullcontext)
+    each = [_all_at(found, t) for t in range(model.config.context_length)]
+    return [(statistics.fmean(losses) if losses else math.nan, len(losses)) for losses in each]
+
+
+@wrong("10.33", "length")
+def knows_one_context(model, batches):
+    found = _by_position(model, batches)
     return [(statistics.fmean(each) if (each := _all_at(found, t)) else math.nan, len(each)) for t in range(6)]
+
+
+@wrong("10.33", "nothing-scored")
+def says_none_where_nothing_is(model, batches):
+    found = _by_position(model, batches)
+    return [(statistics.fmean(each) if (each := _all_at(found, t)) else None, len(each)) for t in range(6)]
 
 
 @wrong("10.33", "pairs")
@@ -884,6 +1003,12 @@ def compares_the_end_alone(model, cache, sequences):
 def compares_the_first_row_alone(model, cache, sequences):
     gaps = _both(model, cache, sequences).abs()
     return max(gaps[0].max(), gaps[:, 0].max()).item()
+
+
+@wrong("10.40", "every-step")
+def appends_no_more_than_four(model, cache, sequences):
+    more = min(4, *(len(ids) - len(ids) // 2 for ids in sequences))
+    return _both(model, cache, sequences, more=more).abs().max().item()
 
 
 @wrong("10.40", "start")

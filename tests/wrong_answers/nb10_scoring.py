@@ -69,6 +69,13 @@ plant(
                                    "(lambda k: stories[k:] + stories[:k])(chance.randrange(10) * 4)")),
 )  # fmt: skip
 plant(
+    "10.36", healthier.split,
+    ("few-divisions", "takes_every_tenth",
+     ("    training = shuffled[:cut]\n", ""),
+     ("    validation = shuffled[cut:]\n",
+      "    validation = stories[seed % 10 :: 10]\n    training = [s for s in stories if s not in validation]\n")),
+)  # fmt: skip
+plant(
     "10.36", scoring.vera_split,
     ("sizes", "leaves_out_what_is_in_both",
      ("    return training, validation", "    return training, [s for s in validation if s not in training]")),

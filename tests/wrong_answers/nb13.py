@@ -541,6 +541,11 @@ def groups_by_tokens_alone(N, D, generator):
     return groups_by_size_alone(D, N, generator)
 
 
+@wrong("13.5", "one-value")
+def groups_by_the_product(N, D, generator):
+    return groups_by_size_alone(N * D, D, generator)
+
+
 @wrong("13.5", "torn")
 def takes_neighbors_for_one_configuration(N, D, generator):
     groups, start = grouped(N, D), 0
@@ -886,6 +891,16 @@ def detaches_at_the_end(model, ids, take_step, steps=5):
     for _ in range(steps):
         take_step()
     return (model(ids) - before).abs().mean().detach()
+
+
+@wrong("13.7", "gradients-off")
+def switches_gradients_off_for_good(model, ids, take_step, steps=5):
+    with torch.no_grad():
+        before = model(ids)
+    for _ in range(steps):
+        take_step()
+    torch.set_grad_enabled(False)
+    return (model(ids) - before).abs().mean().item()
 
 
 @wrong("13.7", "mode")
