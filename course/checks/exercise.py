@@ -257,7 +257,8 @@ class Exercise:
             )
         if watched and watched.switched_gradients:
             problem = f"{watched.switched_gradients} has switched gradients on or off for all that comes after it"
-            return _Failed(GRADIENTS_OFF, problem, "`with torch.no_grad():` holds for its block, and no longer.")
+            hint = "`with torch.no_grad():`, or @torch.no_grad() above the def, ends by itself."
+            return _Failed(GRADIENTS_OFF, problem, hint)
         return None
 
 

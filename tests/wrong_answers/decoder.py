@@ -959,7 +959,7 @@ def keeps_gradients(model, ids, max_new_tokens, choose):
     return ids
 
 
-@wrong("6.10", "gradients")
+@wrong("6.10", "gradients-off")
 def leaves_gradients_switched_off(model, ids, max_new_tokens, choose):
     torch.set_grad_enabled(False)
     return step_by_step(model, ids, max_new_tokens, choose)
