@@ -6,8 +6,8 @@
     python docs/tools/refresh.py --record-times                all, and what each took; nothing else should compute then
 
 With `--source` the cells are taken from a script in jupytext's py:percent format. The setup cell and the Colab badge
-are filled in; each has a runs folder of its own; outputs lose machine paths, timings and widget state; a cell that fails
-leaves the file as it was.
+are filled in; each has a runs folder of its own; outputs lose machine paths, timings and widget state; a cell that
+fails leaves the file as it was.
 """
 
 import argparse
