@@ -60,7 +60,12 @@ SHORTER: dict[str, dict[str, str]] = {
 }
 # Cells that take long and know nothing of the session's stories are left out: each by a line of it.
 LEFT_OUT: dict[str, tuple[str, ...]] = {
-    "07": ("process = subprocess.Popen(", "gone_on = runs_folder()", "forgetful = runs.prepare("),
+    "07": (
+        "process = subprocess.Popen(",
+        "gone_on = runs_folder()",
+        'read_log(runs_folder() / "unbroken")',
+        "forgetful = runs.prepare(",
+    ),
     "08": (
         "taken = measured_kernels(",
         '"recomputed": recomputed_blocks(model)',
