@@ -348,7 +348,7 @@ def test_in_a_terminal_it_greets_is_stopped_and_is_left(folder):
 
     ours, theirs = pty.openpty()
     child = subprocess.Popen(
-        [sys.executable, "-m", "course", "chat", "--model", str(folder), "--max-new-tokens", "20000"],
+        [sys.executable, "-m", "course", "chat", "--model", str(folder), "--greedy", "--max-new-tokens", "20000"],
         cwd=repository_root(), stdin=theirs, stdout=theirs, stderr=theirs, start_new_session=True,
         env=os.environ | {"TERM": "xterm"},
     )  # fmt: skip
