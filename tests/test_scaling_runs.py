@@ -134,8 +134,9 @@ def test_a_stopped_run_goes_on_and_comes_to_the_same():
 def test_an_experiment_runs_what_is_missing_and_keeps_it(monkeypatch):
     points = [TINY, Point("other", 2, 1, TINY.model, TINY.training, stories=120)]
     monkeypatch.setitem(running.EXPERIMENTS, "grid", lambda: points)
-    known = {"name": "tiny", "val_loss": 1.0}
-    running.record_of("grid").write_text(json.dumps(known) + "\n" + json.dumps({"name": "of an older list"}) + "\n")
+    known = {"name": "tiny", "tokens": 64, "val_loss": 1.0}
+    old = known | {"name": "of an older list"}
+    running.record_of("grid").write_text(json.dumps(known) + "\n" + json.dumps(old) + "\n")
     assert running.missing("grid") == points[1:]
     found = running.run_experiment("grid", workers=1)
     assert found[0] == known
