@@ -34,6 +34,9 @@ NOT_YET: set[str] = set()  # notebooks of the syllabus that are not in `PAIRS` y
 
 # What takes long, and what it is here: the place must be found, so that a notebook that changes is told of.
 SHORTER: dict[str, dict[str, str]] = {
+    "03": {"range(101)": "range(9)"},
+    "04": {"range(600)": "range(30)", "steps: int = 600": "steps: int = 30"},
+    "05": {"= 1400, 20, 2e-2": "= 40, 20, 2e-2", "[128, 256, 512, 1024, 2048]": "[128, 256]"},
     "07": {
         "shifted: bool = True, steps: int = 60": "shifted: bool = True, steps: int = 20",
         "for k in range(16)]": "for k in range(4)]",

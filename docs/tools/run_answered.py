@@ -56,9 +56,6 @@ for patient in REGISTRY.values():
 
 # Lines of long cells, and what they are here.
 SHORTER = {
-    "03": {"range(101)": "range(9)"},
-    "04": {"range(600)": "range(30)", "steps: int = 600": "steps: int = 30"},
-    "05": {"= 1400, 20, 2e-2": "= 40, 20, 2e-2", "[128, 256, 512, 1024, 2048]": "[128, 256]"},
     "12": {"PIRATE_STEPS, RATES = 60, (3e-3, 1e-2, 3e-2)": "PIRATE_STEPS, RATES = 4, (1e-2,)"},
     "13": {
         "rounds=100": "rounds=6",
