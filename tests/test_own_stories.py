@@ -34,9 +34,6 @@ NOT_YET: set[str] = set()  # notebooks of the syllabus that are not in `PAIRS` y
 
 # What takes long, and what it is here: the place must be found, so that a notebook that changes is told of.
 SHORTER: dict[str, dict[str, str]] = {
-    "03": {"range(101)": "range(9)"},
-    "04": {"range(600)": "range(30)", "steps: int = 600": "steps: int = 30"},
-    "05": {"= 1400, 20, 2e-2": "= 40, 20, 2e-2", "[128, 256, 512, 1024, 2048]": "[128, 256]"},
     "07": {
         "shifted: bool = True, steps: int = 60": "shifted: bool = True, steps: int = 20",
         "for k in range(16)]": "for k in range(4)]",
@@ -51,7 +48,6 @@ SHORTER: dict[str, dict[str, str]] = {
         "replace(thin, vocab_size=gpt2.vocab_size)": "replace(thin, vocab_size=512)",
     },
     "09": {"generate_batch(model, prompts, 230,": "generate_batch(model, prompts, 60,"},
-    "11": {"STEPS = 400": "STEPS = 20", "limit=4000": "limit=400", "range(400, 900)": "range(400, 500)"},
     "12": {
         "config = GPTConfig.gpt2(": "config = GPTConfig(50257, 1024, n_layer=7, n_head=2, d_model=32)  # ",
         "session.profile, 24)": "session.profile, 6)",
