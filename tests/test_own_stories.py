@@ -34,25 +34,7 @@ NOT_YET: set[str] = set()  # notebooks of the syllabus that are not in `PAIRS` y
 
 # What takes long, and what it is here: the place must be found, so that a notebook that changes is told of.
 SHORTER: dict[str, dict[str, str]] = {
-    "07": {
-        "shifted: bool = True, steps: int = 60": "shifted: bool = True, steps: int = 20",
-        "for k in range(16)]": "for k in range(4)]",
-        "for _ in range(50):": "for _ in range(5):",
-        "lr: float, steps: int = 40": "lr: float, steps: int = 12",
-        "lrs = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]": "lrs = [3e-3, 1e-2]",
-        "others = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0]": "others = [0.1, 0.3]",
-        "steps=60, warmup=6": "steps=31, warmup=6",
-    },
-    "08": {
-        "else (1024, 200, 2)": "else (64, 2, 1)",
-        "replace(thin, vocab_size=gpt2.vocab_size)": "replace(thin, vocab_size=512)",
-    },
-    "09": {"generate_batch(model, prompts, 230,": "generate_batch(model, prompts, 60,"},
-    "12": {
-        "config = GPTConfig.gpt2(": "config = GPTConfig(50257, 1024, n_layer=7, n_head=2, d_model=32)  # ",
-        "session.profile, 24)": "session.profile, 6)",
-        "session.profile, (10, 4))": "session.profile, (2, 2))",
-    },
+    "12": {"config = GPTConfig.gpt2(": "config = GPTConfig(50257, 1024, n_layer=7, n_head=2, d_model=32)  # "},
 }
 # Cells that take long and know nothing of the session's stories are left out: each by a line of it.
 LEFT_OUT: dict[str, tuple[str, ...]] = {

@@ -63,9 +63,14 @@ def test_papineni_own_example():
 def test_the_same_text_again_is_no_diversity():
     assert text_metrics.self_bleu(["one two three four five"] * 3) == pytest.approx(1)
     assert text_metrics.self_bleu(["a b c d e", "f g h i j"]) == 0
-    for texts in (["alone"], ["a b", "..."]):
-        with pytest.raises(CourseError, match="self-BLEU"):
-            text_metrics.self_bleu(texts)
+    with pytest.raises(CourseError, match="self-BLEU"):
+        text_metrics.self_bleu(["alone"])
+
+
+def test_a_text_without_words_has_nothing_in_common_with_the_others():
+    two = ["one two three four five"] * 2
+    assert text_metrics.self_bleu([*two, "... !"]) == pytest.approx(2 / 3)
+    assert text_metrics.self_bleu(["", "..."]) == 0
 
 
 def test_rouge_2_by_hand():

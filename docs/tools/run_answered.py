@@ -2,7 +2,7 @@
 
 python docs/tools/run_answered.py right
 python docs/tools/run_answered.py wrong --only 05,06
-python docs/tools/run_answered.py both          # side by side; then the two runs' storytellers are compared
+python docs/tools/run_answered.py both          # side by side; then the storytellers of the two are compared
 python docs/tools/run_answered.py both --wrong-only 05,06,07   # wrongly only in these
 
 Answered rightly, every answer is in use, `runs/my_gpt.py` is wholly the learner's, and the storyteller of notebook 07
@@ -34,11 +34,17 @@ from helpers.run_log import read_log
 
 SAYS = {"right": "from here on `{part}` is yours", "wrong": "the course's own `{part}` stands in until it is"}
 
-# A cell that is run after the setup cell: the recipes' runs, in a few steps.
+PARTS = {"04", "05", "06", "09"}  # the notebooks in which the learner's GPT is written
+ALONE = ("00", "01", "02", "10", "13", "14", "15")  # nothing is kept from these for another one
+
+# A cell that is run after the setup cell: the recipes' runs, in a few steps; and pictures are told, not drawn.
 SHORT = """\
 import dataclasses
 
 from course import recipes
+from course.figures import style
+
+style.Picture._repr_mimebundle_ = lambda *_, **__: None
 
 for name, recipe in recipes.RECIPES.items():
     if not recipe.training.schedule.epochs:
@@ -56,12 +62,48 @@ for patient in REGISTRY.values():
 
 # Lines of long cells, and what they are here. What a notebook asserts of the bundled stories needs all of its steps.
 ASSERTED = {'if session.stories == "bundled":': "if False:"}
+JUDGES = {"limit=2_000": "limit=100"}
 SHORTER = {
-    "03": {"range(101)": "range(9)"},
-    "04": ASSERTED | {"range(600)": "range(30)", "steps: int = 600": "steps: int = 30"},
-    "05": ASSERTED | {"= 1400, 20, 2e-2": "= 40, 20, 2e-2", "[128, 256, 512, 1024, 2048]": "[128, 256]"},
-    "11": {"STEPS = 400": "STEPS = 20", "limit=4000": "limit=400", "range(400, 900)": "range(400, 500)"},
-    "12": {"PIRATE_STEPS, RATES = 60, (3e-3, 1e-2, 3e-2)": "PIRATE_STEPS, RATES = 4, (1e-2,)"},
+    "01": {"limit=20_000": "limit=500", "limit=10_000), 8192)": "limit=1_000), 8192)"},
+    "02": {"most=100_000": "most=2_000"},
+    "03": JUDGES | {"range(101)": "range(9)", "limit=60_000": "limit=3_000"} | {
+        "stories[:2000], validation[:200]": "stories[:300], validation[:30]",
+    },
+    "04": ASSERTED | JUDGES | {"range(600)": "range(30)", "steps: int = 600": "steps: int = 30"},
+    "05": ASSERTED | JUDGES | {"= 1400, 20, 2e-2": "= 40, 20, 2e-2", "[128, 256, 512, 1024, 2048]": "[128, 256]"},
+    "06": JUDGES,
+    "07": JUDGES | {
+        'or session.stories != "bundled"': "or True",
+        "shifted: bool = True, steps: int = 60": "shifted: bool = True, steps: int = 20",
+        "for k in range(16)]": "for k in range(4)]",
+        "for _ in range(50):": "for _ in range(5):",
+        "lr: float, steps: int = 40": "lr: float, steps: int = 12",
+        "lrs = [3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1]": "lrs = [3e-3, 1e-2]",
+        "others = [0.01, 0.03, 0.1, 0.3, 1.0, 3.0]": "others = [0.1, 0.3]",
+        "steps=60, warmup=6": "steps=31, warmup=6",
+    },
+    "08": {
+        "else (1024, 200, 2)": "else (64, 2, 1)",
+        "replace(thin, vocab_size=gpt2.vocab_size)": "replace(thin, vocab_size=4096)",
+        "ladder_batch, session.device)": "ladder_batch, session.device, turns=1)",
+    },
+    "09": {
+        "generate_batch(model, prompts, 230,": "generate_batch(model, prompts, 100,",
+        "TrainingIndex(load_stories(session.stories))": "TrainingIndex(load_stories(session.stories, limit=500))",
+        'load_stories("bundled", split="validation"))': 'load_stories("bundled", split="validation", limit=20))',
+    },
+    "11": {
+        "stories.select(range(60))": "stories.select(range(16))",
+        "stories.select(range(300))": "stories.select(range(30))",
+        "STEPS = 400": "STEPS = 20",
+        "limit=4000": "limit=400",
+        "range(400, 900)": "range(400, 500)",
+    },
+    "12": {
+        "PIRATE_STEPS, RATES = 60, (3e-3, 1e-2, 3e-2)": "PIRATE_STEPS, RATES = 4, (1e-2,)",
+        "session.profile, 24)": "session.profile, 6)",
+        "session.profile, (10, 4))": "session.profile, (2, 2))",
+    },
     "13": {
         "rounds=100": "rounds=6",
         "rounds=50": "rounds=3",
@@ -135,7 +177,7 @@ def run(how: str, only: list[str] | None, pick: int) -> None:
         notebooks.execute(book)
         check_said(book, how)
         print(f"{how}: {path.stem} in {time.perf_counter() - begun:.0f} s", flush=True)
-    if how == "right" and not only:
+    if how == "right" and (not only or PARTS <= set(only)):
         found = mine.parts()
         others = [f"{part.name}: {part.why or 'not kept'}" for part in found if part.whose != mine.YOURS]
         if others:
@@ -144,20 +186,27 @@ def run(how: str, only: list[str] | None, pick: int) -> None:
 
 
 def both(only: list[str] | None, pick: int, wrong_only: list[str] | None = None) -> None:
-    """The two runs side by side, each with a folder and a thread of its own.
+    """The runs side by side, each with a thread of its own; rightly answered, the notebooks from which nothing is
+    kept for later ones run beside the others, in the same folder.
 
     Args:
         wrong_only: the notebooks that are answered wrongly, where these are not all that are answered rightly.
     """
     chosen = {"right": only, "wrong": wrong_only or only}
+    numbers = [path.name[:2] for path in notebooks.chosen(only)]
+    lanes = [
+        ("right", [each for each in numbers if each not in ALONE]),
+        ("right", [each for each in numbers if each in ALONE]),
+        ("wrong", chosen["wrong"] or numbers),
+    ]
     with tempfile.TemporaryDirectory() as folder:
-        running = {}
-        for how in SAYS:
-            environment = os.environ | {"COURSE_RUNS": str(Path(folder) / how), "OMP_NUM_THREADS": "1"}
-            command = [sys.executable, __file__, how, "--pick", str(pick)]
-            command += ["--only", ",".join(chosen[how])] if chosen[how] else []
-            running[how] = subprocess.Popen(command, env=environment)
-        failed = [how for how, process in running.items() if process.wait()]
+        running = []
+        for how, of_lane in lanes:
+            if of_lane:
+                environment = os.environ | {"COURSE_RUNS": str(Path(folder) / how), "OMP_NUM_THREADS": "1"}
+                command = [sys.executable, __file__, how, "--pick", str(pick), "--only", ",".join(of_lane)]
+                running.append((how, subprocess.Popen(command, env=environment)))
+        failed = [how for how, process in running if process.wait()]
         if failed:
             raise CourseError(f"answered {' and '.join(f'{how}ly' for how in failed)}, the notebooks do not run")
         if any(numbers and "07" not in numbers for numbers in chosen.values()):
