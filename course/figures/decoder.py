@@ -162,7 +162,7 @@ def normalized(before: np.ndarray, after: np.ndarray, names: Sequence[str], not_
         not_drawn: a feature that would squeeze the others together; means and standard deviations still count it.
     """
     before, after = np.asarray(before, dtype=float), np.asarray(after, dtype=float)
-    fig, axes = style.canvas(1, 2, height=0.42 * len(names) + 1.55, sharey=True)
+    fig, axes = style.canvas(1, 2, height=0.4 * len(names) + 1.55, sharey=True)
     for ax, values, title in zip(axes, (before, after), ("before", "after LayerNorm"), strict=True):
         for row, vector in enumerate(values):
             drawn = vector if not_drawn is None else np.delete(vector, not_drawn)
@@ -292,7 +292,7 @@ def influence(felt, tokens: Sequence[str]):
     """
     values = np.asarray(felt, dtype=float)
     values = values / values.max(axis=1, keepdims=True)
-    fig, ax = style.canvas(height=5.4)
+    fig, ax = style.canvas(height=4.6)
     image = ax.imshow(values, cmap=style.HEAT, norm=LogNorm(1e-3, 1, clip=True), aspect="auto")
     for row, column in zip(*np.nonzero(values == 0), strict=True):
         ax.plot(column, row, marker="x", markersize=3, color=style.QUIET, linewidth=0)

@@ -99,14 +99,14 @@ def word_map(points: np.ndarray, texts: Sequence[str], belongs: Sequence[int], g
         groups: names of at most six groups.
     """
     belongs = np.asarray(belongs)
-    fig, ax = style.canvas(height=6.2)
+    fig, ax = style.canvas(height=4.65)
     colours = (*style.COLOURS[:5], style.QUIET)
     for g, name in enumerate(groups):
         mine = belongs == g
         ax.plot(*points[mine].T, linestyle="", marker=style.MARKERS[g], color=colours[g], markersize=7, label=name)
     ax.set(title="Words on a map", xlabel="widest direction", ylabel="second widest")
     ax.margins(0.14)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.09), ncols=6, columnspacing=1.2, handletextpad=0.3)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=6, columnspacing=1.2, handletextpad=0.3)
     _write_words(fig, ax, np.asarray(points, dtype=float), texts)
     return fig, _islands(np.asarray(points, dtype=float), texts, belongs, groups)
 

@@ -171,7 +171,7 @@ def ablations(table: Mapping[str, Mapping[str, float]], whole: float | None = No
         measure: what the numbers are.
     """
     ways = list(dict.fromkeys(way for found in table.values() for way in found))
-    fig, ax = style.canvas(height=1.2 + len(table) * (0.06 + 0.13 * len(ways)))
+    fig, ax = style.canvas(height=0.95 + len(table) * (0.04 + 0.12 * len(ways)))
     thick = 0.84 / len(ways)
     most = max([0.0, whole or 0.0, *(value for found in table.values() for value in found.values())]) or 1.0
     for i, way in enumerate(ways):
@@ -185,7 +185,7 @@ def ablations(table: Mapping[str, Mapping[str, float]], whole: float | None = No
                     bbox={"facecolor": style.GROUND, "edgecolor": "none", "pad": 0.4})  # fmt: skip
     ax.set_yticks(range(len(table)), list(table))
     ax.invert_yaxis()
-    ax.set(xlim=(0, 1.09 * most), xlabel=measure, title="What is left without a part")
+    ax.set(xlim=(0, 1.09 * most), title=f"What is left without a part: {measure}")
     _one_grid(ax, "x")
     if whole is not None:
         ax.axvline(whole, color=style.INK, linewidth=1.6, linestyle=":", label=f"untouched: {whole:.2f}")
@@ -221,7 +221,7 @@ def recall_by_distance(curves: Mapping[str, Mapping[str, Sequence]], chance: Map
     """
     columns = min(2, len(curves))
     rows = -(-len(curves) // columns)
-    fig, axes = style.canvas(rows, columns, height=1.0 + 2.1 * rows, squeeze=False, sharey=True)
+    fig, axes = style.canvas(rows, columns, height=0.95 + 2.05 * rows, squeeze=False, sharey=True)
     fig.get_layout_engine().set(hspace=0.06)
     starts = sorted({row.distance for of_models in curves.values() for found in of_models.values() for row in found})
     ranges = [f"{start}\N{EN DASH}{end - 1}" for start, end in zip(starts, starts[1:], strict=False)]
@@ -271,7 +271,7 @@ def probe_accuracy(places: Sequence[str], curves: Mapping[str, Mapping]):
     """
     columns = 2 if len(curves) == 4 else min(len(curves), 3)
     rows = -(-len(curves) // columns)
-    fig, axes = style.canvas(rows, columns, height=2.2 * rows + 1.3, squeeze=False, sharey=True)
+    fig, axes = style.canvas(rows, columns, height=1.83 * rows + 1.25, squeeze=False, sharey=True)
     said, kinds = [], {}
     for ax in axes.flat[len(curves) :]:
         ax.axis("off")
@@ -313,7 +313,7 @@ def features_and_roles(best: Sequence[Mapping]):
     Args:
         best: rows with "role", "feature", "precision" and "recall".
     """
-    fig, ax = style.canvas(height=1.25 + 0.35 * len(best))
+    fig, ax = style.canvas(height=1.25 + 0.305 * len(best))
     parts = (("precision", style.BLUE, "", -0.19), ("recall", style.ORANGE, "///", 0.19))
     for name, colour, hatch, shift in parts:
         rows = [i + shift for i in range(len(best))]
@@ -362,7 +362,7 @@ def arrival(runs: Sequence[Mapping]):
     Args:
         runs: recorded by docs/tools/record_inside.py, each with "seed" and "rows". Each seed is a thin line.
     """
-    fig, (top, low) = style.canvas(2, 1, height=5.4, sharex=True, height_ratios=(1, 1.6))
+    fig, (top, low) = style.canvas(2, 1, height=5.2, sharex=True, height_ratios=(1, 1.6))
     for number, run in enumerate(runs):
         rows = run["rows"]
         steps = [row["step"] for row in rows]

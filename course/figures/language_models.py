@@ -67,7 +67,7 @@ def bigram_matrix(probabilities: np.ndarray, tokens: Sequence[str]):
         tokens: their texts.
     """
     values = np.asarray(probabilities, dtype=float)
-    fig, ax = style.canvas(height=6.1)
+    fig, ax = style.canvas(height=4.95)
     scale = PowerNorm(0.5, vmin=0, vmax=max(values.max(), 1e-9))
     image = ax.imshow(values, cmap=style.HEAT, norm=scale, aspect="auto")
     names = [label(token) for token in tokens]

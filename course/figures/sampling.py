@@ -124,7 +124,7 @@ def sliding(slid: Sequence[int], losses: Mapping[str, Sequence[float]], window: 
 @style.figure
 def suspects(measured: Mapping[str, float], vocab_size: int, case: Sequence[float], case_vocab: int):
     """Perplexity over vocabulary for several mistakes, with the range that softmax twice can reach, and the case."""
-    fig, ax = style.canvas(height=0.4 * len(measured) + 1.5)
+    fig, ax = style.canvas(height=0.36 * len(measured) + 1.5)
     ax.axvspan(1 / np.e, 1, color=style.SKY, alpha=0.55, linewidth=0)
     ax.axvline(1, color=style.INK, linewidth=1.3)
     for value in case:
@@ -198,7 +198,7 @@ def reshaped(panels: Mapping[str, Sequence[float]], tokens: Sequence[str], befor
     """
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
-    fig, axes = style.canvas(rows, columns, height=0.2 * len(tokens) * rows + 0.75 * rows, sharey=True, squeeze=False)
+    fig, axes = style.canvas(rows, columns, height=0.19 * len(tokens) * rows + 0.75 * rows, sharey=True, squeeze=False)
     most = max(max(values) for values in panels.values())
     for ax, (name, values) in zip(axes.flat, panels.items(), strict=False):
         places = np.arange(len(values))

@@ -191,7 +191,7 @@ def compared(losses: Mapping[str, Sequence[float]], levels: Mapping[str, float],
         notes: for each name what is written beside its bar.
     """
     names = sorted(losses, key=lambda name: float(np.mean(losses[name])))
-    fig, ax = style.canvas(height=1.2 + 0.5 * len(names))
+    fig, ax = style.canvas(height=1.2 + 0.47 * len(names))
     said, means = [], {}
     for y, name in enumerate(names):
         mean, error = style.mean_and_error(losses[name])
@@ -321,7 +321,7 @@ def shares(
         parts: for each bar, for each part, how much; the same parts in all.
         capacity: named amounts that are there, drawn as lines.
     """
-    fig, ax = style.canvas(height=1.2 + 0.5 * len(parts))
+    fig, ax = style.canvas(height=1.2 + 0.41 * len(parts))
     kinds = list(next(iter(parts.values())))
     left = np.zeros(len(parts))
     for i, kind in enumerate(kinds):
