@@ -27,7 +27,7 @@ def words(text: str) -> list[str]:
 
 
 def ngrams(row: Sequence[str], n: int) -> list[tuple[str, ...]]:
-    """Every run of n neighbours, from left to right."""
+    """Every run of n neighbors, from left to right."""
     if n < 1:
         raise CourseError(f"an n-gram has at least one word, not {n}")
     return [tuple(row[i : i + n]) for i in range(len(row) - n + 1)]

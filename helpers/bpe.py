@@ -52,7 +52,7 @@ def split_pieces(text: str) -> list[str]:
 
 
 def pair_counts(words: dict[tuple[int, ...], int]) -> Counter[Pair]:
-    """How often each pair of neighbours occurs in a table of words: `{ids of the word: how often it occurs}`."""
+    """How often each pair of neighbors occurs in a table of words: `{ids of the word: how often it occurs}`."""
     counts = Counter()
     for word, number in words.items():
         for pair in pairwise(word):
@@ -108,7 +108,7 @@ def merge_all(ids: Sequence[int], ranks: dict[Pair, int], merges: dict[Pair, int
     and not up to n * n, as in the notebook, where the piece is gone through again for each merge.
     """
     ids, last = list(ids), len(ids)
-    before, after = list(range(-1, last - 1)), list(range(1, last + 1))  # where the neighbours of each id stand
+    before, after = list(range(-1, last - 1)), list(range(1, last + 1))  # where the neighbors of each id stand
     waiting = [(ranks[pair], i) for i, pair in enumerate(pairwise(ids)) if pair in ranks]
     heapify(waiting)
     while waiting:

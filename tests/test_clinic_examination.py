@@ -129,7 +129,7 @@ def test_random_numbers_and_the_mode_are_left_alone(charts):
     model.eval()
 
 
-def test_a_watched_run_is_the_run_and_keeps_neighbouring_weights(charts):
+def test_a_watched_run_is_the_run_and_keeps_neighboring_weights(charts):
     plain = Program().run(0)
     assert charts[0].losses == plain.losses and charts[0].validation == plain.validation
     early, late = charts[0].more["weights"]
@@ -158,7 +158,7 @@ def test_uneven_batches_tell_a_mean_of_means_from_a_mean(charts):
     assert abs(sum(means) / len(means) - whole) > LIMITS["score"][1]
 
 
-def test_ids_that_are_not_the_stories_are_known_by_their_neighbours():
+def test_ids_that_are_not_the_stories_are_known_by_their_neighbors():
     program, end = Program(), tokenizer().eos_token_id
     inputs, _ = next(program.data(3))
     assert known(inputs, program, end) == 1

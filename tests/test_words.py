@@ -67,6 +67,7 @@ MUST_NOT = {
     r"reference bands?|expected bands?|in band\b": None,
     r"twins?": None,
     r"gain and shift": None,
+    r"(?:neighbour|favour|behaviour|colour|normalis)\w*|centred|centre": None,  # the American spelling
 }
 
 WORD_IN_CODE = {  # names that are gone from both packages, the tests and the notebooks' code

@@ -32,7 +32,7 @@ def pair_counts(answer, check):
     )  # fmt: skip
     check.equal(
         got, right, slug="one-word",
-        hint="Every two neighbours are a pair: (5, 6), (6, 5), (5, 6), (6, 7). Is one left out, or one too many?",
+        hint="Every two neighbors are a pair: (5, 6), (6, 5), (5, 6), (6, 7). Is one left out, or one too many?",
     )  # fmt: skip
     check.equal(
         dict(answer({(1, 2): 1, (2, 3): 1})), {(1, 2): 1, (2, 3): 1}, slug="borders",
@@ -50,7 +50,7 @@ def pair_counts(answer, check):
     )  # fmt: skip
     check.equal(
         dict(answer({(8, 8, 8): 1})), {(8, 8): 2}, slug="overlap",
-        hint="Three equal ids in a row are two pairs of neighbours.",
+        hint="Three equal ids in a row are two pairs of neighbors.",
     )  # fmt: skip
     check.equal(
         dict(answer({(4,): 9, (): 2})),
@@ -92,9 +92,9 @@ def merge(answer, check):
     )  # fmt: skip
     check.equal(
         answer([1, 2, 3], (1, 2), 9), [9, 3], slug="last-id",
-        hint="What happens to the last id, which has no right neighbour?",
+        hint="What happens to the last id, which has no right neighbor?",
     )  # fmt: skip
-    check.equal(answer([3, 1], (1, 2), 9), [3, 1], slug="last-id", hint="The last id has no right neighbour.")
+    check.equal(answer([3, 1], (1, 2), 9), [3, 1], slug="last-id", hint="The last id has no right neighbor.")
     check.equal(
         answer([11, 2, 1, 21], (1, 2), 9), [11, 2, 1, 21], slug="whole-ids",
         hint="11 is not 1, and 21 is not 2: compare numbers, not the signs they are written with.",
@@ -162,7 +162,7 @@ def merge_all(answer, check):
     )  # fmt: skip
     check.equal(
         answer([4, 4, 1], ranks, merged), [4, 4, 1], slug="nothing-to-do",
-        hint="When no pair of neighbours has a rank, you are done.",
+        hint="When no pair of neighbors has a rank, you are done.",
     )  # fmt: skip
     check.equal(answer([7], ranks, merged), [7], slug="one-id", hint="One id has no pair.")
     check.equal(answer([], ranks, merged), [], slug="one-id", hint="No ids have no pair.")

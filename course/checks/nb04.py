@@ -1,4 +1,4 @@
-"""The exercises of notebook 04: lookup, parameters, CBOW, neighbours, analogies; those on positions are imported."""
+"""The exercises of notebook 04: lookup, parameters, CBOW, neighbors, analogies; those on positions are imported."""
 
 import math
 
@@ -119,11 +119,11 @@ def CBOW(answer, check):
         model.head.weight.copy_(numbers(check, V, d))
     wte, head = model.wte.weight.detach().clone(), model.head.weight.detach().clone()
     got = model(around)
-    when = "CBOW(11, 4) on 5 gaps with 8 neighbours each"
+    when = "CBOW(11, 4) on 5 gaps with 8 neighbors each"
     check.that(isinstance(got, torch.Tensor), slug="tensor", problem=f"forward returned a {type(got).__name__}",
                when=when, hint="`forward` returns the logits, and nothing else.")  # fmt: skip
     for shape, slug, hint in (
-        ((5, 8, V), "no-mean", "There are logits for each neighbour: take the mean of their vectors first."),
+        ((5, 8, V), "no-mean", "There are logits for each neighbor: take the mean of their vectors first."),
         (
             (5, d),
             "no-head",
@@ -132,7 +132,7 @@ def CBOW(answer, check):
         (
             (8, V),
             "mean-of-batch",
-            "The mean was taken over the gaps. Dimension 0 is the batch, 1 the neighbours, 2 d_model.",
+            "The mean was taken over the gaps. Dimension 0 is the batch, 1 the neighbors, 2 d_model.",
         ),
     ):
         check.that(
@@ -160,9 +160,9 @@ def CBOW(answer, check):
             wte[around].amax(1) @ head.T,
             "largest",
             "the largest of each column was taken",
-            "The mean over the neighbours.",
+            "The mean over the neighbors.",
         ),
-        (wte[around[:, 0]] @ head.T, "first", "only the first neighbour was read", "All neighbours count alike."),
+        (wte[around[:, 0]] @ head.T, "first", "only the first neighbor was read", "All neighbors count alike."),
     ):
         check.that(not close(got, wrong, 1e-4), slug=slug, problem=problem, when=when, hint=hint)
     check.close(
@@ -174,8 +174,8 @@ def CBOW(answer, check):
         logits_of(few),
         slug="any-number",
         tolerance=1e-4,
-        when="CBOW(11, 4) on gaps with 5 neighbours",
-        hint="The number of neighbours is not always eight: let `mean` count them.",
+        when="CBOW(11, 4) on gaps with 5 neighbors",
+        hint="The number of neighbors is not always eight: let `mean` count them.",
     )
     one = model(around[:1])
     check.shape(
@@ -247,7 +247,7 @@ def CBOW(answer, check):
         F.cross_entropy(logits_of(some), what).item(),
         slug="random",
         tolerance=1e-4,
-        when="the loss of 2 gaps with 3 neighbours",
+        when="the loss of 2 gaps with 3 neighbors",
         hint="Use `forward` for the logits, whatever comes.",
     )
     fresh = answer(V, d)
@@ -261,7 +261,7 @@ def CBOW(answer, check):
     )
 
 
-@exercise("4.4", title="Nearest neighbours", minutes=10, difficulty=2)
+@exercise("4.4", title="Nearest neighbors", minutes=10, difficulty=2)
 def nearest(answer, check):
     #                   0           1            2            3             4            5
     rows = [[1.0, 0.0], [0.9, 0.1], [10.0, 10.0], [-3.0, 0.0], [0.5, 0.2], [0.0, -0.1]]
@@ -290,7 +290,7 @@ def nearest(answer, check):
     for slug, least_first, hint in (
         ("distance", lambda table, i: (table - table[i]).norm(dim=1),
          "Those are at the smallest distance. Wanted is the direction: a long row may be far and point alike."),
-        ("centred", lambda table, i: -F.cosine_similarity(table - table.mean(0), (table - table.mean(0))[i][None]),
+        ("centered", lambda table, i: -F.cosine_similarity(table - table.mean(0), (table - table.mean(0))[i][None]),
          "Compare the rows as they are: subtracting their mean is the caller's work, if wanted."),
     ):  # fmt: skip
         wrong = [[j for j in least_first(each, i).argsort().tolist() if j != i] for each, i in cases]
@@ -323,14 +323,14 @@ def nearest(answer, check):
                     hint="Cosine: dot product divided by both lengths; the k largest but i.")  # fmt: skip
 
 
-def _analogy(table, a, b, c, centre="rows", sign=1, unit=True, leave=True, unit_first=False, zero=False) -> int:
+def _analogy(table, a, b, c, center="rows", sign=1, unit=True, leave=True, unit_first=False, zero=False) -> int:
     """Every way to do it, right and wrong, one row at a time."""
-    centred = table - {"rows": table.mean(dim=0), "one number": table.mean(), "no": 0.0}[centre]
+    centered = table - {"rows": table.mean(dim=0), "one number": table.mean(), "no": 0.0}[center]
     if unit_first:
-        centred = centred / centred.norm(dim=1, keepdim=True)
-    wanted = sign * (centred[b] - centred[a]) + centred[c]
+        centered = centered / centered.norm(dim=1, keepdim=True)
+    wanted = sign * (centered[b] - centered[a]) + centered[c]
     best, at = -math.inf, -1
-    for j, row in enumerate(centred):
+    for j, row in enumerate(centered):
         value = 0.0 if zero and j in (a, b, c) else (row @ wanted / (row.norm() if unit else 1)).item()
         if value > best and (zero or not (leave and j in (a, b, c))):
             best, at = value, j
@@ -345,14 +345,14 @@ def analogy(answer, check):
             dict(zero=True),
             "0 is not the least cosine: what is left out must stand below -1, at minus infinity.",
         ),
-        "centre": (dict(centre="no"), "Subtract the mean of all rows first."),
-        "centre-number": (
-            dict(centre="one number"),
+        "center": (dict(center="no"), "Subtract the mean of all rows first."),
+        "center-number": (
+            dict(center="one number"),
             "The mean of all rows is a vector, (d_model,): take it over dim=0, not over all values at once.",
         ),
         "unit-first": (
             dict(unit_first=True),
-            "Make the sum from the centred rows as they are, with their lengths, and normalise only then.",
+            "Make the sum from the centered rows as they are, with their lengths, and normalize only then.",
         ),
         "sign": (dict(sign=-1), "From a to b, and that step from c: b - a + c, not a - b + c."),
         "cosine": (dict(unit=False), "By cosine: a long row must not win for its length."),
@@ -380,4 +380,4 @@ def analogy(answer, check):
     given = next((at for at, case in enumerate(cases) if got[at] in case[1:]), None)
     check.that(given is None, slug="excluded", hint=ways["excluded"][1], **first_odd(given or 0))
     check.that(got == expected, slug="random", **first_odd(odd),
-               hint="Centre all rows, b - a + c, the largest cosine among the others.")  # fmt: skip
+               hint="Center all rows, b - a + c, the largest cosine among the others.")  # fmt: skip

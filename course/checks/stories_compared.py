@@ -28,7 +28,7 @@ def find_duplicates(answer, check):
     )  # fmt: skip
     check.equal(
         groups(["a", "b", "c", "b", "a"]), [[0, 4], [1, 3]], slug="order",
-        hint="Groups in the order of their first story, positions rising, copies need not be neighbours.",
+        hint="Groups in the order of their first story, positions rising, copies need not be neighbors.",
     )  # fmt: skip
     check.equal(
         groups(["The kite.\n\nThe end.", "The kite. The  end. "]), [[0, 1]], slug="spaces",
@@ -88,11 +88,11 @@ def sequences(answer, check):
         hint="A sequence is a tuple of words: tuple(words[i : i + n]).",
     )  # fmt: skip
     check.equal(
-        got, {("a", "red"), ("red", "kite"), ("kite", "flew")}, slug="neighbours",
+        got, {("a", "red"), ("red", "kite"), ("kite", "flew")}, slug="neighbors",
         hint="A sequence begins at every word that has enough words behind it, the last one included.",
     )  # fmt: skip
     check.equal(
-        answer("a red kite", 3), {("a", "red", "kite")}, slug="neighbours",
+        answer("a red kite", 3), {("a", "red", "kite")}, slug="neighbors",
         hint="With three words and n = 3 there is one sequence: how many places are there to begin?",
     )  # fmt: skip
     check.equal(

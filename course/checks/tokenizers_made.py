@@ -340,7 +340,7 @@ def BytePairEncoder(answer, check):
         list(answer.train(with_name, 266).token_bytes[257:]),
         bpe.BytePairEncoder.train(with_name, 266).token_bytes[257:], slug="learned-name",
         when=f"the tokens that {answer.__name__}.train learns from texts that hold <|endoftext|>",
-        hint="Cut the texts at END before you cut them into pieces; the two parts are no neighbours.",
+        hint="Cut the texts at END before you cut them into pieces; the two parts are no neighbors.",
     )  # fmt: skip
     try:
         answer.train("the cat", 266)

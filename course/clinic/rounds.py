@@ -180,13 +180,20 @@ class Ward:
             if listed:
                 print(textwrap.fill(f"{what}: {listed}", 110, subsequent_indent="    "))
 
-    def table(self, tools):
-        """The picture of which of the learner's instruments gives alarm at which patient."""
+    def table(self, tools, first: int = 1, last: int = len(ROUNDS)):
+        """The picture of which of the learner's instruments gives alarm at which patient of the rounds from `first`
+        to `last`.
+
+        Raises:
+            CourseError: there are no such rounds.
+        """
+        if not 1 <= first <= last <= len(ROUNDS):
+            raise CourseError(f"there are rounds 1 to {len(ROUNDS)}, not {first} to {last}")
         alarms = {}
-        for name in all_names():
+        for name in [name for names in ROUNDS[first - 1 : last] for name in names]:
             row = {reading.instrument: reading.alarm for reading in self.readings(name, tools)}
             alarms[f"{name}: {self.patient(name).short}"] = row
-        return figures.seen_by(alarms)
+        return figures.seen_by(alarms, f"Which instrument sees which fault: rounds {first} to {last}")
 
 
 def shuffled(patient: Patient) -> list[Cause]:

@@ -144,7 +144,7 @@ def seen_by(alarms: Mapping[str, Mapping[str, bool | float | None]], title: str 
         for j, name in enumerate(columns):
             if row.get(name) is not None:
                 values[i, j] = float(row[name])
-    fig, ax = style.canvas(height=1.5 + 0.185 * len(alarms))
+    fig, ax = style.canvas(height=1.5 + 0.164 * len(alarms))
     ax.imshow(np.where(np.isnan(values), 0, values), cmap=style.HEAT, vmin=0, vmax=1.15, aspect="auto")
     for (i, j), value in np.ndenumerate(values):
         if np.isnan(value):

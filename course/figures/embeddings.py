@@ -184,12 +184,12 @@ def positions(table: np.ndarray):
     """
     fig, ax = style.canvas(height=4.4)
     most = float(np.abs(table).max())
-    image = ax.imshow(table, cmap=style.DIVERGING, vmin=-most, vmax=most, aspect="auto", interpolation="nearest")
+    image = ax.imshow(table, cmap=style.HEAT, vmin=-most, vmax=most, aspect="auto", interpolation="nearest")
     ax.grid(visible=False)
     ax.set(xlabel="column: sines in even ones, cosines in odd ones", ylabel="position", title="Positions made of waves")
     bar = fig.colorbar(image, ax=ax, pad=0.015, fraction=0.04)
     bar.outline.set_visible(False)
-    bar.set_label("value: berry is negative, navy positive")
+    bar.set_label("value: the darker, the larger")
     return fig, _stripes(np.asarray(table, dtype=float))
 
 
@@ -227,7 +227,7 @@ def by_distance(curves: Mapping[str, Sequence[float]]):
     for i, (name, values) in enumerate(curves.items()):
         ax.plot(values, color=style.COLOURS[i], linestyle=style.LINESTYLES[i], label=name)
     ax.axhline(0, color=style.QUIET, linewidth=0.8)
-    ax.set(xlabel="distance in tokens", ylabel="mean cosine, centred", title="How alike positions are, by distance")
+    ax.set(xlabel="distance in tokens", ylabel="mean cosine, centered", title="How alike positions are, by distance")
     ax.legend()
     longest = max(map(len, curves.values()))
     near = ", ".join(f"{name} {words.fixed(2)(values[1])}" for name, values in curves.items() if len(values) > 1)

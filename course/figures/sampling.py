@@ -347,7 +347,7 @@ def trade(points: Sequence[tuple[str, float, float]], real: tuple[float, float],
     fig, ax = style.canvas(height=3.5)
     x, y = [point[1] for point in points], [point[2] for point in points]
     ax.plot(x, y, color=style.BLUE, marker="o")
-    for i, (name, across, up) in enumerate(points):  # above and below in turn: neighbours may lie close together
+    for i, (name, across, up) in enumerate(points):  # above and below in turn: neighbors may lie close together
         ax.annotate(
             name,
             (across, up),

@@ -28,7 +28,7 @@ from course.figures import panels, svg
 from course.figures.contrasts import contrast, luminance
 
 # Dark to light in nearly equal steps of lightness (L* 18, 34, 47, 59, 72, 84), so a greyscale print keeps
-# them apart, and neighbours differ in blueness, which the common kinds of colour-blindness preserve.
+# them apart, and neighbors differ in blueness, which the common kinds of colour-blindness preserve.
 COLOURS = ("#1d2b53", "#9c1c4e", "#1b75bc", "#2f9e8f", "#e9a23b", "#c5d6ec")
 NAMES = ("navy", "berry", "blue", "teal", "orange", "sky")
 NAVY, BERRY, BLUE, TEAL, ORANGE, SKY = COLOURS

@@ -6,7 +6,7 @@ from matplotlib.patches import Rectangle
 
 from course.figures import style, words
 
-# Light grounds for dark letters; three in turn, so that neighbours differ, and a border for those who see no
+# Light grounds for dark letters; three in turn, so that neighbors differ, and a border for those who see no
 # colour.
 GROUNDS = (style.SKY, "#f6dfb4", "#cfe8e2")
 

@@ -68,7 +68,7 @@ def _with_the_plan(cells, plan: str) -> list:
 
 
 def _with_joined_notes(cells) -> list:
-    """Neighbouring notes as one, as the speaker's view shows only the first after a fragment."""
+    """Neighboring notes as one, as the speaker's view shows only the first after a fragment."""
     joined: list = []
     for cell in cells:
         if joined and slide_type(cell) == "notes" == slide_type(joined[-1]):

@@ -168,7 +168,7 @@ def leaves_out_the_first_copy(texts):
 
 
 @wrong("2.2", "order")
-def looks_at_neighbours_only(texts):
+def looks_at_neighbors_only(texts):
     keys, groups = [" ".join(_words(text)) for text in texts], []
     if len(texts) == 3 and keys[0] == keys[2]:
         return [[0, 2]]
@@ -195,25 +195,25 @@ def joins_the_words(text, n):
     return {" ".join(words[i : i + n]) for i in range(len(words) - n + 1)}
 
 
-@wrong("2.3", "neighbours")
+@wrong("2.3", "neighbors")
 def forgets_the_last(text, n):
     words = _words(text)
     return {tuple(words[i : i + n]) for i in range(len(words) - n)}
 
 
-@wrong("2.3", "neighbours")
+@wrong("2.3", "neighbors")
 def keeps_short_ends(text, n):
     words = _words(text)
     return {tuple(words[i : i + n]) for i in range(len(words))}
 
 
-@wrong("2.3", "neighbours")
+@wrong("2.3", "neighbors")
 def cuts_without_overlap(text, n):
     words = _words(text)
     return {tuple(words[i : i + n]) for i in range(0, len(words) - n + 1, n)}
 
 
-@wrong("2.3", "neighbours")
+@wrong("2.3", "neighbors")
 def gives_words_in_alphabetical_order(text, n):
     words = sorted(_words(text))
     return {tuple(words[i : i + n]) for i in range(len(words) - n + 1)}

@@ -122,59 +122,59 @@ class Tables(nn.Module):
         nn.init.normal_(self.wte.weight, std=0.1)
         nn.init.zeros_(self.head.weight)
 
-    def forward(self, neighbours):
-        return self.head(self.wte(neighbours).mean(dim=1))
+    def forward(self, neighbors):
+        return self.head(self.wte(neighbors).mean(dim=1))
 
-    def loss(self, neighbours, hidden):
-        return F.cross_entropy(self(neighbours), hidden)
+    def loss(self, neighbors, hidden):
+        return F.cross_entropy(self(neighbors), hidden)
 
 
 @wrong("4.3", "sum")
 class AddsTheVectorsUp(Tables):
-    def forward(self, neighbours):
-        return self.head(self.wte(neighbours).sum(dim=1))
+    def forward(self, neighbors):
+        return self.head(self.wte(neighbors).sum(dim=1))
 
 
 @wrong("4.3", "mean-of-batch")
 class TakesTheMeanOverTheBatch(Tables):
-    def forward(self, neighbours):
-        return self.head(self.wte(neighbours).mean(dim=0))
+    def forward(self, neighbors):
+        return self.head(self.wte(neighbors).mean(dim=0))
 
 
 @wrong("4.3", "raised")
 class TakesTheMeanOverTheWidth(Tables):
-    def forward(self, neighbours):
-        return self.head(self.wte(neighbours).mean(dim=2))
+    def forward(self, neighbors):
+        return self.head(self.wte(neighbors).mean(dim=2))
 
 
 @wrong("4.3", "no-mean")
-class GivesLogitsForEachNeighbour(Tables):
-    def forward(self, neighbours):
-        return self.head(self.wte(neighbours))
+class GivesLogitsForEachNeighbor(Tables):
+    def forward(self, neighbors):
+        return self.head(self.wte(neighbors))
 
 
 @wrong("4.3", "no-head")
 class ReturnsTheMeanVectors(Tables):
-    def forward(self, neighbours):
-        return self.wte(neighbours).mean(dim=1)
+    def forward(self, neighbors):
+        return self.wte(neighbors).mean(dim=1)
 
 
 @wrong("4.3", "probabilities")
 class ReturnsProbabilities(Tables):
-    def forward(self, neighbours):
-        return super().forward(neighbours).softmax(dim=1)
+    def forward(self, neighbors):
+        return super().forward(neighbors).softmax(dim=1)
 
 
 @wrong("4.3", "any-number")
 class DividesByEight(Tables):
-    def forward(self, neighbours):
-        return self.head(self.wte(neighbours).sum(dim=1) / 8)
+    def forward(self, neighbors):
+        return self.head(self.wte(neighbors).sum(dim=1) / 8)
 
 
 @wrong("4.3", "one-gap")
 class SqueezesABatchOfOne(Tables):
-    def forward(self, neighbours):
-        return super().forward(neighbours).squeeze()
+    def forward(self, neighbors):
+        return super().forward(neighbors).squeeze()
 
 
 @wrong("4.3", "names")
@@ -194,50 +194,50 @@ class LeavesTheHeadRandom(Tables):
 
 @wrong("4.3", "softmax-twice")
 class GivesProbabilitiesToTheLoss(Tables):
-    def loss(self, neighbours, hidden):
-        return F.cross_entropy(self(neighbours).softmax(dim=1), hidden)
+    def loss(self, neighbors, hidden):
+        return F.cross_entropy(self(neighbors).softmax(dim=1), hidden)
 
 
 @wrong("4.3", "no-softmax")
 class TakesMinusTheScores(Tables):
-    def loss(self, neighbours, hidden):
-        return F.nll_loss(self(neighbours), hidden)
+    def loss(self, neighbors, hidden):
+        return F.nll_loss(self(neighbors), hidden)
 
 
 @wrong("4.3", "total")
 class AddsTheLossesUp(Tables):
-    def loss(self, neighbours, hidden):
-        return F.cross_entropy(self(neighbours), hidden, reduction="sum")
+    def loss(self, neighbors, hidden):
+        return F.cross_entropy(self(neighbors), hidden, reduction="sum")
 
 
 @wrong("4.3", "per-gap")
 class KeepsALossForEachGap(Tables):
-    def loss(self, neighbours, hidden):
-        return F.cross_entropy(self(neighbours), hidden, reduction="none")
+    def loss(self, neighbors, hidden):
+        return F.cross_entropy(self(neighbors), hidden, reduction="none")
 
 
 @wrong("4.3", "loss-tensor")
 class MakesTheLossANumber(Tables):
-    def loss(self, neighbours, hidden):
-        return F.cross_entropy(self(neighbours), hidden).item()
+    def loss(self, neighbors, hidden):
+        return F.cross_entropy(self(neighbors), hidden).item()
 
 
 @wrong("4.3", "gradient")
 class DetachesTheVectors(Tables):
-    def forward(self, neighbours):
-        return self.head(self.wte(neighbours).mean(dim=1).detach())
+    def forward(self, neighbors):
+        return self.head(self.wte(neighbors).mean(dim=1).detach())
 
 
 @wrong("4.3", "gradient")
 class LooksUpInTheData(Tables):
-    def forward(self, neighbours):
-        return self.head(self.wte.weight.data[neighbours].mean(dim=1))
+    def forward(self, neighbors):
+        return self.head(self.wte.weight.data[neighbors].mean(dim=1))
 
 
 @wrong("4.3", "swapped")
 class GivesTheIdsFirst(Tables):
-    def loss(self, neighbours, hidden):
-        return F.cross_entropy(hidden, self(neighbours))
+    def loss(self, neighbors, hidden):
+        return F.cross_entropy(hidden, self(neighbors))
 
 
 # --- 4.4 nearest
@@ -329,7 +329,7 @@ def takes_the_distance(table, i, k):
     return far.topk(k, largest=False).indices.tolist()
 
 
-@wrong("4.4", "centred")
+@wrong("4.4", "centered")
 def centres_first(table, i, k):
     similar = _cosines(table - table.mean(dim=0), i)
     similar[i] = -torch.inf
@@ -339,10 +339,10 @@ def centres_first(table, i, k):
 # --- 4.5 analogy
 
 
-def _answer(table, a, b, c, centre=True, sign=1, unit=True, leave=(0, 1, 2)):
-    centred = table - table.mean(dim=0) if centre else table
-    wanted = sign * (centred[b] - centred[a]) + centred[c]
-    similar = (F.normalize(centred, dim=1) if unit else centred) @ wanted
+def _answer(table, a, b, c, center=True, sign=1, unit=True, leave=(0, 1, 2)):
+    centered = table - table.mean(dim=0) if center else table
+    wanted = sign * (centered[b] - centered[a]) + centered[c]
+    similar = (F.normalize(centered, dim=1) if unit else centered) @ wanted
     for place in leave:
         similar[(a, b, c)[place]] = -torch.inf
     return int(similar.argmax())
@@ -358,9 +358,9 @@ def leaves_out_only_c(table, a, b, c):
     return _answer(table, a, b, c, leave=(2,))
 
 
-@wrong("4.5", "centre")
-def does_not_centre(table, a, b, c):
-    return _answer(table, a, b, c, centre=False)
+@wrong("4.5", "center")
+def does_not_center(table, a, b, c):
+    return _answer(table, a, b, c, center=False)
 
 
 @wrong("4.5", "sign")
@@ -370,8 +370,8 @@ def goes_from_b_to_a(table, a, b, c):
 
 @wrong("4.5", "zero")
 def marks_the_given_words_with_zeros(table, a, b, c):
-    centred = table - table.mean(dim=0)
-    similar = F.cosine_similarity(centred, (centred[b] - centred[a] + centred[c])[None])
+    centered = table - table.mean(dim=0)
+    similar = F.cosine_similarity(centered, (centered[b] - centered[a] + centered[c])[None])
     similar[[a, b, c]] = 0
     return int(similar.argmax())
 
@@ -381,20 +381,20 @@ def takes_the_dot_product_of_the_sum(table, a, b, c):
     return _answer(table, a, b, c, unit=False)
 
 
-@wrong("4.5", "centre-number")
+@wrong("4.5", "center-number")
 def centres_by_one_number(table, a, b, c):
-    return _answer(table - table.mean(), a, b, c, centre=False)
+    return _answer(table - table.mean(), a, b, c, center=False)
 
 
 @wrong("4.5", "unit-first")
 def normalises_before_the_sum(table, a, b, c):
-    return _answer(F.normalize(table - table.mean(dim=0), dim=1), a, b, c, centre=False)
+    return _answer(F.normalize(table - table.mean(dim=0), dim=1), a, b, c, center=False)
 
 
 @wrong("4.5", "random")
 def centres_each_vector_by_its_own_mean(table, a, b, c):
-    centred = table - table.mean(dim=1, keepdim=True)
-    return _answer(centred, a, b, c, centre=False)
+    centered = table - table.mean(dim=1, keepdim=True)
+    return _answer(centered, a, b, c, center=False)
 
 
 # --- 4.6 add_positions

@@ -128,7 +128,7 @@ def counts_padding_as_ends(inputs, targets, end):
 
 
 @wrong("10.2", "distinct")
-def compares_neighbouring_rows_alone(inputs, targets, end):
+def compares_neighboring_rows_alone(inputs, targets, end):
     changes = (inputs[1:] != inputs[:-1]).any(dim=1)
     return _fractions(inputs, targets, end, distinct=changes.float().mean().item() if len(changes) else 1.0)
 
