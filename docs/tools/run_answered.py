@@ -34,7 +34,6 @@ from helpers.run_log import read_log
 
 SAYS = {"right": "from here on `{part}` is yours", "wrong": "the course's own `{part}` stands in until it is"}
 
-PARTS = {"04", "05", "06", "09"}  # the notebooks in which the learner's GPT is written
 ALONE = ("00", "01", "02", "10", "13", "14", "15")  # nothing is kept from these for another one
 
 # A cell that is run after the setup cell: the recipes' runs, in a few steps; and pictures are told, not drawn.
@@ -66,7 +65,9 @@ JUDGES = {"limit=2_000": "limit=100"}
 SHORTER = {
     "01": {"limit=20_000": "limit=500", "limit=10_000), 8192)": "limit=1_000), 8192)"},
     "02": {"most=100_000": "most=2_000"},
-    "03": JUDGES | {"range(101)": "range(9)", "limit=60_000": "limit=3_000"} | {
+    "03": JUDGES | {
+        "range(101)": "range(9)",
+        "limit=60_000": "limit=3_000",
         "stories[:2000], validation[:200]": "stories[:300], validation[:30]",
     },
     "04": ASSERTED | JUDGES | {"range(600)": "range(30)", "steps: int = 600": "steps: int = 30"},
@@ -150,11 +151,16 @@ def answered(path: Path, how: str, pick: int):
     return book
 
 
+def notebook_of(exercise: str) -> str:
+    """The number of an exercise's notebook: "04" of "4.7"."""
+    return f"{int(exercise.split('.')[0]):02}"
+
+
 def planted(number: str, pick: int):
     """One of the wrong answers that are planted for an exercise."""
     import importlib
 
-    importlib.import_module(f"tests.wrong_answers.nb{int(number.split('.')[0]):02}")
+    importlib.import_module(f"tests.wrong_answers.nb{notebook_of(number)}")
     from tests.wrong_answers import PLANTED
 
     known = [answer for planted_for, slug, answer in PLANTED if planted_for == number and slug != TOO_SLOW]
@@ -177,8 +183,8 @@ def run(how: str, only: list[str] | None, pick: int) -> None:
         notebooks.execute(book)
         check_said(book, how)
         print(f"{how}: {path.stem} in {time.perf_counter() - begun:.0f} s", flush=True)
-    if how == "right" and (not only or PARTS <= set(only)):
-        found = mine.parts()
+    found = mine.parts()
+    if how == "right" and (not only or {notebook_of(part.exercise.number) for part in found} <= set(only)):
         others = [f"{part.name}: {part.why or 'not kept'}" for part in found if part.whose != mine.YOURS]
         if others:
             raise CourseError(f"my_gpt.py is not wholly the learner's: {'; '.join(others)}")
@@ -192,12 +198,12 @@ def both(only: list[str] | None, pick: int, wrong_only: list[str] | None = None)
     Args:
         wrong_only: the notebooks that are answered wrongly, where these are not all that are answered rightly.
     """
-    chosen = {"right": only, "wrong": wrong_only or only}
     numbers = [path.name[:2] for path in notebooks.chosen(only)]
+    wrong = wrong_only or numbers
     lanes = [
         ("right", [each for each in numbers if each not in ALONE]),
         ("right", [each for each in numbers if each in ALONE]),
-        ("wrong", chosen["wrong"] or numbers),
+        ("wrong", wrong),
     ]
     with tempfile.TemporaryDirectory() as folder:
         running = []
@@ -209,7 +215,7 @@ def both(only: list[str] | None, pick: int, wrong_only: list[str] | None = None)
         failed = [how for how, process in running if process.wait()]
         if failed:
             raise CourseError(f"answered {' and '.join(f'{how}ly' for how in failed)}, the notebooks do not run")
-        if any(numbers and "07" not in numbers for numbers in chosen.values()):
+        if "07" not in numbers or "07" not in wrong:
             return
         losses = {how: _losses(Path(folder) / how / "storyteller") for how in SAYS}
         if losses["right"] != losses["wrong"]:
